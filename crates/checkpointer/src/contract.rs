@@ -1,0 +1,267 @@
+//! What every checkpointer does.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde_json::{Map, Value};
+
+use crate::{
+    ChannelHistory, CheckpointRef, CheckpointTuple, DeleteThread, Error, GetChannelHistory,
+    GetTuple, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId, ThreadInfo, Version,
+    generate,
+};
+
+/// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
+///
+/// A graph runtime holds an `Arc<dyn Checkpointer>`. The words and rules are LangGraph's; README.md
+/// lists where they are stricter.
+///
+/// Any call may be repeated after an unknown outcome (a time-out, a lost connection, a dropped
+/// future) and has the effect of one call.
+#[async_trait]
+pub trait Checkpointer: Debug + Send + Sync + 'static {
+    /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
+    ///
+    /// A checkpoint that is already stored gets the new content and metadata; its parent and the
+    /// head stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if the put is guarded and the head is another; [`Error::ThreadDeleted`]
+    /// if the thread was deleted, unless this is a first checkpoint (no parent, root namespace,
+    /// no generation); [`Error::Unstorable`] for a value that can't be stored;
+    /// [`Error::PartialCheckpoint`] for a checkpoint that was read in part. Nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the checkpoint may or may not have been stored. Calling again with
+    /// the same checkpoint is harmless.
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef>;
+
+    /// Stores the outputs of a task: all or nothing.
+    ///
+    /// A write that is already stored stays as it is, but for the special channels `__error__`,
+    /// `__scheduled__`, `__interrupt__` and `__resume__`, where the last one counts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadDeleted`] if the thread was deleted; [`Error::Unstorable`] for a value that
+    /// can't be stored. Nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the writes may or may not have been stored. Calling again with the
+    /// same writes is harmless.
+    async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()>;
+
+    /// Reads the head of a thread and namespace, or the checkpoint with an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if stored content is missing or can't be decoded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>>;
+
+    /// Lists checkpoints by id, the greatest first.
+    ///
+    /// The stream holds no connection between polls: other calls inside the loop work with a pool
+    /// of one. It reads page by page, so what is written meanwhile may or may not be seen.
+    fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>>;
+
+    /// Deletes a thread with everything in it. One that doesn't exist is passed over.
+    ///
+    /// Afterwards only a first checkpoint (no parent, root namespace) starts it afresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadDeleted`] if the call names a generation that is gone already.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the thread may or may not have been deleted. Calling again is
+    /// harmless as long as nobody started the thread afresh; name the generation where somebody
+    /// may have.
+    async fn delete_thread(&self, delete: DeleteThread) -> Result<()>;
+
+    /// Deletes every checkpoint whose metadata names one of the runs, with its writes.
+    ///
+    /// Where that removes a head, the checkpoint put last among the rest becomes the head.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, some threads' runs may have been deleted. Calling again is harmless.
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+        let _ = run_ids;
+        Err(Error::Unsupported {
+            operation: "delete_for_runs",
+        })
+    }
+
+    /// Copies a thread with all its checkpoints and writes. Onto itself it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadNotFound`] if there is no `source`; [`Error::ThreadExists`] if there is a
+    /// `target`; [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the thread may or may not have been copied, as a whole. Calling
+    /// again then says [`Error::ThreadExists`].
+    async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        let _ = (source, target);
+        Err(Error::Unsupported {
+            operation: "copy_thread",
+        })
+    }
+
+    /// Removes old checkpoints of threads, thread by thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, some of the threads may have been pruned. Calling again is harmless.
+    async fn prune(&self, prune: Prune) -> Result<()> {
+        let _ = prune;
+        Err(Error::Unsupported { operation: "prune" })
+    }
+
+    /// Reads the writes from which channels stored only as writes are rebuilt.
+    ///
+    /// Every channel asked for has an entry. Without the target there is no history: all are empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if stored content is missing or can't be decoded;
+    /// [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    async fn channel_history(
+        &self,
+        query: GetChannelHistory,
+    ) -> Result<BTreeMap<String, ChannelHistory>> {
+        let _ = query;
+        Err(Error::Unsupported {
+            operation: "channel_history",
+        })
+    }
+
+    /// Makes the version that follows `current`: text that sorts by age and differs between forks.
+    fn next_version(&self, current: Option<&Version>) -> Version {
+        generate::next_version(current)
+    }
+
+    /// Lists threads, the one that changed last first. Deleted ones aren't among them.
+    ///
+    /// The stream holds no connection between polls.
+    fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>>;
+
+    /// Replaces the user's own metadata of a thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadNotFound`] if there is no such thread; [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the metadata may or may not have been replaced. Calling again is
+    /// harmless.
+    async fn set_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        metadata: Map<String, Value>,
+    ) -> Result<()> {
+        let _ = (thread_id, metadata);
+        Err(Error::Unsupported {
+            operation: "set_thread_metadata",
+        })
+    }
+
+    /// Refuses new calls and waits for those under way. Calling again is harmless.
+    ///
+    /// # Errors
+    ///
+    /// None today; a checkpointer that sends later reports here what it couldn't send.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, new calls stay refused. Calling again waits for the rest.
+    async fn close(&self) -> Result<()>;
+}
+
+#[async_trait]
+impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+        (**self).put(put).await
+    }
+
+    async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
+        (**self).put_writes(writes).await
+    }
+
+    async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        (**self).get_tuple(query).await
+    }
+
+    fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
+        (**self).list(query)
+    }
+
+    async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+        (**self).delete_thread(delete).await
+    }
+
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+        (**self).delete_for_runs(run_ids).await
+    }
+
+    async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        (**self).copy_thread(source, target).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<()> {
+        (**self).prune(prune).await
+    }
+
+    async fn channel_history(
+        &self,
+        query: GetChannelHistory,
+    ) -> Result<BTreeMap<String, ChannelHistory>> {
+        (**self).channel_history(query).await
+    }
+
+    fn next_version(&self, current: Option<&Version>) -> Version {
+        (**self).next_version(current)
+    }
+
+    fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
+        (**self).threads(query)
+    }
+
+    async fn set_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        metadata: Map<String, Value>,
+    ) -> Result<()> {
+        (**self).set_thread_metadata(thread_id, metadata).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        (**self).close().await
+    }
+}

@@ -1,0 +1,163 @@
+//! What can go wrong, and what to do about it.
+
+use crate::{CheckpointId, CheckpointNs, NameProblem, ThreadId};
+
+/// The result of a call to a checkpointer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error from a checkpointer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name can't be stored. Choose another.
+    #[error("the {kind} {problem}")]
+    InvalidName {
+        /// Which name: `thread_id`, `checkpoint_ns`, `checkpoint_id`, `task_id`, `task_path`,
+        /// `channel`.
+        kind: &'static str,
+        /// What is wrong with it.
+        problem: NameProblem,
+    },
+    /// A value can't be stored. Nothing was sent.
+    #[error("{place} of thread `{thread_id}` can't be stored: at `{path}`: {reason}")]
+    Unstorable {
+        /// The thread.
+        thread_id: ThreadId,
+        /// What held the value: a channel, the metadata, the checkpoint's own fields.
+        place: String,
+        /// Where in the value.
+        path: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A checkpoint that was read in part can't be put: what wasn't read would be lost. Read it with
+    /// [`Projection::All`](crate::Projection::All).
+    #[error("checkpoint `{checkpoint_id}` was read in part and can't be put back; read all of it")]
+    PartialCheckpoint {
+        /// The checkpoint.
+        checkpoint_id: CheckpointId,
+    },
+    /// Somebody else moved the head. Load again, and decide.
+    #[error(
+        "the head of thread `{thread_id}`{} is {}, not {}; somebody else has saved meanwhile",
+        in_ns(.checkpoint_ns), id_or_none(.head), id_or_none(.expected)
+    )]
+    Conflict {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The namespace.
+        checkpoint_ns: CheckpointNs,
+        /// The head that was expected.
+        expected: Option<CheckpointId>,
+        /// The head it lost to.
+        head: Option<CheckpointId>,
+    },
+    /// The thread was deleted. Only a first checkpoint starts it afresh.
+    #[error("thread `{thread_id}` was deleted; only a first checkpoint starts it afresh")]
+    ThreadDeleted {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+    /// There is no such thread.
+    #[error("there is no thread `{thread_id}`")]
+    ThreadNotFound {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+    /// There is such a thread already.
+    #[error("thread `{thread_id}` exists already")]
+    ThreadExists {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+    /// There is no such checkpoint.
+    #[error("there is no checkpoint `{checkpoint_id}` in thread `{thread_id}`{}", in_ns(.checkpoint_ns))]
+    CheckpointNotFound {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The namespace.
+        checkpoint_ns: CheckpointNs,
+        /// The checkpoint.
+        checkpoint_id: CheckpointId,
+    },
+    /// This checkpointer can't do that.
+    #[error("this checkpointer doesn't support `{operation}`")]
+    Unsupported {
+        /// The call.
+        operation: &'static str,
+    },
+    /// What is stored can't be read. The raw rows stay as they are.
+    #[error("stored content of thread `{thread_id}` can't be read: {what}")]
+    Corrupt {
+        /// The thread.
+        thread_id: ThreadId,
+        /// What is missing or can't be decoded, by name.
+        what: String,
+    },
+    /// A typed state can't be made into channels. Nothing was sent.
+    #[error("the state of thread `{thread_id}` can't be saved: at `{path}`: {reason}")]
+    UnstorableState {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The field.
+        path: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// The stored state doesn't fit the type. The checkpoint's raw values are still there to read.
+    #[error(
+        "checkpoint `{checkpoint_id}` of thread `{thread_id}` doesn't fit the state's type: at `{path}`"
+    )]
+    StateMismatch {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The checkpoint.
+        checkpoint_id: CheckpointId,
+        /// The field.
+        path: String,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// The checkpointer was closed.
+    #[error("the checkpointer was closed")]
+    Closed,
+    /// The database can't hold the state.
+    #[error("the database can't be used: {reason}")]
+    UnsuitableDatabase {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The database failed.
+    #[error("failed to {operation}")]
+    Database {
+        /// What was under way.
+        operation: &'static str,
+        /// Why it failed.
+        source: db::Error,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if source.is_transient())
+    }
+
+    /// Whether the call may have taken effect although it failed. Repeating it is harmless.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if source.is_outcome_unknown())
+    }
+}
+
+fn in_ns(checkpoint_ns: &CheckpointNs) -> String {
+    if checkpoint_ns.is_root() {
+        String::new()
+    } else {
+        format!(", namespace `{checkpoint_ns}`")
+    }
+}
+
+fn id_or_none(id: &Option<CheckpointId>) -> String {
+    id.as_ref()
+        .map_or_else(|| "no checkpoint".to_owned(), |id| format!("`{id}`"))
+}

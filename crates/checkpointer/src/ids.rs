@@ -1,0 +1,180 @@
+//! The names that address stored state, checked when they are made.
+
+use std::fmt;
+
+use crate::{Error, Result};
+
+/// Defines a name: a string that is checked once and is then known to fit a key.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $range:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The greatest length in bytes of UTF-8.
+            pub const MAX_BYTES: usize = *$range.end();
+
+            /// Checks a name.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::InvalidName`] if it is too short, too long or holds U+0000.
+            pub fn new(name: impl Into<String>) -> Result<Self> {
+                check($kind, name.into(), $range).map(Self)
+            }
+
+            /// Takes a name that is known to be good: one read back, or made here.
+            pub(crate) fn trusted(name: String) -> Self {
+                Self(name)
+            }
+
+            /// Returns the name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = Error;
+
+            fn try_from(name: &str) -> Result<Self> {
+                Self::new(name)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(name: String) -> Result<Self> {
+                Self::new(name)
+            }
+        }
+
+        impl From<&Self> for $name {
+            fn from(name: &Self) -> Self {
+                name.clone()
+            }
+        }
+    };
+}
+
+name! {
+    /// One conversation or job: 1 to 512 bytes, no U+0000.
+    ThreadId, "thread_id", 1..=512
+}
+
+name! {
+    /// A subgraph's namespace, empty for the root graph: up to 1,024 bytes, no U+0000.
+    CheckpointNs, "checkpoint_ns", 0..=1024
+}
+
+name! {
+    /// One checkpoint of a thread and namespace: 1 to 256 bytes, no U+0000.
+    ///
+    /// Ids are ordered by their bytes. [`CheckpointId::generate`] makes ids that sort by time and
+    /// always after their parent's.
+    CheckpointId, "checkpoint_id", 1..=256
+}
+
+name! {
+    /// One task of a step: 1 to 256 bytes, no U+0000.
+    TaskId, "task_id", 1..=256
+}
+
+impl CheckpointNs {
+    /// The namespace of the root graph.
+    pub const ROOT: Self = Self(String::new());
+
+    /// Whether this is the namespace of the root graph.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Default for CheckpointNs {
+    fn default() -> Self {
+        Self::ROOT
+    }
+}
+
+/// The longest name of a channel, in bytes.
+pub(crate) const MAX_CHANNEL_BYTES: usize = 256;
+
+/// Checks the name of a channel; the empty name is one.
+pub(crate) fn check_channel(name: &str) -> Result<()> {
+    check_str("channel", name, 0..=MAX_CHANNEL_BYTES)
+}
+
+/// The longest path of a task, in bytes: it isn't part of a key.
+pub(crate) const MAX_TASK_PATH_BYTES: usize = 4096;
+
+/// Checks the path of a task.
+pub(crate) fn check_task_path(path: &str) -> Result<()> {
+    check_str("task_path", path, 0..=MAX_TASK_PATH_BYTES)
+}
+
+fn check(
+    kind: &'static str,
+    name: String,
+    bytes: std::ops::RangeInclusive<usize>,
+) -> Result<String> {
+    check_str(kind, &name, bytes).map(|()| name)
+}
+
+fn check_str(kind: &'static str, name: &str, bytes: std::ops::RangeInclusive<usize>) -> Result<()> {
+    let problem = if name.len() < *bytes.start() {
+        NameProblem::Empty
+    } else if name.len() > *bytes.end() {
+        NameProblem::TooLong {
+            bytes: name.len(),
+            max: *bytes.end(),
+        }
+    } else if name.contains('\0') {
+        NameProblem::Nul
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidName { kind, problem })
+}
+
+/// What is wrong with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameProblem {
+    /// It is empty.
+    Empty,
+    /// It is longer than a key can hold.
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        max: usize,
+    },
+    /// It holds U+0000, which PostgreSQL can't store in text.
+    Nul,
+}
+
+impl fmt::Display for NameProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("is empty"),
+            Self::TooLong { bytes, max } => {
+                write!(f, "has {bytes} bytes, at most {max} are allowed")
+            }
+            Self::Nul => f.write_str("contains U+0000, which PostgreSQL can't store"),
+        }
+    }
+}
