@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, io, path::PathBuf};
 
 use crate::variable::DATABASE_URL;
 
@@ -16,13 +16,22 @@ pub enum Error {
         /// Everything that is wrong; never empty.
         problems: Vec<Problem>,
     },
+    /// A `.env` file is there, but can't be read.
+    #[error("failed to read `{}`", path.display())]
+    #[non_exhaustive]
+    ReadDotenv {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 /// One thing that is wrong, without the value that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// The variable.
+    /// The variable, or the path of a `.env` file with a malformed entry.
     pub name: String,
     /// The parameter, if it is one of the URL's that is wrong.
     pub parameter: Option<&'static str>,

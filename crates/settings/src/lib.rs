@@ -6,6 +6,7 @@
 //! settings to whatever does.
 //!
 //! - [`Settings::from_env`] reads the process environment.
+//! - [`Settings::load`] reads a `.env` file too; a variable that is set wins.
 //! - [`Settings::from_iter`] reads any list of names and values.
 //! - [`Settings::from_url`] is for programs without an environment.
 //!
@@ -101,6 +102,7 @@ mod modes;
 mod secret;
 
 mod connection_url;
+mod dotenv;
 mod duration;
 mod environment;
 mod variable;

@@ -1,8 +1,14 @@
-use std::{env, ffi::OsString, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
-    Host, PoolMode, Result, Secret, TargetSessionAttrs, TlsMode,
+    Error, Host, PoolMode, Result, Secret, TargetSessionAttrs, TlsMode,
     connection_url::ConnectionUrl,
+    dotenv,
     environment::Environment,
     error::Problems,
     variable::{
@@ -21,7 +27,7 @@ use crate::{
 ///
 /// ```no_run
 /// # fn main() -> settings::Result<()> {
-/// let settings = settings::Settings::from_env()?;
+/// let settings = settings::Settings::load()?;
 /// println!("connecting to {} as {}", settings.hosts()[0], settings.user());
 /// # Ok(())
 /// # }
@@ -55,16 +61,35 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid) with everything that is missing or wrong.
+    /// [`Error::Invalid`] with everything that is missing or wrong.
     pub fn from_env() -> Result<Self> {
         Self::read(env::vars_os(), Problems::default())
+    }
+
+    /// Reads the `.env` file of the current folder, or else of the nearest one
+    /// above it that has one, and the environment of this process.
+    ///
+    /// A variable that is set wins over the file, even if it is set to nothing.
+    /// The file may be missing. The environment stays as it is. In the file,
+    /// `$NAME` stands for a variable unless it is in single quotes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with everything that is missing or wrong;
+    /// [`Error::ReadDotenv`] if the file is there but can't be read.
+    pub fn load() -> Result<Self> {
+        let dir = env::current_dir().map_err(|source| Error::ReadDotenv {
+            path: PathBuf::from(".env"),
+            source,
+        })?;
+        Self::load_from(&dir, env::vars_os())
     }
 
     /// Reads a URL; everything else has its default.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid) with everything that is missing or wrong, under the
+    /// [`Error::Invalid`] with everything that is missing or wrong, under the
     /// name of `DATABASE_URL`.
     pub fn from_url(url: &str) -> Result<Self> {
         Self::read([(DATABASE_URL.into(), url.into())], Problems::default())
@@ -75,7 +100,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::Error::Invalid) with everything that is missing or wrong.
+    /// [`Error::Invalid`] with everything that is missing or wrong.
     #[expect(
         clippy::should_implement_trait,
         reason = "reading may fail, and the trait's function may not"
@@ -85,6 +110,15 @@ impl Settings {
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()));
         Self::read(variables, Problems::default())
+    }
+
+    pub(crate) fn load_from(
+        dir: &Path,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self> {
+        let mut problems = Problems::default();
+        let file = dotenv::read(dir, &mut problems)?;
+        Self::read(file.into_iter().chain(environment), problems)
     }
 
     /// Reads all of it before it reports the problems, so that one attempt
