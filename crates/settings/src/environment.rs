@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+};
 
 use serde::Deserialize;
 
@@ -32,12 +35,18 @@ impl Environment {
         problems: &mut Problems,
     ) -> Self {
         let mut given = BTreeMap::new();
+        let mut unknown = BTreeSet::new();
         for (name, value) in variables {
             // A name that isn't UTF-8 can't be a known one.
             let name = name.to_string_lossy();
             if variable::NAMES.contains(&&*name) {
                 given.insert(name.into_owned(), value);
+            } else if name.starts_with("DB_") {
+                unknown.insert(name.into_owned());
             }
+        }
+        for name in unknown {
+            warn_about_unknown(&name);
         }
 
         let texts = given.into_iter().filter_map(|(name, value)| {
@@ -56,5 +65,25 @@ impl Environment {
         // and repeat it in its error. All that's left to fail is a name that
         // comes twice, and a map has none.
         envy::from_iter(texts).expect("optional strings from a map should always deserialise")
+    }
+}
+
+fn warn_about_unknown(name: &str) {
+    let capitals = name.to_uppercase();
+    let closest = variable::NAMES
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&capitals, known), known))
+        .min()
+        // One slip in five letters: `DB_POOL_SIZE` isn't meant to be
+        // `DB_POOL_MODE`.
+        .filter(|(distance, _)| distance * 5 <= name.len());
+    if let Some((_, known)) = closest {
+        tracing::warn!(
+            variable = ?name,
+            did_you_mean = known,
+            "ignored an unknown variable that looks misspelt"
+        );
+    } else {
+        tracing::warn!(variable = ?name, "ignored an unknown variable");
     }
 }

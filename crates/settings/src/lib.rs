@@ -60,7 +60,9 @@
 //! Whitespace around a value is ignored. A variable that is set to nothing is
 //! refused: falling back to a default would, for `DB_SCHEMA`, quietly look for
 //! the tables somewhere else. If the same name comes twice, the later value
-//! counts. Variables with other names are not looked at.
+//! counts. An unknown `DB_*` variable is warned about, since it is most likely
+//! misspelt, and otherwise ignored. Variables with other names are not looked
+//! at.
 //!
 //! No TLS is built yet, so `prefer` connects without, as a libpq built without
 //! TLS does, and the modes that insist on it are refused.
