@@ -34,7 +34,6 @@
 
 // What users meet.
 mod contract;
-mod memory;
 mod postgres;
 mod typed;
 

@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
-use db::{BytesMut, FromSql, IsNull, ToSql, Type, to_sql_checked};
+use bytes::BytesMut;
+use db::types::{IsNull, to_sql_checked};
+use db::{FromSql, ToSql, Type};
 
 /// The only version of JSONB's binary format.
 const VERSION: u8 = 1;
