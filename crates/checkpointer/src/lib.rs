@@ -8,6 +8,11 @@ mod ids;
 mod metadata;
 mod request;
 mod version;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the storages number writes with it")
+)]
+mod writes;
 
 pub use checkpoint::{
     ChannelHistory, ChannelValues, ChannelVersions, Checkpoint, CheckpointRef, CheckpointTuple,
