@@ -1,0 +1,58 @@
+//! How the writes of one call are numbered, the same in every checkpointer.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// What a runtime notes about a task, rather than the task's output: such a write has an index of
+/// its own, so that the last one replaces the one before it.
+const SPECIAL: [(&str, i32); 4] = [
+    ("__error__", -1),
+    ("__scheduled__", -2),
+    ("__interrupt__", -3),
+    ("__resume__", -4),
+];
+
+/// Returns the index of a write to a special channel.
+pub(crate) fn special_index(channel: &str) -> Option<i32> {
+    SPECIAL
+        .iter()
+        .find(|(special, _)| *special == channel)
+        .map(|(_, idx)| *idx)
+}
+
+/// One write of a call, with its index among the task's writes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Numbered<'a> {
+    pub(crate) idx: i32,
+    pub(crate) channel: &'a str,
+    pub(crate) value: &'a Value,
+}
+
+impl Numbered<'_> {
+    /// Whether it replaces a stored write of the same index, which otherwise stays.
+    pub(crate) fn replaces(&self) -> bool {
+        self.idx < 0
+    }
+}
+
+/// Numbers the writes of one call, each index once, the smallest first.
+///
+/// A regular write has its position, counted among all of the call; of several to one special
+/// channel the last one counts.
+pub(crate) fn number(writes: &[(String, Value)]) -> Vec<Numbered<'_>> {
+    let mut numbered = BTreeMap::new();
+    for (position, (channel, value)) in (0..).zip(writes) {
+        let idx = special_index(channel).unwrap_or(position);
+        let write = Numbered {
+            idx,
+            channel,
+            value,
+        };
+        numbered.insert(idx, write);
+    }
+    numbered.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests;
