@@ -44,11 +44,6 @@ mod ids;
 mod metadata;
 mod request;
 mod version;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the storages number writes with it")
-)]
-mod writes;
 
 // How state is stored.
 mod codec;

@@ -14,7 +14,6 @@ mod sql;
 mod stored;
 mod threads;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,8 +22,8 @@ use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
 use crate::{
-    Checkpointer, CheckpointRef, CheckpointTuple, ChannelHistory, DeleteThread, Error, GetChannelHistory, GetTuple, List,
-    ListThreads, Prune, Put, PutWrites, Result, ThreadId, ThreadInfo,
+    CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error, GetTuple, List, ListThreads,
+    Put, PutWrites, Result, ThreadId, ThreadInfo,
 };
 use cache::Cache;
 use order::Order;
@@ -33,11 +32,11 @@ use sql::Sql;
 /// The tables, as numbered steps.
 const MIGRATIONS: Migrations = Migrations::new(
     "checkpointer",
-    &[Migration::new(
-        1,
-        "checkpoints",
-        include_str!("../migrations/0001_checkpoints.sql"),
-    )],
+    &[Migration {
+        number: 1,
+        name: "checkpoints",
+        sql: include_str!("../migrations/0001_checkpoints.sql"),
+    }],
 );
 
 /// The oldest PostgreSQL whose features the tables use.

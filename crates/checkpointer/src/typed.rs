@@ -322,9 +322,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         let mut new_versions = ChannelVersions::new();
         for channel in channels.values.keys() {
             let before = parent.and_then(|parent| parent.versions.get(channel));
-            let same = parent.is_some_and(|parent| {
-                parent.channels.get(channel) == channels.hashes.get(channel)
-            });
+            let same = parent
+                .is_some_and(|parent| parent.channels.get(channel) == channels.hashes.get(channel));
             let version = match before {
                 Some(version) if same => version.clone(),
                 _ => {

@@ -27,38 +27,39 @@ impl Inner {
         // Kept in the tombstone: a retry whose first attempt went through leaves the thread alone
         // that somebody has started afresh since.
         let operation = Uuid::new_v4().to_string();
-        let expected = retry("delete a thread", async || {
+        let expected = retry("delete a thread", || async {
             self.database
                 .transaction(async |tx| {
                     let locked = tx
                         .query_opt(&self.sql.lock_thread, &[&thread_id.as_str()])
                         .await?;
-                    let Some(row) = locked else {
-                        return Ok(delete.generation.is_none());
-                    };
-                    if row.get::<_, Option<&str>>("deleted_by") == Some(&operation) {
+                    let Some(row) = locked else { return Ok(true) };
+                    let deleted_by: Option<&str> = row.get("deleted_by");
+                    if row.get("deleted") || deleted_by == Some(&operation) {
                         return Ok(true);
                     }
                     let generation = Generation(row.get("generation"));
                     if delete.generation.is_some_and(|read| read != generation) {
                         return Ok(false);
                     }
-                    if !row.get::<_, bool>("deleted") {
-                        tx.execute(
-                            &self.sql.delete_thread,
-                            &[
-                                /* thread_id */ &thread_id.as_str(),
-                                /* operation */ &operation,
-                            ],
-                        )
-                        .await?;
-                    }
+                    tx.execute(
+                        &self.sql.delete_thread,
+                        &[
+                            /* thread_id */ &thread_id.as_str(),
+                            /* operation */ &operation,
+                        ],
+                    )
+                    .await?;
                     Ok::<_, db::Error>(true)
                 })
                 .await
         })
         .await?;
         self.cache.forget(thread_id);
-        if expected { Ok(()) } else { Err(deleted(thread_id)) }
+        if expected {
+            Ok(())
+        } else {
+            Err(deleted(thread_id))
+        }
     }
 }

@@ -14,11 +14,7 @@ const VERSION: u8 = 1;
 pub(super) struct Jsonb<'a>(pub(super) &'a [u8]);
 
 impl ToSql for Jsonb<'_> {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         out.extend_from_slice(&[VERSION]);
         out.extend_from_slice(self.0);
         Ok(IsNull::No)

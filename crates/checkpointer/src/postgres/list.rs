@@ -12,7 +12,9 @@ use super::read::only;
 use super::retry::retry;
 use super::sql::ListKey;
 use crate::codec;
-use crate::{CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, List, Projection, Result, ThreadId};
+use crate::{
+    CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, List, Projection, Result, ThreadId,
+};
 
 /// How many checkpoints a page has at most if their values are read.
 const PAGE: usize = 64;
@@ -23,20 +25,23 @@ const METADATA_PAGE: usize = 1000;
 /// Lists checkpoints; a connection is held only while a page is fetched.
 pub(super) fn pages(inner: Arc<Inner>, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
     let left = query.limit.unwrap_or(usize::MAX);
-    let pages = stream::try_unfold((inner, query, left, None), |(inner, query, left, last)| async move {
-        let page = left.min(match query.projection {
-            Projection::Metadata => METADATA_PAGE,
-            _ => PAGE,
-        });
-        if page == 0 {
-            return Ok(None);
-        }
-        let tuples = inner.page(&query, page, last.as_ref()).await?;
-        let left = if tuples.len() < page { 0 } else { left - page };
-        let last = tuples.last().map(|tuple| tuple.config.clone());
-        let tuples = stream::iter(tuples.into_iter().map(Ok));
-        Ok(Some((tuples, (inner, query, left, last))))
-    });
+    let pages = stream::try_unfold(
+        (inner, query, left, None),
+        |(inner, query, left, last)| async move {
+            let page = left.min(match query.projection {
+                Projection::Metadata => METADATA_PAGE,
+                _ => PAGE,
+            });
+            if page == 0 {
+                return Ok(None);
+            }
+            let tuples = inner.page(&query, page, last.as_ref()).await?;
+            let left = if tuples.len() < page { 0 } else { left - page };
+            let last = tuples.last().map(|tuple| tuple.config.clone());
+            let tuples = stream::iter(tuples.into_iter().map(Ok));
+            Ok(Some((tuples, (inner, query, left, last))))
+        },
+    );
     pages.try_flatten().boxed()
 }
 
@@ -69,7 +74,7 @@ impl Inner {
         let last_id = last.map(|last| last.checkpoint_id.as_str());
         let last_thread_id = last.map(|last| last.thread_id.as_str());
         let last_ns = last.map(|last| last.checkpoint_ns.as_str());
-        let rows = retry("list checkpoints", async || {
+        let rows = retry("list checkpoints", || async {
             let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&only, &limit];
             let restrictions: [(bool, &(dyn ToSql + Sync)); 8] = [
                 (thread_id.is_some(), &thread_id),
@@ -96,7 +101,10 @@ impl Inner {
 
 /// Encodes a filter as metadata is encoded. One that can't be encoded is contained in nothing that
 /// is stored: there is no list then.
-#[expect(clippy::option_option, reason = "no filter is something else than one that matches nothing")]
+#[expect(
+    clippy::option_option,
+    reason = "no filter is something else than one that matches nothing"
+)]
 pub(super) fn encode_filter(filter: Option<&Map<String, Value>>) -> Option<Option<Vec<u8>>> {
     let Some(filter) = filter else {
         return Some(None);

@@ -2,9 +2,9 @@
 
 use db::Row;
 
+use super::Inner;
 use super::cache::View;
 use super::retry::retry;
-use super::Inner;
 use crate::{CheckpointId, CheckpointNs, Result, ThreadId};
 
 /// What a thread looks like from one of its namespaces.
@@ -26,7 +26,7 @@ impl Inner {
         checkpoint_id: &CheckpointId,
         parent: Option<&CheckpointId>,
     ) -> Result<Option<Look>> {
-        let row = retry("look at the thread", async || {
+        let row = retry("look at the thread", || async {
             let connection = self.database.get().await?;
             connection
                 .query_opt(
@@ -59,7 +59,9 @@ impl Look {
                 gc: row.get("gc"),
             },
             deleted: row.get("deleted"),
-            head: row.get::<_, Option<String>>("head").map(CheckpointId::trusted),
+            head: row
+                .get::<_, Option<String>>("head")
+                .map(CheckpointId::trusted),
             stored: row.get("stored"),
         }
     }

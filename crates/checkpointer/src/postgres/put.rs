@@ -13,8 +13,8 @@ use super::sql::Writing;
 use super::stored::{self, Encoder};
 use crate::codec::ContentHash;
 use crate::{
-    CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Loaded, Put, Result,
-    ThreadId, ids,
+    CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Loaded, Put,
+    Result, ThreadId, ids,
 };
 
 /// How often a put is sent again because the thread changed in the meantime.
@@ -47,10 +47,7 @@ pub(super) enum Lock {
         relied: Vec<ContentHash>,
     },
     /// It may be any, or none.
-    Any {
-        restarted: bool,
-        restart: bool,
-    },
+    Any { restarted: bool, restart: bool },
 }
 
 impl Lock {
@@ -204,7 +201,7 @@ impl Inner {
         let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
         let required = put.required.as_ref();
-        let row = retry("put a checkpoint", async || {
+        let row = retry("put a checkpoint", || async {
             let rest: [&(dyn ToSql + Sync); 13] = [
                 /* ns */ &put.checkpoint_ns.as_str(),
                 /* id */ &put.checkpoint_id.as_str(),
@@ -245,10 +242,7 @@ impl Inner {
     }
 }
 
-fn encode(
-    put: &Put<'_>,
-    known: Option<(View, HashSet<ContentHash>)>,
-) -> Result<Encoded> {
+fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<Encoded> {
     let nothing = HashSet::new();
     let mut encoder = Encoder::new(
         put.thread_id,
@@ -337,7 +331,10 @@ fn needs_view(put: &Put<'_>) -> bool {
 /// belongs to the new life: its parent, or the root of a subgraph's first one.
 fn required(put: &Put<'_>) -> Result<Option<(CheckpointNs, CheckpointId)>> {
     if let Some(parent) = put.parent {
-        return Ok(Some((put.checkpoint_ns.clone().into_owned(), parent.clone())));
+        return Ok(Some((
+            put.checkpoint_ns.clone().into_owned(),
+            parent.clone(),
+        )));
     }
     if put.checkpoint_ns.is_root() {
         return Ok(None);

@@ -95,7 +95,7 @@ impl Inner {
         let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
         let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
-        let row = retry("put pending writes", async || {
+        let row = retry("put pending writes", || async {
             let rest: [&(dyn ToSql + Sync); 9] = [
                 /* ns */ &put.config.checkpoint_ns.as_str(),
                 /* id */ &put.config.checkpoint_id.as_str(),
@@ -109,10 +109,7 @@ impl Inner {
             ];
             let connection = self.database.get().await?;
             connection
-                .query_opt(
-                    put.lock.statement(&self.sql.put_writes),
-                    &all(&lock, &rest),
-                )
+                .query_opt(put.lock.statement(&self.sql.put_writes), &all(&lock, &rest))
                 .await
         })
         .await?;

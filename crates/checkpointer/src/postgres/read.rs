@@ -19,7 +19,7 @@ impl Inner {
     pub(super) async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
         self.check_open()?;
         let only = only(&query.projection);
-        let rows = retry("get a checkpoint", async || {
+        let rows = retry("get a checkpoint", || async {
             let parameters: [&(dyn ToSql + Sync); 4] = [
                 /* only */ &only,
                 /* thread_id */ &query.thread_id.as_str(),
@@ -64,7 +64,8 @@ impl Inner {
             tuples.push(tuple);
         }
         for (thread_id, view) in seen {
-            self.cache.note(&thread_id, view, decoder.hashes(&thread_id));
+            self.cache
+                .note(&thread_id, view, decoder.hashes(&thread_id));
         }
         Ok(tuples)
     }

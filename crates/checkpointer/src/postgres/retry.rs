@@ -15,10 +15,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Calls `attempt` until it succeeds, fails for good, or the time is over. Only for what may be
 /// repeated after an unknown outcome.
-pub(super) async fn retry<T>(
+pub(super) async fn retry<T, Attempt>(
     operation: &'static str,
-    mut attempt: impl AsyncFnMut() -> Result<T, db::Error>,
-) -> Result<T> {
+    mut attempt: impl FnMut() -> Attempt,
+) -> Result<T>
+where
+    Attempt: Future<Output = Result<T, db::Error>>,
+{
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {

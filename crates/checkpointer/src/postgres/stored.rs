@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use crate::codec::{self, ContentHash, Refused};
-use crate::{ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result, ThreadId, Version};
+use crate::{
+    ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result, ThreadId, Version,
+};
 
 /// The format of a checkpoint's own fields.
 const FORMAT: i64 = 1;
@@ -72,7 +74,8 @@ impl<'a> Encoder<'a> {
             if index > 0 {
                 out.push(b',');
             }
-            codec::encode_key(channel, &mut out).map_err(|refused| unstorable(self.thread_id, "a channel's name", &refused))?;
+            codec::encode_key(channel, &mut out)
+                .map_err(|refused| unstorable(self.thread_id, "a channel's name", &refused))?;
             out.push(b':');
             self.value(value, &format!("channel `{channel}`"), &mut out)?;
         }
@@ -85,12 +88,11 @@ impl<'a> Encoder<'a> {
         codec::encode(value, out).map_err(|refused| unstorable(self.thread_id, place, &refused))
     }
 
-
-
     /// Writes an object as it is.
     pub(super) fn object(&self, object: &Map<String, Value>, place: &str) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        codec::encode_object(object, &mut out).map_err(|refused| unstorable(self.thread_id, place, &refused))?;
+        codec::encode_object(object, &mut out)
+            .map_err(|refused| unstorable(self.thread_id, place, &refused))?;
         Ok(out)
     }
 
@@ -113,7 +115,10 @@ impl<'a> Encoder<'a> {
             ),
         );
         if let Some(channels) = &checkpoint.updated_channels {
-            fields.insert("updated_channels".to_owned(), Value::from(channels.as_slice()));
+            fields.insert(
+                "updated_channels".to_owned(),
+                Value::from(channels.as_slice()),
+            );
         }
         if !checkpoint.extra.is_empty() {
             fields.insert("extra".to_owned(), Value::Object(checkpoint.extra.clone()));
@@ -124,13 +129,20 @@ impl<'a> Encoder<'a> {
     /// Writes the versions of channels that keep their parent's value.
     pub(super) fn versions(&self, versions: &ChannelVersions) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        self.json(&versions_to_json(versions), "the channel versions", &mut out)?;
+        self.json(
+            &versions_to_json(versions),
+            "the channel versions",
+            &mut out,
+        )?;
         Ok(out)
     }
 }
 
 /// The channels that have a version but no value, and didn't change.
-pub(super) fn unchanged(checkpoint: &Checkpoint, new_versions: &ChannelVersions) -> ChannelVersions {
+pub(super) fn unchanged(
+    checkpoint: &Checkpoint,
+    new_versions: &ChannelVersions,
+) -> ChannelVersions {
     checkpoint
         .channel_versions
         .iter()
@@ -196,7 +208,10 @@ impl Decoder {
             let what = format!("the content of chunk {hash} doesn't match its hash");
             return Err(corrupt(&thread_id, what));
         }
-        self.chunks.entry(thread_id).or_default().insert(hash, value);
+        self.chunks
+            .entry(thread_id)
+            .or_default()
+            .insert(hash, value);
         Ok(())
     }
 
@@ -222,7 +237,12 @@ impl Decoder {
     }
 
     /// Reads a value of `channel`.
-    pub(super) fn value(&self, thread_id: &ThreadId, stored: &[u8], channel: &str) -> Result<Value> {
+    pub(super) fn value(
+        &self,
+        thread_id: &ThreadId,
+        stored: &[u8],
+        channel: &str,
+    ) -> Result<Value> {
         let stored = json(thread_id, stored, || format!("channel `{channel}`"))?;
         self.stored_value(thread_id, stored, channel)
     }
@@ -242,12 +262,15 @@ impl Decoder {
                     ));
                 };
                 let chunks = self.chunks.get(thread_id);
-                chunks.and_then(|chunks| chunks.get(&hash)).cloned().ok_or_else(|| {
-                    corrupt(
-                        thread_id,
-                        format!("chunk {hash} of channel `{channel}` is missing"),
-                    )
-                })
+                chunks
+                    .and_then(|chunks| chunks.get(&hash))
+                    .cloned()
+                    .ok_or_else(|| {
+                        corrupt(
+                            thread_id,
+                            format!("chunk {hash} of channel `{channel}` is missing"),
+                        )
+                    })
             }
             _ => Err(corrupt(
                 thread_id,

@@ -17,19 +17,25 @@ use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, Thre
 const PAGE: usize = 1000;
 
 /// Lists threads; a connection is held only while a page is fetched.
-pub(super) fn pages(inner: Arc<Inner>, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
+pub(super) fn pages(
+    inner: Arc<Inner>,
+    query: ListThreads,
+) -> BoxStream<'static, Result<ThreadInfo>> {
     let left = query.limit.unwrap_or(usize::MAX);
-    let pages = stream::try_unfold((inner, query, left), |(inner, mut query, left)| async move {
-        let page = left.min(PAGE);
-        if page == 0 {
-            return Ok(None);
-        }
-        let threads = inner.page_of_threads(&query, page).await?;
-        let left = if threads.len() < page { 0 } else { left - page };
-        query.after = threads.last().cloned();
-        let threads = stream::iter(threads.into_iter().map(Ok));
-        Ok(Some((threads, (inner, query, left))))
-    });
+    let pages = stream::try_unfold(
+        (inner, query, left),
+        |(inner, mut query, left)| async move {
+            let page = left.min(PAGE);
+            if page == 0 {
+                return Ok(None);
+            }
+            let threads = inner.page_of_threads(&query, page).await?;
+            let left = if threads.len() < page { 0 } else { left - page };
+            query.after = threads.last().cloned();
+            let threads = stream::iter(threads.into_iter().map(Ok));
+            Ok(Some((threads, (inner, query, left))))
+        },
+    );
     pages.try_flatten().boxed()
 }
 
@@ -44,7 +50,7 @@ impl Inner {
         let filter = filter.as_deref().map(Jsonb);
         let after = query.after.as_ref();
         let after = after.map(|last| (last.updated_at, last.thread_id.as_str()));
-        let rows = retry("list threads", async || {
+        let rows = retry("list threads", || async {
             let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
             if let Some(filter) = &filter {
                 parameters.push(filter);
@@ -69,7 +75,7 @@ impl Inner {
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
             .map_err(|refused| stored::unstorable(thread_id, "the thread's metadata", &refused))?;
-        let changed = retry("set a thread's metadata", async || {
+        let changed = retry("set a thread's metadata", || async {
             let connection = self.database.get().await?;
             connection
                 .execute(

@@ -30,9 +30,8 @@ impl Channels {
             path,
             reason,
         };
-        let top = to_value(state).map_err(|refused| {
-            unstorable(refused.path.to_string(), refused.reason.to_string())
-        })?;
+        let top = to_value(state)
+            .map_err(|refused| unstorable(refused.path.to_string(), refused.reason.to_string()))?;
         let values: ChannelValues = match top {
             Top::Fields(fields) if fields.contains_key(ROOT) => {
                 let reason = "a field of this name would be taken for a state that is no struct";
