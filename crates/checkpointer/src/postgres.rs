@@ -26,9 +26,9 @@ use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
 use crate::{
-    ChannelHistory, GetChannelHistory, Prune,
-    CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error, GetTuple, List, ListThreads,
-    Put, PutWrites, Result, ThreadId, ThreadInfo,
+    ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error,
+    GetChannelHistory, GetTuple, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId,
+    ThreadInfo,
 };
 use cache::Cache;
 use order::Order;

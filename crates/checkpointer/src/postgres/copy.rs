@@ -58,7 +58,9 @@ impl Inner {
                         match (row.get("is_target"), row.get("deleted")) {
                             (true, _) if source == target => has_source = true,
                             (true, true) => return Ok(Outcome::TargetDeleted),
-                            (true, false) if last == Some(&operation) => return Ok(Outcome::Copied),
+                            (true, false) if last == Some(&operation) => {
+                                return Ok(Outcome::Copied);
+                            }
                             (true, false) => return Ok(Outcome::TargetExists),
                             (false, deleted) => has_source = !deleted,
                         }

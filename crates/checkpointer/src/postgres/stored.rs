@@ -206,10 +206,10 @@ impl Decoder {
         let value = json(thread_id, content, || format!("chunk {hash}"))?;
         if codec::hash(&value) != hash {
             let what = format!("the content of chunk {hash} doesn't match its hash");
-            return Err(corrupt(&thread_id, what));
+            return Err(corrupt(thread_id, what));
         }
         self.chunks
-            .entry(thread_id)
+            .entry(thread_id.clone())
             .or_default()
             .insert(hash, value);
         Ok(())
