@@ -5,13 +5,10 @@ mod contract;
 mod error;
 mod generate;
 mod ids;
+mod json;
 mod metadata;
 mod request;
 mod version;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the storages number writes with it")
-)]
 mod writes;
 
 pub use checkpoint::{
