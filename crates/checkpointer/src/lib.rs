@@ -6,7 +6,9 @@ mod error;
 mod generate;
 mod ids;
 mod json;
+mod memory;
 mod metadata;
+mod prune;
 mod request;
 mod version;
 mod writes;
@@ -18,6 +20,7 @@ pub use checkpoint::{
 pub use contract::Checkpointer;
 pub use error::{Error, Result};
 pub use ids::{CheckpointId, CheckpointNs, NameProblem, TaskId, ThreadId};
+pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
