@@ -1,6 +1,11 @@
 //! Checkpointer.
 
 mod checkpoint;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the storage uses it")
+)]
+mod codec;
 mod contract;
 mod error;
 mod generate;
@@ -10,6 +15,10 @@ mod memory;
 mod metadata;
 mod prune;
 mod request;
+#[cfg_attr(not(test), expect(dead_code, reason = "the typed threads use it"))]
+mod typed {
+    mod to_value;
+}
 mod version;
 mod writes;
 

@@ -1,0 +1,199 @@
+//! The hash by which equal values are found, format 1.
+//!
+//! It is stored for ever, so it is a function of the value alone: not of key
+//! order, of the text of numbers, or of `serde_json`'s features. It is the first
+//! 16 bytes of BLAKE3 over the byte 1, the format, and then the value:
+//!
+//! | value | bytes |
+//! |---|---|
+//! | null, false, true | `z`, `f`, `t` |
+//! | an integer from 0 to 2⁶⁴−1 | `u`, 8 bytes |
+//! | an integer from −2⁶³ to −1 | `i`, 8 bytes, two's complement |
+//! | a float | `d`, the 8 bytes of its bits |
+//! | any other number of `arbitrary_precision` | `n`, its text |
+//! | a string | `s`, the text |
+//! | an array | `a`, the number of items, the items |
+//! | an object | `o`, the number of keys, for each in the order of their bytes: the key as a text, the value |
+//!
+//! A text is its length in bytes and its UTF-8; lengths and numbers are 8 bytes;
+//! everything is little-endian. No two values have the same bytes.
+
+use std::fmt;
+use std::str::FromStr;
+use std::{slice, vec};
+
+use serde_json::{Map, Number, Value, map};
+
+use super::number::{self, Kind};
+
+const FORMAT: u8 = 1;
+
+/// What a value is found by: equal values, and only they, have the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ContentHash([u8; 16]);
+
+/// A text that isn't a [`ContentHash`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a content hash is 32 hexadecimal digits in lower case")]
+pub(crate) struct ParseContentHashError;
+
+/// Computes the hash of `value`. An integer and a float never have the same, nor
+/// do `0.0` and `-0.0`.
+pub(crate) fn hash(value: &Value) -> ContentHash {
+    let mut sink = Sink::default();
+    sink.bytes(&[FORMAT]);
+    // A stack of its own: the value's depth has perhaps not been checked yet.
+    let mut open = Vec::new();
+    open.extend(sink.value(value));
+    while let Some(children) = open.last_mut() {
+        match children.next(&mut sink) {
+            Some(child) => open.extend(sink.value(child)),
+            None => {
+                open.pop();
+            }
+        }
+    }
+    sink.finish()
+}
+
+impl ContentHash {
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({self})")
+    }
+}
+
+impl FromStr for ContentHash {
+    type Err = ParseContentHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_digits = text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if text.len() != 32 || !is_digits {
+            return Err(ParseContentHashError);
+        }
+        match u128::from_str_radix(text, 16) {
+            Ok(bits) => Ok(Self(bits.to_be_bytes())),
+            Err(_) => Err(ParseContentHashError),
+        }
+    }
+}
+
+/// The members of an array or object that are still to be hashed.
+enum Children<'a> {
+    Items(slice::Iter<'a, Value>),
+    Sorted(map::Iter<'a>),
+    /// The pairs of a map that keeps another order (`preserve_order`).
+    Resorted(vec::IntoIter<(&'a String, &'a Value)>),
+}
+
+impl<'a> Children<'a> {
+    fn of_object(object: &'a Map<String, Value>) -> Self {
+        if object.keys().is_sorted() {
+            return Self::Sorted(object.iter());
+        }
+        let mut pairs: Vec<_> = object.iter().collect();
+        pairs.sort_unstable_by_key(|(key, _)| *key);
+        Self::Resorted(pairs.into_iter())
+    }
+
+    fn next(&mut self, sink: &mut Sink) -> Option<&'a Value> {
+        let (key, value) = match self {
+            Self::Items(items) => return items.next(),
+            Self::Sorted(pairs) => pairs.next()?,
+            Self::Resorted(pairs) => pairs.next()?,
+        };
+        sink.text(key);
+        Some(value)
+    }
+}
+
+/// Collects small pieces: BLAKE3 is several times faster on long ones.
+#[derive(Default)]
+struct Sink {
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+}
+
+const BUFFER: usize = 16 * 1024;
+
+impl Sink {
+    /// Hashes all of a scalar, or the head of an array or object.
+    fn value<'a>(&mut self, value: &'a Value) -> Option<Children<'a>> {
+        match value {
+            Value::Null => self.bytes(b"z"),
+            Value::Bool(false) => self.bytes(b"f"),
+            Value::Bool(true) => self.bytes(b"t"),
+            Value::Number(number) => self.number(number),
+            Value::String(text) => {
+                self.bytes(b"s");
+                self.text(text);
+            }
+            Value::Array(items) => {
+                self.tagged(b'a', (items.len() as u64).to_le_bytes());
+                return Some(Children::Items(items.iter()));
+            }
+            Value::Object(object) => {
+                self.tagged(b'o', (object.len() as u64).to_le_bytes());
+                return Some(Children::of_object(object));
+            }
+        }
+        None
+    }
+
+    fn number(&mut self, number: &Number) {
+        match number::kind(number) {
+            Kind::Unsigned(unsigned) => self.tagged(b'u', unsigned.to_le_bytes()),
+            Kind::Negative(negative) => self.tagged(b'i', negative.to_le_bytes()),
+            Kind::Float(float) => self.tagged(b'd', float.to_bits().to_le_bytes()),
+            Kind::Text(text) => {
+                self.bytes(b"n");
+                self.text(&text);
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(&(text.len() as u64).to_le_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    fn tagged(&mut self, tag: u8, [a, b, c, d, e, f, g, h]: [u8; 8]) {
+        self.bytes(&[tag, a, b, c, d, e, f, g, h]);
+    }
+
+    fn bytes(&mut self, mut bytes: &[u8]) {
+        // Only whole buffers: BLAKE3 takes whole blocks of a power of two at once.
+        while self.buffer.len() + bytes.len() > BUFFER {
+            let (fitting, rest) = bytes.split_at(BUFFER - self.buffer.len());
+            self.buffer.extend_from_slice(fitting);
+            self.hasher.update(&self.buffer);
+            self.buffer.clear();
+            bytes = rest;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn finish(mut self) -> ContentHash {
+        self.hasher.update(&self.buffer);
+        let mut first = [0; 16];
+        first.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        ContentHash(first)
+    }
+}
