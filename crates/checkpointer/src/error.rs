@@ -37,6 +37,14 @@ pub enum Error {
         /// The checkpoint.
         checkpoint_id: CheckpointId,
     },
+    /// JSON that was to be a checkpoint is none.
+    #[error("{} must be {expected}", checkpoint_field(.field))]
+    MalformedCheckpoint {
+        /// The field, with a dot before a name inside of it; empty for the checkpoint itself.
+        field: String,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// Somebody else moved the head. Load again, and decide.
     #[error(
         "the head of thread `{thread_id}`{} is {}, not {}; somebody else has saved meanwhile",
@@ -170,4 +178,12 @@ fn in_ns(checkpoint_ns: &CheckpointNs) -> String {
 fn id_or_none(id: &Option<CheckpointId>) -> String {
     id.as_ref()
         .map_or_else(|| "no checkpoint".to_owned(), |id| format!("`{id}`"))
+}
+
+fn checkpoint_field(field: &str) -> String {
+    if field.is_empty() {
+        "a checkpoint".to_owned()
+    } else {
+        format!("the checkpoint's `{field}`")
+    }
 }

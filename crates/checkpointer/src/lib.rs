@@ -34,6 +34,7 @@
 
 // What users meet.
 mod contract;
+mod memory;
 mod postgres;
 mod typed;
 
@@ -41,13 +42,15 @@ mod typed;
 mod checkpoint;
 mod error;
 mod ids;
+mod json;
 mod metadata;
 mod request;
 mod version;
 
-// How state is stored.
+// Rules that every implementation shares.
 mod codec;
 mod generate;
+mod prune;
 mod writes;
 
 pub use checkpoint::{
@@ -57,6 +60,7 @@ pub use checkpoint::{
 pub use contract::Checkpointer;
 pub use error::{Error, Result};
 pub use ids::{CheckpointId, CheckpointNs, NameProblem, TaskId, ThreadId};
+pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
 pub use postgres::PostgresCheckpointer;
 pub use request::{

@@ -1,0 +1,427 @@
+//! Checkpoints in the memory of this process.
+
+mod check;
+mod containment;
+mod thread;
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use serde_json::{Map, Value};
+
+use crate::{
+    ChannelHistory, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread,
+    Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, List, ListThreads, Prune,
+    PruneStrategy, Put, PutWrites, Result, ThreadId, ThreadInfo,
+};
+use containment::contains_map;
+use thread::{Namespace, Thread};
+
+/// A checkpointer for tests and prototypes: it behaves like the one on PostgreSQL, keeps everything
+/// in memory, and forgets it with the last clone.
+///
+/// A clone shares the store. Deleted threads are remembered as long as the store lives.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::{
+///     Checkpoint, CheckpointId, Checkpointer, GetTuple, MemoryCheckpointer, Metadata, Put, Source,
+///     ThreadId,
+/// };
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let checkpointer = MemoryCheckpointer::new();
+/// let thread_id = ThreadId::new("support-4711")?;
+/// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+/// checkpoint.channel_values.insert("draft".to_owned(), "Dear customer".into());
+/// let metadata = Metadata::new(Source::Input, -1);
+/// checkpointer.put(Put::new(&thread_id, &checkpoint, &metadata)).await?;
+///
+/// let head = checkpointer.get_tuple(GetTuple::head(thread_id)).await?;
+/// assert_eq!(head.map(|head| head.checkpoint), Some(checkpoint));
+/// # Ok::<(), checkpointer::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryCheckpointer {
+    store: Arc<Mutex<Store>>,
+}
+
+#[derive(Default)]
+struct Store {
+    closed: bool,
+    threads: BTreeMap<ThreadId, Thread>,
+    /// The last time given out, in microseconds: no two changes have the same.
+    last_change: u64,
+}
+
+impl MemoryCheckpointer {
+    /// Makes an empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Store>> {
+        let store = self.lock();
+        if store.closed {
+            return Err(Error::Closed);
+        }
+        Ok(store)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        // No call leaves the store half changed.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryCheckpointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let threads = self.lock().threads.len();
+        f.debug_struct("MemoryCheckpointer")
+            .field("threads", &threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    fn now(&mut self) -> SystemTime {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_micros() as u64);
+        self.last_change = now.max(self.last_change + 1);
+        UNIX_EPOCH + Duration::from_micros(self.last_change)
+    }
+
+    /// The generation that a call is about, unless it is over.
+    fn admit(
+        &self,
+        thread_id: &ThreadId,
+        generation: Option<Generation>,
+        starts_afresh: bool,
+    ) -> Result<Generation> {
+        let current = match self.threads.get(thread_id) {
+            Some(thread) if thread.deleted && !starts_afresh => None,
+            Some(thread) => Some(thread.generation),
+            // Whoever has read a generation has read a thread that is forgotten since.
+            None => generation.is_none().then_some(Generation(1)),
+        };
+        current
+            .filter(|current| generation.is_none_or(|read| read == *current))
+            .ok_or_else(|| deleted(thread_id))
+    }
+
+    fn live(&self, thread_id: &ThreadId) -> Option<&Thread> {
+        let thread = self.threads.get(thread_id)?;
+        (!thread.deleted).then_some(thread)
+    }
+
+    /// The thread in its generation, made or started afresh if there is none.
+    fn live_or_new(
+        &mut self,
+        thread_id: &ThreadId,
+        generation: Generation,
+        now: SystemTime,
+    ) -> &mut Thread {
+        let new = || Thread::new(generation, now);
+        let thread = self.threads.entry(thread_id.clone()).or_insert_with(new);
+        if thread.deleted {
+            *thread = new();
+        }
+        thread
+    }
+
+    fn put(&mut self, put: &Put<'_>) -> Result<CheckpointRef> {
+        let (thread_id, ns) = (put.thread_id, &*put.checkpoint_ns);
+        let is_first = put.parent.is_none() && ns.is_root() && put.generation.is_none();
+        let expects_none = !matches!(put.expected_head, ExpectedHead::Is(Some(_)));
+        let generation = self.admit(thread_id, put.generation, is_first && expects_none)?;
+        let config = CheckpointRef {
+            generation: Some(generation),
+            ..CheckpointRef::new(thread_id.clone(), put.checkpoint.id.clone()).in_ns(ns.clone())
+        };
+
+        let live = self.live(thread_id);
+        if live.is_some_and(|thread| put.generation.is_none() && !thread.may_hold(put)) {
+            let thread = self.threads.get_mut(thread_id);
+            if let Some(stored) = thread.and_then(|thread| thread.namespaces.get_mut(ns)) {
+                stored.drop_writes(&put.checkpoint.id);
+            }
+            return Err(deleted(thread_id));
+        }
+        let stored = live.and_then(|thread| thread.namespaces.get(ns));
+        let head = stored.and_then(|stored| stored.head.as_ref());
+        if let ExpectedHead::Is(expected) = &put.expected_head
+            && expected.as_ref() != head
+        {
+            if stored.is_some_and(|stored| stored.holds(put)) {
+                return Ok(config);
+            }
+            return Err(Error::Conflict {
+                thread_id: thread_id.clone(),
+                checkpoint_ns: ns.clone(),
+                expected: expected.clone(),
+                head: head.cloned(),
+            });
+        }
+
+        let now = self.now();
+        let thread = self.live_or_new(thread_id, generation, now);
+        if thread.namespaces.entry(ns.clone()).or_default().put(put) {
+            thread.updated_at = now;
+        }
+        Ok(config)
+    }
+
+    fn put_writes(&mut self, put: &PutWrites<'_>) -> Result<()> {
+        let config = put.config;
+        let generation = self.admit(&config.thread_id, config.generation, false)?;
+        let now = self.now();
+        let thread = self.live_or_new(&config.thread_id, generation, now);
+        let ns = thread.namespaces.entry(config.checkpoint_ns.clone());
+        ns.or_default().put_writes(put);
+        Ok(())
+    }
+
+    /// The checkpoint that is asked for, the head if there is no id, and where it is stored.
+    fn find(&self, query: &GetTuple) -> Option<(&Namespace, CheckpointRef)> {
+        let thread = self.live(&query.thread_id)?;
+        let stored = thread.namespaces.get(&query.checkpoint_ns)?;
+        let id = query.checkpoint_id.as_ref().or(stored.head.as_ref())?;
+        let config = CheckpointRef {
+            generation: Some(thread.generation),
+            ..CheckpointRef::new(query.thread_id.clone(), id.clone())
+        };
+        Some((stored, config.in_ns(query.checkpoint_ns.clone())))
+    }
+
+    fn list(&self, query: &List) -> Vec<CheckpointTuple> {
+        let mut found = Vec::new();
+        let wants = |wanted: Option<&str>, is: &str| wanted.is_none_or(|wanted| wanted == is);
+        for (thread_id, thread) in &self.threads {
+            if !wants(
+                query.thread_id.as_ref().map(ThreadId::as_str),
+                thread_id.as_str(),
+            ) {
+                continue;
+            }
+            for (ns, stored) in &thread.namespaces {
+                if !wants(
+                    query.checkpoint_ns.as_ref().map(CheckpointNs::as_str),
+                    ns.as_str(),
+                ) {
+                    continue;
+                }
+                for (id, checkpoint) in &stored.checkpoints {
+                    let filter = query.filter.as_ref();
+                    if query
+                        .checkpoint_id
+                        .as_ref()
+                        .is_none_or(|wanted| wanted == id)
+                        && query.before.as_ref().is_none_or(|before| id < before)
+                        && filter
+                            .is_none_or(|filter| contains_map(checkpoint.metadata.as_map(), filter))
+                    {
+                        let config = CheckpointRef {
+                            generation: Some(thread.generation),
+                            ..CheckpointRef::new(thread_id.clone(), id.clone())
+                        };
+                        found.push((stored, config.in_ns(ns.clone())));
+                    }
+                }
+            }
+        }
+        // By thread and namespace they are sorted already, and the sort is stable.
+        found.sort_by(|(_, left), (_, right)| right.checkpoint_id.cmp(&left.checkpoint_id));
+        found
+            .into_iter()
+            .take(query.limit.unwrap_or(usize::MAX))
+            .filter_map(|(stored, config)| stored.tuple(config, &query.projection))
+            .collect()
+    }
+
+    fn delete(&mut self, thread_id: &ThreadId) {
+        let now = self.now();
+        if let Some(thread) = self.threads.get_mut(thread_id)
+            && !thread.deleted
+        {
+            *thread = thread.tombstone(now);
+        }
+    }
+
+    fn threads(&self, query: &ListThreads) -> Vec<ThreadInfo> {
+        let live = self.threads.iter().filter(|(_, thread)| !thread.deleted);
+        let mut found: Vec<ThreadInfo> = live
+            .map(|(thread_id, thread)| thread.info(thread_id))
+            .filter(|info| {
+                let filter = query.filter.as_ref();
+                filter.is_none_or(|filter| contains_map(&info.metadata, filter))
+                    && query
+                        .after
+                        .as_ref()
+                        .is_none_or(|last| later(last, info).is_lt())
+            })
+            .collect();
+        found.sort_by(later);
+        found.truncate(query.limit.unwrap_or(usize::MAX));
+        found
+    }
+}
+
+/// The order of threads: the one that changed last first.
+fn later(left: &ThreadInfo, right: &ThreadInfo) -> Ordering {
+    let by_change = right.updated_at.cmp(&left.updated_at);
+    by_change.then_with(|| left.thread_id.cmp(&right.thread_id))
+}
+
+fn deleted(thread_id: &ThreadId) -> Error {
+    Error::ThreadDeleted {
+        thread_id: thread_id.clone(),
+    }
+}
+
+#[async_trait]
+impl Checkpointer for MemoryCheckpointer {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+        check::put(&put)?;
+        self.open()?.put(&put)
+    }
+
+    async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
+        check::put_writes(&writes)?;
+        self.open()?.put_writes(&writes)
+    }
+
+    async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        let store = self.open()?;
+        let found = store.find(&query);
+        Ok(found.and_then(|(stored, config)| stored.tuple(config, &query.projection)))
+    }
+
+    fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
+        match self.open() {
+            Ok(store) => stream::iter(store.list(&query)).map(Ok).boxed(),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+        let mut store = self.open()?;
+        if delete.generation.is_some() {
+            store.admit(&delete.thread_id, delete.generation, false)?;
+        }
+        store.delete(&delete.thread_id);
+        Ok(())
+    }
+
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+        let run_ids: BTreeSet<&str> = run_ids.iter().map(String::as_str).collect();
+        let mut store = self.open()?;
+        let now = store.now();
+        for thread in store.threads.values_mut() {
+            if thread.delete_runs(&run_ids) {
+                thread.updated_at = now;
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        let mut store = self.open()?;
+        if source == target {
+            return Ok(());
+        }
+        let now = store.now();
+        let Some(thread) = store.live(source) else {
+            return Err(Error::ThreadNotFound {
+                thread_id: source.clone(),
+            });
+        };
+        let copy = Thread {
+            created_at: now,
+            updated_at: now,
+            generation: Generation(1),
+            ..thread.clone()
+        };
+        match store.threads.get(target) {
+            None => store.threads.insert(target.clone(), copy),
+            Some(thread) if thread.deleted => return Err(deleted(target)),
+            Some(_) => {
+                return Err(Error::ThreadExists {
+                    thread_id: target.clone(),
+                });
+            }
+        };
+        Ok(())
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<()> {
+        let mut store = self.open()?;
+        for thread_id in &prune.thread_ids {
+            match prune.strategy {
+                PruneStrategy::Delete => store.delete(thread_id),
+                PruneStrategy::KeepLatest => {
+                    if let Some(thread) = store.threads.get_mut(thread_id) {
+                        thread.prune();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn channel_history(
+        &self,
+        query: GetChannelHistory,
+    ) -> Result<BTreeMap<String, ChannelHistory>> {
+        let store = self.open()?;
+        let target = store.find(&query.target);
+        let histories = query.channels.into_iter().map(|channel| {
+            let history = target
+                .as_ref()
+                .map(|(stored, target)| stored.history(&target.checkpoint_id, &channel));
+            (channel, history.unwrap_or_default())
+        });
+        Ok(histories.collect())
+    }
+
+    fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
+        match self.open() {
+            Ok(store) => stream::iter(store.threads(&query)).map(Ok).boxed(),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    async fn set_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        metadata: Map<String, Value>,
+    ) -> Result<()> {
+        check::thread_metadata(thread_id, &metadata)?;
+        let mut store = self.open()?;
+        store.admit(thread_id, None, false)?;
+        let Some(thread) = store.threads.get_mut(thread_id) else {
+            return Err(Error::ThreadNotFound {
+                thread_id: thread_id.clone(),
+            });
+        };
+        thread.metadata = metadata;
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.lock().closed = true;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! What the store knows of one thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use crate::prune::{Kept, Node, Nodes};
+use crate::{
+    ChannelHistory, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
+    Generation, Loaded, Metadata, PendingWrite, Projection, Put, PutWrites, TaskId, ThreadId,
+    ThreadInfo, prune, writes,
+};
+
+/// A thread, or what reminds of a deleted one.
+#[derive(Clone)]
+pub(super) struct Thread {
+    pub(super) generation: Generation,
+    pub(super) deleted: bool,
+    pub(super) created_at: SystemTime,
+    pub(super) updated_at: SystemTime,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) namespaces: BTreeMap<CheckpointNs, Namespace>,
+}
+
+/// The checkpoints of a thread in one namespace.
+#[derive(Clone, Default)]
+pub(super) struct Namespace {
+    /// The checkpoint put last.
+    pub(super) head: Option<CheckpointId>,
+    /// How many checkpoints were ever put.
+    seq: u64,
+    pub(super) checkpoints: BTreeMap<CheckpointId, Stored>,
+    /// The writes of each task by index; their checkpoint may come later.
+    writes: BTreeMap<CheckpointId, BTreeMap<(TaskId, i32), Write>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Stored {
+    seq: u64,
+    parent: Option<CheckpointId>,
+    checkpoint: Checkpoint,
+    pub(super) metadata: Metadata,
+}
+
+#[derive(Clone)]
+struct Write {
+    task_path: String,
+    channel: String,
+    value: Value,
+}
+
+impl Thread {
+    pub(super) fn new(generation: Generation, now: SystemTime) -> Self {
+        Self {
+            generation,
+            deleted: false,
+            created_at: now,
+            updated_at: now,
+            metadata: Map::new(),
+            namespaces: BTreeMap::new(),
+        }
+    }
+
+    /// What is left of it once it is deleted: no state, no metadata.
+    pub(super) fn tombstone(&self, now: SystemTime) -> Self {
+        let next = Generation(self.generation.0 + 1);
+        Self {
+            deleted: true,
+            ..Self::new(next, now)
+        }
+    }
+
+    pub(super) fn info(&self, thread_id: &ThreadId) -> ThreadInfo {
+        let root = self.namespaces.get(&CheckpointNs::ROOT);
+        ThreadInfo {
+            metadata: self.metadata.clone(),
+            updated_at: self.updated_at,
+            head: root.and_then(|root| root.head.clone()),
+            ..ThreadInfo::new(thread_id.clone(), self.generation, self.created_at)
+        }
+    }
+
+    fn has(&self, checkpoint_ns: &CheckpointNs, checkpoint_id: &str) -> bool {
+        let stored = self.namespaces.get(checkpoint_ns);
+        let mut ids = stored.into_iter().flat_map(|ns| ns.checkpoints.keys());
+        ids.any(|id| id.as_str() == checkpoint_id)
+    }
+
+    /// Whether a put that doesn't know the generation can be of this one: it names a checkpoint
+    /// that is stored, or is the first of a run.
+    pub(super) fn may_hold(&self, put: &Put<'_>) -> bool {
+        let ns = &*put.checkpoint_ns;
+        if self.generation == Generation(1) || self.has(ns, put.checkpoint.id.as_str()) {
+            return true;
+        }
+        match put.parent {
+            Some(parent) => self.has(ns, parent.as_str()),
+            None if ns.is_root() => true,
+            None => put
+                .metadata
+                .parent_in(CheckpointNs::ROOT.as_str())
+                .is_some_and(|root| self.has(&CheckpointNs::ROOT, root)),
+        }
+    }
+
+    /// Keeps the latest checkpoint of each namespace, and what it needs.
+    pub(super) fn prune(&mut self) {
+        let nodes = self.namespaces.iter();
+        let nodes = nodes.map(|(ns, stored)| (ns, (stored.head.as_ref(), stored.nodes())));
+        let kept: BTreeMap<CheckpointNs, BTreeSet<CheckpointId>> = prune::latest(&nodes.collect())
+            .into_iter()
+            .map(|(ns, kept)| (ns.clone(), owned(kept)))
+            .collect();
+        self.namespaces.retain(|ns, stored| {
+            let kept = &kept[ns];
+            // A subgraph's call that is over goes with the writes whose checkpoint never came.
+            let is_over = kept.is_empty() && stored.head.is_some();
+            stored.retain(kept);
+            !is_over
+        });
+    }
+
+    /// Removes the checkpoints of the runs; returns whether that moved a head.
+    pub(super) fn delete_runs(&mut self, run_ids: &BTreeSet<&str>) -> bool {
+        let mut moved = false;
+        for stored in self.namespaces.values_mut() {
+            let of_others = stored.checkpoints.iter().filter(|(_, stored)| {
+                let run_id = stored.metadata.run_id();
+                run_id.is_none_or(|run_id| !run_ids.contains(run_id))
+            });
+            let kept = of_others.map(|(id, _)| id.as_str()).collect();
+            let kept = owned(stored.nodes().with_needed(kept));
+            if kept.len() < stored.checkpoints.len() {
+                moved |= stored.retain(&kept);
+            }
+        }
+        moved
+    }
+}
+
+impl Namespace {
+    /// Whether the put is stored already, by an attempt whose outcome the caller didn't learn.
+    pub(super) fn holds(&self, put: &Put<'_>) -> bool {
+        let stored = self.checkpoints.get(&put.checkpoint.id);
+        // A parent that was pruned since is forgotten.
+        stored.is_some_and(|stored| stored.parent.is_none() || stored.parent.as_ref() == put.parent)
+    }
+
+    /// Stores a checkpoint; returns whether that moved the head.
+    pub(super) fn put(&mut self, put: &Put<'_>) -> bool {
+        let id = &put.checkpoint.id;
+        let known = self.checkpoints.get(id);
+        let parent = known.map_or(put.parent, |known| known.parent.as_ref());
+        let heirs_of: Vec<&Stored> = parent
+            .and_then(|parent| self.checkpoints.get(parent))
+            .into_iter()
+            // Of a checkpoint put again the parent may be pruned.
+            .chain(known)
+            .collect();
+        let mut checkpoint = put.checkpoint.clone();
+        for (channel, version) in &put.checkpoint.channel_versions {
+            let is_said = put.checkpoint.channel_values.contains_key(channel)
+                || put.new_versions.contains_key(channel);
+            let value = heirs_of
+                .iter()
+                .map(|stored| &stored.checkpoint)
+                .find(|from| !is_said && from.channel_versions.get(channel) == Some(version))
+                .and_then(|from| from.channel_values.get(channel));
+            if let Some(value) = value {
+                let values = &mut checkpoint.channel_values;
+                values.insert(channel.clone(), value.clone());
+            }
+        }
+        let is_new = known.is_none();
+        if is_new {
+            self.seq += 1;
+            self.head = Some(id.clone());
+        }
+        let stored = Stored {
+            seq: known.map_or(self.seq, |known| known.seq),
+            parent: parent.cloned(),
+            checkpoint,
+            metadata: put.metadata.clone(),
+        };
+        self.checkpoints.insert(id.clone(), stored);
+        is_new
+    }
+
+    /// Stores the outputs of a task.
+    pub(super) fn put_writes(&mut self, put: &PutWrites<'_>) {
+        let of_checkpoint = self.writes.entry(put.config.checkpoint_id.clone());
+        let stored = of_checkpoint.or_default();
+        for write in writes::number(put.writes) {
+            let known = stored
+                .entry((put.task_id.clone(), write.idx))
+                .and_modify(|known| {
+                    if write.replaces() {
+                        write.channel.clone_into(&mut known.channel);
+                        known.value = write.value.clone();
+                    }
+                });
+            known.or_insert_with(|| Write {
+                task_path: put.task_path.to_owned(),
+                channel: write.channel.to_owned(),
+                value: write.value.clone(),
+            });
+        }
+    }
+
+    /// Drops the writes to a checkpoint that will never come.
+    pub(super) fn drop_writes(&mut self, checkpoint_id: &CheckpointId) {
+        self.writes.remove(checkpoint_id);
+    }
+
+    /// The writes of a checkpoint by task path, task and index.
+    fn pending_writes(&self, checkpoint_id: &CheckpointId) -> Vec<PendingWrite> {
+        let writes = self.writes.get(checkpoint_id).into_iter().flatten();
+        let mut writes: Vec<_> = writes.collect();
+        // By task and index they are sorted already, and the sort is stable.
+        writes.sort_by_key(|(_, write)| &write.task_path);
+        let pending = writes.into_iter().map(|((task_id, _), write)| {
+            PendingWrite::new(task_id.clone(), &write.channel, write.value.clone())
+        });
+        pending.collect()
+    }
+
+    /// Reads a checkpoint; `config` addresses it.
+    pub(super) fn tuple(
+        &self,
+        config: CheckpointRef,
+        projection: &Projection,
+    ) -> Option<CheckpointTuple> {
+        let id = &config.checkpoint_id;
+        let stored = self.checkpoints.get(id)?;
+        let (checkpoint, pending_writes) = match projection {
+            Projection::All => (stored.checkpoint.clone(), self.pending_writes(id)),
+            Projection::Channels(channels) => {
+                let mut checkpoint = stored.checkpoint.clone();
+                let values = &mut checkpoint.channel_values;
+                values.retain(|channel, _| channels.contains(channel));
+                (checkpoint.with_loaded(Loaded::SomeChannels), Vec::new())
+            }
+            Projection::Metadata => {
+                let mut checkpoint = Checkpoint::new(id.clone());
+                checkpoint.ts.clear();
+                (checkpoint.with_loaded(Loaded::Nothing), Vec::new())
+            }
+        };
+        let parent = stored.parent.clone();
+        Some(CheckpointTuple {
+            parent_config: parent.map(|parent| config.sibling(parent)),
+            pending_writes,
+            ..CheckpointTuple::new(config, checkpoint, stored.metadata.clone())
+        })
+    }
+
+    /// The writes to a channel before a checkpoint, back to the nearest stored value.
+    pub(super) fn history(&self, target: &CheckpointId, channel: &str) -> ChannelHistory {
+        let mut steps = Vec::new();
+        let mut seed = None;
+        for (id, stored) in self.ancestors(target) {
+            let writes = self.pending_writes(id).into_iter();
+            steps.push(writes.filter(|write| write.channel == channel));
+            seed = stored.checkpoint.channel_values.get(channel).cloned();
+            if seed.is_some() {
+                break;
+            }
+        }
+        let writes = steps.into_iter().rev().flatten().collect();
+        ChannelHistory { writes, seed }
+    }
+
+    /// Walks from the parent of `id` to the first checkpoint; stored links may form a ring.
+    fn ancestors(&self, id: &CheckpointId) -> impl Iterator<Item = (&CheckpointId, &Stored)> {
+        let parent_of = |id: &CheckpointId| {
+            let parent = self.checkpoints.get(id)?.parent.as_ref()?;
+            self.checkpoints.get_key_value(parent)
+        };
+        let mut seen = BTreeSet::from([id.clone()]);
+        iter::successors(parent_of(id), move |(id, _)| parent_of(id))
+            .take_while(move |(id, _)| seen.insert((*id).clone()))
+    }
+
+    fn nodes(&self) -> Nodes<'_> {
+        let nodes = self.checkpoints.iter().map(|(id, stored)| {
+            let checkpoint = &stored.checkpoint;
+            let channels = checkpoint.channel_versions.keys().map(String::as_str);
+            let writes = self.writes.get(id).into_iter().flatten();
+            let filled: BTreeSet<&str> = checkpoint
+                .channel_values
+                .keys()
+                .map(String::as_str)
+                .collect();
+            let node = Node {
+                parent: stored.parent.as_ref(),
+                empty: channels.filter(|name| !filled.contains(name)).collect(),
+                filled,
+                written: writes.map(|(_, write)| write.channel.as_str()).collect(),
+                reads_sends_of_parent: checkpoint.v < Checkpoint::CURRENT_V,
+                root: stored.metadata.parent_in(CheckpointNs::ROOT.as_str()),
+            };
+            (id.as_str(), node)
+        });
+        Nodes(nodes.collect())
+    }
+
+    /// Removes all checkpoints but `kept`, with their writes; returns whether that moved the head.
+    fn retain(&mut self, kept: &BTreeSet<CheckpointId>) -> bool {
+        let writes = &mut self.writes;
+        self.checkpoints.retain(|id, stored| {
+            stored.parent.take_if(|parent| !kept.contains(parent));
+            let is_kept = kept.contains(id);
+            if !is_kept {
+                writes.remove(id);
+            }
+            is_kept
+        });
+        let last = self.checkpoints.iter().max_by_key(|(_, stored)| stored.seq);
+        let head = last.map(|(id, _)| id.clone());
+        let moved = head != self.head;
+        self.head = head;
+        moved
+    }
+}
+
+fn owned(kept: Kept<'_>) -> BTreeSet<CheckpointId> {
+    let kept = kept.into_iter();
+    kept.map(|id| CheckpointId::trusted(id.to_owned()))
+        .collect()
+}
