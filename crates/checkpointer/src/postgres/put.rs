@@ -29,7 +29,7 @@ struct Encoded {
     parent: Option<CheckpointId>,
     lock: Lock,
     expected: ExpectedHead,
-    required: Option<(CheckpointNs, CheckpointId)>,
+    required: Option<(CheckpointNs, String)>,
     hashes: Vec<ContentHash>,
     contents: Vec<Vec<u8>>,
     checkpoint: Vec<u8>,
@@ -132,7 +132,10 @@ impl Inner {
                 .await?;
             match outcome {
                 Outcome::Stored(view) => return Ok(stored_as(&put, view)),
-                Outcome::Foreign => return Err(deleted(put.thread_id)),
+                Outcome::Foreign => {
+                    self.drop_writes(&put).await?;
+                    return Err(deleted(put.thread_id));
+                }
                 Outcome::NotTheHead | Outcome::Changed => look_first = true,
             }
         }
@@ -190,6 +193,21 @@ impl Inner {
             (Some((view, _)), Some(Generation(read))) if view.generation != read => None,
             (known, _) => known,
         }
+    }
+
+    /// Drops the writes to a checkpoint whose put is refused.
+    async fn drop_writes(&self, put: &Put<'_>) -> Result<()> {
+        retry("drop the writes of a refused put", || async {
+            let parameters: [&(dyn ToSql + Sync); 3] = [
+                /* thread_id */ &put.thread_id.as_str(),
+                /* ns */ &put.checkpoint_ns.as_str(),
+                /* id */ &put.checkpoint.id.as_str(),
+            ];
+            let connection = self.database.get().await?;
+            connection.execute(&self.sql.drop_writes, &parameters).await
+        })
+        .await?;
+        Ok(())
     }
 
     async fn send_put(&self, put: &Encoded) -> Result<Outcome> {
@@ -254,7 +272,7 @@ fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<
     let unchanged = encoder.versions(&unchanged)?;
     let metadata = encoder.object(put.metadata.as_map(), "the metadata")?;
     let required = match &known {
-        Some((view, _)) if view.generation > 1 && put.generation.is_none() => required(put)?,
+        Some((view, _)) if view.generation > 1 && put.generation.is_none() => required(put),
         _ => None,
     };
     let lock = match known {
@@ -328,21 +346,20 @@ fn needs_view(put: &Put<'_>) -> bool {
 }
 
 /// On a thread that was started afresh, the checkpoint that shows that a put without a generation
-/// belongs to the new life: its parent, or the root of a subgraph's first one.
-fn required(put: &Put<'_>) -> Result<Option<(CheckpointNs, CheckpointId)>> {
-    if let Some(parent) = put.parent {
-        return Ok(Some((
-            put.checkpoint_ns.clone().into_owned(),
-            parent.clone(),
-        )));
-    }
-    if put.checkpoint_ns.is_root() {
-        return Ok(None);
-    }
-    let root = put.metadata.parent_in("").map(CheckpointId::new);
-    match root {
-        Some(Ok(root)) => Ok(Some((CheckpointNs::ROOT, root))),
-        _ => Err(deleted(put.thread_id)),
+/// belongs to the new life: its parent, or the root of a subgraph's first one. If it names none, no
+/// checkpoint will do.
+fn required(put: &Put<'_>) -> Option<(CheckpointNs, String)> {
+    let root = CheckpointNs::ROOT;
+    match put.parent {
+        Some(parent) => {
+            let ns = put.checkpoint_ns.clone().into_owned();
+            Some((ns, parent.as_str().to_owned()))
+        }
+        None if put.checkpoint_ns.is_root() => None,
+        None => {
+            let id = put.metadata.parent_in(root.as_str()).unwrap_or_default();
+            Some((root, id.to_owned()))
+        }
     }
 }
 

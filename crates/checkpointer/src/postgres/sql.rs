@@ -22,9 +22,10 @@ pub(super) struct Sql {
     pub(super) set_thread_metadata: Statement,
     pub(super) lock_thread: Statement,
     pub(super) delete_thread: Statement,
-    pub(super) prune: Statement,
+    pub(super) drop_writes: Statement,
+    pub(super) nodes: Statement,
+    pub(super) remove: Statement,
     pub(super) threads_of_runs: Statement,
-    pub(super) delete_runs: Statement,
     pub(super) sweep_chunks: Statement,
     pub(super) lock_for_copy: Statement,
     pub(super) make_copy: Statement,
@@ -86,9 +87,10 @@ impl Sql {
             set_thread_metadata: one(&SET_THREAD_METADATA),
             lock_thread: one(&LOCK_THREAD),
             delete_thread: one(&DELETE_THREAD),
-            prune: one(&PRUNE),
+            drop_writes: one(&DROP_WRITES),
+            nodes: one(&NODES),
+            remove: one(&REMOVE),
             threads_of_runs: one(&THREADS_OF_RUNS),
-            delete_runs: one(&DELETE_RUNS),
             sweep_chunks: one(&SWEEP_CHUNKS),
             lock_for_copy: one(&LOCK_FOR_COPY),
             make_copy: one(&MAKE_COPY),
@@ -226,7 +228,8 @@ const ANY_THREAD: Template = Template {
 ///
 /// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it writes
 /// nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's values
-/// of channels that didn't change. `i` stores a new checkpoint, and `m` moves the head to it; `u`
+/// of channels that didn't change; of a checkpoint put again the parent may be gone, so its own serve
+/// as well. `i` stores a new checkpoint, and `m` moves the head to it; `u`
 /// replaces the content of a checkpoint that was stored before, and the head stays.
 const PUT: Template = Template {
     sql: "
@@ -238,7 +241,11 @@ const PUT: Template = Template {
     SELECT {required_id} IS NULL OR EXISTS (
         SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {required_ns}
-          AND checkpoint_id = {required_id}) AS belongs
+          AND checkpoint_id = {required_id}
+    ) OR EXISTS (
+        SELECT FROM {schema}.checkpoints
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+    ) AS belongs
     FROM l
 ), n AS (
     INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
@@ -257,13 +264,14 @@ const PUT: Template = Template {
     ON CONFLICT DO NOTHING
 ), p AS MATERIALIZED (
     SELECT {channels} || coalesce((
-        SELECT jsonb_object_agg(same.key, parent.channels -> same.key)
+        SELECT jsonb_object_agg(
+            same.key, c.channels -> same.key ORDER BY c.checkpoint_id = {parent})
         FROM jsonb_each({unchanged}) AS same
-        JOIN {schema}.checkpoints AS parent
-          ON parent.thread_id = {thread_id} AND parent.checkpoint_ns = {ns}
-            AND parent.checkpoint_id = {parent}
-        WHERE parent.checkpoint -> 'channel_versions' -> same.key = same.value
-          AND parent.channels ? same.key), '{}') AS channels
+        JOIN {schema}.checkpoints AS c
+          ON c.thread_id = {thread_id} AND c.checkpoint_ns = {ns}
+            AND c.checkpoint_id IN ({parent}, {id})
+        WHERE c.checkpoint -> 'channel_versions' -> same.key = same.value
+          AND c.channels ? same.key), '{}') AS channels
     FROM s
 ), i AS (
     INSERT INTO {schema}.checkpoints
@@ -342,7 +350,8 @@ SELECT generation, gc FROM l",
 };
 
 /// Reads a thread's state as of now: before a put that needs to know it, and before a conflict is
-/// reported, for the put may have been stored by an attempt that seemed lost.
+/// reported, for the put may have been stored by an attempt that seemed lost. A parent that was pruned
+/// since is forgotten.
 const LOOK: Template = Template {
     sql: "-- checkpointer::look
 SELECT generation, gc, deleted_at IS NOT NULL AS deleted,
@@ -350,7 +359,7 @@ SELECT generation, gc, deleted_at IS NOT NULL AS deleted,
      WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}) AS head,
     EXISTS (SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-          AND parent_checkpoint_id IS NOT DISTINCT FROM {parent}) AS stored
+          AND (parent_checkpoint_id = {parent} OR parent_checkpoint_id IS NULL)) AS stored
 FROM {schema}.threads WHERE thread_id = {thread_id}",
     parameters: &[
         ("thread_id", Type::TEXT),
@@ -437,10 +446,14 @@ WHERE t.deleted_at IS NULL";
 const THREADS_ORDER: &str = "
 ORDER BY coalesce(h.updated_at, t.created_at) DESC, t.thread_id LIMIT {limit}";
 
+/// Replaces a thread's metadata, and says whether it is there to have any.
 const SET_THREAD_METADATA: Template = Template {
     sql: "-- checkpointer::set_thread_metadata
-UPDATE {schema}.threads SET metadata = {metadata}
-WHERE thread_id = {thread_id} AND deleted_at IS NULL",
+WITH u AS (
+    UPDATE {schema}.threads SET metadata = {metadata}
+    WHERE thread_id = {thread_id} AND deleted_at IS NULL
+)
+SELECT deleted_at IS NOT NULL AS deleted FROM {schema}.threads WHERE thread_id = {thread_id}",
     parameters: &[("thread_id", Type::TEXT), ("metadata", Type::JSONB)],
 };
 
@@ -467,111 +480,65 @@ FROM {schema}.threads WHERE thread_id = {thread_id} FOR UPDATE",
     parameters: &[("thread_id", Type::TEXT)],
 };
 
-/// Removes all of a thread but the head of each namespace and what a head needs. The thread is
-/// locked.
+/// Removes the writes to a checkpoint that will never come: its put was refused.
+const DROP_WRITES: Template = Template {
+    sql: "-- checkpointer::drop_writes
+DELETE FROM {schema}.pending_writes
+WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("ns", Type::TEXT),
+        ("id", Type::TEXT),
+    ],
+};
+
+/// Reads what decides which of a thread's checkpoints may go.
+const NODES: Template = Template {
+    sql: "-- checkpointer::nodes
+SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, h.checkpoint_id AS head,
+    ARRAY(SELECT jsonb_object_keys(c.channels)) AS filled,
+    ARRAY(SELECT jsonb_object_keys(c.checkpoint -> 'channel_versions')
+        EXCEPT SELECT jsonb_object_keys(c.channels)) AS empty,
+    ARRAY(SELECT DISTINCT w.channel FROM {schema}.pending_writes AS w
+        WHERE w.thread_id = c.thread_id AND w.checkpoint_ns = c.checkpoint_ns
+          AND w.checkpoint_id = c.checkpoint_id) AS written,
+    (c.checkpoint ->> 'v')::bigint AS v,
+    c.metadata -> 'parents' ->> '' AS root,
+    EXISTS (SELECT FROM unnest({runs}) AS run (metadata)
+        WHERE c.metadata @> run.metadata) AS of_runs
+FROM {schema}.checkpoints AS c
+JOIN {schema}.heads AS h USING (thread_id, checkpoint_ns)
+WHERE c.thread_id = {thread_id}",
+    parameters: &[("thread_id", Type::TEXT), ("runs", Type::JSONB_ARRAY)],
+};
+
+/// Removes checkpoints with their writes, and whole namespaces.
 ///
-/// What a head needs: its parent's tasks if it is of a format before 4, which reads them there; and
-/// for a channel stored as writes (LangGraph counts those in the metadata) the ancestors back to
-/// its nearest stored value. The namespace of a subgraph call, which has a task's id after a colon,
-/// goes with the root checkpoint it started from, once that one is stored.
-///
-/// Writes go with their checkpoint; those whose checkpoint hasn't come within a day never will.
-const PRUNE: Template = Template {
-    sql: "-- checkpointer::prune
-WITH RECURSIVE head AS MATERIALIZED (
-    SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.channels, c.metadata,
-        (c.checkpoint ->> 'v')::bigint AS v
-    FROM {schema}.heads AS h
-    JOIN {schema}.checkpoints AS c USING (thread_id, checkpoint_ns, checkpoint_id)
-    WHERE h.thread_id = {thread_id}
-), chain AS (
-    SELECT checkpoint_ns, parent_checkpoint_id AS checkpoint_id, 1 AS depth, ARRAY(
-        SELECT jsonb_object_keys(metadata -> 'counters_since_delta_snapshot')
-        EXCEPT SELECT jsonb_object_keys(channels)) AS missing
-    FROM head WHERE jsonb_typeof(metadata -> 'counters_since_delta_snapshot') = 'object'
-    UNION ALL
-    SELECT c.checkpoint_ns, c.parent_checkpoint_id, chain.depth + 1, ARRAY(
-        SELECT channel FROM unnest(chain.missing) AS channel WHERE NOT c.channels ? channel)
-    FROM chain
-    JOIN {schema}.checkpoints AS c
-      ON c.thread_id = {thread_id} AND c.checkpoint_ns = chain.checkpoint_ns
-        AND c.checkpoint_id = chain.checkpoint_id
-    WHERE cardinality(chain.missing) > 0
-      AND chain.depth <= (SELECT count(*) FROM {schema}.checkpoints WHERE thread_id = {thread_id})
-), kept AS MATERIALIZED (
-    SELECT checkpoint_ns, checkpoint_id FROM head
-    UNION
-    SELECT checkpoint_ns, checkpoint_id FROM chain WHERE cardinality(missing) > 0
-    UNION
-    SELECT w.checkpoint_ns, w.checkpoint_id FROM head
-    JOIN {schema}.pending_writes AS w
-      ON w.thread_id = {thread_id} AND w.checkpoint_ns = head.checkpoint_ns
-        AND w.checkpoint_id = head.parent_checkpoint_id
-    WHERE head.v < 4 AND w.channel = '__pregel_tasks'
-), call AS MATERIALIZED (
-    SELECT head.checkpoint_ns FROM head
-    JOIN {schema}.checkpoints AS root
-      ON root.thread_id = {thread_id} AND root.checkpoint_ns = ''
-        AND root.checkpoint_id = head.metadata -> 'parents' ->> ''
-    WHERE strpos(head.checkpoint_ns, ':') > 0
-      AND NOT EXISTS (
-          SELECT FROM kept
-          WHERE kept.checkpoint_ns = '' AND kept.checkpoint_id = root.checkpoint_id)
-), d AS (
-    DELETE FROM {schema}.checkpoints AS c
-    WHERE c.thread_id = {thread_id} AND (
-        c.checkpoint_ns IN (SELECT checkpoint_ns FROM call)
-        OR (c.checkpoint_ns, c.checkpoint_id) NOT IN (SELECT checkpoint_ns, checkpoint_id FROM kept))
-    RETURNING c.checkpoint_ns, c.checkpoint_id
+/// Where a head goes, the checkpoint put last among the rest becomes the head. A parent that goes is
+/// forgotten. Writes whose checkpoint hasn't come within a day go as well. The thread is locked.
+const REMOVE: Template = Template {
+    sql: "-- checkpointer::remove
+WITH d AS MATERIALIZED (
+    SELECT checkpoint_ns, checkpoint_id
+    FROM unnest({removed_ns}, {removed_ids}) AS d (checkpoint_ns, checkpoint_id)
+), c AS (
+    DELETE FROM {schema}.checkpoints AS c USING d
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = d.checkpoint_ns
+      AND c.checkpoint_id = d.checkpoint_id
 ), w AS (
     DELETE FROM {schema}.pending_writes AS w
     WHERE w.thread_id = {thread_id} AND (
-        w.checkpoint_ns IN (SELECT checkpoint_ns FROM call)
+        w.checkpoint_ns = ANY ({over_ns})
         OR (w.checkpoint_ns, w.checkpoint_id) IN (SELECT checkpoint_ns, checkpoint_id FROM d)
         OR (w.written_at < now() - interval '1 day' AND NOT EXISTS (
             SELECT FROM {schema}.checkpoints AS c
             WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
               AND c.checkpoint_id = w.checkpoint_id)))
-    RETURNING 1
-), h AS (
-    DELETE FROM {schema}.heads
-    WHERE thread_id = {thread_id} AND checkpoint_ns IN (SELECT checkpoint_ns FROM call)
 ), p AS (
     UPDATE {schema}.checkpoints AS c SET parent_checkpoint_id = NULL
-    FROM kept
-    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = kept.checkpoint_ns
-      AND c.checkpoint_id = kept.checkpoint_id
-      AND c.checkpoint_ns NOT IN (SELECT checkpoint_ns FROM call)
-      AND (c.checkpoint_ns, c.parent_checkpoint_id)
-          NOT IN (SELECT checkpoint_ns, checkpoint_id FROM kept)
-)
-UPDATE {schema}.threads SET gc = gc + 1
-WHERE thread_id = {thread_id} AND (EXISTS (SELECT FROM d) OR EXISTS (SELECT FROM w))",
-    parameters: &[("thread_id", Type::TEXT)],
-};
-
-/// Finds the threads of runs.
-const THREADS_OF_RUNS: Template = Template {
-    sql: "-- checkpointer::threads_of_runs
-SELECT DISTINCT c.thread_id FROM unnest({runs}) AS run (metadata)
-JOIN {schema}.checkpoints AS c ON c.metadata @> run.metadata
-ORDER BY c.thread_id",
-    parameters: &[("runs", Type::JSONB_ARRAY)],
-};
-
-/// Removes the checkpoints of runs from a thread. Where a head goes, the checkpoint put last among
-/// the rest becomes the head. The thread is locked.
-const DELETE_RUNS: Template = Template {
-    sql: "-- checkpointer::delete_for_runs
-WITH d AS (
-    DELETE FROM {schema}.checkpoints AS c
     WHERE c.thread_id = {thread_id}
-      AND EXISTS (SELECT FROM unnest({runs}) AS run (metadata) WHERE c.metadata @> run.metadata)
-    RETURNING c.checkpoint_ns, c.checkpoint_id
-), w AS (
-    DELETE FROM {schema}.pending_writes AS w USING d
-    WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = d.checkpoint_ns
-      AND w.checkpoint_id = d.checkpoint_id
+      AND (c.checkpoint_ns, c.parent_checkpoint_id) IN (SELECT checkpoint_ns, checkpoint_id FROM d)
+      AND (c.checkpoint_ns, c.checkpoint_id) NOT IN (SELECT checkpoint_ns, checkpoint_id FROM d)
 ), lost AS MATERIALIZED (
     SELECT h.checkpoint_ns FROM {schema}.heads AS h JOIN d USING (checkpoint_ns, checkpoint_id)
     WHERE h.thread_id = {thread_id}
@@ -590,9 +557,23 @@ WITH d AS (
     WHERE heads.thread_id = {thread_id} AND heads.checkpoint_ns = lost.checkpoint_ns
       AND NOT EXISTS (SELECT FROM last WHERE last.checkpoint_ns = lost.checkpoint_ns)
 )
-UPDATE {schema}.threads SET gc = gc + 1
-WHERE thread_id = {thread_id} AND EXISTS (SELECT FROM d)",
-    parameters: &[("thread_id", Type::TEXT), ("runs", Type::JSONB_ARRAY)],
+UPDATE {schema}.threads SET gc = gc + 1 WHERE thread_id = {thread_id}",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("removed_ns", Type::TEXT_ARRAY),
+        ("removed_ids", Type::TEXT_ARRAY),
+        // The namespaces that go with the writes whose checkpoint never came.
+        ("over_ns", Type::TEXT_ARRAY),
+    ],
+};
+
+/// Finds the threads of runs.
+const THREADS_OF_RUNS: Template = Template {
+    sql: "-- checkpointer::threads_of_runs
+SELECT DISTINCT c.thread_id FROM unnest({runs}) AS run (metadata)
+JOIN {schema}.checkpoints AS c ON c.metadata @> run.metadata
+ORDER BY c.thread_id",
+    parameters: &[("runs", Type::JSONB_ARRAY)],
 };
 
 /// Removes the chunks of a thread that nothing refers to any more: a statement of its own, after the

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::jsonb::Jsonb;
 use super::list::encode_filter;
+use super::put::deleted;
 use super::retry::retry;
 use super::{Inner, stored};
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
@@ -75,25 +76,24 @@ impl Inner {
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
             .map_err(|refused| stored::unstorable(thread_id, "the thread's metadata", &refused))?;
-        let changed = retry("set a thread's metadata", || async {
+        let thread = retry("set a thread's metadata", || async {
             let connection = self.database.get().await?;
+            let parameters: [&(dyn ToSql + Sync); 2] = [
+                /* thread_id */ &thread_id.as_str(),
+                /* metadata */ &Jsonb(&text),
+            ];
             connection
-                .execute(
-                    &self.sql.set_thread_metadata,
-                    &[
-                        /* thread_id */ &thread_id.as_str(),
-                        /* metadata */ &Jsonb(&text),
-                    ],
-                )
+                .query_opt(&self.sql.set_thread_metadata, &parameters)
                 .await
         })
         .await?;
-        if changed == 0 {
-            return Err(Error::ThreadNotFound {
+        match thread {
+            None => Err(Error::ThreadNotFound {
                 thread_id: thread_id.clone(),
-            });
+            }),
+            Some(row) if row.get("deleted") => Err(deleted(thread_id)),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
