@@ -1,1 +1,6 @@
-//! Tests.
+//! Everything that needs a PostgreSQL server.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod db;
+mod support;

@@ -26,7 +26,7 @@ use crate::{Connection, Error, Result, Transaction};
 ///
 /// use db::{Database, Error, Statement, Type};
 ///
-/// const RENAME: Statement =
+/// static RENAME: Statement =
 ///     Statement::new("UPDATE users SET name = $2 WHERE id = $1", &[Type::INT8, Type::TEXT]);
 ///
 /// # async fn example(settings: &settings::Settings) -> db::Result<()> {
@@ -79,6 +79,10 @@ impl Database {
     /// name can't be looked up for now) is tried again for
     /// [`startup_timeout`](Settings::startup_timeout); one that won't pass (a
     /// wrong password, an unknown host or database) ends it at once.
+    ///
+    /// The pool keeps [`pool_min`](Settings::pool_min) connections idle, besides
+    /// those that are borrowed, as long as there aren't
+    /// [`pool_max`](Settings::pool_max).
     ///
     /// # Errors
     ///

@@ -16,13 +16,13 @@ const LONGEST_IDENTIFIER: usize = 63;
 const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5min'";
 const DDL_LIMITS: &str = "SET LOCAL lock_timeout = '10s'";
 
-const LOCK: Statement = Statement::new(
+static LOCK: Statement = Statement::new(
     "-- db::lock_migrations
      SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
     &[Type::TEXT],
 );
 
-const EXISTS: Statement = Statement::new(
+static EXISTS: Statement = Statement::new(
     "-- db::find_migrations
      SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL",
     &[Type::TEXT, Type::TEXT],
@@ -177,7 +177,7 @@ impl Migrations {
                 sql,
                 "\n-- {number}: {name}\n\n{}\n\n\
                  INSERT INTO {table} (number, name, checksum)\n    VALUES ({number}, {}, '{}');\n",
-                migration.in_schema(schema).trim(),
+                migration.terminated(schema),
                 quote_literal(name),
                 migration.checksum(),
             );
@@ -298,6 +298,15 @@ struct Applied {
 }
 
 impl Migration {
+    /// The SQL as one may put more behind it.
+    fn terminated(&self, schema: &str) -> String {
+        let sql = self.in_schema(schema);
+        let sql = sql.trim();
+        // On a line of its own, in case the last one is a comment.
+        let end = if sql.ends_with(';') { "" } else { "\n;" };
+        format!("{sql}{end}")
+    }
+
     fn in_schema(&self, schema: &str) -> String {
         self.sql.replace("{schema}", &quote_identifier(schema))
     }

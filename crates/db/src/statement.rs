@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 /// ```
 /// use db::{Statement, Type};
 ///
-/// const INSERT: Statement = Statement::new(
+/// static INSERT: Statement = Statement::new(
 ///     "-- orders::insert
 ///      INSERT INTO orders (id, item) VALUES ($1, $2)",
 ///     &[Type::INT8, Type::TEXT],
@@ -28,7 +28,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Makes a statement, in a constant if need be.
+    /// Makes a statement, in a `static` if need be.
     pub const fn new(sql: &'static str, types: &'static [Type]) -> Self {
         Self {
             sql: Cow::Borrowed(sql),

@@ -43,8 +43,8 @@ impl Connection {
     ///
     /// ```no_run
     /// # use db::{Error, Statement, Type};
-    /// # const DEBIT: Statement = Statement::new("", &[]);
-    /// # const CREDIT: Statement = Statement::new("", &[]);
+    /// # static DEBIT: Statement = Statement::new("", &[]);
+    /// # static CREDIT: Statement = Statement::new("", &[]);
     /// # async fn example(db: &db::Database) -> db::Result<()> {
     /// let mut connection = db.get().await?;
     /// let rows = connection
