@@ -15,6 +15,8 @@ mod memory;
 mod metadata;
 mod prune;
 mod request;
+#[cfg(feature = "suite")]
+pub mod suite;
 #[cfg_attr(not(test), expect(dead_code, reason = "the typed threads use it"))]
 mod typed {
     mod to_value;
