@@ -36,6 +36,8 @@
 mod contract;
 mod memory;
 mod postgres;
+#[cfg(feature = "suite")]
+pub mod suite;
 mod typed;
 
 // The words.

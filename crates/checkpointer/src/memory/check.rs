@@ -2,35 +2,81 @@
 
 use serde_json::{Map, Value};
 
+use crate::codec::{Refused, encode, encode_object};
 use crate::ids::{check_channel, check_task_path};
-use crate::{Error, Loaded, Put, PutWrites, Result, ThreadId};
+use crate::{Checkpoint, Error, Loaded, Put, PutWrites, Result, ThreadId, Version};
 
 /// Checks all that a put brings.
 pub(super) fn put(put: &Put<'_>) -> Result<()> {
-    let checkpoint = put.checkpoint;
+    let (thread_id, checkpoint) = (put.thread_id, put.checkpoint);
     if checkpoint.loaded() != Loaded::All {
         return Err(Error::PartialCheckpoint {
             checkpoint_id: checkpoint.id.clone(),
         });
     }
-    let of_versions = checkpoint.channel_versions.keys();
-    let channels = of_versions.chain(put.new_versions.keys());
-    for channel in channels.chain(checkpoint.channel_values.keys()) {
+    for channel in checkpoint
+        .channel_versions
+        .keys()
+        .chain(put.new_versions.keys())
+    {
         check_channel(channel)?;
     }
-    Ok(())
+    for (channel, value) in &checkpoint.channel_values {
+        channel_value(thread_id, channel, value)?;
+    }
+    own_fields(thread_id, checkpoint)?;
+    object(thread_id, "the metadata", put.metadata.as_map())
 }
 
 /// Checks all that a task's writes bring.
 pub(super) fn put_writes(put: &PutWrites<'_>) -> Result<()> {
     check_task_path(put.task_path)?;
-    for (channel, _) in put.writes {
-        check_channel(channel)?;
-    }
-    Ok(())
+    put.writes
+        .iter()
+        .try_for_each(|(channel, value)| channel_value(&put.config.thread_id, channel, value))
 }
 
 /// Checks the metadata of a thread.
-pub(super) fn thread_metadata(_: &ThreadId, _: &Map<String, Value>) -> Result<()> {
-    Ok(())
+pub(super) fn thread_metadata(thread_id: &ThreadId, metadata: &Map<String, Value>) -> Result<()> {
+    object(thread_id, "the thread metadata", metadata)
+}
+
+fn channel_value(thread_id: &ThreadId, channel: &str, value: &Value) -> Result<()> {
+    check_channel(channel)?;
+    let unstorable = |refused| unstorable(thread_id, &format!("channel `{channel}`"), &refused);
+    encode(value, &mut Vec::new()).map_err(unstorable)
+}
+
+/// Checks the checkpoint but for its values.
+fn own_fields(thread_id: &ThreadId, checkpoint: &Checkpoint) -> Result<()> {
+    let seen = checkpoint.versions_seen.values().flatten();
+    for (channel, version) in checkpoint.channel_versions.iter().chain(seen) {
+        if let Version::Float(float) = version
+            && !float.is_finite()
+        {
+            return Err(Error::Unstorable {
+                thread_id: thread_id.clone(),
+                place: format!("the version of channel `{channel}`"),
+                path: "$".to_owned(),
+                reason: "a number that is not finite".to_owned(),
+            });
+        }
+    }
+    let mut fields = checkpoint.extra.clone();
+    fields.insert("ts".to_owned(), checkpoint.ts.as_str().into());
+    object(thread_id, "the checkpoint", &fields)
+}
+
+fn object(thread_id: &ThreadId, place: &str, object: &Map<String, Value>) -> Result<()> {
+    let unstorable = |refused| unstorable(thread_id, place, &refused);
+    encode_object(object, &mut Vec::new()).map_err(unstorable)
+}
+
+fn unstorable(thread_id: &ThreadId, place: &str, refused: &Refused) -> Error {
+    Error::Unstorable {
+        thread_id: thread_id.clone(),
+        place: place.to_owned(),
+        path: refused.path.to_string(),
+        reason: refused.reason.to_string(),
+    }
 }

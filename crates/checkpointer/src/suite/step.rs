@@ -1,0 +1,301 @@
+//! What the cases share: checkpoints to put, and ways to look at what is stored.
+
+use futures_util::TryStreamExt;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    ChannelHistory, ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef,
+    CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
+    GetChannelHistory, GetTuple, List, Metadata, PendingWrite, Prune, PruneStrategy, Put,
+    PutWrites, Result, Source, TaskId, ThreadId, Version,
+};
+
+/// A thread that no other case uses.
+pub(super) fn fresh_thread() -> ThreadId {
+    ThreadId::new(format!("suite-{}", uuid::Uuid::new_v4())).unwrap()
+}
+
+/// A word that no other case uses, to find this case's checkpoints by.
+pub(super) fn fresh_word() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// A namespace.
+pub(super) fn ns(name: &str) -> CheckpointNs {
+    CheckpointNs::new(name).unwrap()
+}
+
+/// A checkpoint id.
+pub(super) fn id(name: &str) -> CheckpointId {
+    CheckpointId::new(name).unwrap()
+}
+
+/// The keys and values of a JSON object.
+pub(super) fn map(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(map) => map,
+        other => panic!("{other} is no object"),
+    }
+}
+
+fn versions(object: Value) -> ChannelVersions {
+    let versions = map(object).into_iter();
+    let versions = versions.map(|(name, value)| (name, Version::from_json(&value).unwrap()));
+    versions.collect()
+}
+
+/// A checkpoint to put, with a new id and without channels.
+#[derive(Clone)]
+pub(super) struct Step {
+    thread_id: ThreadId,
+    checkpoint_ns: CheckpointNs,
+    parent: Option<CheckpointId>,
+    generation: Option<Generation>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) metadata: Metadata,
+    new_versions: ChannelVersions,
+    expected_head: ExpectedHead,
+}
+
+impl Step {
+    pub(super) fn first(thread_id: &ThreadId) -> Self {
+        Self {
+            thread_id: thread_id.clone(),
+            checkpoint_ns: CheckpointNs::ROOT,
+            parent: None,
+            generation: None,
+            checkpoint: Checkpoint::new(CheckpointId::generate(None)),
+            metadata: Metadata::new(Source::Loop, 0),
+            new_versions: ChannelVersions::new(),
+            expected_head: ExpectedHead::Any,
+        }
+    }
+
+    pub(super) fn after(parent: &CheckpointRef) -> Self {
+        let id = CheckpointId::generate(Some(&parent.checkpoint_id));
+        Self {
+            checkpoint_ns: parent.checkpoint_ns.clone(),
+            parent: Some(parent.checkpoint_id.clone()),
+            generation: parent.generation,
+            checkpoint: Checkpoint::new(id),
+            ..Self::first(&parent.thread_id)
+        }
+    }
+
+    pub(super) fn in_ns(self, name: &str) -> Self {
+        let checkpoint_ns = ns(name);
+        Self {
+            checkpoint_ns,
+            ..self
+        }
+    }
+
+    pub(super) fn id(mut self, name: &str) -> Self {
+        self.checkpoint.id = id(name);
+        self
+    }
+
+    pub(super) fn parent(self, parent: Option<CheckpointId>) -> Self {
+        Self { parent, ..self }
+    }
+
+    pub(super) fn without_generation(self) -> Self {
+        Self {
+            generation: None,
+            ..self
+        }
+    }
+
+    /// Sets the channels, each of a version of its own and changed.
+    pub(super) fn values(mut self, values: Value) -> Self {
+        let values = map(values);
+        let version = Version::from(self.checkpoint.id.as_str());
+        let versions = values.keys().map(|name| (name.clone(), version.clone()));
+        self.new_versions = versions.collect();
+        self.checkpoint.channel_versions = self.new_versions.clone();
+        self.checkpoint.channel_values = values.into_iter().collect();
+        self
+    }
+
+    /// Sets the versions of the channels. Which of them changed, `changed` says.
+    pub(super) fn versions(mut self, of_channels: Value) -> Self {
+        self.checkpoint.channel_versions = versions(of_channels);
+        self
+    }
+
+    pub(super) fn changed<const N: usize>(mut self, channels: [&str; N]) -> Self {
+        let versions = &self.checkpoint.channel_versions;
+        let changed = channels.map(|name| (name.to_owned(), versions[name].clone()));
+        self.new_versions = changed.into();
+        self
+    }
+
+    pub(super) fn metadata(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.metadata = self.metadata.with(key, value);
+        self
+    }
+
+    pub(super) fn expect_head(self, head: Option<&CheckpointRef>) -> Self {
+        let head = head.map(|head| head.checkpoint_id.clone());
+        Self {
+            expected_head: ExpectedHead::Is(head),
+            ..self
+        }
+    }
+
+    pub(super) async fn try_put(&self, checkpointer: &dyn Checkpointer) -> Result<CheckpointRef> {
+        let put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
+            .in_ns(&self.checkpoint_ns)
+            .parent(self.parent.as_ref())
+            .generation(self.generation)
+            .new_versions(&self.new_versions);
+        let put = match &self.expected_head {
+            ExpectedHead::Any => put,
+            ExpectedHead::Is(head) => put.expect_head(head.as_ref()),
+        };
+        checkpointer.put(put).await
+    }
+
+    pub(super) async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointRef {
+        self.try_put(checkpointer).await.unwrap()
+    }
+}
+
+/// Puts `count` checkpoints in a row, each with its number in the channel `n` and as its step.
+pub(super) async fn put_chain(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+    count: usize,
+) -> Vec<CheckpointRef> {
+    let mut chain: Vec<CheckpointRef> = Vec::new();
+    for n in 0..count {
+        let step = chain
+            .last()
+            .map_or_else(|| Step::first(thread_id), Step::after);
+        let step = step.values(json!({ "n": n })).metadata("step", n);
+        chain.push(step.put(checkpointer).await);
+    }
+    chain
+}
+
+/// Stores writes of a task.
+pub(super) async fn try_write(
+    checkpointer: &dyn Checkpointer,
+    config: &CheckpointRef,
+    task: &str,
+    task_path: &str,
+    writes: Value,
+) -> Result<()> {
+    let task_id = TaskId::new(task).unwrap();
+    let writes: Vec<(String, Value)> = serde_json::from_value(writes).unwrap();
+    let writes = PutWrites::new(config, &task_id, &writes).task_path(task_path);
+    checkpointer.put_writes(writes).await
+}
+
+/// Stores writes of a task without a path: `[[channel, value], …]`.
+pub(super) async fn write(
+    checkpointer: &dyn Checkpointer,
+    config: &CheckpointRef,
+    task: &str,
+    writes: Value,
+) {
+    let written = try_write(checkpointer, config, task, "", writes).await;
+    written.unwrap();
+}
+
+/// Reads a checkpoint that must be there.
+pub(super) async fn get(
+    checkpointer: &dyn Checkpointer,
+    config: &CheckpointRef,
+) -> CheckpointTuple {
+    let found = find(checkpointer, GetTuple::at(config)).await;
+    found.unwrap_or_else(|| panic!("checkpoint `{}` isn't there", config.checkpoint_id))
+}
+
+/// Reads a checkpoint that may be there.
+pub(super) async fn find(
+    checkpointer: &dyn Checkpointer,
+    query: GetTuple,
+) -> Option<CheckpointTuple> {
+    checkpointer.get_tuple(query).await.unwrap()
+}
+
+/// The id of the head of a thread's root namespace.
+pub(super) async fn head(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+) -> Option<CheckpointId> {
+    let head = find(checkpointer, GetTuple::head(thread_id)).await;
+    head.map(|head| head.config.checkpoint_id)
+}
+
+/// Lists checkpoints.
+pub(super) async fn list(checkpointer: &dyn Checkpointer, query: List) -> Vec<CheckpointTuple> {
+    checkpointer.list(query).try_collect().await.unwrap()
+}
+
+/// Lists the ids of a thread's checkpoints.
+pub(super) async fn ids(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+) -> Vec<CheckpointId> {
+    let listed = list(checkpointer, List::thread(thread_id)).await;
+    ids_of(&listed)
+}
+
+/// The ids of what was listed.
+pub(super) fn ids_of(listed: &[CheckpointTuple]) -> Vec<CheckpointId> {
+    let ids = listed.iter().map(|tuple| &tuple.config.checkpoint_id);
+    ids.cloned().collect()
+}
+
+/// The values of the channels.
+pub(super) fn values(tuple: &CheckpointTuple) -> Value {
+    tuple
+        .checkpoint
+        .channel_values
+        .clone()
+        .into_iter()
+        .collect()
+}
+
+/// The pending writes: `[[task, channel, value], …]`.
+pub(super) fn pending(tuple: &CheckpointTuple) -> Value {
+    writes(&tuple.pending_writes)
+}
+
+/// Writes: `[[task, channel, value], …]`.
+pub(super) fn writes(writes: &[PendingWrite]) -> Value {
+    let writes = writes.iter();
+    let writes = writes.map(|write| json!([write.task_id.as_str(), write.channel, write.value]));
+    writes.collect()
+}
+
+/// The history of one channel.
+pub(super) async fn history(
+    checkpointer: &dyn Checkpointer,
+    target: GetTuple,
+    channel: &str,
+) -> ChannelHistory {
+    let query = GetChannelHistory::new(target, vec![channel.to_owned()]).unwrap();
+    let mut histories = checkpointer.channel_history(query).await.unwrap();
+    let history = histories.remove(channel);
+    history.unwrap_or_else(|| panic!("`{channel}` was asked for and isn't answered"))
+}
+
+/// Deletes a thread, whatever generation it is in.
+pub(super) async fn delete(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
+    let delete = DeleteThread::new(thread_id);
+    checkpointer.delete_thread(delete).await.unwrap();
+}
+
+/// Keeps the latest checkpoints of a thread.
+pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    checkpointer.prune(prune).await.unwrap();
+}
+
+/// Whether a call was refused because the thread was deleted.
+pub(super) fn is_deleted<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::ThreadDeleted { .. }))
+}
