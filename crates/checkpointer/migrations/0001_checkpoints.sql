@@ -12,8 +12,8 @@ CREATE TABLE {schema}.threads (
     metadata    jsonb NOT NULL DEFAULT '{}',
     -- Set while the thread is deleted: the row is a tombstone then.
     deleted_at  timestamptz,
-    -- The call that deleted it last, so that its retry is known.
-    deleted_by  text
+    -- The call that deleted or copied it last, so that its retry is known.
+    operation   text
 );
 
 CREATE INDEX threads_metadata ON {schema}.threads USING gin (metadata jsonb_path_ops);
@@ -69,3 +69,44 @@ CREATE TABLE {schema}.pending_writes (
     written_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
 );
+
+-- The state of a checkpoint, the head's by default, as one document. Its body is bound when it is
+-- made, so that a caller's search_path can't change its meaning.
+CREATE FUNCTION {schema}.state(
+    thread_id text,
+    checkpoint_ns text DEFAULT '',
+    checkpoint_id text DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce((
+        SELECT jsonb_object_agg(f.key, CASE
+            WHEN jsonb_typeof(f.value) = 'array' THEN f.value -> 0
+            WHEN k.hash IS NOT NULL THEN k.content
+            -- Fails, and says why: a value that is missing is no null.
+            ELSE ('chunk ' || (f.value ->> 'c') || ' is missing')::jsonb
+        END)
+        FROM jsonb_each(c.channels) AS f
+        LEFT JOIN {schema}.chunks AS k
+          ON k.thread_id = c.thread_id AND k.hash = decode(f.value ->> 'c', 'hex')
+    ), '{}')
+    FROM {schema}.checkpoints AS c
+    WHERE c.thread_id = state.thread_id AND c.checkpoint_ns = state.checkpoint_ns
+      AND c.checkpoint_id = coalesce(state.checkpoint_id, (
+          SELECT h.checkpoint_id FROM {schema}.heads AS h
+          WHERE h.thread_id = state.thread_id AND h.checkpoint_ns = state.checkpoint_ns));
+END;
+
+-- The threads with their heads, for people who look after them.
+CREATE VIEW {schema}.thread_overview AS
+SELECT t.thread_id, h.checkpoint_ns, h.checkpoint_id AS head,
+    c.metadata -> 'step' AS step,
+    (SELECT count(*) FROM {schema}.checkpoints AS n
+     WHERE n.thread_id = h.thread_id AND n.checkpoint_ns = h.checkpoint_ns) AS checkpoints,
+    h.updated_at AS last_change, t.created_at, t.metadata
+FROM {schema}.threads AS t
+JOIN {schema}.heads AS h ON h.thread_id = t.thread_id
+LEFT JOIN {schema}.checkpoints AS c
+  ON c.thread_id = h.thread_id AND c.checkpoint_ns = h.checkpoint_ns
+    AND c.checkpoint_id = h.checkpoint_id
+WHERE t.deleted_at IS NULL;

@@ -28,6 +28,6 @@ mod tests;
 
 pub(crate) use self::decode::decode;
 pub(crate) use self::encode::{MAX_DEPTH, encode, encode_key, encode_object};
-pub(crate) use self::escape::PRIVATE;
+pub(crate) use self::escape::{PRIVATE, stored_key};
 pub(crate) use self::hash::{ContentHash, hash};
 pub(crate) use self::refused::{Reason, Refused};

@@ -1,11 +1,14 @@
 //! The checkpointer that keeps its state in PostgreSQL.
 
 mod cache;
+mod copy;
 mod delete;
+mod history;
 mod jsonb;
 mod list;
 mod look;
 mod order;
+mod prune;
 mod put;
 mod put_writes;
 mod read;
@@ -14,6 +17,7 @@ mod sql;
 mod stored;
 mod threads;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -22,8 +26,9 @@ use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
 use crate::{
-    CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error, GetTuple, List, ListThreads,
-    Put, PutWrites, Result, ThreadId, ThreadInfo,
+    ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error,
+    GetChannelHistory, GetTuple, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId,
+    ThreadInfo,
 };
 use cache::Cache;
 use order::Order;
@@ -170,6 +175,25 @@ impl Checkpointer for PostgresCheckpointer {
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
         self.inner.delete_thread(delete).await
+    }
+
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+        self.inner.delete_for_runs(run_ids).await
+    }
+
+    async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        self.inner.copy_thread(source, target).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<()> {
+        self.inner.prune(prune).await
+    }
+
+    async fn channel_history(
+        &self,
+        query: GetChannelHistory,
+    ) -> Result<BTreeMap<String, ChannelHistory>> {
+        self.inner.channel_history(query).await
     }
 
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {

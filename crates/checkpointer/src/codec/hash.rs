@@ -174,21 +174,20 @@ impl Sink {
         self.bytes(text.as_bytes());
     }
 
-    fn tagged(&mut self, tag: u8, number: [u8; 8]) {
-        self.bytes(&[tag]);
-        self.bytes(&number);
+    fn tagged(&mut self, tag: u8, [a, b, c, d, e, f, g, h]: [u8; 8]) {
+        self.bytes(&[tag, a, b, c, d, e, f, g, h]);
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
-        if self.buffer.len() + bytes.len() > BUFFER {
+    fn bytes(&mut self, mut bytes: &[u8]) {
+        // Only whole buffers: BLAKE3 takes whole blocks of a power of two at once.
+        while self.buffer.len() + bytes.len() > BUFFER {
+            let (fitting, rest) = bytes.split_at(BUFFER - self.buffer.len());
+            self.buffer.extend_from_slice(fitting);
             self.hasher.update(&self.buffer);
             self.buffer.clear();
+            bytes = rest;
         }
-        if bytes.len() > BUFFER {
-            self.hasher.update(bytes);
-        } else {
-            self.buffer.extend_from_slice(bytes);
-        }
+        self.buffer.extend_from_slice(bytes);
     }
 
     fn finish(mut self) -> ContentHash {

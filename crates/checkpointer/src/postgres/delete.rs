@@ -34,8 +34,8 @@ impl Inner {
                         .query_opt(&self.sql.lock_thread, &[&thread_id.as_str()])
                         .await?;
                     let Some(row) = locked else { return Ok(true) };
-                    let deleted_by: Option<&str> = row.get("deleted_by");
-                    if row.get("deleted") || deleted_by == Some(&operation) {
+                    let last: Option<&str> = row.get("operation");
+                    if row.get("deleted") || last == Some(&operation) {
                         return Ok(true);
                     }
                     let generation = Generation(row.get("generation"));

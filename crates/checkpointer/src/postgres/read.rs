@@ -1,5 +1,6 @@
 //! Reading checkpoints with what belongs to them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use db::{Row, ToSql};
@@ -9,7 +10,7 @@ use super::cache::View;
 use super::jsonb::Jsonb;
 use super::retry::retry;
 use super::stored::{self, Decoder};
-use crate::codec::ContentHash;
+use crate::codec::{self, ContentHash};
 use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Generation, GetTuple, Loaded,
     PendingWrite, Projection, Result, TaskId, ThreadId,
@@ -48,7 +49,10 @@ impl Inner {
                     checkpoints.insert(row.get("place"), row);
                 }
                 "w" => writes.entry(row.get("place")).or_default().push(row),
-                _ => take_chunk(&mut decoder, row)?,
+                _ => {
+                    let thread_id = ThreadId::trusted(row.get("thread_id"));
+                    take_chunk(&mut decoder, &thread_id, row)?;
+                }
             }
         }
         let mut seen = HashMap::new();
@@ -71,20 +75,23 @@ impl Inner {
     }
 }
 
-/// The channels to read: none for ids and metadata, no list for all.
-pub(super) fn only(projection: &Projection) -> Option<&[String]> {
+/// The keys of the channels to read: none for ids and metadata, no list for all.
+pub(super) fn only(projection: &Projection) -> Option<Vec<Cow<'_, str>>> {
     match projection {
         Projection::All => None,
-        Projection::Channels(channels) => Some(channels),
-        Projection::Metadata => Some(&[]),
+        Projection::Channels(channels) => {
+            let keys = channels.iter();
+            Some(keys.map(|channel| codec::stored_key(channel)).collect())
+        }
+        Projection::Metadata => Some(Vec::new()),
     }
 }
 
-fn take_chunk(decoder: &mut Decoder, row: &Row) -> Result<()> {
-    let thread_id = ThreadId::trusted(row.get("thread_id"));
+/// Takes the row of a chunk.
+pub(super) fn take_chunk(decoder: &mut Decoder, thread_id: &ThreadId, row: &Row) -> Result<()> {
     let Ok(hash) = row.get::<_, &[u8]>("hash").try_into() else {
         let what = "the hash of a chunk isn't 16 bytes long".to_owned();
-        return Err(stored::corrupt(&thread_id, what));
+        return Err(stored::corrupt(thread_id, what));
     };
     let Jsonb(content) = row.get("content");
     decoder.take_chunk(thread_id, ContentHash::from_bytes(hash), content)

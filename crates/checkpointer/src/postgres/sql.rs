@@ -22,6 +22,14 @@ pub(super) struct Sql {
     pub(super) set_thread_metadata: Statement,
     pub(super) lock_thread: Statement,
     pub(super) delete_thread: Statement,
+    pub(super) prune: Statement,
+    pub(super) threads_of_runs: Statement,
+    pub(super) delete_runs: Statement,
+    pub(super) sweep_chunks: Statement,
+    pub(super) lock_for_copy: Statement,
+    pub(super) make_copy: Statement,
+    pub(super) copy_thread: Statement,
+    pub(super) channel_history: Statement,
 }
 
 /// A statement that locks its thread first, for both ways to lock it.
@@ -78,6 +86,14 @@ impl Sql {
             set_thread_metadata: one(&SET_THREAD_METADATA),
             lock_thread: one(&LOCK_THREAD),
             delete_thread: one(&DELETE_THREAD),
+            prune: one(&PRUNE),
+            threads_of_runs: one(&THREADS_OF_RUNS),
+            delete_runs: one(&DELETE_RUNS),
+            sweep_chunks: one(&SWEEP_CHUNKS),
+            lock_for_copy: one(&LOCK_FOR_COPY),
+            make_copy: one(&MAKE_COPY),
+            copy_thread: one(&COPY_THREAD),
+            channel_history: one(&CHANNEL_HISTORY),
             schema,
         }
     }
@@ -437,7 +453,7 @@ h AS (DELETE FROM {schema}.heads WHERE thread_id = {thread_id}),
 k AS (DELETE FROM {schema}.chunks WHERE thread_id = {thread_id})
 UPDATE {schema}.threads
 SET generation = generation + 1, gc = gc + 1, metadata = '{}', deleted_at = now(),
-    deleted_by = {operation}
+    operation = {operation}
 WHERE thread_id = {thread_id}",
     parameters: &[("thread_id", Type::TEXT), ("operation", Type::TEXT)],
 };
@@ -446,7 +462,253 @@ WHERE thread_id = {thread_id}",
 /// write that held the lock.
 const LOCK_THREAD: Template = Template {
     sql: "-- checkpointer::lock_thread
-SELECT generation, deleted_at IS NOT NULL AS deleted, deleted_by
+SELECT generation, deleted_at IS NOT NULL AS deleted, operation
 FROM {schema}.threads WHERE thread_id = {thread_id} FOR UPDATE",
     parameters: &[("thread_id", Type::TEXT)],
+};
+
+/// Removes all of a thread but the head of each namespace and what a head needs. The thread is
+/// locked.
+///
+/// What a head needs: its parent's tasks if it is of a format before 4, which reads them there; and
+/// for a channel stored as writes (LangGraph counts those in the metadata) the ancestors back to
+/// its nearest stored value. The namespace of a subgraph call, which has a task's id after a colon,
+/// goes with the root checkpoint it started from, once that one is stored.
+///
+/// Writes go with their checkpoint; those whose checkpoint hasn't come within a day never will.
+const PRUNE: Template = Template {
+    sql: "-- checkpointer::prune
+WITH RECURSIVE head AS MATERIALIZED (
+    SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.channels, c.metadata,
+        (c.checkpoint ->> 'v')::bigint AS v
+    FROM {schema}.heads AS h
+    JOIN {schema}.checkpoints AS c USING (thread_id, checkpoint_ns, checkpoint_id)
+    WHERE h.thread_id = {thread_id}
+), chain AS (
+    SELECT checkpoint_ns, parent_checkpoint_id AS checkpoint_id, 1 AS depth, ARRAY(
+        SELECT jsonb_object_keys(metadata -> 'counters_since_delta_snapshot')
+        EXCEPT SELECT jsonb_object_keys(channels)) AS missing
+    FROM head WHERE jsonb_typeof(metadata -> 'counters_since_delta_snapshot') = 'object'
+    UNION ALL
+    SELECT c.checkpoint_ns, c.parent_checkpoint_id, chain.depth + 1, ARRAY(
+        SELECT channel FROM unnest(chain.missing) AS channel WHERE NOT c.channels ? channel)
+    FROM chain
+    JOIN {schema}.checkpoints AS c
+      ON c.thread_id = {thread_id} AND c.checkpoint_ns = chain.checkpoint_ns
+        AND c.checkpoint_id = chain.checkpoint_id
+    WHERE cardinality(chain.missing) > 0
+      AND chain.depth <= (SELECT count(*) FROM {schema}.checkpoints WHERE thread_id = {thread_id})
+), kept AS MATERIALIZED (
+    SELECT checkpoint_ns, checkpoint_id FROM head
+    UNION
+    SELECT checkpoint_ns, checkpoint_id FROM chain WHERE cardinality(missing) > 0
+    UNION
+    SELECT w.checkpoint_ns, w.checkpoint_id FROM head
+    JOIN {schema}.pending_writes AS w
+      ON w.thread_id = {thread_id} AND w.checkpoint_ns = head.checkpoint_ns
+        AND w.checkpoint_id = head.parent_checkpoint_id
+    WHERE head.v < 4 AND w.channel = '__pregel_tasks'
+), call AS MATERIALIZED (
+    SELECT head.checkpoint_ns FROM head
+    JOIN {schema}.checkpoints AS root
+      ON root.thread_id = {thread_id} AND root.checkpoint_ns = ''
+        AND root.checkpoint_id = head.metadata -> 'parents' ->> ''
+    WHERE strpos(head.checkpoint_ns, ':') > 0
+      AND NOT EXISTS (
+          SELECT FROM kept
+          WHERE kept.checkpoint_ns = '' AND kept.checkpoint_id = root.checkpoint_id)
+), d AS (
+    DELETE FROM {schema}.checkpoints AS c
+    WHERE c.thread_id = {thread_id} AND (
+        c.checkpoint_ns IN (SELECT checkpoint_ns FROM call)
+        OR (c.checkpoint_ns, c.checkpoint_id) NOT IN (SELECT checkpoint_ns, checkpoint_id FROM kept))
+    RETURNING c.checkpoint_ns, c.checkpoint_id
+), w AS (
+    DELETE FROM {schema}.pending_writes AS w
+    WHERE w.thread_id = {thread_id} AND (
+        w.checkpoint_ns IN (SELECT checkpoint_ns FROM call)
+        OR (w.checkpoint_ns, w.checkpoint_id) IN (SELECT checkpoint_ns, checkpoint_id FROM d)
+        OR (w.written_at < now() - interval '1 day' AND NOT EXISTS (
+            SELECT FROM {schema}.checkpoints AS c
+            WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
+              AND c.checkpoint_id = w.checkpoint_id)))
+    RETURNING 1
+), h AS (
+    DELETE FROM {schema}.heads
+    WHERE thread_id = {thread_id} AND checkpoint_ns IN (SELECT checkpoint_ns FROM call)
+), p AS (
+    UPDATE {schema}.checkpoints AS c SET parent_checkpoint_id = NULL
+    FROM kept
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = kept.checkpoint_ns
+      AND c.checkpoint_id = kept.checkpoint_id
+      AND c.checkpoint_ns NOT IN (SELECT checkpoint_ns FROM call)
+      AND (c.checkpoint_ns, c.parent_checkpoint_id)
+          NOT IN (SELECT checkpoint_ns, checkpoint_id FROM kept)
+)
+UPDATE {schema}.threads SET gc = gc + 1
+WHERE thread_id = {thread_id} AND (EXISTS (SELECT FROM d) OR EXISTS (SELECT FROM w))",
+    parameters: &[("thread_id", Type::TEXT)],
+};
+
+/// Finds the threads of runs.
+const THREADS_OF_RUNS: Template = Template {
+    sql: "-- checkpointer::threads_of_runs
+SELECT DISTINCT c.thread_id FROM unnest({runs}) AS run (metadata)
+JOIN {schema}.checkpoints AS c ON c.metadata @> run.metadata
+ORDER BY c.thread_id",
+    parameters: &[("runs", Type::JSONB_ARRAY)],
+};
+
+/// Removes the checkpoints of runs from a thread. Where a head goes, the checkpoint put last among
+/// the rest becomes the head. The thread is locked.
+const DELETE_RUNS: Template = Template {
+    sql: "-- checkpointer::delete_for_runs
+WITH d AS (
+    DELETE FROM {schema}.checkpoints AS c
+    WHERE c.thread_id = {thread_id}
+      AND EXISTS (SELECT FROM unnest({runs}) AS run (metadata) WHERE c.metadata @> run.metadata)
+    RETURNING c.checkpoint_ns, c.checkpoint_id
+), w AS (
+    DELETE FROM {schema}.pending_writes AS w USING d
+    WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = d.checkpoint_ns
+      AND w.checkpoint_id = d.checkpoint_id
+), lost AS MATERIALIZED (
+    SELECT h.checkpoint_ns FROM {schema}.heads AS h JOIN d USING (checkpoint_ns, checkpoint_id)
+    WHERE h.thread_id = {thread_id}
+), last AS MATERIALIZED (
+    SELECT DISTINCT ON (c.checkpoint_ns) c.checkpoint_ns, c.checkpoint_id
+    FROM {schema}.checkpoints AS c JOIN lost USING (checkpoint_ns)
+    WHERE c.thread_id = {thread_id}
+      AND (c.checkpoint_ns, c.checkpoint_id) NOT IN (SELECT checkpoint_ns, checkpoint_id FROM d)
+    ORDER BY c.checkpoint_ns, c.seq DESC
+), h AS (
+    UPDATE {schema}.heads SET checkpoint_id = last.checkpoint_id, updated_at = now()
+    FROM last
+    WHERE heads.thread_id = {thread_id} AND heads.checkpoint_ns = last.checkpoint_ns
+), e AS (
+    DELETE FROM {schema}.heads USING lost
+    WHERE heads.thread_id = {thread_id} AND heads.checkpoint_ns = lost.checkpoint_ns
+      AND NOT EXISTS (SELECT FROM last WHERE last.checkpoint_ns = lost.checkpoint_ns)
+)
+UPDATE {schema}.threads SET gc = gc + 1
+WHERE thread_id = {thread_id} AND EXISTS (SELECT FROM d)",
+    parameters: &[("thread_id", Type::TEXT), ("runs", Type::JSONB_ARRAY)],
+};
+
+/// Removes the chunks of a thread that nothing refers to any more: a statement of its own, after the
+/// references are gone. The thread is locked.
+const SWEEP_CHUNKS: Template = Template {
+    sql: "-- checkpointer::sweep_chunks
+DELETE FROM {schema}.chunks
+WHERE thread_id = {thread_id} AND hash NOT IN (
+    SELECT decode(f.value ->> 'c', 'hex')
+    FROM {schema}.checkpoints AS c, jsonb_each(c.channels) AS f
+    WHERE c.thread_id = {thread_id} AND jsonb_typeof(f.value) = 'object'
+    UNION ALL
+    SELECT decode(w.value ->> 'c', 'hex') FROM {schema}.pending_writes AS w
+    WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object')",
+    parameters: &[("thread_id", Type::TEXT)],
+};
+
+/// Locks both threads of a copy, in the order of their ids.
+const LOCK_FOR_COPY: Template = Template {
+    sql: "-- checkpointer::lock_for_copy
+SELECT thread_id = {target} AS is_target, deleted_at IS NOT NULL AS deleted, operation
+FROM {schema}.threads WHERE thread_id IN ({source}, {target}) ORDER BY thread_id FOR SHARE",
+    parameters: &[("source", Type::TEXT), ("target", Type::TEXT)],
+};
+
+/// Makes the thread that is copied to, unless somebody else just did.
+const MAKE_COPY: Template = Template {
+    sql: "-- checkpointer::make_copy
+INSERT INTO {schema}.threads (thread_id, metadata, operation)
+SELECT {target}, metadata, {operation} FROM {schema}.threads WHERE thread_id = {source}
+ON CONFLICT DO NOTHING",
+    parameters: &[
+        ("source", Type::TEXT),
+        ("target", Type::TEXT),
+        ("operation", Type::TEXT),
+    ],
+};
+
+/// Copies everything in a thread. Both threads are locked.
+const COPY_THREAD: Template = Template {
+    sql: "-- checkpointer::copy_thread
+WITH k AS (
+    INSERT INTO {schema}.chunks (thread_id, hash, content)
+    SELECT {target}, hash, content FROM {schema}.chunks WHERE thread_id = {source}
+), c AS (
+    INSERT INTO {schema}.checkpoints
+        (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+         checkpoint, channels, metadata)
+    SELECT {target}, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+        checkpoint, channels, metadata
+    FROM {schema}.checkpoints WHERE thread_id = {source}
+), w AS (
+    INSERT INTO {schema}.pending_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value,
+         written_at)
+    SELECT {target}, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value,
+        written_at
+    FROM {schema}.pending_writes WHERE thread_id = {source}
+)
+INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
+SELECT {target}, checkpoint_ns, checkpoint_id, seq, now()
+FROM {schema}.heads WHERE thread_id = {source}",
+    parameters: &[("source", Type::TEXT), ("target", Type::TEXT)],
+};
+
+/// Walks from a checkpoint's parent towards the root, for each channel to its nearest stored value.
+///
+/// `a` is the target and then its ancestors; `wanted` are the channels whose value wasn't found
+/// before, `rest` those whose value isn't stored here either. The kinds of rows: `s` a stored value,
+/// `w` a write, `k` a chunk.
+const CHANNEL_HISTORY: Template = Template {
+    sql: "-- checkpointer::channel_history
+WITH RECURSIVE a AS (
+    SELECT 0 AS depth, c.checkpoint_id, c.parent_checkpoint_id, NULL::jsonb AS found,
+        '{}'::text[] AS wanted, {keys} AS rest
+    FROM {schema}.checkpoints AS c
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = coalesce({id}, (
+        SELECT checkpoint_id FROM {schema}.heads
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}))
+    UNION ALL
+    SELECT a.depth + 1, c.checkpoint_id, c.parent_checkpoint_id,
+        (SELECT jsonb_object_agg(key, c.channels -> key) FROM unnest(a.rest) AS key
+            WHERE c.channels ? key),
+        a.rest,
+        ARRAY(SELECT key FROM unnest(a.rest) AS key WHERE NOT c.channels ? key)
+    FROM a
+    JOIN {schema}.checkpoints AS c
+      ON c.thread_id = {thread_id} AND c.checkpoint_ns = {ns}
+        AND c.checkpoint_id = a.parent_checkpoint_id
+    WHERE cardinality(a.rest) > 0 AND a.depth <= (
+        SELECT count(*) FROM {schema}.checkpoints
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns})
+), m AS MATERIALIZED (
+    SELECT channel, key FROM unnest({channels}, {keys}) AS m (channel, key)
+), v AS MATERIALIZED (
+    SELECT 's' AS kind, a.depth, m.channel, NULL AS task_id, NULL AS task_path,
+        NULL::integer AS idx, a.found -> m.key AS content
+    FROM a JOIN m ON a.found ? m.key
+    UNION ALL
+    SELECT 'w', a.depth, w.channel, w.task_id, w.task_path, w.idx, w.value
+    FROM a JOIN m ON m.key = ANY (a.wanted)
+    JOIN {schema}.pending_writes AS w
+      ON w.thread_id = {thread_id} AND w.checkpoint_ns = {ns}
+        AND w.checkpoint_id = a.checkpoint_id AND w.channel = m.channel
+)
+SELECT kind, depth, channel, task_id, task_path, idx, NULL::bytea AS hash, content FROM v
+UNION ALL
+SELECT 'k', NULL, NULL, NULL, NULL, NULL, k.hash, k.content
+FROM {schema}.chunks AS k
+WHERE k.thread_id = {thread_id} AND k.hash IN (
+    SELECT decode(content ->> 'c', 'hex') FROM v WHERE jsonb_typeof(content) = 'object')",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("ns", Type::TEXT),
+        ("id", Type::TEXT),
+        ("channels", Type::TEXT_ARRAY),
+        ("keys", Type::TEXT_ARRAY),
+    ],
 };

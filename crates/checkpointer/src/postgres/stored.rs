@@ -199,17 +199,17 @@ impl Decoder {
     /// Takes a chunk, and checks that its content is what its hash says.
     pub(super) fn take_chunk(
         &mut self,
-        thread_id: ThreadId,
+        thread_id: &ThreadId,
         hash: ContentHash,
         content: &[u8],
     ) -> Result<()> {
-        let value = json(&thread_id, content, || format!("chunk {hash}"))?;
+        let value = json(thread_id, content, || format!("chunk {hash}"))?;
         if codec::hash(&value) != hash {
             let what = format!("the content of chunk {hash} doesn't match its hash");
-            return Err(corrupt(&thread_id, what));
+            return Err(corrupt(thread_id, what));
         }
         self.chunks
-            .entry(thread_id)
+            .entry(thread_id.clone())
             .or_default()
             .insert(hash, value);
         Ok(())

@@ -23,13 +23,15 @@ pub(crate) enum Top {
 }
 
 /// Converts a typed state as `serde_json::to_value` does, but refuses what that
-/// would silently change.
+/// would silently change. What a `RawValue` holds has been through the parser of
+/// `serde_json` before, which rounds integers beyond 64 bits.
 ///
 /// # Errors
 ///
 /// [`Refused`] with the path to the field, if a float is not finite, an integer
 /// is beyond 64 bits, a map's key is nothing that can be a string, or the state
-/// is nested deeper than is stored.
+/// is nested deeper than [`MAX_DEPTH`], where the fields of [`Top::Fields`] count
+/// each for itself.
 pub(crate) fn to_value<T: Serialize + ?Sized>(state: &T) -> Result<Top, Refused> {
     let is_struct = Cell::new(false);
     let level = Level {
@@ -70,12 +72,7 @@ impl Level<'_> {
     }
 
     fn entries(self) -> Result<Entries, Refused> {
-        Ok(Entries {
-            level: self.inside()?,
-            variant: None,
-            key: String::new(),
-            map: Map::new(),
-        })
+        self.inside().map(Entries::new)
     }
 }
 
@@ -212,10 +209,18 @@ impl Serializer for Level<'_> {
             let fields = serde_json::value::Serializer.serialize_struct(name, len);
             return fields.map(Fields::Private).map_err(Refused::custom);
         }
-        if let Some(is_struct) = self.is_struct {
-            is_struct.set(true);
-        }
-        self.entries().map(Fields::Plain)
+        let level = match self.is_struct {
+            // Its fields are stored each for itself, not inside an object.
+            Some(is_struct) => {
+                is_struct.set(true);
+                Level {
+                    depth: 0,
+                    is_struct: None,
+                }
+            }
+            None => self.inside()?,
+        };
+        Ok(Fields::Plain(Entries::new(level)))
     }
 
     fn serialize_struct_variant(
@@ -283,6 +288,15 @@ struct Entries {
 }
 
 impl Entries {
+    fn new(level: Level<'static>) -> Self {
+        Self {
+            level,
+            variant: None,
+            key: String::new(),
+            map: Map::new(),
+        }
+    }
+
     fn put<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Result<(), Refused> {
         let value = value.serialize(self.level).map_err(|refused| {
             let refused = refused.in_key(&key);

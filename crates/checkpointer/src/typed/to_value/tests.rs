@@ -202,7 +202,17 @@ fn a_state_without_end_is_refused() {
     let refused = to_value(&Endless).unwrap_err();
     assert_eq!(refused.path.to_string(), "[0]".repeat(100));
     expect!["arrays and objects nested deeper than 100"].assert_eq(&refused.reason.to_string());
+}
+
+#[test]
+fn the_deepest_value_may_be_a_field_but_not_an_item() {
     let deepest = (0..99).fold(json!([]), |inner, _| Value::Array(vec![inner]));
     check_like_serde_json(&deepest);
-    to_value(&[deepest]).unwrap_err();
+    to_value(&[&deepest]).unwrap_err();
+
+    #[derive(Serialize)]
+    struct State {
+        field: Value,
+    }
+    to_value(&State { field: deepest }).unwrap();
 }
