@@ -1,0 +1,3 @@
+#![expect(clippy::unwrap_used, reason = "a test that panics says where and why")]
+
+mod facts;
