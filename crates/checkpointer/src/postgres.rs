@@ -5,8 +5,10 @@ mod copy;
 mod delete;
 mod history;
 mod jsonb;
+mod lanes;
 mod list;
 mod look;
+mod options;
 mod order;
 mod prune;
 mod put;
@@ -31,6 +33,8 @@ use crate::{
     ThreadInfo,
 };
 use cache::Cache;
+use lanes::Lanes;
+pub use options::{Durability, Options};
 use order::Order;
 use sql::Sql;
 
@@ -53,8 +57,9 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Keeps agent graph state in PostgreSQL.
 ///
 /// It is a cheap handle: clones share the pool and what is known of the threads. Each call that
-/// writes is one statement in one round trip, durable when it returns, and goes on to its end if its
-/// future is dropped. A transient failure (a lost connection, a server that starts again) is retried
+/// writes is one statement in one round trip, or a part of one if others wait at the same moment. It
+/// is durable when it returns, and goes on to its end if its future is dropped; [`Options`] can change
+/// that. A transient failure (a lost connection, a server that starts again) is retried
 /// for some seconds before it is reported.
 ///
 /// # Examples
@@ -87,6 +92,7 @@ struct Inner {
     sql: Sql,
     cache: Cache,
     order: Order,
+    lanes: Lanes,
     closing: tokio_util::sync::CancellationToken,
     under_way: tokio_util::task::TaskTracker,
 }
@@ -108,12 +114,7 @@ impl PostgresCheckpointer {
     ///
     /// If dropped, the tables are as before or migrated, never in between. Calling again is harmless.
     pub async fn setup(database: Database) -> Result<Self> {
-        check_server(&database)?;
-        MIGRATIONS
-            .apply(&database)
-            .await
-            .map_err(database_error("migrate the tables"))?;
-        Ok(Self::new(database))
+        Options::default().setup(database).await
     }
 
     /// Uses tables that are there already, for a role without the right to make them.
@@ -127,12 +128,7 @@ impl PostgresCheckpointer {
     ///
     /// Only reads.
     pub async fn open(database: Database) -> Result<Self> {
-        check_server(&database)?;
-        MIGRATIONS
-            .verify(&database)
-            .await
-            .map_err(database_error("verify the tables"))?;
-        Ok(Self::new(database))
+        Options::default().open(database).await
     }
 
     /// Returns the migrations, for people who apply them by hand.
@@ -140,14 +136,19 @@ impl PostgresCheckpointer {
         &MIGRATIONS
     }
 
-    fn new(database: Database) -> Self {
-        let sql = Sql::new(database.schema());
+    fn new(database: Database, options: &Options) -> Self {
+        let sql = Sql::new(database.schema(), options.commit());
+        let lanes = match options.shares_transactions() {
+            true => Lanes::new(database.state().max),
+            false => Lanes::none(),
+        };
         Self {
             inner: Arc::new(Inner {
                 database,
                 sql,
                 cache: Cache::new(CACHE_BYTES),
                 order: Order::default(),
+                lanes,
                 closing: tokio_util::sync::CancellationToken::new(),
                 under_way: tokio_util::task::TaskTracker::new(),
             }),
@@ -209,10 +210,10 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     async fn close(&self) -> Result<()> {
-        self.inner.closing.cancel();
+        self.inner.lanes.close(|| self.inner.closing.cancel());
         self.inner.under_way.close();
         self.inner.under_way.wait().await;
-        Ok(())
+        self.inner.lanes.failures()
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use db::{Statement, ToSql};
+use db::{Row, Statement, ToSql};
 
 use super::Inner;
 use super::cache::View;
 use super::jsonb::Jsonb;
+use super::lanes::{Outcome, Write};
 use super::retry::retry;
 use super::sql::Writing;
 use super::stored::{self, Encoder};
@@ -22,20 +23,20 @@ pub(super) const MAX_ROUNDS: usize = 64;
 
 /// A put, encoded for one state of its thread.
 #[derive(Debug)]
-struct Encoded {
-    thread_id: ThreadId,
-    checkpoint_ns: CheckpointNs,
-    checkpoint_id: CheckpointId,
-    parent: Option<CheckpointId>,
-    lock: Lock,
-    expected: ExpectedHead,
-    required: Option<(CheckpointNs, String)>,
-    hashes: Vec<ContentHash>,
-    contents: Vec<Vec<u8>>,
-    checkpoint: Vec<u8>,
-    channels: Vec<u8>,
-    unchanged: Vec<u8>,
-    metadata: Vec<u8>,
+pub(super) struct Encoded {
+    pub(super) thread_id: ThreadId,
+    pub(super) checkpoint_ns: CheckpointNs,
+    pub(super) checkpoint_id: CheckpointId,
+    pub(super) parent: Option<CheckpointId>,
+    pub(super) lock: Lock,
+    pub(super) expected: ExpectedHead,
+    pub(super) required: Option<(CheckpointNs, String)>,
+    pub(super) hashes: Vec<ContentHash>,
+    pub(super) contents: Vec<Vec<u8>>,
+    pub(super) checkpoint: Vec<u8>,
+    pub(super) channels: Vec<u8>,
+    pub(super) unchanged: Vec<u8>,
+    pub(super) metadata: Vec<u8>,
 }
 
 /// How a write locks its thread.
@@ -79,6 +80,14 @@ impl Lock {
         }
     }
 
+    /// The state the thread must be in.
+    pub(super) fn view(&self) -> Option<View> {
+        match self {
+            Self::Known { view, .. } => Some(*view),
+            Self::Any { .. } => None,
+        }
+    }
+
     /// The chunks relied on.
     pub(super) fn relied(&self) -> &[ContentHash] {
         match self {
@@ -86,17 +95,6 @@ impl Lock {
             Self::Any { .. } => &[],
         }
     }
-}
-
-/// What a put has come to.
-enum Outcome {
-    Stored(View),
-    /// The head is another, or was made by another writer at the same moment.
-    NotTheHead,
-    /// What shows that the put belongs to this life of the thread is missing.
-    Foreign,
-    /// The thread isn't as expected.
-    Changed,
 }
 
 /// How a put goes on after a look at its thread.
@@ -125,11 +123,8 @@ impl Inner {
                 }
             }
             let encoded = encode(&put, known.take())?;
-            let inner = Arc::clone(self);
             let outcome;
-            (outcome, turn) = self
-                .finish(async move { Ok((inner.send_put(&encoded).await?, turn)) })
-                .await?;
+            (outcome, turn) = self.send(Write::Put(encoded), turn).await?;
             match outcome {
                 Outcome::Stored(view) => return Ok(stored_as(&put, view)),
                 Outcome::Foreign => {
@@ -210,7 +205,8 @@ impl Inner {
         Ok(())
     }
 
-    async fn send_put(&self, put: &Encoded) -> Result<Outcome> {
+    /// Sends a put as a statement of its own.
+    pub(super) async fn send_put(&self, put: &Encoded) -> Result<Option<Row>> {
         let lock = put.lock.parameters(&put.thread_id);
         let (guarded, expected) = match &put.expected {
             ExpectedHead::Any => (false, None),
@@ -219,7 +215,7 @@ impl Inner {
         let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
         let required = put.required.as_ref();
-        let row = retry("put a checkpoint", || async {
+        retry("put a checkpoint", || async {
             let rest: [&(dyn ToSql + Sync); 13] = [
                 /* ns */ &put.checkpoint_ns.as_str(),
                 /* id */ &put.checkpoint_id.as_str(),
@@ -240,23 +236,7 @@ impl Inner {
                 .query_opt(put.lock.statement(&self.sql.put), &all(&lock, &rest))
                 .await
         })
-        .await?;
-        let Some(row) = row else {
-            return Ok(Outcome::Changed);
-        };
-        let view = View {
-            generation: row.get("generation"),
-            gc: row.get("gc"),
-        };
-        if row.get("done") {
-            let stored = put.hashes.iter().chain(put.lock.relied()).copied();
-            self.cache.note(&put.thread_id, view, stored);
-            Ok(Outcome::Stored(view))
-        } else if row.get("belongs") {
-            Ok(Outcome::NotTheHead)
-        } else {
-            Ok(Outcome::Foreign)
-        }
+        .await
     }
 }
 
