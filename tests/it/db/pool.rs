@@ -141,6 +141,20 @@ async fn a_connection_that_died_while_idle_is_not_lent() {
 }
 
 #[tokio::test]
+async fn a_connection_that_went_silent_while_idle_is_not_lent() {
+    let test = TestDb::without_schema().await;
+    let proxy = TcpProxy::new();
+    let settings = test.settings_through(&proxy, &[("DB_POOL_MAX", "1")]);
+    let db = Database::connect(&settings).await.unwrap();
+    let first = pid(&db.get().await.unwrap()).await;
+    proxy.stall_present();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+    assert_ne!(pid(&db.get().await.unwrap()).await, first);
+}
+
+#[tokio::test]
 async fn a_healthy_connection_is_lent_without_a_word_to_the_server() {
     let test = TestDb::without_schema().await;
     let proxy = TcpProxy::new();
