@@ -211,6 +211,9 @@ impl Connection {
     fn changed_by(&self, sql: &str) {
         let condition = self.link().condition();
         condition.set_changed();
+        if statement::mentions_begin(sql) {
+            condition.set_begun();
+        }
         if statement::mentions_prepared(sql) {
             condition.set_spoilt();
         }

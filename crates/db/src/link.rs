@@ -277,16 +277,14 @@ impl Link {
         } else {
             CLEAN_LIMIT
         };
-        let sql = match (
-            condition.is_changed(),
-            condition.in_transaction(),
-            self.mode,
-        ) {
-            (true, _, PoolMode::Session) => &format!("ROLLBACK; {RESET}"),
-            // Behind a pooler a `RESET` would clean somebody else's session.
-            (true, _, PoolMode::Transaction) | (false, true, _) => "ROLLBACK",
-            // Nothing to undo: the answer says that the statement has ended.
-            (false, false, _) => "",
+        // Behind a pooler a reset would hit somebody else's session.
+        let reset = condition.is_changed() && self.mode == PoolMode::Session;
+        let sql = match (condition.in_transaction(), reset) {
+            (true, true) => &format!("ROLLBACK; {RESET}"),
+            (true, false) => "ROLLBACK",
+            (false, true) => RESET,
+            // The answer to nothing says that what was abandoned has ended.
+            (false, false) => "",
         };
         match timeout(limit, self.client.batch_execute(sql)).await {
             Ok(Ok(())) => {
