@@ -43,7 +43,7 @@ async fn connect_acquire_close_and_failures_are_logged_with_their_causes() {
         &[Type::TEXT],
     );
     let test = TestDb::new().await;
-    let settings = test.settings(&[("DB_POOL_MAX", "1"), ("DB_ACQUIRE_TIMEOUT", "50ms")]);
+    let settings = test.settings(&[("DB_POOL_MAX", "1"), ("DB_ACQUIRE_TIMEOUT", "1s")]);
     let text = log(async {
         let db = Database::connect(&settings).await.unwrap();
         test.with_notes(&db).await;
