@@ -65,6 +65,7 @@ impl Inner {
             after: last.is_some(),
         });
         let only = only(&query.projection);
+        let state = query.projection != Projection::Metadata;
         let limit = i64::try_from(page).unwrap_or(i64::MAX);
         let thread_id = query.thread_id.as_ref().map(ThreadId::as_str);
         let ns = query.checkpoint_ns.as_ref().map(CheckpointNs::as_str);
@@ -75,7 +76,7 @@ impl Inner {
         let last_thread_id = last.map(|last| last.thread_id.as_str());
         let last_ns = last.map(|last| last.checkpoint_ns.as_str());
         let rows = retry("list checkpoints", || async {
-            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&only, &limit];
+            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&only, &state, &limit];
             let restrictions: [(bool, &(dyn ToSql + Sync)); 8] = [
                 (thread_id.is_some(), &thread_id),
                 (ns.is_some(), &ns),

@@ -21,8 +21,9 @@ impl Inner {
         self.check_open()?;
         let only = only(&query.projection);
         let rows = retry("get a checkpoint", || async {
-            let parameters: [&(dyn ToSql + Sync); 4] = [
+            let parameters: [&(dyn ToSql + Sync); 5] = [
                 /* only */ &only,
+                /* state */ &(query.projection != Projection::Metadata),
                 /* thread_id */ &query.thread_id.as_str(),
                 /* ns */ &query.checkpoint_ns.as_str(),
                 /* id */ &query.checkpoint_id.as_ref().map(CheckpointId::as_str),

@@ -100,11 +100,16 @@ impl Sql {
         }
     }
 
-    /// A page of a list. Its parameters: the channels to read, the limit, then those of the
+    /// A page of a list. Its parameters: the channels to read, whether anything of the state is, the
+    /// limit, then those of the
     /// restrictions in their order, the page's last checkpoint as id, thread and namespace.
     pub(super) fn list(&self, key: ListKey) -> Statement {
         let mut sql = LIST.to_owned();
-        let mut parameters = vec![("only", Type::TEXT_ARRAY), ("limit", Type::INT8)];
+        let mut parameters = vec![
+            ("only", Type::TEXT_ARRAY),
+            ("state", Type::BOOL),
+            ("limit", Type::INT8),
+        ];
         let mut restrict = |on: bool, condition: &str, of: &[(&'static str, Type)]| {
             if on {
                 sql.push_str("\n          AND ");
@@ -369,14 +374,15 @@ FROM {schema}.threads WHERE thread_id = {thread_id}",
     ],
 };
 
-/// The rows of a read, after the CTE `c` that chooses checkpoints.
+/// The rows of a read, after the CTE `c` that chooses checkpoints. `only` are the channels to read, or
+/// null for everything; without `state` only ids and metadata are read.
 ///
 /// The kinds of rows: `c` a checkpoint, `w` a pending write of the checkpoint with the same place,
 /// `k` a chunk, once however many checkpoints share it.
 const READ: &str = "
 ), e AS MATERIALIZED (
     SELECT place, thread_id,
-        CASE WHEN {only} IS NULL THEN channels WHEN cardinality({only}) > 0 THEN (SELECT jsonb_object_agg(key, value) FROM jsonb_each(channels) WHERE key = ANY ({only}))
+        CASE WHEN {only} IS NULL THEN channels WHEN {state} THEN (SELECT jsonb_object_agg(key, value) FROM jsonb_each(channels) WHERE key = ANY ({only}))
         END AS channels
     FROM c
 ), w AS MATERIALIZED (
@@ -393,7 +399,7 @@ const READ: &str = "
 )
 SELECT 'c' AS kind, c.place, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
     NULL::integer AS idx, NULL::bytea AS hash, c.generation, c.gc,
-    CASE WHEN {only} IS NULL OR cardinality({only}) > 0 THEN c.checkpoint END AS content,
+    CASE WHEN {state} THEN c.checkpoint END AS content,
     e.channels, c.metadata
 FROM c JOIN e USING (place)
 UNION ALL
@@ -415,6 +421,7 @@ WITH c AS MATERIALIZED (
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}))",
     parameters: &[
         ("only", Type::TEXT_ARRAY),
+        ("state", Type::BOOL),
         ("thread_id", Type::TEXT),
         ("ns", Type::TEXT),
         ("id", Type::TEXT),
