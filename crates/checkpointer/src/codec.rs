@@ -26,8 +26,8 @@ mod refused;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::decode::{DecodeError, decode};
+pub(crate) use self::decode::decode;
 pub(crate) use self::encode::{MAX_DEPTH, encode, encode_key, encode_object};
-pub(crate) use self::escape::PRIVATE;
-pub(crate) use self::hash::{ContentHash, ParseContentHashError, hash};
-pub(crate) use self::refused::{Path, Reason, Refused};
+pub(crate) use self::escape::{PRIVATE, stored_key};
+pub(crate) use self::hash::{ContentHash, hash};
+pub(crate) use self::refused::{Reason, Refused};

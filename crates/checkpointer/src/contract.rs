@@ -80,7 +80,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::ThreadDeleted`] if the call names a generation that is gone already.
+    /// [`Error::ThreadDeleted`] if the call names a generation and the thread was started afresh
+    /// since.
     ///
     /// # Cancel safety
     ///

@@ -126,6 +126,12 @@ pub enum Error {
         /// What serde says.
         source: serde_json::Error,
     },
+    /// The thread kept changing while a write to it was tried again and again.
+    #[error("thread `{thread_id}` kept changing while it was written to; try again")]
+    Busy {
+        /// The thread.
+        thread_id: ThreadId,
+    },
     /// The checkpointer was closed.
     #[error("the checkpointer was closed")]
     Closed,
@@ -148,7 +154,11 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Database { source, .. } if source.is_transient())
+        match self {
+            Self::Busy { .. } => true,
+            Self::Database { source, .. } => source.is_transient(),
+            _ => false,
+        }
     }
 
     /// Whether the call may have taken effect although it failed. Repeating it is harmless.

@@ -1,27 +1,58 @@
-//! Checkpointer.
+//! Durable memory for agent graphs: checkpoints as JSONB in PostgreSQL.
+//!
+//! After each step a graph saves a *checkpoint* of its state. After a crash, a redeploy, or a
+//! person's approval three days later, it goes on from there and repeats no finished work. Any
+//! earlier checkpoint can be read, resumed or forked. The words and the rules are LangGraph's.
+//!
+//! - [`Threads::thread`] saves and loads a struct, for people without a graph runtime.
+//! - [`Checkpointer`] is what a graph runtime holds, as `Arc<dyn Checkpointer>`.
+//! - [`PostgresCheckpointer`] is the real one; [`MemoryCheckpointer`] behaves the same, for tests
+//!   and prototypes.
+//!
+//! # Examples
+//!
+//! ```
+//! use checkpointer::{MemoryCheckpointer, Threads};
+//!
+//! #[derive(Default, serde::Serialize, serde::Deserialize)]
+//! struct Support {
+//!     messages: Vec<String>,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), checkpointer::Error> {
+//! // In production: PostgresCheckpointer::setup(database).await?
+//! let checkpointer = MemoryCheckpointer::new();
+//!
+//! let mut thread = checkpointer.thread::<Support>("support-4711")?;
+//! let mut state = thread.load().await?.unwrap_or_default();
+//! state.messages.push("Where is my order?".to_owned());
+//! thread.save(&state).await?;
+//! # Ok(())
+//! # }
+//! ```
 
-mod checkpoint;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the storage uses it")
-)]
-mod codec;
+// What users meet.
 mod contract;
-mod error;
-mod generate;
-mod ids;
-mod json;
 mod memory;
-mod metadata;
-mod prune;
-mod request;
+mod postgres;
 #[cfg(feature = "suite")]
 pub mod suite;
-#[cfg_attr(not(test), expect(dead_code, reason = "the typed threads use it"))]
-mod typed {
-    mod to_value;
-}
+mod typed;
+
+// The words.
+mod checkpoint;
+mod error;
+mod ids;
+mod json;
+mod metadata;
+mod request;
 mod version;
+
+// Rules that every implementation shares.
+mod codec;
+mod generate;
+mod prune;
 mod writes;
 
 pub use checkpoint::{
@@ -33,8 +64,10 @@ pub use error::{Error, Result};
 pub use ids::{CheckpointId, CheckpointNs, NameProblem, TaskId, ThreadId};
 pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
+pub use postgres::PostgresCheckpointer;
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
     PruneStrategy, Put, PutWrites,
 };
+pub use typed::{Thread, Threads};
 pub use version::Version;

@@ -1,1 +1,121 @@
-//! Settings.
+//! What the environment says about the database: typed, validated, secrets
+//! hidden.
+//!
+//! [`Settings`] is read once, at start-up, from `DATABASE_URL` and the `DB_*`
+//! variables. Nothing here opens a connection or knows a driver: hand the
+//! settings to whatever does.
+//!
+//! - [`Settings::from_env`] reads the process environment.
+//! - [`Settings::load`] reads a `.env` file too; a variable that is set wins.
+//! - [`Settings::from_iter`] reads any list of names and values.
+//! - [`Settings::from_url`] is for programs without an environment.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use settings::Settings;
+//!
+//! # fn main() -> settings::Result<()> {
+//! let settings = Settings::from_iter(
+//!     [
+//!         ("DATABASE_URL", "postgres://app:hunter2@db.internal/agents"),
+//!         ("DB_POOL_MAX", "20"),
+//!         ("DB_STATEMENT_TIMEOUT", "2min"),
+//!     ]
+//!     .map(|(name, value)| (name.to_owned(), value.to_owned())),
+//! )?;
+//!
+//! assert_eq!(settings.dbname(), "agents");
+//! assert_eq!(settings.pool_max(), 20);
+//! assert_eq!(settings.statement_timeout(), Some(Duration::from_secs(120)));
+//! assert!(!format!("{settings:?}").contains("hunter2"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Variables
+//!
+//! | Variable | Unit | Default | Bounds | Meaning |
+//! |---|---|---|---|---|
+//! | `DATABASE_URL` | URL | required | below | Where the server is, and who connects |
+//! | `DB_POOL_MIN` | connections | `1` | `0` to `DB_POOL_MAX` | Connections the pool keeps open |
+//! | `DB_POOL_MAX` | connections | `10` | `1` to `1000` | Connections the pool opens at most |
+//! | `DB_ACQUIRE_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long a borrower waits for a connection |
+//! | `DB_CONNECT_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long one attempt to connect to one host may take |
+//! | `DB_STARTUP_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | How long an unreachable server is tried again at start-up; `0` is one attempt |
+//! | `DB_STATEMENT_TIMEOUT` | duration | `30s` | `1ms` to `24h`, or `off` | How long a statement may run |
+//! | `DB_IDLE_TIMEOUT` | duration | `10min` | `1s` to `24h`, or `off` | How long a connection may lie idle before it is closed |
+//! | `DB_MAX_LIFETIME` | duration | `30min` | `1s` to `24h`, or `off` | How old a connection may become before it is replaced |
+//! | `DB_APPLICATION_NAME` | text | `checkpointer` | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows |
+//! | `DB_SCHEMA` | text | `checkpointer` | 1 to 63 bytes, not beginning with `pg_` | The schema that holds the tables |
+//! | `DB_SSLMODE` | word | `prefer` | `disable` or `prefer` | TLS, in libpq's words |
+//! | `DB_SSLROOTCERT` | path | not set | refused, not built yet | The certificates that a server is checked against |
+//! | `DB_POOL_MODE` | word | `session` | `session` or `transaction` | `transaction` behind a pooler that hands out a connection per transaction |
+//!
+//! A duration is a whole number and its unit: `500ms`, `5s`, `2min`, `1h`.
+//! `off` and `0` mean the same where `off` is allowed.
+//!
+//! Whitespace around a value is ignored. A variable that is set to nothing is
+//! refused: falling back to a default would, for `DB_SCHEMA`, quietly look for
+//! the tables somewhere else. If the same name comes twice, the later value
+//! counts. An unknown `DB_*` variable is warned about, since it is most likely
+//! misspelt, and otherwise ignored. Variables with other names are not looked
+//! at.
+//!
+//! No TLS is built yet, so `prefer` connects without, as a libpq built without
+//! TLS does, and the modes that insist on it are refused.
+//!
+//! # The URL
+//!
+//! `postgres://user:password@host:port/dbname?parameter=value`, or
+//! `postgresql://`. The user and the host are required: a service's role
+//! shouldn't depend on the account it happens to run under. The port is 5432
+//! and the database is named like the user if left out. Several hosts are
+//! separated by commas, each with a port of its own. A Unix socket's directory
+//! is written as a percent-encoded host: `postgres://app@%2Frun%2Fpostgresql/`.
+//!
+//! Reserved characters in a name or password are percent-encoded. The URL
+//! holds exactly one plain `@`: with a second one, what belongs to the password
+//! would be a guess, and the rest of it would be taken for a host and logged.
+//!
+//! | Parameter | Variable that beats it | Value |
+//! |---|---|---|
+//! | `application_name` | `DB_APPLICATION_NAME` | as there |
+//! | `connect_timeout` | `DB_CONNECT_TIMEOUT` | whole seconds, `1` to `3600` |
+//! | `options` | | command-line options for the server; not in pool mode `transaction`, where poolers refuse them |
+//! | `sslmode` | `DB_SSLMODE` | as there |
+//! | `sslrootcert` | `DB_SSLROOTCERT` | as there |
+//! | `target_session_attrs` | | `any` (the default) or `read-write` |
+//!
+//! Any other parameter is refused, as libpq refuses it.
+//!
+//! # Secrets
+//!
+//! Errors and warnings name a variable and what was expected of it, never the
+//! value, nor any part of the URL but the name of an unknown parameter. A
+//! password is a [`Secret`], which `Debug` doesn't show.
+
+mod settings;
+
+mod host;
+mod modes;
+mod secret;
+
+mod connection_url;
+mod dotenv;
+mod duration;
+mod environment;
+mod variable;
+
+mod error;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, Problem, Result};
+pub use host::Host;
+pub use modes::{PoolMode, TargetSessionAttrs, TlsMode};
+pub use secret::Secret;
+pub use settings::Settings;

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2};
 
 /// What an escaped string begins with.
@@ -24,6 +26,15 @@ pub(super) fn text_needs_escape(text: &str) -> bool {
 
 pub(super) fn key_needs_escape(key: &str) -> bool {
     key.starts_with(PRIVATE) || text_needs_escape(key)
+}
+
+/// The key under which `key` is stored.
+pub(crate) fn stored_key(key: &str) -> Cow<'_, str> {
+    if key_needs_escape(key) {
+        Cow::Owned(escape_text(key))
+    } else {
+        Cow::Borrowed(key)
+    }
 }
 
 pub(super) fn escape_text(text: &str) -> String {

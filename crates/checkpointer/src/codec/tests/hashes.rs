@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::jsonb::through_jsonb;
 use super::{any_value, same};
+use crate::codec::hash::ParseContentHashError;
 use crate::codec::number::ARBITRARY_PRECISION;
-use crate::codec::{ContentHash, ParseContentHashError, decode, encode, hash};
+use crate::codec::{ContentHash, decode, encode, hash};
 
 #[track_caller]
 fn check(value: Value, expected: Expect) {

@@ -3,7 +3,9 @@ use std::error::Error;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use crate::codec::{DecodeError, MAX_DEPTH, Path, decode, encode, encode_key};
+use crate::codec::decode::DecodeError;
+use crate::codec::refused::Path;
+use crate::codec::{MAX_DEPTH, decode, encode, encode_key};
 
 /// The texts of an error and of all its sources.
 fn chain(error: &dyn Error) -> String {

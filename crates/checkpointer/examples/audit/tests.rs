@@ -1,0 +1,4 @@
+#![expect(clippy::unwrap_used, reason = "a test that panics says where and why")]
+
+mod facts;
+mod graph;

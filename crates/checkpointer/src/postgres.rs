@@ -1,0 +1,267 @@
+//! The checkpointer that keeps its state in PostgreSQL.
+
+mod cache;
+mod copy;
+mod delete;
+mod history;
+mod jsonb;
+mod list;
+mod look;
+mod order;
+mod prune;
+mod put;
+mod put_writes;
+mod read;
+mod retry;
+mod sql;
+mod stored;
+mod threads;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use db::{Database, Migration, Migrations};
+use futures_util::stream::BoxStream;
+use serde_json::{Map, Value};
+
+use crate::{
+    ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error,
+    GetChannelHistory, GetTuple, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId,
+    ThreadInfo,
+};
+use cache::Cache;
+use order::Order;
+use sql::Sql;
+
+/// The tables, as numbered steps.
+const MIGRATIONS: Migrations = Migrations::new(
+    "checkpointer",
+    &[Migration {
+        number: 1,
+        name: "checkpoints",
+        sql: include_str!("../migrations/0001_checkpoints.sql"),
+    }],
+);
+
+/// The oldest PostgreSQL whose features the tables use.
+const MIN_SERVER_VERSION: u32 = 140_000;
+
+/// How much memory goes to remembering what is stored.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Keeps agent graph state in PostgreSQL.
+///
+/// It is a cheap handle: clones share the pool and what is known of the threads. Each call that
+/// writes is one statement in one round trip, durable when it returns, and goes on to its end if its
+/// future is dropped. A transient failure (a lost connection, a server that starts again) is retried
+/// for some seconds before it is reported.
+///
+/// # Examples
+///
+/// ```no_run
+/// use checkpointer::{Checkpoint, CheckpointId, Checkpointer, Metadata, PostgresCheckpointer, Put, Source, ThreadId};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = db::Database::connect(&settings::Settings::load()?).await?;
+/// let checkpointer = PostgresCheckpointer::setup(database).await?;
+///
+/// let thread_id = ThreadId::new("support-4711")?;
+/// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+/// checkpoint.channel_values.insert("question".into(), "Where is my order?".into());
+/// let stored = checkpointer
+///     .put(Put::new(&thread_id, &checkpoint, &Metadata::new(Source::Input, -1)))
+///     .await?;
+/// println!("stored {}", stored.checkpoint_id);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct PostgresCheckpointer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    sql: Sql,
+    cache: Cache,
+    order: Order,
+    closing: tokio_util::sync::CancellationToken,
+    under_way: tokio_util::task::TaskTracker,
+}
+
+impl PostgresCheckpointer {
+    /// Makes or migrates the tables, in the schema of the settings, and uses them.
+    ///
+    /// Many programs may start at once. The role needs the right to create tables; where it must
+    /// not have it, apply [`PostgresCheckpointer::migrations`] by other means and use
+    /// [`PostgresCheckpointer::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsuitableDatabase`] if the server is older than PostgreSQL 14 or the database isn't
+    /// UTF-8; [`Error::Database`] if the migrations can't be applied, or were applied by a newer
+    /// program.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the tables are as before or migrated, never in between. Calling again is harmless.
+    pub async fn setup(database: Database) -> Result<Self> {
+        check_server(&database)?;
+        MIGRATIONS
+            .apply(&database)
+            .await
+            .map_err(database_error("migrate the tables"))?;
+        Ok(Self::new(database))
+    }
+
+    /// Uses tables that are there already, for a role without the right to make them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsuitableDatabase`] as for [`setup`](Self::setup); [`Error::Database`] if the tables
+    /// are missing or of another version.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    pub async fn open(database: Database) -> Result<Self> {
+        check_server(&database)?;
+        MIGRATIONS
+            .verify(&database)
+            .await
+            .map_err(database_error("verify the tables"))?;
+        Ok(Self::new(database))
+    }
+
+    /// Returns the migrations, for people who apply them by hand.
+    pub fn migrations() -> &'static Migrations {
+        &MIGRATIONS
+    }
+
+    fn new(database: Database) -> Self {
+        let sql = Sql::new(database.schema());
+        Self {
+            inner: Arc::new(Inner {
+                database,
+                sql,
+                cache: Cache::new(CACHE_BYTES),
+                order: Order::default(),
+                closing: tokio_util::sync::CancellationToken::new(),
+                under_way: tokio_util::task::TaskTracker::new(),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Checkpointer for PostgresCheckpointer {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+        self.inner.put(put).await
+    }
+
+    async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
+        self.inner.put_writes(writes).await
+    }
+
+    async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        self.inner.get_tuple(query).await
+    }
+
+    fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
+        list::pages(Arc::clone(&self.inner), query)
+    }
+
+    async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+        self.inner.delete_thread(delete).await
+    }
+
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+        self.inner.delete_for_runs(run_ids).await
+    }
+
+    async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        self.inner.copy_thread(source, target).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<()> {
+        self.inner.prune(prune).await
+    }
+
+    async fn channel_history(
+        &self,
+        query: GetChannelHistory,
+    ) -> Result<BTreeMap<String, ChannelHistory>> {
+        self.inner.channel_history(query).await
+    }
+
+    fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
+        threads::pages(Arc::clone(&self.inner), query)
+    }
+
+    async fn set_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        metadata: Map<String, Value>,
+    ) -> Result<()> {
+        self.inner.set_thread_metadata(thread_id, metadata).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.closing.cancel();
+        self.inner.under_way.close();
+        self.inner.under_way.wait().await;
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Refuses a call after `close`.
+    fn check_open(&self) -> Result<()> {
+        if self.closing.is_cancelled() {
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
+    /// Runs a write to its end, even if the caller is dropped: until then it keeps its turn.
+    async fn finish<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match self.under_way.spawn(write).await {
+            Ok(outcome) => outcome,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(_) => Err(Error::Closed),
+            },
+        }
+    }
+}
+
+fn check_server(database: &Database) -> Result<()> {
+    let version = database.server_version();
+    if version < MIN_SERVER_VERSION {
+        return Err(Error::UnsuitableDatabase {
+            reason: format!(
+                "the server is PostgreSQL {}, at least 14 is needed",
+                version / 10_000
+            ),
+        });
+    }
+    let encoding = database.server_encoding();
+    if encoding != "UTF8" {
+        return Err(Error::UnsuitableDatabase {
+            reason: format!(
+                "its encoding is {encoding}; make one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn database_error(operation: &'static str) -> impl Fn(db::Error) -> Error {
+    move |source| Error::Database { operation, source }
+}

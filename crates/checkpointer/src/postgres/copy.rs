@@ -1,0 +1,98 @@
+//! Copying a thread.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Inner;
+use super::put::deleted;
+use super::retry::retry;
+use crate::{Error, Result, ThreadId};
+
+/// What a copy has come to.
+enum Outcome {
+    Copied,
+    NoSource,
+    TargetExists,
+    TargetDeleted,
+}
+
+impl Inner {
+    pub(super) async fn copy_thread(
+        self: &Arc<Self>,
+        source: &ThreadId,
+        target: &ThreadId,
+    ) -> Result<()> {
+        self.check_open()?;
+        // Both turns, in the order of the ids: two copies in opposite directions wait for each other
+        // in turn.
+        let (first, second) = (source.min(target), source.max(target));
+        let first_turn = self.order.alone(first).await;
+        let second_turn = match first == second {
+            true => None,
+            false => Some(self.order.alone(second).await),
+        };
+        let inner = Arc::clone(self);
+        let (source, target) = (source.clone(), target.clone());
+        self.finish(async move {
+            let outcome = inner.copy_in_turn(&source, &target).await;
+            drop((first_turn, second_turn));
+            outcome
+        })
+        .await
+    }
+
+    async fn copy_in_turn(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        // Kept in the copy: a retry whose first attempt went through finds its own work.
+        let operation = Uuid::new_v4().to_string();
+        let outcome = retry("copy a thread", || async {
+            self.database
+                .transaction(async |tx| {
+                    let (source, target) = (source.as_str(), target.as_str());
+                    let rows = tx
+                        .query(&self.sql.lock_for_copy, &[&source, &target])
+                        .await?;
+                    let mut has_source = false;
+                    for row in &rows {
+                        let last: Option<&str> = row.get("operation");
+                        match (row.get("is_target"), row.get("deleted")) {
+                            (true, _) if source == target => has_source = true,
+                            (true, true) => return Ok(Outcome::TargetDeleted),
+                            (true, false) if last == Some(&operation) => {
+                                return Ok(Outcome::Copied);
+                            }
+                            (true, false) => return Ok(Outcome::TargetExists),
+                            (false, deleted) => has_source = !deleted,
+                        }
+                    }
+                    if !has_source {
+                        return Ok(Outcome::NoSource);
+                    }
+                    if source == target {
+                        return Ok(Outcome::Copied);
+                    }
+                    let made = tx
+                        .execute(&self.sql.make_copy, &[&source, &target, &operation])
+                        .await?;
+                    if made == 0 {
+                        return Ok(Outcome::TargetExists);
+                    }
+                    tx.execute(&self.sql.copy_thread, &[&source, &target])
+                        .await?;
+                    Ok::<_, db::Error>(Outcome::Copied)
+                })
+                .await
+        })
+        .await?;
+        match outcome {
+            Outcome::Copied => Ok(()),
+            Outcome::NoSource => Err(Error::ThreadNotFound {
+                thread_id: source.clone(),
+            }),
+            Outcome::TargetExists => Err(Error::ThreadExists {
+                thread_id: target.clone(),
+            }),
+            Outcome::TargetDeleted => Err(deleted(target)),
+        }
+    }
+}

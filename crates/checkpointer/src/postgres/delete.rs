@@ -1,0 +1,65 @@
+//! Deleting a thread.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Inner;
+use super::put::deleted;
+use super::retry::retry;
+use crate::{DeleteThread, Generation, Result};
+
+impl Inner {
+    pub(super) async fn delete_thread(self: &Arc<Self>, delete: DeleteThread) -> Result<()> {
+        self.check_open()?;
+        let turn = self.order.alone(&delete.thread_id).await;
+        let inner = Arc::clone(self);
+        self.finish(async move {
+            let outcome = inner.delete_in_turn(&delete).await;
+            drop(turn);
+            outcome
+        })
+        .await
+    }
+
+    async fn delete_in_turn(&self, delete: &DeleteThread) -> Result<()> {
+        let thread_id = &delete.thread_id;
+        // Kept in the tombstone: a retry whose first attempt went through leaves the thread alone
+        // that somebody has started afresh since.
+        let operation = Uuid::new_v4().to_string();
+        let expected = retry("delete a thread", || async {
+            self.database
+                .transaction(async |tx| {
+                    let locked = tx
+                        .query_opt(&self.sql.lock_thread, &[&thread_id.as_str()])
+                        .await?;
+                    let Some(row) = locked else { return Ok(true) };
+                    let last: Option<&str> = row.get("operation");
+                    if row.get("deleted") || last == Some(&operation) {
+                        return Ok(true);
+                    }
+                    let generation = Generation(row.get("generation"));
+                    if delete.generation.is_some_and(|read| read != generation) {
+                        return Ok(false);
+                    }
+                    tx.execute(
+                        &self.sql.delete_thread,
+                        &[
+                            /* thread_id */ &thread_id.as_str(),
+                            /* operation */ &operation,
+                        ],
+                    )
+                    .await?;
+                    Ok::<_, db::Error>(true)
+                })
+                .await
+        })
+        .await?;
+        self.cache.forget(thread_id);
+        if expected {
+            Ok(())
+        } else {
+            Err(deleted(thread_id))
+        }
+    }
+}

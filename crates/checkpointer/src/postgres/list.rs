@@ -1,0 +1,116 @@
+//! Listing checkpoints, page by page.
+
+use std::sync::Arc;
+
+use db::ToSql;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use serde_json::{Map, Value};
+
+use super::Inner;
+use super::jsonb::Jsonb;
+use super::read::only;
+use super::retry::retry;
+use super::sql::ListKey;
+use crate::codec;
+use crate::{
+    CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, List, Projection, Result, ThreadId,
+};
+
+/// How many checkpoints a page has at most if their values are read.
+const PAGE: usize = 64;
+
+/// How many if only ids and metadata are.
+const METADATA_PAGE: usize = 1000;
+
+/// Lists checkpoints; a connection is held only while a page is fetched.
+pub(super) fn pages(inner: Arc<Inner>, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
+    let left = query.limit.unwrap_or(usize::MAX);
+    let pages = stream::try_unfold(
+        (inner, query, left, None),
+        |(inner, query, left, last)| async move {
+            let page = left.min(match query.projection {
+                Projection::Metadata => METADATA_PAGE,
+                _ => PAGE,
+            });
+            if page == 0 {
+                return Ok(None);
+            }
+            let tuples = inner.page(&query, page, last.as_ref()).await?;
+            let left = if tuples.len() < page { 0 } else { left - page };
+            let last = tuples.last().map(|tuple| tuple.config.clone());
+            let tuples = stream::iter(tuples.into_iter().map(Ok));
+            Ok(Some((tuples, (inner, query, left, last))))
+        },
+    );
+    pages.try_flatten().boxed()
+}
+
+impl Inner {
+    async fn page(
+        &self,
+        query: &List,
+        page: usize,
+        last: Option<&CheckpointRef>,
+    ) -> Result<Vec<CheckpointTuple>> {
+        self.check_open()?;
+        let Some(filter) = encode_filter(query.filter.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let statement = self.sql.list(ListKey {
+            thread_id: query.thread_id.is_some(),
+            checkpoint_ns: query.checkpoint_ns.is_some(),
+            checkpoint_id: query.checkpoint_id.is_some(),
+            filter: query.filter.is_some(),
+            before: query.before.is_some(),
+            after: last.is_some(),
+        });
+        let only = only(&query.projection);
+        let state = query.projection != Projection::Metadata;
+        let limit = i64::try_from(page).unwrap_or(i64::MAX);
+        let thread_id = query.thread_id.as_ref().map(ThreadId::as_str);
+        let ns = query.checkpoint_ns.as_ref().map(CheckpointNs::as_str);
+        let id = query.checkpoint_id.as_ref().map(CheckpointId::as_str);
+        let filter = filter.as_deref().map(Jsonb);
+        let before = query.before.as_ref().map(CheckpointId::as_str);
+        let last_id = last.map(|last| last.checkpoint_id.as_str());
+        let last_thread_id = last.map(|last| last.thread_id.as_str());
+        let last_ns = last.map(|last| last.checkpoint_ns.as_str());
+        let rows = retry("list checkpoints", || async {
+            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&only, &state, &limit];
+            let restrictions: [(bool, &(dyn ToSql + Sync)); 8] = [
+                (thread_id.is_some(), &thread_id),
+                (ns.is_some(), &ns),
+                (id.is_some(), &id),
+                (filter.is_some(), &filter),
+                (before.is_some(), &before),
+                (last.is_some(), &last_id),
+                (last.is_some(), &last_thread_id),
+                (last.is_some(), &last_ns),
+            ];
+            parameters.extend(
+                restrictions
+                    .into_iter()
+                    .filter_map(|(on, parameter)| on.then_some(parameter)),
+            );
+            let connection = self.database.get().await?;
+            connection.query(&statement, &parameters).await
+        })
+        .await?;
+        self.tuples(&rows, &query.projection)
+    }
+}
+
+/// Encodes a filter as metadata is encoded. One that can't be encoded is contained in nothing that
+/// is stored: there is no list then.
+#[expect(
+    clippy::option_option,
+    reason = "no filter is something else than one that matches nothing"
+)]
+pub(super) fn encode_filter(filter: Option<&Map<String, Value>>) -> Option<Option<Vec<u8>>> {
+    let Some(filter) = filter else {
+        return Some(None);
+    };
+    let mut text = Vec::new();
+    codec::encode_object(filter, &mut text).ok()?;
+    Some(Some(text))
+}

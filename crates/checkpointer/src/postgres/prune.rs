@@ -1,0 +1,212 @@
+//! Removing old checkpoints, and those of runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use db::Row;
+use serde_json::{Map, Value};
+
+use super::Inner;
+use super::jsonb::Jsonb;
+use super::list::encode_filter;
+use super::retry::retry;
+use crate::prune::{self, Kept, Node, Nodes};
+use crate::{
+    Checkpoint, CheckpointId, CheckpointNs, DeleteThread, Prune, PruneStrategy, Result, ThreadId,
+    codec,
+};
+
+/// What is removed from a thread.
+#[derive(Debug)]
+enum Removal {
+    /// All but what the heads need.
+    Old,
+    /// Checkpoints whose metadata contains one of these, but for what the rest needs.
+    Runs(Arc<[Vec<u8>]>),
+}
+
+impl Inner {
+    pub(super) async fn prune(self: &Arc<Self>, prune: Prune) -> Result<()> {
+        self.check_open()?;
+        for thread_id in prune.thread_ids {
+            match prune.strategy {
+                PruneStrategy::Delete => self.delete_thread(DeleteThread::new(thread_id)).await?,
+                PruneStrategy::KeepLatest => self.thin(thread_id, Removal::Old).await?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_for_runs(self: &Arc<Self>, run_ids: &[String]) -> Result<()> {
+        self.check_open()?;
+        // A run whose id can't be stored is in no metadata.
+        let runs: Arc<[Vec<u8>]> = run_ids
+            .iter()
+            .filter_map(|run_id| {
+                let filter = Map::from_iter([("run_id".to_owned(), Value::from(run_id.as_str()))]);
+                encode_filter(Some(&filter)).flatten()
+            })
+            .collect();
+        let threads = retry("find the threads of runs", || async {
+            let runs: Vec<Jsonb<'_>> = runs.iter().map(|run| Jsonb(run)).collect();
+            let connection = self.database.get().await?;
+            connection.query(&self.sql.threads_of_runs, &[&runs]).await
+        })
+        .await?;
+        for row in threads {
+            let thread_id = ThreadId::trusted(row.get("thread_id"));
+            self.thin(thread_id, Removal::Runs(Arc::clone(&runs)))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Removes some of a thread's checkpoints, in its turn.
+    async fn thin(self: &Arc<Self>, thread_id: ThreadId, removal: Removal) -> Result<()> {
+        let turn = self.order.alone(&thread_id).await;
+        let inner = Arc::clone(self);
+        self.finish(async move {
+            let outcome = inner.thin_in_turn(&thread_id, &removal).await;
+            drop(turn);
+            outcome
+        })
+        .await
+    }
+
+    async fn thin_in_turn(&self, thread_id: &ThreadId, removal: &Removal) -> Result<()> {
+        let runs: Vec<Jsonb<'_>> = match removal {
+            Removal::Old => Vec::new(),
+            Removal::Runs(runs) => runs.iter().map(|run| Jsonb(run)).collect(),
+        };
+        retry("remove checkpoints", || async {
+            self.database
+                .transaction(async |tx| {
+                    let id = thread_id.as_str();
+                    tx.execute(&self.sql.lock_thread, &[&id]).await?;
+                    let rows = tx.query(&self.sql.nodes, &[&id, &runs]).await?;
+                    let removed = Removed::choose(&rows, removal);
+                    if !removed.ids.is_empty() {
+                        tx.execute(
+                            &self.sql.remove,
+                            &[&id, &removed.namespaces, &removed.ids, &removed.over],
+                        )
+                        .await?;
+                        tx.execute(&self.sql.sweep_chunks, &[&id]).await?;
+                    }
+                    Ok::<_, db::Error>(())
+                })
+                .await
+        })
+        .await?;
+        self.cache.forget(thread_id);
+        Ok(())
+    }
+}
+
+/// The checkpoints that go.
+#[derive(Debug, Default)]
+struct Removed {
+    namespaces: Vec<String>,
+    ids: Vec<String>,
+    /// The namespaces of which nothing stays.
+    over: Vec<String>,
+}
+
+/// A checkpoint as read, before it is taken into account.
+struct Candidate {
+    id: CheckpointId,
+    parent: Option<CheckpointId>,
+    filled: Vec<String>,
+    empty: Vec<String>,
+    written: Vec<String>,
+    root: Option<String>,
+    reads_sends_of_parent: bool,
+    of_runs: bool,
+}
+
+/// The checkpoints of a namespace, and its head.
+struct Candidates {
+    head: CheckpointId,
+    checkpoints: Vec<Candidate>,
+}
+
+impl Removed {
+    fn choose(rows: &[Row], removal: &Removal) -> Self {
+        let mut namespaces: BTreeMap<CheckpointNs, Candidates> = BTreeMap::new();
+        for row in rows {
+            let ns = CheckpointNs::trusted(row.get("checkpoint_ns"));
+            let head = || Candidates {
+                head: CheckpointId::trusted(row.get("head")),
+                checkpoints: Vec::new(),
+            };
+            let candidates = namespaces.entry(ns).or_insert_with(head);
+            candidates.checkpoints.push(Candidate::read(row));
+        }
+        let nodes = namespaces
+            .iter()
+            .map(|(ns, found)| (ns, (Some(&found.head), found.nodes())))
+            .collect();
+        let kept: BTreeMap<&CheckpointNs, Kept<'_>> = match removal {
+            Removal::Old => prune::latest(&nodes),
+            Removal::Runs(_) => nodes
+                .iter()
+                .map(|(ns, (_, nodes))| {
+                    let others = namespaces[*ns].checkpoints.iter().filter(|c| !c.of_runs);
+                    let others = others.map(|checkpoint| checkpoint.id.as_str()).collect();
+                    (*ns, nodes.with_needed(others))
+                })
+                .collect(),
+        };
+        let mut removed = Self::default();
+        for (ns, kept) in kept {
+            for checkpoint in &namespaces[ns].checkpoints {
+                if !kept.contains(checkpoint.id.as_str()) {
+                    removed.namespaces.push(ns.as_str().to_owned());
+                    removed.ids.push(checkpoint.id.as_str().to_owned());
+                }
+            }
+            if kept.is_empty() && matches!(removal, Removal::Old) {
+                removed.over.push(ns.as_str().to_owned());
+            }
+        }
+        removed
+    }
+}
+
+impl Candidate {
+    fn read(row: &Row) -> Self {
+        let parent: Option<String> = row.get("parent_checkpoint_id");
+        let written: Vec<&str> = row.get("written");
+        let written = written.into_iter();
+        Self {
+            id: CheckpointId::trusted(row.get("checkpoint_id")),
+            parent: parent.map(CheckpointId::trusted),
+            filled: row.get("filled"),
+            empty: row.get("empty"),
+            written: written
+                .map(|channel| codec::stored_key(channel).into_owned())
+                .collect(),
+            root: row.get("root"),
+            reads_sends_of_parent: row.get::<_, i64>("v") < Checkpoint::CURRENT_V,
+            of_runs: row.get("of_runs"),
+        }
+    }
+
+    fn node(&self) -> Node<'_> {
+        Node {
+            parent: self.parent.as_ref(),
+            filled: self.filled.iter().map(String::as_str).collect(),
+            empty: self.empty.iter().map(String::as_str).collect(),
+            written: self.written.iter().map(String::as_str).collect(),
+            reads_sends_of_parent: self.reads_sends_of_parent,
+            root: self.root.as_deref(),
+        }
+    }
+}
+
+impl Candidates {
+    fn nodes(&self) -> Nodes<'_> {
+        let checkpoints = self.checkpoints.iter();
+        Nodes(checkpoints.map(|c| (c.id.as_str(), c.node())).collect())
+    }
+}

@@ -1,0 +1,379 @@
+//! Storing a checkpoint.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use db::{Statement, ToSql};
+
+use super::Inner;
+use super::cache::View;
+use super::jsonb::Jsonb;
+use super::retry::retry;
+use super::sql::Writing;
+use super::stored::{self, Encoder};
+use crate::codec::ContentHash;
+use crate::{
+    CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Loaded, Put,
+    Result, ThreadId, ids,
+};
+
+/// How often a put is sent again because the thread changed in the meantime.
+pub(super) const MAX_ROUNDS: usize = 64;
+
+/// A put, encoded for one state of its thread.
+#[derive(Debug)]
+struct Encoded {
+    thread_id: ThreadId,
+    checkpoint_ns: CheckpointNs,
+    checkpoint_id: CheckpointId,
+    parent: Option<CheckpointId>,
+    lock: Lock,
+    expected: ExpectedHead,
+    required: Option<(CheckpointNs, String)>,
+    hashes: Vec<ContentHash>,
+    contents: Vec<Vec<u8>>,
+    checkpoint: Vec<u8>,
+    channels: Vec<u8>,
+    unchanged: Vec<u8>,
+    metadata: Vec<u8>,
+}
+
+/// How a write locks its thread.
+#[derive(Debug)]
+pub(super) enum Lock {
+    /// It must be as it was when it was last seen, with these chunks.
+    Known {
+        view: View,
+        relied: Vec<ContentHash>,
+    },
+    /// It may be any, or none.
+    Any { restarted: bool, restart: bool },
+}
+
+impl Lock {
+    /// The statement for this lock, and its first parameters.
+    pub(super) fn statement<'a>(&self, writing: &'a Writing) -> &'a Statement {
+        match self {
+            Self::Known { .. } => &writing.known,
+            Self::Any { .. } => &writing.any,
+        }
+    }
+
+    /// The parameters of the lock.
+    pub(super) fn parameters(&self, thread_id: &ThreadId) -> Vec<Box<dyn ToSql + Sync + Send>> {
+        let thread_id = Box::new(thread_id.as_str().to_owned());
+        match self {
+            Self::Known { view, relied } => {
+                let relied: Vec<Vec<u8>> =
+                    relied.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+                vec![
+                    thread_id,
+                    Box::new(view.generation),
+                    Box::new(view.gc),
+                    Box::new(relied),
+                ]
+            }
+            Self::Any { restarted, restart } => {
+                vec![thread_id, Box::new(*restarted), Box::new(*restart)]
+            }
+        }
+    }
+
+    /// The chunks relied on.
+    pub(super) fn relied(&self) -> &[ContentHash] {
+        match self {
+            Self::Known { relied, .. } => relied,
+            Self::Any { .. } => &[],
+        }
+    }
+}
+
+/// What a put has come to.
+enum Outcome {
+    Stored(View),
+    /// The head is another, or was made by another writer at the same moment.
+    NotTheHead,
+    /// What shows that the put belongs to this life of the thread is missing.
+    Foreign,
+    /// The thread isn't as expected.
+    Changed,
+}
+
+/// How a put goes on after a look at its thread.
+enum Next {
+    /// It is stored: by an attempt that seemed lost.
+    Stored(View),
+    /// It is sent, relying on the thread's state, or on nothing.
+    Send(Option<View>),
+}
+
+impl Inner {
+    pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointRef> {
+        self.check_open()?;
+        check(&put)?;
+        // Hashed before the turn is waited for: this is the expensive part.
+        let hashes: Vec<ContentHash> =
+            stored::hashes(put.checkpoint.channel_values.values()).collect();
+        let mut turn = self.order.alone(put.thread_id).await;
+        let mut known = self.known(put.thread_id, put.generation, &hashes);
+        let mut look_first = known.is_none() && needs_view(&put);
+        for _ in 0..MAX_ROUNDS {
+            if look_first {
+                match self.next(&put).await? {
+                    Next::Stored(view) => return Ok(stored_as(&put, view)),
+                    Next::Send(view) => known = view.map(|view| (view, HashSet::new())),
+                }
+            }
+            let encoded = encode(&put, known.take())?;
+            let inner = Arc::clone(self);
+            let outcome;
+            (outcome, turn) = self
+                .finish(async move { Ok((inner.send_put(&encoded).await?, turn)) })
+                .await?;
+            match outcome {
+                Outcome::Stored(view) => return Ok(stored_as(&put, view)),
+                Outcome::Foreign => {
+                    self.drop_writes(&put).await?;
+                    return Err(deleted(put.thread_id));
+                }
+                Outcome::NotTheHead | Outcome::Changed => look_first = true,
+            }
+        }
+        Err(Error::Busy {
+            thread_id: put.thread_id.clone(),
+        })
+    }
+
+    /// Looks at the thread, in a new statement, and decides.
+    async fn next(&self, put: &Put<'_>) -> Result<Next> {
+        let look = self
+            .look(
+                put.thread_id,
+                &put.checkpoint_ns,
+                &put.checkpoint.id,
+                put.parent,
+            )
+            .await?;
+        let head = match &look {
+            Some(look) if look.deleted && !is_first(put) => return Err(deleted(put.thread_id)),
+            Some(look) if look.deleted => return Ok(Next::Send(None)),
+            Some(look) => {
+                let generation = Generation(look.view.generation);
+                if put.generation.is_some_and(|read| read != generation) {
+                    return Err(deleted(put.thread_id));
+                }
+                look.head.as_ref()
+            }
+            None if put.generation.is_some() => return Err(deleted(put.thread_id)),
+            None => None,
+        };
+        match &put.expected_head {
+            ExpectedHead::Is(expected) if expected.as_ref() != head => match &look {
+                Some(look) if look.stored => Ok(Next::Stored(look.view)),
+                _ => Err(Error::Conflict {
+                    thread_id: put.thread_id.clone(),
+                    checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+                    expected: expected.clone(),
+                    head: head.cloned(),
+                }),
+            },
+            _ => Ok(Next::Send(look.map(|look| look.view))),
+        }
+    }
+
+    /// What is known of a thread, if the caller may have read it in that state.
+    pub(super) fn known(
+        &self,
+        thread_id: &ThreadId,
+        generation: Option<Generation>,
+        hashes: &[ContentHash],
+    ) -> Option<(View, HashSet<ContentHash>)> {
+        let known = self.cache.look_up(thread_id, hashes.iter().copied());
+        match (known, generation) {
+            (Some((view, _)), Some(Generation(read))) if view.generation != read => None,
+            (known, _) => known,
+        }
+    }
+
+    /// Drops the writes to a checkpoint whose put is refused.
+    async fn drop_writes(&self, put: &Put<'_>) -> Result<()> {
+        retry("drop the writes of a refused put", || async {
+            let parameters: [&(dyn ToSql + Sync); 3] = [
+                /* thread_id */ &put.thread_id.as_str(),
+                /* ns */ &put.checkpoint_ns.as_str(),
+                /* id */ &put.checkpoint.id.as_str(),
+            ];
+            let connection = self.database.get().await?;
+            connection.execute(&self.sql.drop_writes, &parameters).await
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn send_put(&self, put: &Encoded) -> Result<Outcome> {
+        let lock = put.lock.parameters(&put.thread_id);
+        let (guarded, expected) = match &put.expected {
+            ExpectedHead::Any => (false, None),
+            ExpectedHead::Is(head) => (true, head.as_ref().map(CheckpointId::as_str)),
+        };
+        let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
+        let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
+        let required = put.required.as_ref();
+        let row = retry("put a checkpoint", || async {
+            let rest: [&(dyn ToSql + Sync); 13] = [
+                /* ns */ &put.checkpoint_ns.as_str(),
+                /* id */ &put.checkpoint_id.as_str(),
+                /* parent */ &put.parent.as_ref().map(CheckpointId::as_str),
+                /* guarded */ &guarded,
+                /* expected */ &expected,
+                /* required_ns */ &required.map(|(ns, _)| ns.as_str()),
+                /* required_id */ &required.map(|(_, id)| id.as_str()),
+                /* hashes */ &hashes,
+                /* contents */ &contents,
+                /* checkpoint */ &Jsonb(&put.checkpoint),
+                /* channels */ &Jsonb(&put.channels),
+                /* unchanged */ &Jsonb(&put.unchanged),
+                /* metadata */ &Jsonb(&put.metadata),
+            ];
+            let connection = self.database.get().await?;
+            connection
+                .query_opt(put.lock.statement(&self.sql.put), &all(&lock, &rest))
+                .await
+        })
+        .await?;
+        let Some(row) = row else {
+            return Ok(Outcome::Changed);
+        };
+        let view = View {
+            generation: row.get("generation"),
+            gc: row.get("gc"),
+        };
+        if row.get("done") {
+            let stored = put.hashes.iter().chain(put.lock.relied()).copied();
+            self.cache.note(&put.thread_id, view, stored);
+            Ok(Outcome::Stored(view))
+        } else if row.get("belongs") {
+            Ok(Outcome::NotTheHead)
+        } else {
+            Ok(Outcome::Foreign)
+        }
+    }
+}
+
+fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<Encoded> {
+    let nothing = HashSet::new();
+    let mut encoder = Encoder::new(
+        put.thread_id,
+        known.as_ref().map_or(&nothing, |(_, stored)| stored),
+    );
+    let channels = encoder.channels(&put.checkpoint.channel_values)?;
+    let unchanged = stored::unchanged(put.checkpoint, &put.new_versions);
+    let checkpoint = encoder.checkpoint(put.checkpoint)?;
+    let unchanged = encoder.versions(&unchanged)?;
+    let metadata = encoder.object(put.metadata.as_map(), "the metadata")?;
+    let required = match &known {
+        Some((view, _)) if view.generation > 1 && put.generation.is_none() => required(put),
+        _ => None,
+    };
+    let lock = match known {
+        Some((view, _)) => Lock::Known {
+            view,
+            relied: encoder.relied.iter().copied().collect(),
+        },
+        None => Lock::Any {
+            restarted: is_first(put),
+            restart: is_first(put),
+        },
+    };
+    let (hashes, contents) = encoder.chunks.into_iter().unzip();
+    Ok(Encoded {
+        thread_id: put.thread_id.clone(),
+        checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+        checkpoint_id: put.checkpoint.id.clone(),
+        parent: put.parent.cloned(),
+        lock,
+        expected: put.expected_head.clone(),
+        required,
+        hashes,
+        contents,
+        checkpoint,
+        channels,
+        unchanged,
+        metadata,
+    })
+}
+
+/// The parameters of a lock, then those of what is written under it.
+pub(super) fn all<'a>(
+    lock: &'a [Box<dyn ToSql + Sync + Send>],
+    rest: &[&'a (dyn ToSql + Sync)],
+) -> Vec<&'a (dyn ToSql + Sync)> {
+    lock.iter()
+        .map(|parameter| &**parameter as &(dyn ToSql + Sync))
+        .chain(rest.iter().copied())
+        .collect()
+}
+
+/// Refuses what can't be stored, before anything is sent.
+fn check(put: &Put<'_>) -> Result<()> {
+    let checkpoint = put.checkpoint;
+    if checkpoint.loaded() != Loaded::All {
+        return Err(Error::PartialCheckpoint {
+            checkpoint_id: checkpoint.id.clone(),
+        });
+    }
+    let channels = checkpoint.channel_values.keys();
+    for channel in channels.chain(checkpoint.channel_versions.keys()) {
+        ids::check_channel(channel)?;
+    }
+    Ok(())
+}
+
+/// Whether the put starts a thread, afresh if it was deleted.
+fn is_first(put: &Put<'_>) -> bool {
+    put.parent.is_none()
+        && put.checkpoint_ns.is_root()
+        && put.generation.is_none()
+        && !matches!(put.expected_head, ExpectedHead::Is(Some(_)))
+}
+
+/// Whether the put can't be sent without knowing its thread's state: it must not make the thread, or
+/// takes values over from its parent.
+fn needs_view(put: &Put<'_>) -> bool {
+    put.generation.is_some()
+        || matches!(put.expected_head, ExpectedHead::Is(Some(_)))
+        || !stored::unchanged(put.checkpoint, &put.new_versions).is_empty()
+}
+
+/// On a thread that was started afresh, the checkpoint that shows that a put without a generation
+/// belongs to the new life: its parent, or the root of a subgraph's first one. If it names none, no
+/// checkpoint will do.
+fn required(put: &Put<'_>) -> Option<(CheckpointNs, String)> {
+    let root = CheckpointNs::ROOT;
+    match put.parent {
+        Some(parent) => {
+            let ns = put.checkpoint_ns.clone().into_owned();
+            Some((ns, parent.as_str().to_owned()))
+        }
+        None if put.checkpoint_ns.is_root() => None,
+        None => {
+            let id = put.metadata.parent_in(root.as_str()).unwrap_or_default();
+            Some((root, id.to_owned()))
+        }
+    }
+}
+
+fn stored_as(put: &Put<'_>, view: View) -> CheckpointRef {
+    CheckpointRef {
+        thread_id: put.thread_id.clone(),
+        checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+        checkpoint_id: put.checkpoint.id.clone(),
+        generation: Some(Generation(view.generation)),
+    }
+}
+
+pub(super) fn deleted(thread_id: &ThreadId) -> Error {
+    Error::ThreadDeleted {
+        thread_id: thread_id.clone(),
+    }
+}

@@ -1,0 +1,166 @@
+//! Storing the outputs of a task.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use db::ToSql;
+
+use super::Inner;
+use super::cache::View;
+use super::jsonb::Jsonb;
+use super::put::{Lock, MAX_ROUNDS, all, deleted};
+use super::retry::retry;
+use super::stored::{self, Encoder};
+use crate::codec::ContentHash;
+use crate::{CheckpointRef, Error, Generation, PutWrites, Result, TaskId, ids, writes};
+
+/// A task's outputs, encoded for one state of their thread.
+#[derive(Debug)]
+struct Encoded {
+    config: CheckpointRef,
+    task_id: TaskId,
+    task_path: String,
+    lock: Lock,
+    hashes: Vec<ContentHash>,
+    contents: Vec<Vec<u8>>,
+    indexes: Vec<i32>,
+    channels: Vec<String>,
+    values: Vec<Vec<u8>>,
+}
+
+impl Inner {
+    pub(super) async fn put_writes(self: &Arc<Self>, put: PutWrites<'_>) -> Result<()> {
+        self.check_open()?;
+        ids::check_task_path(put.task_path)?;
+        for (channel, _) in put.writes {
+            ids::check_channel(channel)?;
+        }
+        let thread_id = &put.config.thread_id;
+        let hashes: Vec<ContentHash> =
+            stored::hashes(put.writes.iter().map(|(_, value)| value)).collect();
+        let mut turn = self.order.shared(thread_id).await;
+        let mut known = self.known(thread_id, put.config.generation, &hashes);
+        let mut look_first = known.is_none() && put.config.generation.is_some();
+        for _ in 0..MAX_ROUNDS {
+            if look_first {
+                known = self
+                    .view_for_writes(put.config)
+                    .await?
+                    .map(|view| (view, HashSet::new()));
+            }
+            let encoded = encode(&put, known.take())?;
+            let inner = Arc::clone(self);
+            let stored;
+            (stored, turn) = self
+                .finish(async move { Ok((inner.send_writes(&encoded).await?, turn)) })
+                .await?;
+            if stored {
+                return Ok(());
+            }
+            look_first = true;
+        }
+        Err(Error::Busy {
+            thread_id: thread_id.clone(),
+        })
+    }
+
+    /// Looks at the thread: its state, or none if there is no such thread yet.
+    async fn view_for_writes(&self, config: &CheckpointRef) -> Result<Option<View>> {
+        let look = self
+            .look(
+                &config.thread_id,
+                &config.checkpoint_ns,
+                &config.checkpoint_id,
+                None,
+            )
+            .await?;
+        match look {
+            Some(look) if look.deleted => Err(deleted(&config.thread_id)),
+            Some(look)
+                if config
+                    .generation
+                    .is_some_and(|Generation(read)| read != look.view.generation) =>
+            {
+                Err(deleted(&config.thread_id))
+            }
+            Some(look) => Ok(Some(look.view)),
+            None if config.generation.is_some() => Err(deleted(&config.thread_id)),
+            None => Ok(None),
+        }
+    }
+
+    /// Sends the writes; false if the thread isn't as expected.
+    async fn send_writes(&self, put: &Encoded) -> Result<bool> {
+        let lock = put.lock.parameters(&put.config.thread_id);
+        let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
+        let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
+        let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
+        let row = retry("put pending writes", || async {
+            let rest: [&(dyn ToSql + Sync); 9] = [
+                /* ns */ &put.config.checkpoint_ns.as_str(),
+                /* id */ &put.config.checkpoint_id.as_str(),
+                /* task_id */ &put.task_id.as_str(),
+                /* task_path */ &put.task_path,
+                /* hashes */ &hashes,
+                /* contents */ &contents,
+                /* indexes */ &put.indexes,
+                /* channels */ &put.channels,
+                /* values */ &values,
+            ];
+            let connection = self.database.get().await?;
+            connection
+                .query_opt(put.lock.statement(&self.sql.put_writes), &all(&lock, &rest))
+                .await
+        })
+        .await?;
+        let Some(row) = row else { return Ok(false) };
+        let view = View {
+            generation: row.get("generation"),
+            gc: row.get("gc"),
+        };
+        let stored = put.hashes.iter().chain(put.lock.relied()).copied();
+        self.cache.note(&put.config.thread_id, view, stored);
+        Ok(true)
+    }
+}
+
+fn encode(put: &PutWrites<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<Encoded> {
+    let nothing = HashSet::new();
+    let mut encoder = Encoder::new(
+        &put.config.thread_id,
+        known.as_ref().map_or(&nothing, |(_, stored)| stored),
+    );
+    let (mut indexes, mut channels, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for write in writes::number(put.writes) {
+        let mut value = Vec::new();
+        let place = format!("the write to channel `{}`", write.channel);
+        encoder.value(write.value, &place, &mut value)?;
+        indexes.push(write.idx);
+        channels.push(write.channel.to_owned());
+        values.push(value);
+    }
+    let lock = match known {
+        Some((view, _)) => Lock::Known {
+            view,
+            relied: encoder.relied.iter().copied().collect(),
+        },
+        // Writes that come before their checkpoint stay invisible until it comes, so a thread that
+        // was started afresh will do.
+        None => Lock::Any {
+            restarted: true,
+            restart: false,
+        },
+    };
+    let (hashes, contents) = encoder.chunks.into_iter().unzip();
+    Ok(Encoded {
+        config: put.config.clone(),
+        task_id: put.task_id.clone(),
+        task_path: put.task_path.to_owned(),
+        lock,
+        hashes,
+        contents,
+        indexes,
+        channels,
+        values,
+    })
+}

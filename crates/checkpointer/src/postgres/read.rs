@@ -1,0 +1,162 @@
+//! Reading checkpoints with what belongs to them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use db::{Row, ToSql};
+
+use super::Inner;
+use super::cache::View;
+use super::jsonb::Jsonb;
+use super::retry::retry;
+use super::stored::{self, Decoder};
+use crate::codec::{self, ContentHash};
+use crate::{
+    CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Generation, GetTuple, Loaded,
+    PendingWrite, Projection, Result, TaskId, ThreadId,
+};
+
+impl Inner {
+    pub(super) async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        self.check_open()?;
+        let only = only(&query.projection);
+        let rows = retry("get a checkpoint", || async {
+            let parameters: [&(dyn ToSql + Sync); 5] = [
+                /* only */ &only,
+                /* state */ &(query.projection != Projection::Metadata),
+                /* thread_id */ &query.thread_id.as_str(),
+                /* ns */ &query.checkpoint_ns.as_str(),
+                /* id */ &query.checkpoint_id.as_ref().map(CheckpointId::as_str),
+            ];
+            let connection = self.database.get().await?;
+            connection.query(&self.sql.get_tuple, &parameters).await
+        })
+        .await?;
+        Ok(self.tuples(&rows, &query.projection)?.pop())
+    }
+
+    /// Puts together the checkpoints of a read, in their order, and remembers what it has shown.
+    pub(super) fn tuples(
+        &self,
+        rows: &[Row],
+        projection: &Projection,
+    ) -> Result<Vec<CheckpointTuple>> {
+        let mut decoder = Decoder::default();
+        let mut checkpoints: BTreeMap<i64, &Row> = BTreeMap::new();
+        let mut writes: BTreeMap<i64, Vec<&Row>> = BTreeMap::new();
+        for row in rows {
+            match row.get("kind") {
+                "c" => {
+                    checkpoints.insert(row.get("place"), row);
+                }
+                "w" => writes.entry(row.get("place")).or_default().push(row),
+                _ => {
+                    let thread_id = ThreadId::trusted(row.get("thread_id"));
+                    take_chunk(&mut decoder, &thread_id, row)?;
+                }
+            }
+        }
+        let mut seen = HashMap::new();
+        let mut tuples = Vec::with_capacity(checkpoints.len());
+        for (place, row) in checkpoints {
+            let writes = writes.remove(&place).unwrap_or_default();
+            let tuple = tuple(&decoder, row, writes, projection)?;
+            let view = View {
+                generation: row.get("generation"),
+                gc: row.get("gc"),
+            };
+            seen.insert(tuple.config.thread_id.clone(), view);
+            tuples.push(tuple);
+        }
+        for (thread_id, view) in seen {
+            self.cache
+                .note(&thread_id, view, decoder.hashes(&thread_id));
+        }
+        Ok(tuples)
+    }
+}
+
+/// The keys of the channels to read: none for ids and metadata, no list for all.
+pub(super) fn only(projection: &Projection) -> Option<Vec<Cow<'_, str>>> {
+    match projection {
+        Projection::All => None,
+        Projection::Channels(channels) => {
+            let keys = channels.iter();
+            Some(keys.map(|channel| codec::stored_key(channel)).collect())
+        }
+        Projection::Metadata => Some(Vec::new()),
+    }
+}
+
+/// Takes the row of a chunk.
+pub(super) fn take_chunk(decoder: &mut Decoder, thread_id: &ThreadId, row: &Row) -> Result<()> {
+    let Ok(hash) = row.get::<_, &[u8]>("hash").try_into() else {
+        let what = "the hash of a chunk isn't 16 bytes long".to_owned();
+        return Err(stored::corrupt(thread_id, what));
+    };
+    let Jsonb(content) = row.get("content");
+    decoder.take_chunk(thread_id, ContentHash::from_bytes(hash), content)
+}
+
+fn tuple(
+    decoder: &Decoder,
+    row: &Row,
+    mut writes: Vec<&Row>,
+    projection: &Projection,
+) -> Result<CheckpointTuple> {
+    let config = CheckpointRef {
+        thread_id: ThreadId::trusted(row.get("thread_id")),
+        checkpoint_ns: CheckpointNs::trusted(row.get("checkpoint_ns")),
+        checkpoint_id: CheckpointId::trusted(row.get("checkpoint_id")),
+        generation: Some(Generation(row.get("generation"))),
+    };
+    let thread_id = &config.thread_id;
+    let content: Option<Jsonb<'_>> = row.get("content");
+    let checkpoint = stored::checkpoint(
+        thread_id,
+        config.checkpoint_id.clone(),
+        content.map(|Jsonb(text)| text),
+    )?;
+    let mut checkpoint = checkpoint.with_loaded(match projection {
+        Projection::All => Loaded::All,
+        Projection::Channels(_) => Loaded::SomeChannels,
+        Projection::Metadata => Loaded::Nothing,
+    });
+    if let Some(Jsonb(channels)) = row.get("channels") {
+        checkpoint.channel_values = decoder.channels(thread_id, channels)?;
+    }
+    let Jsonb(metadata) = row.get("metadata");
+    let metadata = stored::metadata(thread_id, metadata)?;
+    let parent: Option<String> = row.get("parent_checkpoint_id");
+    let parent_config = parent.map(|parent| config.sibling(CheckpointId::trusted(parent)));
+    writes.sort_by_key(|row| write_key(row));
+    let pending_writes = writes
+        .into_iter()
+        .map(|row| pending_write(decoder, thread_id, row))
+        .collect::<Result<_>>()?;
+    Ok(CheckpointTuple {
+        config,
+        checkpoint,
+        metadata,
+        parent_config,
+        pending_writes,
+    })
+}
+
+/// The order of pending writes. In their rows the columns of a checkpoint's address hold the task's
+/// id, its path and the channel.
+fn write_key(row: &Row) -> (&str, &str, i32) {
+    (
+        /* task_path */ row.get("checkpoint_ns"),
+        /* task_id */ row.get("thread_id"),
+        row.get("idx"),
+    )
+}
+
+fn pending_write(decoder: &Decoder, thread_id: &ThreadId, row: &Row) -> Result<PendingWrite> {
+    let channel: String = row.get("checkpoint_id");
+    let Jsonb(value) = row.get("content");
+    let value = decoder.value(thread_id, value, &channel)?;
+    let task_id = TaskId::trusted(row.get("thread_id"));
+    Ok(PendingWrite::new(task_id, channel, value))
+}

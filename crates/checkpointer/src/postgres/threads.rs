@@ -1,0 +1,113 @@
+//! Threads as a whole.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use db::{Row, ToSql};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use serde_json::{Map, Value};
+
+use super::jsonb::Jsonb;
+use super::list::encode_filter;
+use super::put::deleted;
+use super::retry::retry;
+use super::{Inner, stored};
+use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
+
+/// How many threads a page has at most.
+const PAGE: usize = 1000;
+
+/// Lists threads; a connection is held only while a page is fetched.
+pub(super) fn pages(
+    inner: Arc<Inner>,
+    query: ListThreads,
+) -> BoxStream<'static, Result<ThreadInfo>> {
+    let left = query.limit.unwrap_or(usize::MAX);
+    let pages = stream::try_unfold(
+        (inner, query, left),
+        |(inner, mut query, left)| async move {
+            let page = left.min(PAGE);
+            if page == 0 {
+                return Ok(None);
+            }
+            let threads = inner.page_of_threads(&query, page).await?;
+            let left = if threads.len() < page { 0 } else { left - page };
+            query.after = threads.last().cloned();
+            let threads = stream::iter(threads.into_iter().map(Ok));
+            Ok(Some((threads, (inner, query, left))))
+        },
+    );
+    pages.try_flatten().boxed()
+}
+
+impl Inner {
+    async fn page_of_threads(&self, query: &ListThreads, page: usize) -> Result<Vec<ThreadInfo>> {
+        self.check_open()?;
+        let Some(filter) = encode_filter(query.filter.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let statement = self.sql.threads(filter.is_some(), query.after.is_some());
+        let limit = i64::try_from(page).unwrap_or(i64::MAX);
+        let filter = filter.as_deref().map(Jsonb);
+        let after = query.after.as_ref();
+        let after = after.map(|last| (last.updated_at, last.thread_id.as_str()));
+        let rows = retry("list threads", || async {
+            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
+            if let Some(filter) = &filter {
+                parameters.push(filter);
+            }
+            if let Some((at, thread_id)) = &after {
+                parameters.push(at);
+                parameters.push(thread_id);
+            }
+            let connection = self.database.get().await?;
+            connection.query(&statement, &parameters).await
+        })
+        .await?;
+        rows.iter().map(thread_info).collect()
+    }
+
+    pub(super) async fn set_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        metadata: Map<String, Value>,
+    ) -> Result<()> {
+        self.check_open()?;
+        let mut text = Vec::new();
+        codec::encode_object(&metadata, &mut text)
+            .map_err(|refused| stored::unstorable(thread_id, "the thread's metadata", &refused))?;
+        let thread = retry("set a thread's metadata", || async {
+            let connection = self.database.get().await?;
+            let parameters: [&(dyn ToSql + Sync); 2] = [
+                /* thread_id */ &thread_id.as_str(),
+                /* metadata */ &Jsonb(&text),
+            ];
+            connection
+                .query_opt(&self.sql.set_thread_metadata, &parameters)
+                .await
+        })
+        .await?;
+        match thread {
+            None => Err(Error::ThreadNotFound {
+                thread_id: thread_id.clone(),
+            }),
+            Some(row) if row.get("deleted") => Err(deleted(thread_id)),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn thread_info(row: &Row) -> Result<ThreadInfo> {
+    let thread_id = ThreadId::trusted(row.get("thread_id"));
+    let Jsonb(metadata) = row.get("metadata");
+    let metadata = stored::object(&thread_id, metadata, || "the thread's metadata".to_owned())?;
+    let generation = Generation(row.get("generation"));
+    let created_at: SystemTime = row.get("created_at");
+    let head: Option<String> = row.get("head");
+    Ok(ThreadInfo {
+        metadata,
+        updated_at: row.get("updated_at"),
+        head: head.map(CheckpointId::trusted),
+        ..ThreadInfo::new(thread_id, generation, created_at)
+    })
+}

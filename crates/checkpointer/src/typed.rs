@@ -1,0 +1,385 @@
+//! Threads whose state is a Rust type.
+
+mod channels;
+mod to_value;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
+    Checkpointer, Error, GetTuple, List, Metadata, Projection, Put, Result, Source, ThreadId,
+};
+use channels::Channels;
+
+/// How often [`Thread::update`] loads again because somebody else has saved.
+const MAX_UPDATES: usize = 64;
+
+/// The longest pause before it does.
+const UPDATE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens threads whose state is a Rust type, on any checkpointer.
+pub trait Threads {
+    /// Opens a thread. Nothing is read or written yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`] if the id can't be one.
+    fn thread<State>(
+        &self,
+        thread_id: impl TryInto<ThreadId, Error = Error>,
+    ) -> Result<Thread<State>>;
+}
+
+impl<C: Checkpointer + Clone> Threads for C {
+    fn thread<State>(
+        &self,
+        thread_id: impl TryInto<ThreadId, Error = Error>,
+    ) -> Result<Thread<State>> {
+        Ok(Thread {
+            checkpointer: Arc::new(self.clone()),
+            thread_id: thread_id.try_into()?,
+            position: Position::default(),
+            attempt: None,
+            state: PhantomData,
+        })
+    }
+}
+
+/// A thread whose state is a `State`.
+///
+/// The top-level fields of a struct become channels; any other shape, a struct with flattened fields
+/// among them, lives in one channel, `__root__`. Each save is the whole set: a field that is no
+/// longer serialised leaves the state.
+///
+/// Saving is guarded: if somebody else has saved since the last [`load`](Self::load) or
+/// [`save`](Self::save) of this handle, it is a [`Conflict`](Error::Conflict), never a silent fork.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::{MemoryCheckpointer, Threads};
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Support {
+///     messages: Vec<String>,
+///     escalated: bool,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// let checkpointer = MemoryCheckpointer::new();
+/// let mut thread = checkpointer.thread::<Support>("support-4711")?;
+///
+/// let mut state = thread.load().await?.unwrap_or_default();
+/// state.messages.push("Where is my order?".to_owned());
+/// thread.save(&state).await?;
+///
+/// thread.update(|state| state.escalated = true).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Thread<State> {
+    checkpointer: Arc<dyn Checkpointer>,
+    thread_id: ThreadId,
+    position: Position,
+    /// A save whose outcome isn't known.
+    attempt: Option<Arc<Attempt>>,
+    state: PhantomData<fn(State) -> State>,
+}
+
+/// What the next save follows.
+#[derive(Debug, Clone, Default)]
+struct Position {
+    parent: Option<Parent>,
+    /// The head that must still be there.
+    head: Option<CheckpointId>,
+}
+
+#[derive(Debug, Clone)]
+struct Parent {
+    config: CheckpointRef,
+    step: i64,
+    versions: ChannelVersions,
+    channels: channels::Hashes,
+    source: Source,
+}
+
+/// A save with its id, so that sending it again has the effect of one save.
+#[derive(Debug, Clone)]
+struct Attempt {
+    checkpoint: Checkpoint,
+    metadata: Metadata,
+    new_versions: ChannelVersions,
+    from: Position,
+    to: Parent,
+}
+
+impl<State> Thread<State> {
+    /// Returns the thread's id.
+    pub fn thread_id(&self) -> &ThreadId {
+        &self.thread_id
+    }
+
+    /// Returns the checkpoint that was loaded or saved last.
+    pub fn checkpoint_id(&self) -> Option<&CheckpointId> {
+        let parent = self.position.parent.as_ref()?;
+        Some(&parent.config.checkpoint_id)
+    }
+
+    /// Lists the checkpoints by id, the greatest first: ids and metadata.
+    pub fn history(&self) -> BoxStream<'static, Result<CheckpointTuple>> {
+        self.checkpointer.list(
+            List::thread(&self.thread_id)
+                .in_ns(CheckpointNs::ROOT)
+                .project(Projection::Metadata),
+        )
+    }
+
+    async fn tuple(&self, checkpoint_id: &CheckpointId) -> Result<CheckpointTuple> {
+        let query = GetTuple::head(&self.thread_id).checkpoint_id(Some(checkpoint_id.clone()));
+        let found = self.checkpointer.get_tuple(query).await?;
+        found.ok_or_else(|| Error::CheckpointNotFound {
+            thread_id: self.thread_id.clone(),
+            checkpoint_ns: CheckpointNs::ROOT,
+            checkpoint_id: checkpoint_id.clone(),
+        })
+    }
+
+    /// Ends the uncertainty about the last save: sends it again, as it was.
+    async fn settle(&mut self) -> Result<()> {
+        if let Some(attempt) = self.attempt.clone() {
+            self.send(attempt).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a save, and keeps it until its outcome is known.
+    async fn send(&mut self, attempt: Arc<Attempt>) -> Result<CheckpointRef> {
+        self.attempt = Some(Arc::clone(&attempt));
+        let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
+            .new_versions(&attempt.new_versions)
+            .expect_head(attempt.from.head.as_ref());
+        if let Some(Parent { config, .. }) = &attempt.from.parent {
+            put = put
+                .parent(Some(&config.checkpoint_id))
+                .generation(config.generation);
+        }
+        let outcome = self.checkpointer.put(put).await;
+        let unknown = |error: &Error| error.is_outcome_unknown() || error.is_transient();
+        if !outcome.as_ref().is_err_and(unknown) {
+            self.attempt = None;
+        }
+        let config = outcome?;
+        self.position = Position {
+            head: Some(config.checkpoint_id.clone()),
+            parent: Some(Parent {
+                config: config.clone(),
+                ..attempt.to.clone()
+            }),
+        };
+        Ok(config)
+    }
+}
+
+impl<State: Serialize + DeserializeOwned> Thread<State> {
+    /// Reads the state at the head; none if the thread has none. The next save follows it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StateMismatch`] if the state doesn't fit the type. If the outcome of the last save
+    /// isn't known, it is sent again first: then the errors of [`save`](Self::save).
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the handle is as before, or as after the last save.
+    pub async fn load(&mut self) -> Result<Option<State>> {
+        match self.settle().await {
+            // Lost to somebody else, whose state is loaded now.
+            Ok(_) | Err(Error::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let query = GetTuple::head(&self.thread_id);
+        let Some(tuple) = self.checkpointer.get_tuple(query).await? else {
+            self.position = Position::default();
+            return Ok(None);
+        };
+        let head = Some(tuple.config.checkpoint_id.clone());
+        let (parent, state) = open(tuple, Source::Update)?;
+        self.position = Position {
+            parent: Some(parent),
+            head,
+        };
+        Ok(Some(state))
+    }
+
+    /// Saves a state, after the one that was loaded or saved last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if somebody else has saved meanwhile: load, and decide.
+    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
+    /// large or too deep. Nothing is saved then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, or after an error whose outcome is unknown, the state may or may not
+    /// have been saved. The next call finds out, and never conflicts with its own attempt.
+    pub async fn save(&mut self, state: &State) -> Result<CheckpointRef> {
+        self.settle().await?;
+        let channels = Channels::of(&self.thread_id, state)?;
+        self.send(Arc::new(self.attempt(channels))).await
+    }
+
+    /// Loads the state at the head, or the default one, changes it and saves it; and again, while
+    /// others save in between. Returns the state that was saved.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load) and [`save`](Self::save), but for the conflicts;
+    /// [`Error::Busy`] if there is no end to them.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, or after an error whose outcome is unknown, the change may or may not
+    /// have been saved: load before making it again.
+    pub async fn update(&mut self, mut change: impl FnMut(&mut State)) -> Result<State>
+    where
+        State: Default,
+    {
+        for _ in 0..MAX_UPDATES {
+            let mut state = self.load().await?.unwrap_or_default();
+            change(&mut state);
+            match self.save(&state).await {
+                Ok(_) => return Ok(state),
+                Err(Error::Conflict { .. }) => {
+                    tokio::time::sleep(UPDATE_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Busy {
+            thread_id: self.thread_id.clone(),
+        })
+    }
+
+    /// Reads the state at a checkpoint. What the next save follows stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CheckpointNotFound`]; [`Error::StateMismatch`] if the state doesn't fit the type.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    pub async fn at(&self, checkpoint_id: &CheckpointId) -> Result<State> {
+        let (_, state) = open(self.tuple(checkpoint_id).await?, Source::Update)?;
+        Ok(state)
+    }
+
+    /// Goes back to a checkpoint, to write from there: the next save follows it and becomes the
+    /// head. What was saved after it stays, in a branch of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`at`](Self::at). If the outcome of the last save isn't known, it is sent again first:
+    /// then the errors of [`save`](Self::save).
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the handle is as before, or as after the last save.
+    pub async fn fork(&mut self, checkpoint_id: &CheckpointId) -> Result<State> {
+        self.settle().await?;
+        let tuple = self.tuple(checkpoint_id).await?;
+        let head = match &self.position.head {
+            Some(head) => Some(head.clone()),
+            None => {
+                let query = GetTuple::head(&self.thread_id).project(Projection::Metadata);
+                let head = self.checkpointer.get_tuple(query).await?;
+                head.map(|head| head.config.checkpoint_id)
+            }
+        };
+        let (parent, state) = open(tuple, Source::Fork)?;
+        self.position = Position {
+            parent: Some(parent),
+            head,
+        };
+        Ok(state)
+    }
+
+    /// A save of `channels`, after the current position.
+    fn attempt(&self, channels: Channels) -> Attempt {
+        let from = self.position.clone();
+        let parent = from.parent.as_ref();
+        let id = CheckpointId::generate(parent.map(|parent| &parent.config.checkpoint_id));
+        let mut checkpoint = Checkpoint::new(id.clone());
+        let mut new_versions = ChannelVersions::new();
+        for channel in channels.values.keys() {
+            let before = parent.and_then(|parent| parent.versions.get(channel));
+            let same = parent
+                .is_some_and(|parent| parent.channels.get(channel) == channels.hashes.get(channel));
+            let version = match before {
+                Some(version) if same => version.clone(),
+                _ => {
+                    let version = self.checkpointer.next_version(before);
+                    new_versions.insert(channel.clone(), version.clone());
+                    version
+                }
+            };
+            checkpoint.channel_versions.insert(channel.clone(), version);
+        }
+        checkpoint.updated_channels = Some(new_versions.keys().cloned().collect());
+        checkpoint.channel_values = channels.values;
+        let (source, step) = match parent {
+            Some(parent) => (parent.source, parent.step + 1),
+            None => (Source::Input, -1),
+        };
+        Attempt {
+            metadata: Metadata::new(source, step),
+            to: Parent {
+                config: CheckpointRef::new(self.thread_id.clone(), id),
+                step,
+                versions: checkpoint.channel_versions.clone(),
+                channels: channels.hashes,
+                source: Source::Update,
+            },
+            checkpoint,
+            new_versions,
+            from,
+        }
+    }
+}
+
+/// Reads a checkpoint's state, and what a save after it needs to know. `source` is what such a save
+/// says of itself.
+fn open<State: DeserializeOwned>(
+    tuple: CheckpointTuple,
+    source: Source,
+) -> Result<(Parent, State)> {
+    let checkpoint = tuple.checkpoint;
+    let hashes = channels::hashes(&checkpoint.channel_values);
+    let state = channels::state(&tuple.config, checkpoint.channel_values)?;
+    let parent = Parent {
+        config: tuple.config,
+        step: tuple.metadata.step().unwrap_or(-1),
+        versions: checkpoint.channel_versions,
+        channels: hashes,
+        source,
+    };
+    Ok((parent, state))
+}
+
+impl<State> fmt::Debug for Thread<State> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread")
+            .field("thread_id", &self.thread_id)
+            .field("checkpoint_id", &self.checkpoint_id())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,72 @@
+//! A typed state as channels.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::to_value::{Top, to_value};
+use crate::codec::{self, ContentHash};
+use crate::{ChannelValues, CheckpointRef, Error, Result, ThreadId};
+
+/// The channel of a state that isn't a struct; LangGraph's name for it.
+const ROOT: &str = "__root__";
+
+/// The hash of each channel's value: which ones a save changes.
+pub(super) type Hashes = BTreeMap<String, ContentHash>;
+
+/// A state as channels.
+#[derive(Debug)]
+pub(super) struct Channels {
+    pub(super) values: ChannelValues,
+    pub(super) hashes: Hashes,
+}
+
+impl Channels {
+    pub(super) fn of(thread_id: &ThreadId, state: &impl Serialize) -> Result<Self> {
+        let unstorable = |path: String, reason: String| Error::UnstorableState {
+            thread_id: thread_id.clone(),
+            path,
+            reason,
+        };
+        let top = to_value(state)
+            .map_err(|refused| unstorable(refused.path.to_string(), refused.reason.to_string()))?;
+        let values: ChannelValues = match top {
+            Top::Fields(fields) if fields.contains_key(ROOT) => {
+                let reason = "a field of this name would be taken for a state that is no struct";
+                return Err(unstorable(ROOT.to_owned(), reason.to_owned()));
+            }
+            Top::Fields(fields) => fields.into_iter().collect(),
+            Top::Root(value) => ChannelValues::from([(ROOT.to_owned(), value)]),
+        };
+        Ok(Self {
+            hashes: hashes(&values),
+            values,
+        })
+    }
+}
+
+pub(super) fn hashes(values: &ChannelValues) -> Hashes {
+    let hashes = values.iter();
+    hashes
+        .map(|(channel, value)| (channel.clone(), codec::hash(value)))
+        .collect()
+}
+
+/// Makes the state of a checkpoint's channels.
+pub(super) fn state<State: DeserializeOwned>(
+    config: &CheckpointRef,
+    mut values: ChannelValues,
+) -> Result<State> {
+    let value = match values.remove(ROOT) {
+        Some(root) => root,
+        None => Value::Object(values.into_iter().collect()),
+    };
+    serde_path_to_error::deserialize(value).map_err(|error| Error::StateMismatch {
+        thread_id: config.thread_id.clone(),
+        checkpoint_id: config.checkpoint_id.clone(),
+        path: error.path().to_string(),
+        source: error.into_inner(),
+    })
+}

@@ -1,0 +1,81 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What a connection has gone through since it was last known to be clean.
+///
+/// Connections are dirty until proven clean: a mark is made before the message
+/// that makes it true is sent, and wiped off after the answer that makes it
+/// untrue has come.
+#[derive(Debug, Default)]
+pub(crate) struct Condition {
+    /// Calls that were sent and whose answer wasn't read to its end. One whose
+    /// future is dropped stays counted.
+    in_flight: AtomicU32,
+    transaction: AtomicBool,
+    changed: AtomicBool,
+    spoilt: AtomicBool,
+    lost: OnceLock<Arc<tokio_postgres::Error>>,
+}
+
+// The marks are set by the borrower and read when the connection comes back
+// from it: there is nothing else for the orderings to publish.
+impl Condition {
+    pub(crate) fn call_begins(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn call_ends(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a call was abandoned, or is running if the connection is lent.
+    pub(crate) fn in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// Marks whether a transaction may be open, and says whether it was.
+    pub(crate) fn set_transaction(&self, open: bool) -> bool {
+        self.transaction.swap(open, Ordering::Relaxed)
+    }
+
+    /// Marks that SQL may have changed the session, or opened a transaction.
+    pub(crate) fn set_changed(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Marks that nothing will make the connection clean again.
+    pub(crate) fn set_spoilt(&self) {
+        self.spoilt.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.transaction.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        !(self.in_flight() || self.in_transaction() || self.is_changed() || self.is_spoilt())
+    }
+
+    pub(crate) fn set_clean(&self) {
+        self.in_flight.store(0, Ordering::Relaxed);
+        self.transaction.store(false, Ordering::Relaxed);
+        self.changed.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes why the connection ended.
+    pub(crate) fn set_lost(&self, error: tokio_postgres::Error) {
+        self.lost.get_or_init(|| Arc::new(error));
+    }
+
+    pub(crate) fn lost(&self) -> Option<Arc<tokio_postgres::Error>> {
+        self.lost.get().cloned()
+    }
+}

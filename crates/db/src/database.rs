@@ -1,0 +1,317 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bb8::RunError;
+use settings::{PoolMode, Settings};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tracing::{info, trace, warn};
+
+use crate::error::Chain;
+use crate::manager::{Manager, Server, Shared};
+use crate::{Connection, Error, Result, Transaction};
+
+/// A handle to a pool of connections to one database.
+///
+/// Cloning it is cheap, and every clone is the same pool. It belongs to the
+/// Tokio runtime in which it was connected: a connection may be given back from
+/// anywhere, outside a runtime too, but only that runtime tidies up.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use db::{Database, Error, Statement, Type};
+///
+/// static RENAME: Statement =
+///     Statement::new("UPDATE users SET name = $2 WHERE id = $1", &[Type::INT8, Type::TEXT]);
+///
+/// # async fn example(settings: &settings::Settings) -> db::Result<()> {
+/// let db = Database::connect(settings).await?;
+/// db.transaction(async |tx| -> Result<(), Error> {
+///     tx.execute(&RENAME, &[&1_i64, &"Ada"]).await?;
+///     tx.execute(&RENAME, &[&2_i64, &"Grace"]).await?;
+///     Ok(())
+/// })
+/// .await?;
+/// db.close(Duration::from_secs(10)).await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    pool: bb8::Pool<Manager>,
+    shared: Arc<Shared>,
+    runtime: Handle,
+    server: Server,
+    schema: String,
+    mode: PoolMode,
+    max: u32,
+    statement_timeout: Option<Duration>,
+}
+
+/// A pool's figures at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct State {
+    /// Open connections.
+    pub connections: u32,
+    /// Those that wait to be borrowed.
+    pub idle: u32,
+    /// Those that are borrowed, or being cleaned after that.
+    pub in_use: u32,
+    /// Callers that wait for a connection.
+    pub waiting: u32,
+    /// The most connections there may be.
+    pub max: u32,
+    /// Whether the database was closed.
+    pub closed: bool,
+}
+
+impl Database {
+    /// Connects, and so proves that the server answers.
+    ///
+    /// A failure that may pass (nothing listens, the server is starting up, a
+    /// name can't be looked up for now) is tried again for
+    /// [`startup_timeout`](Settings::startup_timeout); one that won't pass (a
+    /// wrong password, an unknown host or database) ends it at once.
+    ///
+    /// The pool keeps [`pool_min`](Settings::pool_min) connections idle, besides
+    /// those that are borrowed, as long as there aren't
+    /// [`pool_max`](Settings::pool_max).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, what was opened is closed. Calling again starts anew.
+    pub async fn connect(settings: &Settings) -> Result<Self> {
+        let started = Instant::now();
+        let shared = Arc::new(Shared::default());
+        let (manager, server) = Manager::new(settings, Arc::clone(&shared))
+            .await
+            .inspect_err(|error| warn!(error = %Chain(error), "failed to connect"))?;
+        let pool = bb8::Pool::builder()
+            .max_size(settings.pool_max())
+            .min_idle(settings.pool_min())
+            .connection_timeout(settings.acquire_timeout())
+            .idle_timeout(settings.idle_timeout())
+            .max_lifetime(settings.max_lifetime())
+            .build_unchecked(manager);
+        info!(
+            dbname = settings.dbname(),
+            server_version = server.version,
+            after = ?started.elapsed(),
+            "connected"
+        );
+        Ok(Self(Arc::new(Inner {
+            pool,
+            shared,
+            runtime: Handle::current(),
+            server,
+            schema: settings.schema().to_owned(),
+            mode: settings.pool_mode(),
+            max: settings.pool_max(),
+            statement_timeout: settings.statement_timeout(),
+        })))
+    }
+
+    /// Borrows a connection; dropping it gives it back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AcquireTimeout`] if all are borrowed, [`Error::Unreachable`] if
+    /// none can be opened, [`Error::Closed`] as soon as a close has begun.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, nothing is borrowed.
+    pub async fn get(&self) -> Result<Connection> {
+        let Inner { pool, shared, .. } = &*self.0;
+        let started = Instant::now();
+        // Before anything is borrowed, so that a close waits for it.
+        let loan = shared.loans.token();
+        let waiting = shared.wait();
+        let borrowed = shared.closing.run_until_cancelled(pool.get_owned()).await;
+        drop(waiting);
+        let waited = started.elapsed();
+        match borrowed {
+            Some(Ok(link)) => {
+                trace!(?waited, "acquired a connection");
+                let runtime = self.0.runtime.clone();
+                Ok(Connection::new(
+                    link,
+                    loan,
+                    runtime,
+                    self.0.statement_timeout,
+                ))
+            }
+            Some(Err(RunError::User(source))) => Err(Error::Unreachable {
+                waited,
+                source: Some(source),
+            }),
+            Some(Err(RunError::TimedOut)) => Err(self.timed_out(waited)),
+            None => Err(Error::Closed),
+        }
+        .inspect_err(|error| warn!(error = %Chain(error), "failed to acquire a connection"))
+    }
+
+    /// Runs `body` in a transaction on a borrowed connection.
+    ///
+    /// It's [`get`](Self::get) and [`Connection::transaction`].
+    ///
+    /// # Errors
+    ///
+    /// What `body` returned, or else what [`get`](Self::get) and
+    /// [`Connection::transaction`] give.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Connection::transaction`].
+    pub async fn transaction<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+        E: From<Error>,
+    {
+        self.get().await?.transaction(body).await
+    }
+
+    /// Makes one round trip to the server, on a borrowed connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), or [`Error::OutcomeUnknown`] if the connection is
+    /// lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless.
+    pub async fn ping(&self) -> Result<()> {
+        self.get().await?.ping().await
+    }
+
+    /// Closes the pool.
+    ///
+    /// From its first poll on nobody can borrow, and those who wait get
+    /// [`Error::Closed`]. Borrowed connections have until `deadline` to come
+    /// back. Then every socket is closed, and what still ran is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StillBorrowed`] if the deadline passed; everything is closed
+    /// nevertheless.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the pool stays closed to borrowers. Calling again, which is
+    /// always allowed, finishes.
+    pub async fn close(&self, deadline: Duration) -> Result<()> {
+        let Inner { shared, .. } = &*self.0;
+        shared.closing.cancel();
+        shared.loans.close();
+        let in_time = timeout(deadline, shared.loans.wait()).await.is_ok();
+        let borrowed = shared.loans.len();
+        shared.hangup.cancel();
+        shared.sockets.close();
+        shared.sockets.wait().await;
+        if in_time {
+            info!("closed");
+            return Ok(());
+        }
+        let error = Error::StillBorrowed {
+            borrowed,
+            waited: deadline,
+        };
+        warn!(error = %Chain(&error), "closed by force");
+        Err(error)
+    }
+
+    /// The pool's figures, for metrics.
+    pub fn state(&self) -> State {
+        let Inner {
+            pool, shared, max, ..
+        } = &*self.0;
+        let closed = shared.closing.is_cancelled();
+        let bb8::State {
+            connections,
+            idle_connections,
+            ..
+        } = pool.state();
+        // What lies idle in a closed pool has no socket any more.
+        let idle = if closed { 0 } else { idle_connections };
+        let in_use = connections.saturating_sub(idle_connections);
+        State {
+            connections: idle + in_use,
+            idle,
+            in_use,
+            waiting: shared.waiting.load(Ordering::Relaxed),
+            max: *max,
+            closed,
+        }
+    }
+
+    /// The schema that the settings name.
+    pub fn schema(&self) -> &str {
+        &self.0.schema
+    }
+
+    /// Whether a connection lasts for a session or for a transaction.
+    pub fn pool_mode(&self) -> PoolMode {
+        self.0.mode
+    }
+
+    /// The server's version as one number: 150018 is 15.18.
+    pub fn server_version(&self) -> u32 {
+        self.0.server.version
+    }
+
+    /// The database's encoding, such as `UTF8`.
+    pub fn server_encoding(&self) -> &str {
+        &self.0.server.encoding
+    }
+
+    /// Whether both are handles to the same pool.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn timed_out(&self, waited: Duration) -> Error {
+        let State {
+            in_use,
+            connections,
+            max,
+            ..
+        } = self.state();
+        if connections >= max {
+            return Error::AcquireTimeout {
+                borrowed: in_use,
+                max,
+                waited,
+            };
+        }
+        Error::Unreachable {
+            waited,
+            source: self.0.shared.failure().clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("schema", &self.0.schema)
+            .field("pool_mode", &self.0.mode)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

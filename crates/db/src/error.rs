@@ -1,0 +1,262 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::ConnectFailure;
+
+/// A result whose error is [`Error`], unless another is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong between this program and its database.
+///
+/// `Display` says what failed; [`source`](StdError::source) says why. Neither
+/// holds a password or a statement's parameters, though what the server says
+/// about a failed statement may quote a row.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No connection to the server could be made.
+    #[error("failed to connect to `{target}`: {failure} (tried for {tried:.1?})")]
+    Connect {
+        /// `host:port/dbname`.
+        target: String,
+        /// The kind of failure.
+        failure: ConnectFailure,
+        /// For how long it was tried.
+        tried: Duration,
+        /// What the operating system, the server or the driver said.
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
+    /// All connections were borrowed, and none was given back in time.
+    #[error("no connection became free within {waited:.1?}: {borrowed} of {max} are borrowed")]
+    AcquireTimeout {
+        /// How many were borrowed.
+        borrowed: u32,
+        /// How many the pool may open.
+        max: u32,
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// The pool had room for a connection, and couldn't open one in time.
+    #[error("no connection could be opened within {waited:.1?}")]
+    Unreachable {
+        /// How long it waited.
+        waited: Duration,
+        /// Why the last attempt failed, if one has ended.
+        source: Option<Arc<Error>>,
+    },
+    /// The database was closed.
+    #[error("the database is closed; `init_db` or `Database::connect` opens it again")]
+    Closed,
+    /// Connections were still borrowed at the deadline of a close.
+    #[error("{borrowed} connections were still borrowed after {waited:.1?} and were cut off")]
+    StillBorrowed {
+        /// How many.
+        borrowed: usize,
+        /// The deadline.
+        waited: Duration,
+    },
+    /// `get_connection` was called before `init_db`.
+    #[error("the database is not initialised; call `init_db` first")]
+    NotInitialised,
+    /// `init_db` was called while a database is open, opening or closing.
+    #[error("the database is already initialised; call `close_db` before another `init_db`")]
+    AlreadyInitialised,
+    /// The server rejected a statement, or a parameter didn't fit it.
+    #[error("`{statement}` failed")]
+    Query {
+        /// The statement's name.
+        statement: String,
+        /// What the server or the driver said.
+        source: tokio_postgres::Error,
+    },
+    /// A statement was called with more or fewer parameters than it has types.
+    #[error("`{statement}` takes {expected} parameters and was given {given}")]
+    ParameterCount {
+        /// The statement's name.
+        statement: String,
+        /// How many types it was made with.
+        expected: usize,
+        /// How many values it was called with.
+        given: usize,
+    },
+    /// A statement returned more or fewer rows than its caller can take.
+    #[error("`{statement}` returned {rows} rows where {expected} was expected")]
+    RowCount {
+        /// The statement's name.
+        statement: String,
+        /// `one` or `at most one`.
+        expected: &'static str,
+        /// How many came.
+        rows: usize,
+    },
+    /// A statement ran longer than `DB_STATEMENT_TIMEOUT` and was cancelled.
+    #[error("`{statement}` was cancelled after {limit:.1?}")]
+    StatementTimeout {
+        /// The statement's name.
+        statement: String,
+        /// The configured limit.
+        limit: Duration,
+        /// What the server said.
+        source: tokio_postgres::Error,
+    },
+    /// The connection was lost before a statement could take effect.
+    #[error("the connection was lost before `{statement}` could take effect")]
+    ConnectionLost {
+        /// The statement's name.
+        statement: String,
+        /// Why, if it is known.
+        source: Option<Arc<tokio_postgres::Error>>,
+    },
+    /// The connection was lost while the server may have been carrying out a
+    /// statement or a commit.
+    #[error("the connection was lost during `{statement}`; whether it took effect is unknown")]
+    OutcomeUnknown {
+        /// The statement's name, or `COMMIT`.
+        statement: String,
+        /// Why, if it is known.
+        source: Option<Arc<tokio_postgres::Error>>,
+    },
+    /// A transaction's body returned `Ok` after one of its statements had
+    /// failed: everything was rolled back.
+    #[error("a statement of the transaction failed, so it was rolled back")]
+    TransactionFailed {
+        /// What the server said to the commit.
+        source: tokio_postgres::Error,
+    },
+    /// A transaction's body ended it with SQL of its own: what ran before may
+    /// be committed or not, and what ran after was not part of it.
+    #[error("the transaction was ended by a statement in its own body")]
+    TransactionEnded {
+        /// What the server said to the commit.
+        source: tokio_postgres::Error,
+    },
+    /// A migration failed; none of those that were missing is applied.
+    #[error("migration {number} `{name}` of `{set}` failed")]
+    Migration {
+        /// The set.
+        set: &'static str,
+        /// The migration's number.
+        number: i32,
+        /// The migration's name.
+        name: &'static str,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A migration was changed after it was applied.
+    #[error("migration {number} `{name}` of `{set}` is not the one that was applied")]
+    MigrationChanged {
+        /// The set.
+        set: &'static str,
+        /// The migration's number.
+        number: i32,
+        /// The migration's name.
+        name: &'static str,
+    },
+    /// The version table lacks a migration before the last one it lists.
+    #[error("migration {number} of `{set}` is missing from the database, later ones are there")]
+    MigrationGap {
+        /// The set.
+        set: &'static str,
+        /// The first that is missing.
+        number: i32,
+    },
+    /// The database was migrated by a newer program.
+    #[error("the database is at migration {database} of `{set}`, this program knows {program}")]
+    DatabaseNewer {
+        /// The set.
+        set: &'static str,
+        /// The last migration the database has.
+        database: i32,
+        /// The last migration the program has.
+        program: i32,
+    },
+    /// The database lacks migrations that the program needs.
+    #[error("the database is at migration {database} of `{set}`, this program needs {program}")]
+    DatabaseOlder {
+        /// The set.
+        set: &'static str,
+        /// The last migration the database has, 0 if none.
+        database: i32,
+        /// The last migration the program has.
+        program: i32,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed a little later.
+    ///
+    /// It doesn't say that repeating is harmless: see
+    /// [`is_outcome_unknown`](Self::is_outcome_unknown).
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { failure, .. } => failure.is_transient(),
+            Self::AcquireTimeout { .. }
+            | Self::Unreachable { .. }
+            | Self::ConnectionLost { .. }
+            | Self::OutcomeUnknown { .. } => true,
+            Self::Migration { source, .. } => source.is_transient(),
+            Self::Query { source, .. } => source.code().is_some_and(is_transient),
+            _ => false,
+        }
+    }
+
+    /// Whether the statement or transaction may have taken effect although an
+    /// error is reported.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown { .. })
+    }
+
+    /// The server's error code, if the server reported the error.
+    pub fn code(&self) -> Option<&SqlState> {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<DbError>() {
+                return Some(error.code());
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+/// The classes 08 (connection), 40 (rollback) and 53 (resources), a lock that
+/// wasn't available, a server that shuts down or starts, and a standby that a
+/// fail-over may just be promoting.
+fn is_transient(code: &SqlState) -> bool {
+    matches!(code.code().get(..2), Some("08" | "40" | "53"))
+        || [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ]
+        .contains(code)
+}
+
+/// An error with all its causes on one line, for the log.
+///
+/// What the server adds to its message (detail, hint, context) is left out: it
+/// quotes rows, and so the users' data.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cause = Some(self.0);
+        let mut separator = "";
+        while let Some(error) = cause {
+            f.write_str(separator)?;
+            match error.downcast_ref::<DbError>() {
+                Some(error) => write!(f, "{} ({})", error.message(), error.code().code())?,
+                None => write!(f, "{error}")?,
+            }
+            separator = ": ";
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

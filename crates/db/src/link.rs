@@ -1,0 +1,348 @@
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use lru::LruCache;
+use settings::PoolMode;
+use tokio::time::timeout;
+use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row, RowStream};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::condition::Condition;
+use crate::error::Chain;
+use crate::{Error, Result, Statement};
+
+/// How many prepared statements a connection keeps.
+const STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// How long a cancel request may take, and then its effect.
+pub(crate) const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long an abandoned statement may still run before it is cancelled.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// How long cleaning may take when nothing is running.
+const CLEAN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a connection may lie idle and still be lent without a check.
+const TRUSTED_FOR: Duration = Duration::from_secs(5);
+
+/// How long that check may take.
+const CHECK_LIMIT: Duration = Duration::from_secs(1);
+
+/// `DISCARD ALL` without its `DEALLOCATE ALL`, which would take the prepared
+/// statements of the cache and those the driver keeps for itself. Unlike
+/// `DISCARD ALL`, these may be sent together.
+const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+     SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
+
+/// One connection to the server: the driver's client, the statements prepared
+/// on it, and what is known about its state.
+#[derive(Debug)]
+pub(crate) struct Link {
+    client: Client,
+    mode: PoolMode,
+    condition: Arc<Condition>,
+    statements: Mutex<LruCache<Statement, tokio_postgres::Statement>>,
+    hangup: CancellationToken,
+    used: Instant,
+}
+
+/// What an error says about a call, and the limit it runs under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) scope: Scope,
+    pub(crate) limit: Option<Duration>,
+}
+
+/// When a statement takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// At once.
+    Alone,
+    /// With a later commit.
+    Transaction,
+}
+
+impl Link {
+    pub(crate) fn new(
+        client: Client,
+        mode: PoolMode,
+        condition: Arc<Condition>,
+        hangup: CancellationToken,
+    ) -> Self {
+        Self {
+            client,
+            mode,
+            condition,
+            statements: Mutex::new(LruCache::new(STATEMENTS)),
+            hangup,
+            used: Instant::now(),
+        }
+    }
+
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Notes that the connection comes back to the pool; whether it may stay.
+    pub(crate) fn given_back(&mut self) -> bool {
+        self.used = Instant::now();
+        self.condition.is_clean() && !self.is_closed()
+    }
+
+    /// Whether the server still answers, asked only after a longer rest.
+    pub(crate) async fn check(&self) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        self.used.elapsed() < TRUSTED_FOR
+            || matches!(
+                timeout(CHECK_LIMIT, self.client.check_connection()).await,
+                Ok(Ok(()))
+            )
+    }
+
+    /// Runs a statement; its rows, and how many it affected.
+    pub(crate) async fn rows(
+        &self,
+        call: Call<'_>,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<(Vec<Row>, u64)> {
+        match self.mode {
+            PoolMode::Session => self.run(call, self.prepared(call, statement, params)).await,
+            PoolMode::Transaction => self.run(call, self.unprepared(statement, params)).await,
+        }
+    }
+
+    /// Runs raw SQL, of one statement or several.
+    pub(crate) async fn batch(&self, call: Call<'_>, sql: &str) -> Result<()> {
+        self.run(call, self.client.batch_execute(sql)).await
+    }
+
+    async fn prepared(
+        &self,
+        call: Call<'_>,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+        let cached = self.statements().get(statement).cloned();
+        if let Some(cached) = cached {
+            match collect(self.client.query_raw(&cached, params.iter().copied()).await).await {
+                // The server refuses a stale plan before it runs any of it.
+                Err(error) if is_stale(&error) => {
+                    self.statements().pop(statement);
+                    if call.scope == Scope::Transaction {
+                        return Err(error);
+                    }
+                    debug!(statement = call.name, "preparing a stale statement again");
+                }
+                answer => return answer,
+            }
+        }
+        let prepared = self
+            .client
+            .prepare_typed(statement.sql(), statement.types())
+            .await?;
+        self.statements().put(statement.clone(), prepared.clone());
+        collect(
+            self.client
+                .query_raw(&prepared, params.iter().copied())
+                .await,
+        )
+        .await
+    }
+
+    async fn unprepared(
+        &self,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+        let params = params
+            .iter()
+            .copied()
+            .zip(statement.types().iter().cloned());
+        collect(self.client.query_typed_raw(statement.sql(), params).await).await
+    }
+
+    /// Awaits a call of the driver, and keeps account of it.
+    async fn run<T>(
+        &self,
+        call: Call<'_>,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        if self.is_closed() {
+            return Err(Error::ConnectionLost {
+                statement: call.name.to_owned(),
+                source: self.condition.lost(),
+            });
+        }
+        let started = Instant::now();
+        self.condition.call_begins();
+        let answer = match (self.mode, call.limit) {
+            (PoolMode::Transaction, Some(limit)) => self.within(limit, work).await,
+            _ => Some(work.await),
+        };
+        let result = match answer {
+            Some(answer) => {
+                self.condition.call_ends();
+                answer.map_err(|error| self.failed(call, started.elapsed(), error))
+            }
+            None => Err(self.lost(call, None)),
+        };
+        result.inspect_err(|error| {
+            debug!(statement = call.name, error = %Chain(error), "statement failed");
+        })
+    }
+
+    /// The answer within the limit, or else what came of a cancel request:
+    /// nothing, if the server doesn't answer at all.
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        if let Ok(answer) = timeout(limit, work.as_mut()).await {
+            return Some(answer);
+        }
+        let cancel = self.client.cancel_token();
+        let cancel = async {
+            if let Ok(Err(error)) = timeout(CANCEL_LIMIT, cancel.cancel_query(NoTls)).await {
+                warn!(error = %Chain(&error), "failed to cancel a statement");
+            }
+        };
+        cancel.await;
+        // The request may still be on its way when the statement has ended by
+        // itself, and must not hit another.
+        self.condition.set_spoilt();
+        timeout(CANCEL_LIMIT, work).await.ok()
+    }
+
+    fn failed(&self, call: Call<'_>, after: Duration, source: tokio_postgres::Error) -> Error {
+        let statement = call.name.to_owned();
+        if ends_connection(&source) {
+            return self.lost(call, Some(source));
+        }
+        match call.limit {
+            Some(limit) if after >= limit && source.code() == Some(&SqlState::QUERY_CANCELED) => {
+                Error::StatementTimeout {
+                    statement,
+                    limit,
+                    source,
+                }
+            }
+            _ => Error::Query { statement, source },
+        }
+    }
+
+    fn lost(&self, call: Call<'_>, error: Option<tokio_postgres::Error>) -> Error {
+        let statement = call.name.to_owned();
+        // What ended the connection says more than "closed".
+        let source = self.condition.lost().or(error.map(Arc::new));
+        match call.scope {
+            Scope::Alone => Error::OutcomeUnknown { statement, source },
+            Scope::Transaction => Error::ConnectionLost { statement, source },
+        }
+    }
+
+    /// Makes a dirty connection clean, in one round trip, or gives it up.
+    ///
+    /// An abandoned statement is waited for a little: most are short, and that
+    /// is cheaper than a cancel request and another connection. Once it took
+    /// too long it is cancelled, and the connection is not used again, since a
+    /// request that comes late could hit the next borrower's statement.
+    pub(crate) async fn clean(&self) {
+        let condition = &self.condition;
+        if condition.is_spoilt() || self.is_closed() {
+            return;
+        }
+        let limit = if condition.in_flight() {
+            GRACE
+        } else {
+            CLEAN_LIMIT
+        };
+        let sql = match (
+            condition.is_changed(),
+            condition.in_transaction(),
+            self.mode,
+        ) {
+            (true, _, PoolMode::Session) => &format!("ROLLBACK; {RESET}"),
+            // Behind a pooler a `RESET` would clean somebody else's session.
+            (true, _, PoolMode::Transaction) | (false, true, _) => "ROLLBACK",
+            // Nothing to undo: the answer says that the statement has ended.
+            (false, false, _) => "",
+        };
+        match timeout(limit, self.client.batch_execute(sql)).await {
+            Ok(Ok(())) => {
+                condition.set_clean();
+                debug!("cleaned a connection");
+            }
+            Ok(Err(error)) => {
+                condition.set_spoilt();
+                warn!(error = %Chain(&error), "failed to clean a connection, giving it up");
+            }
+            Err(_) => {
+                condition.set_spoilt();
+                debug!("a connection is busy with an abandoned statement, giving it up");
+            }
+        }
+    }
+
+    fn statements(&self) -> MutexGuard<'_, LruCache<Statement, tokio_postgres::Statement>> {
+        self.statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Link {
+    /// A clean connection says good-bye by itself when its client is dropped. A
+    /// dirty one would first wait for whatever is running.
+    fn drop(&mut self) {
+        if !self.condition.is_clean() {
+            self.hangup.cancel();
+        }
+    }
+}
+
+async fn collect(
+    stream: Result<RowStream, tokio_postgres::Error>,
+) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let mut stream = pin!(stream?);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        rows.push(row);
+    }
+    Ok((rows, stream.rows_affected().unwrap_or(0)))
+}
+
+/// Whether a prepared statement is no longer what it was: DDL changed what it
+/// returns, or it was deallocated.
+fn is_stale(error: &tokio_postgres::Error) -> bool {
+    let Some(error) = error.as_db_error() else {
+        return false;
+    };
+    match *error.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        // The code is used for much else, and the message is translated.
+        SqlState::FEATURE_NOT_SUPPORTED => error.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
+    }
+}
+
+/// Whether the connection doesn't survive the error. What the server was doing
+/// at that moment may be done: it can be told to stop after it has committed.
+fn ends_connection(error: &tokio_postgres::Error) -> bool {
+    let severity = error
+        .as_db_error()
+        .and_then(|error| error.parsed_severity());
+    error.is_closed() || matches!(severity, Some(Severity::Fatal | Severity::Panic))
+}

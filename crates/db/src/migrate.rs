@@ -1,0 +1,337 @@
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+use tracing::info;
+
+use crate::{Database, Error, Result, Statement, Transaction, Type, quote_identifier};
+
+/// Behind the set's name in the name of its version table.
+const TABLE_SUFFIX: &str = "_migrations";
+
+/// The longest identifier that PostgreSQL doesn't cut off.
+const LONGEST_IDENTIFIER: usize = 63;
+
+/// A process may wait long for another that is migrating. One that migrates
+/// must not wait long for a table, because everybody else queues behind it.
+const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5min'";
+const DDL_LIMITS: &str = "SET LOCAL lock_timeout = '10s'";
+
+static LOCK: Statement = Statement::new(
+    "-- db::lock_migrations
+     SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+    &[Type::TEXT],
+);
+
+static EXISTS: Statement = Statement::new(
+    "-- db::find_migrations
+     SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL",
+    &[Type::TEXT, Type::TEXT],
+);
+
+/// One step of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Its place, from 1 without gaps.
+    pub number: i32,
+    /// What it does, in a word or two.
+    pub name: &'static str,
+    /// Its SQL, with `{schema}` where the quoted schema belongs. Once released
+    /// it must never be changed, save for its line endings.
+    pub sql: &'static str,
+}
+
+/// A named set of migrations, which keeps its own account of what was applied.
+///
+/// The account is the table `<set>_migrations` in the schema of the settings.
+/// What is missing is applied in one transaction, by one process at a time, so
+/// any number of them may start at once. It works in both pool modes.
+///
+/// # Examples
+///
+/// ```no_run
+/// use db::{Migration, Migrations};
+///
+/// const MIGRATIONS: Migrations = Migrations::new(
+///     "shop",
+///     &[Migration {
+///         number: 1,
+///         name: "orders",
+///         sql: "CREATE TABLE {schema}.orders (id bigint PRIMARY KEY, item text NOT NULL);",
+///     }],
+/// );
+///
+/// # async fn example(db: &db::Database) -> db::Result<()> {
+/// MIGRATIONS.apply(db).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrations {
+    set: &'static str,
+    migrations: &'static [Migration],
+}
+
+impl Migrations {
+    /// Names a set of migrations.
+    ///
+    /// # Panics
+    ///
+    /// While compiling, if it makes a constant: if the numbers aren't 1, 2, 3 …,
+    /// or if the set's name is empty or longer than 52 bytes.
+    pub const fn new(set: &'static str, migrations: &'static [Migration]) -> Self {
+        assert!(
+            !set.is_empty() && set.len() <= LONGEST_IDENTIFIER - TABLE_SUFFIX.len(),
+            "a set's name has 1 to 52 bytes"
+        );
+        let mut i = 0;
+        while i < migrations.len() {
+            assert!(
+                migrations[i].number as usize == i + 1,
+                "migrations are numbered from 1 without gaps"
+            );
+            i += 1;
+        }
+        Self { set, migrations }
+    }
+
+    /// Applies the migrations that the database lacks: all of them, or none if
+    /// one fails.
+    ///
+    /// The schema is made if it doesn't exist. If nothing is missing, no right
+    /// to create anything is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Migration`] names the one that failed. The database is refused
+    /// as [`verify`](Self::verify) does, save that it may be older. A table that
+    /// stays locked by somebody else for 10 seconds is an [`Error::Migration`]
+    /// that [is transient](Error::is_transient).
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, either all that was missing is applied or nothing. Calling
+    /// again is harmless.
+    pub async fn apply(&self, db: &Database) -> Result<()> {
+        let schema = db.schema();
+        let mut connection = db.get().await?;
+        connection.lift_statement_timeout();
+        connection
+            .transaction(async |tx| -> Result<()> {
+                tx.batch_execute(LIMITS).await?;
+                let set = self.set;
+                tx.query(&LOCK, &[&format!("migrations of {set} in {schema}")])
+                    .await?;
+                tx.batch_execute(DDL_LIMITS).await?;
+                let applied = self.applied(tx, schema).await?;
+                for migration in &self.migrations[applied.len()..] {
+                    if migration.number == 1 {
+                        self.create_table(tx, schema).await?;
+                    }
+                    self.apply_one(tx, schema, migration).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Checks that the database has exactly the migrations of this program, for
+    /// programs whose role may not change the schema.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DatabaseOlder`] if some are missing, [`Error::DatabaseNewer`] if
+    /// it has more, [`Error::MigrationChanged`] if one isn't what was applied,
+    /// [`Error::MigrationGap`] if its account isn't complete.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless: it only reads.
+    pub async fn verify(&self, db: &Database) -> Result<()> {
+        let applied = db
+            .transaction(async |tx| -> Result<Vec<Applied>> { self.applied(tx, db.schema()).await })
+            .await?;
+        if applied.len() < self.migrations.len() {
+            return Err(Error::DatabaseOlder {
+                set: self.set,
+                database: applied.last().map_or(0, |last| last.number),
+                program: self.last(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The SQL that does to an empty database what [`apply`](Self::apply) does,
+    /// for people who apply it by hand.
+    pub fn sql(&self, schema: &str) -> String {
+        let mut sql = String::from("BEGIN;\n\n");
+        let quoted = quote_identifier(schema);
+        let table = self.table(schema);
+        let _ = writeln!(
+            sql,
+            "CREATE SCHEMA IF NOT EXISTS {quoted};\n\n{};",
+            table_ddl(&table)
+        );
+        for migration in self.migrations {
+            let Migration { number, name, .. } = migration;
+            let _ = write!(
+                sql,
+                "\n-- {number}: {name}\n\n{}\n\n\
+                 INSERT INTO {table} (number, name, checksum)\n    VALUES ({number}, {}, '{}');\n",
+                migration.terminated(schema),
+                quote_literal(name),
+                migration.checksum(),
+            );
+        }
+        sql.push_str("\nCOMMIT;\n");
+        sql
+    }
+
+    /// What the database has, if it agrees with what the program has.
+    async fn applied(&self, tx: &Transaction<'_>, schema: &str) -> Result<Vec<Applied>> {
+        let table = self.table(schema);
+        let found = tx
+            .query_one(&EXISTS, &[&quote_identifier(schema), &table])
+            .await?;
+        if !found.get::<_, bool>(1) {
+            return Ok(Vec::new());
+        }
+        let select = Statement::from_parts(
+            format!("-- db::read_migrations\nSELECT number, checksum FROM {table} ORDER BY number"),
+            Vec::new(),
+        );
+        let applied = tx
+            .query(&select, &[])
+            .await?
+            .iter()
+            .map(|row| Applied {
+                number: row.get(0),
+                checksum: row.get(1),
+            })
+            .collect();
+        self.compare(applied)
+    }
+
+    fn compare(&self, applied: Vec<Applied>) -> Result<Vec<Applied>> {
+        let set = self.set;
+        if let Some(last) = applied.last().filter(|last| last.number > self.last()) {
+            return Err(Error::DatabaseNewer {
+                set,
+                database: last.number,
+                program: self.last(),
+            });
+        }
+        for (applied, known) in applied.iter().zip(self.migrations) {
+            let Migration { number, name, .. } = *known;
+            if applied.number != number {
+                return Err(Error::MigrationGap { set, number });
+            }
+            if applied.checksum != known.checksum() {
+                return Err(Error::MigrationChanged { set, number, name });
+            }
+        }
+        Ok(applied)
+    }
+
+    async fn create_table(&self, tx: &Transaction<'_>, schema: &str) -> Result<()> {
+        let table = self.table(schema);
+        let quoted = quote_identifier(schema);
+        // Asked first, because `IF NOT EXISTS` needs the right to create one
+        // even where it exists.
+        if !tx
+            .query_one(&EXISTS, &[&quoted, &table])
+            .await?
+            .get::<_, bool>(0)
+        {
+            // Another set may be about to make the same schema.
+            tx.query(&LOCK, &[&format!("schema {schema}")]).await?;
+            tx.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {quoted}"))
+                .await?;
+        }
+        tx.batch_execute(&table_ddl(&table)).await
+    }
+
+    async fn apply_one(
+        &self,
+        tx: &Transaction<'_>,
+        schema: &str,
+        migration: &Migration,
+    ) -> Result<()> {
+        let Migration { number, name, .. } = *migration;
+        let insert = Statement::from_parts(
+            format!(
+                "-- db::record_migration\n\
+                 INSERT INTO {} (number, name, checksum) VALUES ($1, $2, $3)",
+                self.table(schema)
+            ),
+            vec![Type::INT4, Type::TEXT, Type::TEXT],
+        );
+        let run = async {
+            tx.batch_execute(&migration.in_schema(schema)).await?;
+            tx.execute(&insert, &[&number, &name, &migration.checksum()])
+                .await
+        };
+        run.await.map_err(|source| Error::Migration {
+            set: self.set,
+            number,
+            name,
+            source: Box::new(source),
+        })?;
+        info!(set = self.set, number, name, "applied a migration");
+        Ok(())
+    }
+
+    /// The quoted name of the version table.
+    fn table(&self, schema: &str) -> String {
+        let table = format!("{}{TABLE_SUFFIX}", self.set);
+        format!("{}.{}", quote_identifier(schema), quote_identifier(&table))
+    }
+
+    fn last(&self) -> i32 {
+        self.migrations.last().map_or(0, |last| last.number)
+    }
+}
+
+/// A row of the version table.
+struct Applied {
+    number: i32,
+    checksum: String,
+}
+
+impl Migration {
+    /// The SQL as one may put more behind it.
+    fn terminated(&self, schema: &str) -> String {
+        let sql = self.in_schema(schema);
+        let sql = sql.trim();
+        // On a line of its own, in case the last one is a comment.
+        let end = if sql.ends_with(';') { "" } else { "\n;" };
+        format!("{sql}{end}")
+    }
+
+    fn in_schema(&self, schema: &str) -> String {
+        self.sql.replace("{schema}", &quote_identifier(schema))
+    }
+
+    /// What `sha256sum` says of the file, had it Unix line endings.
+    fn checksum(&self) -> String {
+        let digest = Sha256::digest(self.sql.replace("\r\n", "\n"));
+        digest.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
+fn table_ddl(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (\n    \
+             number integer PRIMARY KEY,\n    \
+             name text NOT NULL,\n    \
+             checksum text NOT NULL,\n    \
+             applied_at timestamptz NOT NULL DEFAULT now()\n\
+         )"
+    )
+}
+
+fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

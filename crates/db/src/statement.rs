@@ -1,0 +1,187 @@
+use std::borrow::Cow;
+
+use tokio_postgres::types::Type;
+
+/// A statement: its SQL and the types of its parameters.
+///
+/// The types must be complete, one for each `$n`: with them a statement takes
+/// one round trip even where nothing can be prepared. A first line such as
+/// `-- orders::insert` names the statement in errors and in the server's log.
+///
+/// # Examples
+///
+/// ```
+/// use db::{Statement, Type};
+///
+/// static INSERT: Statement = Statement::new(
+///     "-- orders::insert
+///      INSERT INTO orders (id, item) VALUES ($1, $2)",
+///     &[Type::INT8, Type::TEXT],
+/// );
+/// assert_eq!(INSERT.name(), "orders::insert");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Statement {
+    sql: Cow<'static, str>,
+    types: Cow<'static, [Type]>,
+    changes_session: bool,
+}
+
+impl Statement {
+    /// Makes a statement, in a `static` if need be.
+    pub const fn new(sql: &'static str, types: &'static [Type]) -> Self {
+        Self {
+            sql: Cow::Borrowed(sql),
+            types: Cow::Borrowed(types),
+            changes_session: may_change_session(sql),
+        }
+    }
+
+    /// Makes a statement from SQL that was put together at run time, such as a
+    /// template whose schema was filled in.
+    pub fn from_parts(sql: String, types: Vec<Type>) -> Self {
+        Self {
+            changes_session: may_change_session(&sql),
+            sql: Cow::Owned(sql),
+            types: Cow::Owned(types),
+        }
+    }
+
+    /// The SQL.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The types of the parameters.
+    pub fn types(&self) -> &[Type] {
+        &self.types
+    }
+
+    /// The name that errors and logs give it: what its first line says behind
+    /// `--`, or else the beginning of that line.
+    pub fn name(&self) -> &str {
+        name(&self.sql)
+    }
+
+    /// Whether the statement may leave something behind in the session, so
+    /// that the connection is cleaned before somebody else borrows it.
+    ///
+    /// `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `WITH`, `VALUES` and
+    /// `TABLE` are trusted not to, unless `set_config` or a session-level
+    /// advisory lock occurs in the text. A function that changes the session
+    /// from inside one of them goes unnoticed.
+    pub fn changes_session(&self) -> bool {
+        self.changes_session
+    }
+}
+
+/// The name of any SQL, as [`Statement::name`] defines it.
+pub(crate) fn name(sql: &str) -> &str {
+    const LONGEST: usize = 60;
+    let line = sql
+        .trim_start()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end();
+    let name = line.strip_prefix("--").unwrap_or(line).trim_start();
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => &name[..end],
+        None => name,
+    }
+}
+
+/// Whether raw SQL mentions prepared statements: cleaning keeps those of the
+/// cache, so it can't undo a `PREPARE`, nor bring back what was deallocated.
+pub(crate) const fn mentions_prepared(sql: &str) -> bool {
+    let sql = sql.as_bytes();
+    contains(sql, b"prepare") || contains(sql, b"deallocate") || contains(sql, b"discard")
+}
+
+const fn may_change_session(sql: &str) -> bool {
+    const TRUSTED: &[&[u8]] = &[
+        b"select", b"insert", b"update", b"delete", b"merge", b"with", b"values", b"table",
+    ];
+    let sql = sql.as_bytes();
+    let start = first_word(sql);
+    let mut trusted = false;
+    let mut i = 0;
+    while i < TRUSTED.len() {
+        trusted |= is_word_at(sql, start, TRUSTED[i]);
+        i += 1;
+    }
+    !trusted
+        || contains(sql, b"set_config")
+        || contains(sql, b"pg_advisory_lock")
+        || contains(sql, b"pg_try_advisory_lock")
+}
+
+/// Where the first word begins, behind comments, whitespace and parentheses.
+const fn first_word(sql: &[u8]) -> usize {
+    let mut at = 0;
+    while at < sql.len() {
+        if sql[at].is_ascii_whitespace() || sql[at] == b'(' {
+            at += 1;
+        } else if matches_at(sql, at, b"--") {
+            while at < sql.len() && sql[at] != b'\n' {
+                at += 1;
+            }
+        } else if matches_at(sql, at, b"/*") {
+            at = comment_end(sql, at);
+        } else {
+            break;
+        }
+    }
+    at
+}
+
+/// Where the block comment at `at` ends; they nest.
+const fn comment_end(sql: &[u8], mut at: usize) -> usize {
+    let mut depth = 0;
+    while at < sql.len() {
+        if matches_at(sql, at, b"/*") {
+            depth += 1;
+            at += 2;
+        } else if matches_at(sql, at, b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                break;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    at
+}
+
+const fn is_word_at(sql: &[u8], at: usize, word: &[u8]) -> bool {
+    let end = at + word.len();
+    matches_at(sql, at, word)
+        && (end == sql.len() || !(sql[end].is_ascii_alphanumeric() || sql[end] == b'_'))
+}
+
+const fn contains(sql: &[u8], lowercase: &[u8]) -> bool {
+    let mut at = 0;
+    while at < sql.len() {
+        if matches_at(sql, at, lowercase) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn matches_at(sql: &[u8], at: usize, lowercase: &[u8]) -> bool {
+    if sql.len() < at + lowercase.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < lowercase.len() {
+        if sql[at + i].to_ascii_lowercase() != lowercase[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}

@@ -1,0 +1,224 @@
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tracing::warn;
+
+use crate::connection::{at_most_one, exactly_one};
+use crate::error::Chain;
+use crate::link::Scope;
+use crate::{Connection, Error, Result, Statement};
+
+/// A savepoint can't be made in a transaction that has failed, nor where there
+/// is none; `COMMIT` alone says "done" to both, with a tag that the driver
+/// hides, or with a warning that can be switched off.
+const COMMIT: &str = "SAVEPOINT db_commit; COMMIT";
+
+/// An open transaction.
+///
+/// It ends with the body that it was given to: [`Connection::transaction`].
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    connection: &'a Connection,
+}
+
+impl Connection {
+    /// Runs `body` in a transaction: commits if it returns `Ok`, rolls back if
+    /// it returns `Err`. It runs once, whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returned. [`Error::TransactionFailed`] if it returned `Ok`
+    /// although a statement had failed, [`Error::TransactionEnded`] if it ended
+    /// the transaction by raw SQL (unless it began another at once, which can't
+    /// be seen), [`Error::OutcomeUnknown`] if the connection was lost during
+    /// the commit, and [`Error::Query`] if the server refused to commit.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped before the commit is sent, nothing takes effect: it is rolled
+    /// back when the connection is used again or given back. If dropped after
+    /// that, it may or may not take effect.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use db::{Error, Statement, Type};
+    /// # static DEBIT: Statement = Statement::new("", &[]);
+    /// # static CREDIT: Statement = Statement::new("", &[]);
+    /// # async fn example(db: &db::Database) -> db::Result<()> {
+    /// let mut connection = db.get().await?;
+    /// let rows = connection
+    ///     .transaction(async |tx| -> Result<u64, Error> {
+    ///         Ok(tx.execute(&DEBIT, &[&1_i64]).await? + tx.execute(&CREDIT, &[&2_i64]).await?)
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn transaction<T, E, F>(&mut self, body: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+        E: From<Error>,
+    {
+        self.settle().await?;
+        self.begin().await?;
+        match body(&Transaction { connection: self }).await {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<()> {
+        self.link().condition().set_transaction(true);
+        self.link()
+            .batch(self.call("BEGIN", Scope::Transaction), "BEGIN")
+            .await
+    }
+
+    async fn commit(&self) -> Result<()> {
+        let error = match self
+            .link()
+            .batch(self.call("COMMIT", Scope::Alone), COMMIT)
+            .await
+        {
+            Ok(()) => {
+                self.link().condition().set_transaction(false);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let Error::Query { statement, source } = error else {
+            return Err(error);
+        };
+        if source.code() == Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) {
+            self.link().condition().set_transaction(false);
+            return Err(Error::TransactionEnded { source });
+        }
+        self.roll_back().await;
+        if source.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) {
+            return Err(Error::TransactionFailed { source });
+        }
+        Err(Error::Query { statement, source })
+    }
+
+    /// Rolls back; if that fails, so that the connection is discarded.
+    async fn roll_back(&self) {
+        let condition = self.link().condition();
+        match self
+            .link()
+            .batch(self.call("ROLLBACK", Scope::Transaction), "ROLLBACK")
+            .await
+        {
+            Ok(()) => {
+                condition.set_transaction(false);
+            }
+            Err(error) => {
+                warn!(error = %Chain(&error), "failed to roll back, giving the connection up");
+                condition.set_spoilt();
+            }
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Runs a statement and returns its rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::query`], but a lost connection is always
+    /// [`Error::ConnectionLost`]: without the commit nothing takes effect.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the statement may or may not run, as a part of
+    /// the transaction, which goes on.
+    pub async fn query(
+        &self,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>> {
+        Ok(self
+            .connection
+            .rows(Scope::Transaction, statement, params)
+            .await?
+            .0)
+    }
+
+    /// Runs a statement that returns at most one row.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query), and [`Error::RowCount`] if there are more.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Self::query).
+    pub async fn query_opt(
+        &self,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>> {
+        at_most_one(statement, self.query(statement, params).await?)
+    }
+
+    /// Runs a statement that returns one row.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query), and [`Error::RowCount`] if there are none or
+    /// more.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Self::query).
+    pub async fn query_one(
+        &self,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row> {
+        exactly_one(statement, self.query(statement, params).await?)
+    }
+
+    /// Runs a statement and returns how many rows it affected.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Self::query).
+    pub async fn execute(
+        &self,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64> {
+        Ok(self
+            .connection
+            .rows(Scope::Transaction, statement, params)
+            .await?
+            .1)
+    }
+
+    /// Runs raw SQL, of one statement or several, without parameters.
+    ///
+    /// A `SET LOCAL` lasts as long as the transaction. What else it does to the
+    /// session is undone when the connection is given back.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Self::query).
+    pub async fn batch_execute(&self, sql: &str) -> Result<()> {
+        self.connection.batch(Scope::Transaction, sql).await
+    }
+}

@@ -1,0 +1,112 @@
+use std::time::{Duration, Instant};
+
+use db::{Error, Statement};
+use futures_util::FutureExt;
+
+use crate::support::{TestDb, chain, eventually};
+
+const LONG: Duration = Duration::from_secs(60);
+static SLEEP: Statement = Statement::new("SELECT pg_sleep(60)", &[]);
+
+#[tokio::test]
+async fn close_waits_for_borrowed_connections() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    let connection = db.get().await.unwrap();
+    let mut close = Box::pin(db.close(LONG));
+    assert!(close.as_mut().now_or_never().is_none());
+    // The borrower isn't disturbed.
+    connection.batch_execute("SELECT 1").await.unwrap();
+    assert!(close.as_mut().now_or_never().is_none());
+    drop(connection);
+    let started = Instant::now();
+    close.await.unwrap();
+    assert!(started.elapsed() < LONG / 2);
+    let observer = test.observer().await;
+    eventually("the server has closed all", async || {
+        test.backends(&observer, "true").await == 0
+    })
+    .await;
+    let state = db.state();
+    assert!(state.closed);
+    assert_eq!((state.connections, state.in_use, state.waiting), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn close_gives_up_at_its_deadline_and_says_how_many_were_borrowed() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    let sleeping = db.get().await.unwrap();
+    let _idle = db.get().await.unwrap();
+    let query = tokio::spawn(async move { sleeping.query(&SLEEP, &[]).await });
+    let observer = test.observer().await;
+    eventually("the query runs", async || {
+        test.backends(&observer, "state = 'active'").await == 1
+    })
+    .await;
+    let error = db.close(Duration::from_millis(100)).await.unwrap_err();
+    assert!(
+        matches!(error, Error::StillBorrowed { borrowed: 2, waited } if waited.as_millis() == 100),
+        "{error:?}"
+    );
+    let error = query.await.unwrap().unwrap_err();
+    assert!(error.is_outcome_unknown(), "{}", chain(&error));
+    eventually("the server has ended the query too", async || {
+        test.backends(&observer, "true").await == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_borrows_or_waits_once_a_close_has_begun() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[("DB_POOL_MAX", "1")]).await;
+    let connection = db.get().await.unwrap();
+    let mut waiting = Box::pin(db.get());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    let mut close = Box::pin(db.close(LONG));
+    assert!(close.as_mut().now_or_never().is_none());
+    assert!(matches!(waiting.await, Err(Error::Closed)));
+    assert!(matches!(db.get().await, Err(Error::Closed)));
+    assert!(matches!(db.ping().await, Err(Error::Closed)));
+
+    // A close that is dropped stays begun, and another finishes it.
+    drop(close);
+    assert!(matches!(db.get().await, Err(Error::Closed)));
+    drop(connection);
+    db.close(LONG).await.unwrap();
+    db.close(LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_is_given_back_after_its_runtime_has_ended() {
+    let test = TestDb::without_schema().await;
+    let settings = test.settings(&[]);
+    let (db, borrowed) = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let db = db::Database::connect(&settings).await.unwrap();
+            let clean = db.get().await.unwrap();
+            let dirty = db.get().await.unwrap();
+            dirty.batch_execute("BEGIN").await.unwrap();
+            (db, [clean, dirty])
+        })
+    })
+    .join()
+    .unwrap();
+    std::thread::spawn(move || drop(borrowed)).join().unwrap();
+    assert_eq!(db.state().in_use, 0);
+}
+
+#[tokio::test]
+async fn a_database_that_is_dropped_leaves_no_connection_behind() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[("DB_POOL_MIN", "3")]).await;
+    db.ping().await.unwrap();
+    drop(db);
+    let observer = test.observer().await;
+    eventually("the server has closed all", async || {
+        test.backends(&observer, "true").await == 0
+    })
+    .await;
+}

@@ -1,0 +1,265 @@
+use std::process::Stdio;
+
+use db::{Database, Error, Migration, Migrations, quote_identifier};
+use expect_test::expect;
+use tokio::process::Command;
+
+use crate::support::{TestDb, chain};
+
+const ONE: Migration = Migration {
+    number: 1,
+    name: "one",
+    sql: "CREATE TABLE {schema}.one (id bigint PRIMARY KEY);",
+};
+const TWO: Migration = Migration {
+    number: 2,
+    name: "two",
+    sql: "CREATE TABLE {schema}.two (id bigint REFERENCES {schema}.one);\n\
+          CREATE INDEX two_id ON {schema}.two (id)",
+};
+const FIRST: Migrations = Migrations::new("shop", &[ONE]);
+const BOTH: Migrations = Migrations::new("shop", &[ONE, TWO]);
+
+/// The child process's schema.
+const CHILD: &str = "TEST_MIGRATE_SCHEMA";
+
+async fn tables(test: &TestDb) -> Vec<String> {
+    let sql = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1";
+    let rows = test
+        .observer()
+        .await
+        .query(sql, &[&test.schema()])
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn account(test: &TestDb, sql: &str) {
+    let sql = sql.replace("{account}", &format!("{}.shop_migrations", test.schema()));
+    test.observer().await.batch_execute(&sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_missing_is_applied_and_the_rest_left_alone() {
+    for mode in ["session", "transaction"] {
+        let test = TestDb::without_schema().await;
+        let db = test
+            .connect(&[("DB_POOL_MODE", mode), ("DB_POOL_MAX", "1")])
+            .await;
+        let error = BOTH.verify(&db).await.unwrap_err();
+        assert!(matches!(
+            error,
+            Error::DatabaseOlder {
+                database: 0,
+                program: 2,
+                ..
+            }
+        ));
+        FIRST.apply(&db).await.unwrap();
+        FIRST.verify(&db).await.unwrap();
+        assert!(matches!(
+            BOTH.verify(&db).await,
+            Err(Error::DatabaseOlder {
+                database: 1,
+                program: 2,
+                ..
+            })
+        ));
+        BOTH.apply(&db).await.unwrap();
+        BOTH.apply(&db).await.unwrap();
+        BOTH.verify(&db).await.unwrap();
+        assert_eq!(tables(&test).await, ["one", "shop_migrations", "two"]);
+    }
+}
+
+#[tokio::test]
+async fn eight_processes_migrate_an_empty_database_at_once() {
+    if let Ok(schema) = std::env::var(CHILD) {
+        return child(&schema).await;
+    }
+    let test = TestDb::without_schema().await;
+    let mut children = Vec::new();
+    for _ in 0..8 {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "db::migrate::eight_processes_migrate_an_empty_database_at_once",
+            ])
+            .env(CHILD, test.schema())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        children.push(child.unwrap());
+    }
+    for child in children {
+        let output = child.wait_with_output().await.unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+    assert_eq!(
+        tables(&test).await,
+        ["one", "other_migrations", "shop_migrations", "two"]
+    );
+}
+
+/// One of the eight; another set in the same schema is in a hurry, too.
+async fn child(schema: &str) {
+    const OTHER: Migrations = Migrations::new(
+        "other",
+        &[Migration {
+            number: 1,
+            name: "nothing",
+            sql: "SELECT 1",
+        }],
+    );
+    let test = TestDb::without_schema().await;
+    let db = Database::connect(&test.settings(&[("DB_SCHEMA", schema)]))
+        .await
+        .unwrap();
+    let (shop, other) = tokio::join!(BOTH.apply(&db), OTHER.apply(&db));
+    shop.unwrap();
+    other.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_from_a_newer_program_is_refused() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    BOTH.apply(&db).await.unwrap();
+    for error in [FIRST.apply(&db).await, FIRST.verify(&db).await] {
+        expect![[r#"
+            the database is at migration 2 of `shop`, this program knows 1
+        "#]]
+        .assert_eq(&chain(&error.unwrap_err()));
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_was_changed_after_it_was_applied_is_refused() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    FIRST.apply(&db).await.unwrap();
+    const CHANGED: Migrations = Migrations::new(
+        "shop",
+        &[
+            Migration {
+                sql: "CREATE TABLE {schema}.one (id int)",
+                ..ONE
+            },
+            TWO,
+        ],
+    );
+    let error = CHANGED.apply(&db).await.unwrap_err();
+    assert!(matches!(
+        error,
+        Error::MigrationChanged {
+            number: 1,
+            name: "one",
+            ..
+        }
+    ));
+    assert_eq!(tables(&test).await, ["one", "shop_migrations"]);
+}
+
+#[tokio::test]
+async fn line_endings_do_not_make_a_difference() {
+    const UNIX: Migrations = Migrations::new(
+        "shop",
+        &[Migration {
+            sql: "SELECT 1;\nSELECT 2;\n",
+            ..ONE
+        }],
+    );
+    const DOS: Migrations = Migrations::new(
+        "shop",
+        &[Migration {
+            sql: "SELECT 1;\r\nSELECT 2;\r\n",
+            ..ONE
+        }],
+    );
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    UNIX.apply(&db).await.unwrap();
+    DOS.verify(&db).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_with_a_gap_is_refused() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    BOTH.apply(&db).await.unwrap();
+    account(&test, "DELETE FROM {account} WHERE number = 1").await;
+    assert!(matches!(
+        BOTH.verify(&db).await,
+        Err(Error::MigrationGap { number: 1, .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_nothing_behind() {
+    const BROKEN: Migrations = Migrations::new(
+        "shop",
+        &[
+            ONE,
+            Migration {
+                sql: "CREATE TABLE {schema}.one (id int)",
+                ..TWO
+            },
+        ],
+    );
+    let test = TestDb::new().await;
+    let db = test.connect(&[]).await;
+    let error = BROKEN.apply(&db).await.unwrap_err();
+    let text = chain(&error).replace(test.schema(), "SCHEMA");
+    expect![[r#"
+        migration 2 `two` of `shop` failed
+        `CREATE TABLE "SCHEMA".one (id int)` failed
+        db error
+        ERROR: relation "one" already exists
+    "#]]
+    .assert_eq(&text);
+    assert!(tables(&test).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_role_without_ddl_rights_can_verify_and_apply_what_is_applied() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    BOTH.apply(&db).await.unwrap();
+    let schema = quote_identifier(test.schema());
+    let role = format!("{}_reader", test.schema());
+    account(
+        &test,
+        &format!(
+            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA {schema} TO {role}; \
+             GRANT SELECT ON {{account}} TO {role}"
+        ),
+    )
+    .await;
+    let as_reader = Database::connect(&test.settings_for(
+        &format!("{}?options=-c%20role%3D{role}", crate::support::url()),
+        &[],
+    ))
+    .await
+    .unwrap();
+    BOTH.verify(&as_reader).await.unwrap();
+    BOTH.apply(&as_reader).await.unwrap();
+    account(&test, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn the_printed_sql_does_what_apply_does() {
+    let test = TestDb::without_schema().await;
+    test.observer()
+        .await
+        .batch_execute(&BOTH.sql(test.schema()))
+        .await
+        .unwrap();
+    let db = test.connect(&[]).await;
+    BOTH.verify(&db).await.unwrap();
+    BOTH.apply(&db).await.unwrap();
+    assert_eq!(tables(&test).await, ["one", "shop_migrations", "two"]);
+}

@@ -1,0 +1,9 @@
+mod cancel;
+mod close;
+mod connect;
+mod dirty;
+mod lifecycle;
+mod migrate;
+mod pool;
+mod statements;
+mod transaction;

@@ -1,0 +1,204 @@
+use db::{Database, Error, Statement, Type};
+
+use crate::support::{TcpProxy, TestDb, chain};
+
+/// An error of a program's own.
+#[derive(Debug)]
+enum OwnError {
+    Refused,
+    Database,
+}
+
+impl From<Error> for OwnError {
+    fn from(_: Error) -> Self {
+        Self::Database
+    }
+}
+
+struct Notes {
+    test: TestDb,
+    insert: Statement,
+}
+
+impl Notes {
+    async fn new(db: &Database, test: TestDb) -> Self {
+        test.with_notes(db).await;
+        let sql = format!(
+            "-- notes::insert\nINSERT INTO {}.notes VALUES ($1, $2)",
+            test.schema()
+        );
+        let insert = Statement::from_parts(sql, vec![Type::INT8, Type::TEXT]);
+        Self { test, insert }
+    }
+
+    /// What a stranger sees.
+    async fn ids(&self) -> Vec<i64> {
+        let sql = format!("SELECT id FROM {}.notes ORDER BY id", self.test.schema());
+        let rows = self.test.observer().await.query(&sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+async fn notes() -> (Database, Notes) {
+    let test = TestDb::new().await;
+    let db = test.connect(&[("DB_POOL_MAX", "1")]).await;
+    let notes = Notes::new(&db, test).await;
+    (db, notes)
+}
+
+#[tokio::test]
+async fn ok_commits_and_err_rolls_back() {
+    let (db, notes) = notes().await;
+    let count = db
+        .transaction(async |tx| -> Result<u64, OwnError> {
+            Ok(tx.execute(&notes.insert, &[&1_i64, &"one"]).await?)
+        })
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+    let error = db
+        .transaction(async |tx| -> Result<(), OwnError> {
+            tx.execute(&notes.insert, &[&2_i64, &"two"]).await?;
+            Err(OwnError::Refused)
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OwnError::Refused));
+    assert_eq!(notes.ids().await, [1]);
+    let idle = db.state();
+    assert_eq!(
+        (idle.in_use, idle.idle),
+        (0, 1),
+        "nothing was left to clean"
+    );
+}
+
+#[tokio::test]
+async fn a_transaction_can_be_spawned() {
+    let (db, notes) = notes().await;
+    let insert = notes.insert.clone();
+    let task = tokio::spawn(async move {
+        let body = String::from("one");
+        let borrowed = body.as_str();
+        db.transaction(async |tx| -> Result<(), OwnError> {
+            tx.execute(&insert, &[&1_i64, &borrowed]).await?;
+            tx.execute(&insert, &[&2_i64, &borrowed]).await?;
+            Ok(())
+        })
+        .await
+    });
+    task.await.unwrap().unwrap();
+    assert_eq!(notes.ids().await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_failed_statement_never_commits_as_ok() {
+    let (db, notes) = notes().await;
+    let mut runs = 0;
+    let error = db
+        .transaction(async |tx| -> db::Result<()> {
+            runs += 1;
+            tx.execute(&notes.insert, &[&1_i64, &"one"]).await?;
+            let twice = tx.execute(&notes.insert, &[&1_i64, &"one"]).await;
+            assert!(twice.is_err(), "and the body looks away");
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::TransactionFailed { .. }),
+        "{error:?}"
+    );
+    assert_eq!(runs, 1);
+    assert!(notes.ids().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_transaction_ended_by_its_own_body_is_reported() {
+    for sql in ["ROLLBACK", "COMMIT"] {
+        let (db, notes) = notes().await;
+        let error = db
+            .transaction(async |tx| -> db::Result<()> {
+                tx.execute(&notes.insert, &[&1_i64, &"one"]).await?;
+                // Where nobody sees the server's warning.
+                tx.batch_execute("SET client_min_messages = error").await?;
+                tx.batch_execute(sql).await
+            })
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::TransactionEnded { .. }),
+            "{sql}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_the_server_refuses_is_its_error() {
+    let (db, notes) = notes().await;
+    let schema = notes.test.schema();
+    let sql = format!(
+        "ALTER TABLE {schema}.notes ADD COLUMN next bigint \
+         REFERENCES {schema}.notes DEFERRABLE INITIALLY DEFERRED"
+    );
+    notes
+        .test
+        .observer()
+        .await
+        .batch_execute(&sql)
+        .await
+        .unwrap();
+    let error = db
+        .transaction(async |tx| -> db::Result<()> {
+            let sql = format!("INSERT INTO {schema}.notes VALUES (1, 'one', 2)");
+            tx.batch_execute(&sql).await
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some(&db::SqlState::FOREIGN_KEY_VIOLATION));
+    assert!(!error.is_outcome_unknown());
+    assert!(notes.ids().await.is_empty());
+    db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_lost_before_the_commit_took_nothing_with_it() {
+    let test = TestDb::new().await;
+    let proxy = TcpProxy::new();
+    let db = Database::connect(&test.settings_through(&proxy, &[]))
+        .await
+        .unwrap();
+    let notes = Notes::new(&db, test).await;
+    let error = db
+        .transaction(async |tx| -> db::Result<()> {
+            proxy.cut_instead_of_answer_to("notes::insert");
+            tx.execute(&notes.insert, &[&1_i64, &"one"]).await?;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::ConnectionLost { .. }), "{error:?}");
+    assert!(error.is_transient() && !error.is_outcome_unknown());
+    assert!(notes.ids().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_lost_during_the_commit_leaves_the_outcome_unknown() {
+    let test = TestDb::new().await;
+    let proxy = TcpProxy::new();
+    let db = Database::connect(&test.settings_through(&proxy, &[]))
+        .await
+        .unwrap();
+    let notes = Notes::new(&db, test).await;
+    let error = db
+        .transaction(async |tx| -> db::Result<()> {
+            tx.execute(&notes.insert, &[&1_i64, &"one"]).await?;
+            proxy.cut_instead_of_answer_to("COMMIT");
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(error.is_outcome_unknown(), "{}", chain(&error));
+    assert_eq!(notes.ids().await, [1], "this time it was committed");
+    db.ping().await.unwrap();
+}

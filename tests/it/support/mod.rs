@@ -1,0 +1,34 @@
+//! What the tests share: a schema of their own, a proxy that breaks things, and
+//! a future that is dropped half-way.
+
+mod cancellable;
+mod tcp_proxy;
+mod test_db;
+
+pub(crate) use cancellable::at_every_poll;
+pub(crate) use tcp_proxy::TcpProxy;
+pub(crate) use test_db::{TestDb, url};
+
+use std::error::Error;
+use std::time::Duration;
+
+/// How long anything may take that happens by itself, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks again until the answer is yes.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, asking).await.is_err() {
+        panic!("still not so: {what}");
+    }
+}
+
+/// An error with all its causes, one a line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(|error| format!("{error}\n")).collect()
+}

@@ -1,0 +1,250 @@
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use settings::Settings;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::test_db::url;
+
+/// Stands between a test and the server, and breaks things on demand.
+#[derive(Debug)]
+pub(crate) struct TcpProxy {
+    address: SocketAddr,
+    wire: Arc<Wire>,
+    /// Bound, not listening: connections are refused, and nobody else gets the
+    /// port.
+    socket: Mutex<Option<TcpSocket>>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the connections of a proxy share.
+#[derive(Debug)]
+struct Wire {
+    upstream: String,
+    /// Raised to cut every connection.
+    cuts: watch::Sender<usize>,
+    /// Whether bytes are held back.
+    stalled: watch::Sender<bool>,
+    /// How many connections to turn away with "starting up".
+    not_ready: AtomicUsize,
+    /// The text whose answer the client doesn't get, but a cut.
+    trap: Mutex<Option<&'static str>>,
+    round_trips: AtomicUsize,
+}
+
+impl TcpProxy {
+    /// Listens at once.
+    pub(crate) fn new() -> Self {
+        let proxy = Self::refusing();
+        proxy.listen_after(Duration::ZERO);
+        proxy
+    }
+
+    /// Refuses connections until it is told to listen.
+    pub(crate) fn refusing() -> Self {
+        let settings = Settings::from_url(&url()).unwrap();
+        let host = &settings.hosts()[0];
+        assert!(
+            !host.is_unix_socket(),
+            "the proxy needs a server that listens on TCP"
+        );
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self {
+            address: socket.local_addr().unwrap(),
+            wire: Arc::new(Wire {
+                upstream: host.to_string(),
+                cuts: watch::Sender::new(0),
+                stalled: watch::Sender::new(false),
+                not_ready: AtomicUsize::new(0),
+                trap: Mutex::new(None),
+                round_trips: AtomicUsize::new(0),
+            }),
+            socket: Mutex::new(Some(socket)),
+            accepting: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Begins to listen.
+    pub(crate) fn listen_after(&self, delay: Duration) {
+        let socket = self.socket.lock().unwrap().take().unwrap();
+        let wire = Arc::clone(&self.wire);
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            accept(socket.listen(1024).unwrap(), wire).await;
+        });
+        *self.accepting.lock().unwrap() = Some(task);
+    }
+
+    /// Cuts all connections, and refuses new ones until it listens again.
+    pub(crate) async fn refuse(&self) {
+        let task = self.accepting.lock().unwrap().take().unwrap();
+        task.abort();
+        let _ = task.await;
+        *self.socket.lock().unwrap() = Some(bind(self.address));
+        self.cut();
+    }
+
+    /// Cuts all connections there are.
+    pub(crate) fn cut(&self) {
+        self.wire.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Holds all bytes back, or lets them go on.
+    pub(crate) fn stall(&self, stalled: bool) {
+        self.wire.stalled.send_replace(stalled);
+    }
+
+    /// Turns the next connections away as a server that is starting up does.
+    pub(crate) fn not_ready(&self, connections: usize) {
+        self.wire.not_ready.store(connections, Ordering::SeqCst);
+    }
+
+    /// Lets the next message that holds `text` pass to the server, and cuts the
+    /// connection when the answer comes.
+    pub(crate) fn cut_instead_of_answer_to(&self, text: &'static str) {
+        *self.wire.trap.lock().unwrap() = Some(text);
+    }
+
+    /// How many times anything was sent and then answered, on all connections.
+    ///
+    /// What a client sends without waiting for an answer counts as one.
+    pub(crate) fn round_trips(&self) -> usize {
+        self.wire.round_trips.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for TcpProxy {
+    fn drop(&mut self) {
+        if let Some(task) = self.accepting.lock().unwrap().take() {
+            task.abort();
+        }
+        self.cut();
+    }
+}
+
+fn bind(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+async fn accept(listener: TcpListener, wire: Arc<Wire>) {
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        client.set_nodelay(true).unwrap();
+        let turned_away = wire
+            .not_ready
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok();
+        if turned_away {
+            tokio::spawn(turn_away(client));
+        } else {
+            tokio::spawn(connect(client, Arc::clone(&wire)));
+        }
+    }
+}
+
+/// Reads the start-up packet and answers it with the error 57P03.
+async fn turn_away(mut client: TcpStream) {
+    let fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+    let length = u32::try_from(fields.len() + 4).unwrap();
+    let mut packet = [0; 1024];
+    if client.read(&mut packet).await.is_ok() {
+        let message = [b"E", &length.to_be_bytes()[..], fields].concat();
+        let _ = client.write_all(&message).await;
+    }
+}
+
+async fn connect(client: TcpStream, wire: Arc<Wire>) {
+    let mut cuts = wire.cuts.subscribe();
+    let Ok(server) = TcpStream::connect(&wire.upstream).await else {
+        return;
+    };
+    server.set_nodelay(true).unwrap();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let connection = Connection::default();
+    tokio::select! {
+        () = questions(from_client, to_server, &wire, &connection) => {}
+        () = answers(from_server, to_client, &wire, &connection) => {}
+        _ = cuts.changed() => {}
+    }
+}
+
+#[derive(Default)]
+struct Connection {
+    /// Whether something was sent and nothing answered yet.
+    asked: AtomicBool,
+    /// Whether the next answer is a cut.
+    trapped: AtomicBool,
+}
+
+async fn questions(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    wire: &Wire,
+    connection: &Connection,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = client.read(&mut buffer).await {
+        wire.pass().await;
+        let bytes = &buffer[..count];
+        if !connection.asked.swap(true, Ordering::SeqCst) {
+            wire.round_trips.fetch_add(1, Ordering::SeqCst);
+        }
+        let sprung = wire
+            .trap
+            .lock()
+            .unwrap()
+            .take_if(|text| contains(bytes, text.as_bytes()));
+        if sprung.is_some() {
+            connection.trapped.store(true, Ordering::SeqCst);
+        }
+        if server.write_all(bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answers(
+    mut server: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    wire: &Wire,
+    connection: &Connection,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = server.read(&mut buffer).await {
+        wire.pass().await;
+        connection.asked.store(false, Ordering::SeqCst);
+        if connection.trapped.load(Ordering::SeqCst) {
+            return;
+        }
+        if client.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Wire {
+    /// Waits while bytes are held back.
+    async fn pass(&self) {
+        let _ = self.stalled.subscribe().wait_for(|stalled| !stalled).await;
+    }
+}
+
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}

@@ -1,0 +1,146 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use db::{Database, Migration, Migrations};
+use settings::Settings;
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls};
+
+use super::TcpProxy;
+
+/// Schemas of earlier runs are kept for inspection, and removed after this.
+const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// A schema that no other test uses.
+///
+/// It isn't removed at the end, so that the schema of a test that failed can be
+/// looked at; a later run sweeps it.
+#[derive(Debug)]
+pub(crate) struct TestDb {
+    schema: String,
+}
+
+impl TestDb {
+    /// Makes the schema.
+    pub(crate) async fn new() -> Self {
+        let db = Self::without_schema().await;
+        let sql = format!("CREATE SCHEMA {}", db.schema);
+        db.observer().await.batch_execute(&sql).await.unwrap();
+        db
+    }
+
+    /// Only names it.
+    pub(crate) async fn without_schema() -> Self {
+        static SWEPT: OnceCell<()> = OnceCell::const_new();
+        SWEPT.get_or_init(sweep).await;
+        let schema = format!("test_{}_{:08x}", now().as_secs(), fastrand::u32(..));
+        Self { schema }
+    }
+
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// The settings, with further variables.
+    ///
+    /// The application's name is the schema's, which tells the test's
+    /// connections from all others in `pg_stat_activity`.
+    pub(crate) fn settings(&self, variables: &[(&str, &str)]) -> Settings {
+        self.settings_for(&url(), variables)
+    }
+
+    /// The same by way of a proxy.
+    pub(crate) fn settings_through(
+        &self,
+        proxy: &TcpProxy,
+        variables: &[(&str, &str)],
+    ) -> Settings {
+        self.settings_for(&proxied(&url(), proxy.port()), variables)
+    }
+
+    pub(crate) fn settings_for(&self, url: &str, variables: &[(&str, &str)]) -> Settings {
+        let own = [
+            ("DATABASE_URL", url),
+            ("DB_SCHEMA", &self.schema),
+            ("DB_APPLICATION_NAME", &self.schema),
+        ];
+        let all = own.iter().chain(variables);
+        Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+            .unwrap()
+    }
+
+    pub(crate) async fn connect(&self, variables: &[(&str, &str)]) -> Database {
+        Database::connect(&self.settings(variables)).await.unwrap()
+    }
+
+    /// The driver's own connection, to look from outside.
+    pub(crate) async fn observer(&self) -> Client {
+        let (client, driver) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
+        tokio::spawn(driver);
+        client
+    }
+
+    /// How many connections of this test the server knows that match a
+    /// condition on `pg_stat_activity`.
+    pub(crate) async fn backends(&self, observer: &Client, condition: &str) -> i64 {
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND {condition}"
+        );
+        observer
+            .query_one(&sql, &[&self.schema])
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// A table `notes (id, body)` in the schema.
+    pub(crate) async fn with_notes(&self, db: &Database) {
+        const NOTES: Migrations = Migrations::new(
+            "notes",
+            &[Migration {
+                number: 1,
+                name: "notes",
+                sql: "CREATE TABLE {schema}.notes (id bigint PRIMARY KEY, body text NOT NULL)",
+            }],
+        );
+        NOTES.apply(db).await.unwrap();
+    }
+}
+
+/// The server that the tests run against.
+pub(crate) fn url() -> String {
+    match std::env::var("DATABASE_URL") {
+        Ok(url) => url,
+        Err(_) => panic!(
+            "DATABASE_URL is not set: run `cargo xtask db-up`, \
+             then `export DATABASE_URL=$(cargo xtask db-url)`"
+        ),
+    }
+}
+
+/// The same URL with another host and port.
+fn proxied(url: &str, port: u16) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (credentials, rest) = rest.split_once('@').unwrap();
+    let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+    format!("{scheme}://{credentials}@127.0.0.1:{port}{path}")
+}
+
+/// Removes the schemas of runs that ended long ago.
+async fn sweep() {
+    let (client, driver) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
+    tokio::spawn(driver);
+    let old = format!("test_{}", (now() - KEPT_FOR).as_secs());
+    let sql =
+        "SELECT nspname FROM pg_namespace WHERE nspname ~ '^test_[0-9]{10}_' AND nspname < $1";
+    for row in client.query(sql, &[&old]).await.unwrap() {
+        let schema: &str = row.get(0);
+        // Another process may be faster.
+        let _ = client
+            .batch_execute(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))
+            .await;
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask ci`
+
+use std::time::Instant;
+
+use anyhow::ensure;
+use xshell::{Cmd, Shell, cmd};
+
+/// Check formatting, lints, documentation and tests, as CI does
+///
+/// Runs every check even after one has failed, and says at the end which did.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
+    let checks = [
+        ("formatting", cmd!(sh, "cargo fmt --all --check")),
+        (
+            "lints",
+            cmd!(
+                sh,
+                "cargo clippy --workspace --all-targets -- --deny warnings"
+            ),
+        ),
+        (
+            "documentation",
+            cmd!(sh, "cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
+        ),
+        ("tests", cmd!(sh, "cargo xtask test")),
+    ];
+    let results = checks.map(|(name, check)| (name, passes(name, check)));
+
+    let failed: Vec<_> = (results.iter())
+        .filter_map(|&(name, passed)| (!passed).then_some(name))
+        .collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn passes(name: &str, check: Cmd<'_>) -> bool {
+    eprintln!("\n==> {name}: {check}");
+    let started = Instant::now();
+    let result = check.quiet().run();
+    let verdict = if result.is_ok() { "passed" } else { "FAILED" };
+    eprintln!(
+        "==> {name}: {verdict} after {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    result.is_ok()
+}

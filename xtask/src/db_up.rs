@@ -1,0 +1,27 @@
+//! `cargo xtask db-up`
+
+use xshell::Shell;
+
+use crate::server::{self, Machine};
+
+/// Start the development PostgreSQL, or find one, and print its URL
+///
+/// Uses the first of these that works:
+///
+/// - the server that `DATABASE_URL` names, if it is set;
+/// - the private cluster of this checkout, if there is one already;
+/// - a running Docker engine, with docker/compose.yaml;
+/// - PostgreSQL binaries (PATH, /usr/lib/postgresql, Homebrew), as a private
+///   cluster of this checkout on a free port;
+/// - on Debian or Ubuntu, as root, the distribution's `postgresql` package.
+///
+/// A second call finds the same server again and prints the same URL.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
+    let server = server::ensure(&Machine::detect(sh)?)?;
+    println!("{}", server.url);
+    Ok(())
+}

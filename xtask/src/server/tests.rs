@@ -1,0 +1,427 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs::{self, Permissions};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use expect_test::expect;
+use tempfile::TempDir;
+use xshell::{Shell, cmd};
+
+use super::{
+    Binaries, Cluster, Machine, NOTHING_WORKS, Server, Source, docker, down, ensure, install, port,
+    running, url,
+};
+
+/// A checkout of its own, with stand-ins for what the real machine has.
+struct Sandbox {
+    folder: Arc<TempDir>,
+    sh: Shell,
+}
+
+impl Sandbox {
+    /// Nothing is installed but the stand-ins to come.
+    fn bare() -> Sandbox {
+        let folder = tempfile::tempdir().unwrap();
+        // The user that runs a cluster for root has to get through.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let sandbox = Sandbox::in_folder(Arc::new(folder));
+        for folder in ["bin", "installed"] {
+            fs::create_dir(sandbox.path(folder)).unwrap();
+        }
+        fs::create_dir(sandbox.sh.current_dir()).unwrap();
+        sandbox.stand_in("bin/docker", "exit 1");
+        sandbox
+    }
+
+    /// The stand-ins come before what is installed on the real machine.
+    fn with_real_binaries() -> Sandbox {
+        let sandbox = Sandbox::bare();
+        sandbox.show_real_binaries();
+        sandbox
+    }
+
+    fn in_folder(folder: Arc<TempDir>) -> Sandbox {
+        let sh = Shell::new().unwrap();
+        sh.change_dir(folder.path().join("a \"check out\" of $HOME"));
+        sh.set_var("PATH", folder.path().join("bin"));
+        sh.set_var("DATABASE_URL", "");
+        sh.set_var("CHECKPOINTER_PG_PORT", "");
+        Sandbox { folder, sh }
+    }
+
+    fn show_real_binaries(&self) {
+        let path = std::env::var("PATH").unwrap();
+        let bin = self.path("bin");
+        (self.sh).set_var("PATH", format!("{}:{path}", bin.display()));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn machine(&self) -> Machine<'_> {
+        let sh = Shell::new().unwrap();
+        let real = Machine::detect(&sh).unwrap();
+        let mut installations = vec![self.path("installed")];
+        if self.sh.var("PATH").unwrap().contains(':') {
+            installations.extend(real.installations);
+        }
+        Machine {
+            sh: &self.sh,
+            installations,
+            shared_clusters: real.shared_clusters.map(|_| self.path("clusters")),
+            apt: None,
+        }
+    }
+
+    /// Writes a shell script. A child does, because a file that this process holds
+    /// open for writing can't be run, and other tests' children inherit it.
+    fn stand_in(&self, name: &str, script: &str) {
+        let path = self.path(name);
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && /bin/chmod 755 "$0""#;
+        cmd!(self.sh, "/bin/sh -c {write} {path} {script}")
+            .quiet()
+            .run()
+            .unwrap();
+    }
+
+    /// A folder of binaries that say they are of this version.
+    fn stand_in_binaries(&self, folder: &str, version: &str) -> PathBuf {
+        let path = self.path(folder);
+        fs::create_dir_all(&path).unwrap();
+        self.stand_in(&format!("{folder}/initdb"), "exit 1");
+        let says = format!("echo 'pg_ctl (PostgreSQL) {version}'");
+        self.stand_in(&format!("{folder}/pg_ctl"), &says);
+        path
+    }
+
+    /// Starts a private cluster. A machine without binaries can't; what it says
+    /// then is checked instead.
+    fn start_cluster(&self) -> Option<Server> {
+        let server = match ensure(&self.machine()) {
+            Err(error) if Binaries::find(&self.machine(), None).is_none() => {
+                assert_eq!(error.to_string(), NOTHING_WORKS);
+                return None;
+            }
+            result => result.unwrap(),
+        };
+        let home = Cluster::of(&self.machine()).home().to_owned();
+        assert_eq!(server.source, Source::Cluster { home });
+        Some(server)
+    }
+
+    fn cluster_file(&self, name: &str) -> String {
+        let home = Cluster::of(&self.machine()).home().to_owned();
+        fs::read_to_string(home.join(name)).unwrap()
+    }
+
+    fn postmaster(&self) -> String {
+        let pid_file = self.cluster_file("data/postmaster.pid");
+        pid_file.lines().next().unwrap().to_owned()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // A server must not outlive its folder; a failure has been told already.
+        let _ = Cluster::of(&self.machine()).stop(&self.machine());
+    }
+}
+
+/// Answers like a server without TLS, once for each connection.
+fn stand_in_server() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 8];
+            stream.read_exact(&mut request).unwrap();
+            stream.write_all(b"N").unwrap();
+        }
+    });
+    port
+}
+
+fn folder_of(binaries: Option<Binaries>) -> Option<PathBuf> {
+    binaries.map(|binaries| binaries.program(""))
+}
+
+#[test]
+fn a_database_url_that_answers_is_used() {
+    let sandbox = Sandbox::bare();
+    let url = format!("postgres://somebody@127.0.0.1:{}/x", stand_in_server());
+    sandbox.sh.set_var("DATABASE_URL", &url);
+
+    let server = ensure(&sandbox.machine()).unwrap();
+    assert_eq!((server.source, server.url), (Source::DatabaseUrl, url));
+}
+
+#[test]
+fn a_database_url_that_does_not_answer_is_an_error() {
+    let sandbox = Sandbox::with_real_binaries();
+    let url = "postgres://somebody:secret@127.0.0.1:1,/x";
+    sandbox.sh.set_var("DATABASE_URL", url);
+    let error = format!("{:#}", ensure(&sandbox.machine()).unwrap_err());
+    expect!["the server that DATABASE_URL names can't be used: the URL names no host"]
+        .assert_eq(&error);
+
+    let url = "postgres://somebody:secret@127.0.0.1:1/x";
+    sandbox.sh.set_var("DATABASE_URL", url);
+    let error = format!("{:#}", ensure(&sandbox.machine()).unwrap_err());
+    assert!(error.contains("127.0.0.1:1: Connection refused"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_url_may_name_several_hosts_and_sockets() {
+    let hosts = url::hosts("postgresql://me:p@ss@db.example,[::1]:5433,%2Frun%2Fpg:1/x?a=b");
+    expect![[r#"
+        [
+            (
+                "db.example",
+                5432,
+            ),
+            (
+                "::1",
+                5433,
+            ),
+            (
+                "/run/pg",
+                1,
+            ),
+        ]
+    "#]]
+    .assert_debug_eq(&hosts.unwrap());
+}
+
+#[test]
+fn an_engine_that_answers_runs_the_compose_file() {
+    let sandbox = Sandbox::bare();
+    let port = stand_in_server();
+    sandbox.sh.set_var("CHECKPOINTER_PG_PORT", port.to_string());
+    sandbox.stand_in(
+        "bin/docker",
+        r#"
+        echo "$1 $2 ${5-} ${6-} ${7-} ${8-} port=$CHECKPOINTER_PG_PORT" >> ../calls
+        [ "$1" = compose ] || echo 28.0.1"#,
+    );
+    let server = ensure(&sandbox.machine()).unwrap();
+    let url = format!("postgres://postgres:checkpointer@127.0.0.1:{port}/postgres");
+    assert_eq!((server.source, &server.url), (Source::Docker, &url));
+
+    // The port is remembered, and an exported URL is no reason to leave it down.
+    sandbox.sh.set_var("CHECKPOINTER_PG_PORT", "");
+    sandbox.sh.set_var("DATABASE_URL", &url);
+    assert_eq!(running(&sandbox.machine()).unwrap().as_ref(), Some(&url));
+    assert_eq!(ensure(&sandbox.machine()).unwrap().source, Source::Docker);
+    down(&sandbox.machine(), true).unwrap();
+    assert_eq!(docker::url(&sandbox.machine()), None);
+
+    let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
+    expect![[r#"
+        info --format     port=PORT
+        compose --project-name docker/compose.yaml up --detach --wait port=PORT
+        info --format     port=
+        compose --project-name docker/compose.yaml up --detach --wait port=PORT
+        compose --project-name docker/compose.yaml down --volumes  port=PORT
+    "#]]
+    .assert_eq(&calls.replace(&port.to_string(), "PORT"));
+}
+
+#[test]
+fn an_engine_without_the_image_is_passed_over() {
+    let sandbox = Sandbox::with_real_binaries();
+    let script = r#"[ "$1" = info ] && echo 28.0.1 || { echo "no such image" >&2; exit 1; }"#;
+    sandbox.stand_in("bin/docker", script);
+
+    sandbox.start_cluster();
+    assert_eq!(docker::url(&sandbox.machine()), None);
+}
+
+#[test]
+fn the_compose_file_has_the_credentials_of_its_url() {
+    let compose = include_str!("../../../docker/compose.yaml");
+    for line in [
+        "POSTGRES_USER: postgres",
+        "POSTGRES_PASSWORD: checkpointer",
+        "POSTGRES_DB: postgres",
+    ] {
+        assert!(compose.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn binaries_on_the_path_come_before_installed_ones_newest_first() {
+    let sandbox = Sandbox::bare();
+    let find = |major| folder_of(Binaries::find(&sandbox.machine(), major));
+    assert_eq!(find(None), None);
+
+    sandbox.stand_in_binaries("installed/13/bin", "13.9");
+    assert_eq!(find(None), None);
+    let old = sandbox.stand_in_binaries("installed/9/bin", "14.1");
+    assert_eq!(find(None), Some(old.clone()));
+    let new = sandbox.stand_in_binaries("installed/postgresql@17/bin", "17beta1");
+    assert_eq!(find(None), Some(new));
+    assert_eq!(find(Some(14)), Some(old));
+    let on_path = sandbox.stand_in_binaries("bin", "15.18 (Debian 15.18-0+deb12u1)");
+    assert_eq!(find(None), Some(on_path));
+    sandbox.stand_in("bin/pg_ctl", "exit 127");
+    assert_eq!(find(None), find(Some(17)));
+}
+
+#[test]
+fn without_any_source_the_message_says_what_to_install() {
+    let sandbox = Sandbox::bare();
+    let error = ensure(&sandbox.machine()).unwrap_err();
+    expect![[r#"
+        no PostgreSQL was found; any one of these will do:
+          - install PostgreSQL 14 or newer (Debian, Ubuntu: sudo apt-get install postgresql;
+            Fedora: sudo dnf install postgresql-server; macOS: brew install postgresql@17)
+          - start a Docker engine that has the compose plugin
+          - set DATABASE_URL to the URL of a PostgreSQL 14 or newer
+    "#]]
+    .assert_eq(&format!("{error:#}\n"));
+}
+
+#[test]
+fn root_on_debian_installs_the_package_without_its_cluster() {
+    let sandbox = Sandbox::bare();
+    let prepared = sandbox.stand_in_binaries("prepared/17/bin", "17.5");
+    sandbox.stand_in(
+        "bin/apt-get",
+        r#"
+        case "$*" in
+            *" install "*)
+                read -r line < "../etc/checkpointer-xtask.conf" && echo "$line" >> ../calls
+                /bin/mv ../prepared/17 ../installed/17 ;;
+        esac
+        echo "$*" >> ../calls"#,
+    );
+    let mut machine = sandbox.machine();
+    machine.apt = Some(sandbox.path("etc"));
+
+    install(&machine).unwrap();
+    assert!(!prepared.exists());
+    assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
+    let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
+    expect![[r#"
+        update
+        create_main_cluster = false
+        -o DPkg::Lock::Timeout=120 install -y --no-install-recommends postgresql
+    "#]]
+    .assert_eq(&calls);
+}
+
+#[test]
+fn a_private_cluster_is_started_once() {
+    let sandbox = Sandbox::with_real_binaries();
+    let Some(first) = sandbox.start_cluster() else {
+        return;
+    };
+    let postmaster = sandbox.postmaster();
+    assert_eq!(
+        running(&sandbox.machine()).unwrap(),
+        Some(first.url.clone())
+    );
+
+    let second = sandbox.start_cluster().unwrap();
+    assert_eq!(second.url, first.url);
+    // An exported URL of the checkout's own server changes nothing.
+    sandbox.sh.set_var("DATABASE_URL", &first.url);
+    assert_eq!(sandbox.start_cluster().unwrap().url, first.url);
+    assert_eq!(sandbox.postmaster(), postmaster);
+}
+
+#[test]
+fn a_stopped_cluster_keeps_its_data_and_url() {
+    let sandbox = Sandbox::with_real_binaries();
+    let Some(first) = sandbox.start_cluster() else {
+        return;
+    };
+    down(&sandbox.machine(), false).unwrap();
+    assert_eq!(running(&sandbox.machine()).unwrap(), None);
+    sandbox.sh.set_var("DATABASE_URL", &first.url);
+    assert_eq!(sandbox.start_cluster().unwrap().url, first.url);
+
+    // It stays the first choice when an engine turns up.
+    sandbox.stand_in("bin/docker", "echo 28.0.1");
+    assert_eq!(sandbox.start_cluster().unwrap().url, first.url);
+    down(&sandbox.machine(), true).unwrap();
+    assert!(!Cluster::of(&sandbox.machine()).home().exists());
+}
+
+#[test]
+fn a_killed_server_is_started_again() {
+    let sandbox = Sandbox::with_real_binaries();
+    let Some(first) = sandbox.start_cluster() else {
+        return;
+    };
+    let killed = sandbox.postmaster();
+    // The shell's own `kill`: a small system has no other.
+    let kill = "kill -9 $0";
+    (cmd!(sandbox.sh, "/bin/sh -c {kill} {killed}").quiet().run()).unwrap();
+    assert_eq!(sandbox.start_cluster().unwrap().url, first.url);
+    assert_ne!(sandbox.postmaster(), killed);
+}
+
+#[test]
+fn a_port_that_somebody_took_is_given_up() {
+    let sandbox = Sandbox::with_real_binaries();
+    let Some(first) = sandbox.start_cluster() else {
+        return;
+    };
+    down(&sandbox.machine(), false).unwrap();
+    let port: u16 = sandbox.cluster_file("port").parse().unwrap();
+    let _somebody = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    assert!(!port::is_free(port));
+
+    let second = sandbox.start_cluster().unwrap();
+    assert_ne!(second.url, first.url);
+    url::probe(&second.url).unwrap();
+}
+
+#[test]
+fn a_cluster_half_made_is_made_again() {
+    let sandbox = Sandbox::with_real_binaries();
+    if sandbox.start_cluster().is_none() {
+        return;
+    }
+    down(&sandbox.machine(), false).unwrap();
+    let home = Cluster::of(&sandbox.machine()).home().to_owned();
+    fs::remove_file(home.join("port")).unwrap();
+    sandbox.start_cluster().unwrap();
+}
+
+#[test]
+fn two_tasks_at_once_share_one_cluster() {
+    let sandbox = Sandbox::bare();
+    let tasks = [(); 2].map(|()| {
+        let folder = Arc::clone(&sandbox.folder);
+        thread::spawn(move || {
+            let task = Sandbox::in_folder(folder);
+            task.show_real_binaries();
+            let url = task.start_cluster().map(|server| server.url);
+            (task, url)
+        })
+    });
+    let [(_first, first), (_second, second)] = tasks.map(|task| task.join().unwrap());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn only_what_a_task_made_is_purged() {
+    let sandbox = Sandbox::bare();
+    let home = Cluster::of(&sandbox.machine()).home().to_owned();
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("precious"), "").unwrap();
+
+    let error = down(&sandbox.machine(), true).unwrap_err().to_string();
+    assert!(error.contains("wasn't made by `cargo xtask`"), "{error}");
+    assert!(home.join("precious").exists());
+}
