@@ -77,19 +77,21 @@ CREATE TABLE {schema}.pending_writes (
     PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
 );
 
--- Hashes that are packed, one behind the other.
+-- Hashes that are packed, one behind the other. The condition always holds: it makes the planner
+-- expect a few of them instead of a thousand, so that chunks are looked up by their keys.
 CREATE FUNCTION {schema}.unpacked(refs bytea)
 RETURNS TABLE (place integer, hash bytea)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 16
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT i, substring(refs FROM 16 * i + 1 FOR 16)
-    FROM generate_series(0, length(refs) / 16 - 1) AS i;
+    FROM generate_series(0, length(refs) / 16 - 1) AS i
+    WHERE sign(i + 1) = 1;
 END;
 
 -- The chunks a reference names, and how many levels of further chunks may be below each.
 CREATE FUNCTION {schema}.top_chunks(reference jsonb)
 RETURNS TABLE (hash bytea, depth integer)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 16
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- The leaves of nested trees refer to further trees.
     SELECT u.hash, CASE WHEN reference ->> 'k' IN ('A', 'O') THEN 1000000

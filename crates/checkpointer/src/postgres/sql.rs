@@ -381,6 +381,10 @@ FROM {schema}.threads WHERE thread_id = {thread_id}",
 ///
 /// The kinds of rows: `c` a checkpoint, `w` a pending write of the checkpoint with the same place,
 /// `k` a chunk, once however many checkpoints share it.
+///
+/// Chunks are looked up one by one, by their keys: the planner can't know how few they are, and
+/// would read the whole table, or compile the statement. `sign(depth) = 1` says no more than
+/// `depth > 0`, but the planner takes an equation for a rare thing.
 const READ: &str = "
 ), e AS MATERIALIZED (
     SELECT place, thread_id,
@@ -403,7 +407,7 @@ const READ: &str = "
     UNION
     SELECT k.thread_id, below.hash, k.depth - 1
     FROM k JOIN {schema}.chunks AS c USING (thread_id, hash), {schema}.unpacked(c.refs) AS below
-    WHERE k.depth > 0
+    WHERE sign(k.depth) = 1
 )
 SELECT 'c' AS kind, c.place, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
     NULL::integer AS idx, NULL::bytea AS hash, NULL::bytea AS refs, c.generation, c.gc,
@@ -413,7 +417,9 @@ FROM c JOIN e USING (place)
 UNION ALL
 SELECT 'k', NULL, c.thread_id, NULL, NULL, NULL, NULL, c.hash, c.refs, NULL, NULL, c.content,
     NULL, NULL
-FROM (SELECT DISTINCT thread_id, hash FROM k) AS k JOIN {schema}.chunks AS c USING (thread_id, hash)
+FROM (SELECT DISTINCT thread_id, hash FROM k) AS k CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.chunks AS c
+    WHERE c.thread_id = k.thread_id AND c.hash = k.hash OFFSET 0) AS c
 UNION ALL
 SELECT 'w', w.place, w.task_id, w.task_path, w.channel, NULL, w.idx, NULL, NULL, NULL, NULL, w.value,
     NULL, NULL
@@ -708,7 +714,7 @@ WITH RECURSIVE a AS (
     SELECT below.hash, k.depth - 1
     FROM k JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = k.hash,
         {schema}.unpacked(c.refs) AS below
-    WHERE k.depth > 0
+    WHERE sign(k.depth) = 1
 )
 SELECT kind, depth, channel, task_id, task_path, idx, NULL::bytea AS hash, NULL::bytea AS refs,
     content
