@@ -102,6 +102,15 @@ pub(crate) fn name(sql: &str) -> &str {
     }
 }
 
+/// Whether raw SQL may begin a transaction, and leave it open.
+///
+/// A `ROLLBACK` without one does no harm, but puts a warning into the server's
+/// log each time.
+pub(crate) const fn mentions_begin(sql: &str) -> bool {
+    let sql = sql.as_bytes();
+    contains(sql, b"begin") || contains(sql, b"start")
+}
+
 /// Whether raw SQL mentions prepared statements: cleaning keeps those of the
 /// cache, so it can't undo a `PREPARE`, nor bring back what was deallocated.
 pub(crate) const fn mentions_prepared(sql: &str) -> bool {

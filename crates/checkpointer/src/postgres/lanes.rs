@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::Inner;
 use super::cache::View;
+use super::encode::NewChunk;
 use super::order::Turn;
 use super::put;
 use super::put_writes;
@@ -334,16 +335,21 @@ impl Write {
 
     /// About how long it is, names aside.
     fn bytes(&self) -> usize {
-        let sum = |parts: &[Vec<u8>]| parts.iter().map(Vec::len).sum::<usize>();
+        let chunks = |chunks: &[NewChunk]| -> usize {
+            let parts = chunks.iter().flat_map(|new| [&new.content, &new.refs]);
+            parts.flatten().map(Vec::len).sum()
+        };
         match self {
             Self::Put(put) => {
                 put.checkpoint.len()
                     + put.channels.len()
                     + put.unchanged.len()
                     + put.metadata.len()
-                    + sum(&put.contents)
+                    + chunks(&put.chunks)
             }
-            Self::Writes(writes) => sum(&writes.values) + sum(&writes.contents),
+            Self::Writes(writes) => {
+                writes.values.iter().map(Vec::len).sum::<usize>() + chunks(&writes.chunks)
+            }
         }
     }
 

@@ -4,8 +4,9 @@ use db::ToSql;
 
 use super::Write;
 use crate::codec::ContentHash;
+use crate::postgres::encode::NewChunk;
 use crate::postgres::jsonb::Jsonb;
-use crate::postgres::put::{self, Lock};
+use crate::postgres::put::{self, Lock, columns};
 use crate::postgres::put_writes;
 use crate::{CheckpointId, ExpectedHead, ThreadId};
 
@@ -18,7 +19,8 @@ pub(super) struct Batch<'a> {
     calls: Calls<'a>,
     relied: Chunks<'a>,
     chunks: Chunks<'a>,
-    contents: Vec<Jsonb<'a>>,
+    contents: Vec<Option<Jsonb<'a>>>,
+    refs: Vec<Option<&'a [u8]>>,
     puts: Puts<'a>,
     writes: Writes<'a>,
 }
@@ -77,7 +79,7 @@ impl<'a> Batch<'a> {
 
     fn add_put(&mut self, put: &'a put::Encoded) {
         let call = self.add_call(&put.thread_id, &put.lock, true);
-        self.add_chunks(call, &put.thread_id, &put.hashes, &put.contents);
+        self.add_chunks(call, &put.thread_id, &put.hashes, &put.chunks);
         let (guarded, expected) = match &put.expected {
             ExpectedHead::Any => (false, None),
             ExpectedHead::Is(head) => (true, head.as_ref()),
@@ -100,7 +102,7 @@ impl<'a> Batch<'a> {
     fn add_writes(&mut self, put: &'a put_writes::Encoded) {
         let config = &put.config;
         let call = self.add_call(&config.thread_id, &put.lock, false);
-        self.add_chunks(call, &config.thread_id, &put.hashes, &put.contents);
+        self.add_chunks(call, &config.thread_id, &put.hashes, &put.chunks);
         let writes = &mut self.writes;
         for ((idx, channel), value) in put.indexes.iter().zip(&put.channels).zip(&put.values) {
             writes.calls.push(call);
@@ -134,11 +136,12 @@ impl<'a> Batch<'a> {
         call: i64,
         thread_id: &'a ThreadId,
         hashes: &'a [ContentHash],
-        contents: &'a [Vec<u8>],
+        chunks: &'a [NewChunk],
     ) {
         self.chunks.add(call, thread_id, hashes);
-        self.contents
-            .extend(contents.iter().map(|json| Jsonb(json)));
+        let (contents, refs) = columns(chunks);
+        self.contents.extend(contents);
+        self.refs.extend(refs);
     }
 
     /// The parameters, in the order of the statement.
@@ -148,6 +151,7 @@ impl<'a> Batch<'a> {
             relied,
             chunks,
             contents,
+            refs,
             puts,
             writes,
         } = self;
@@ -163,6 +167,7 @@ impl<'a> Batch<'a> {
             /* chunk_threads */ &chunks.threads,
             /* chunk_hashes */ &chunks.hashes,
             /* chunk_contents */ contents,
+            /* chunk_refs */ refs,
             /* put_calls */ &puts.calls,
             /* put_threads */ &puts.threads,
             /* put_ns */ &puts.namespaces,

@@ -1,0 +1,74 @@
+//! Why a program can't do its work.
+
+use std::io;
+
+/// The result of a program's step.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A program that can't do its work. Answers that differ are no error: they are reported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file can't be opened.
+    #[error("failed to open the trace")]
+    Open {
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The file can't be read.
+    #[error("failed to read line {line}")]
+    Read {
+        /// The line, counted from 1.
+        line: usize,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A line isn't what a trace holds.
+    #[error("line {line} can't be understood")]
+    Malformed {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A line names a call there is none of.
+    #[error("line {line} has the unknown op `{op}`")]
+    UnknownOp {
+        /// The line, counted from 1.
+        line: usize,
+        /// Its op.
+        op: String,
+    },
+    /// A line holds a checkpoint or a name that can't be one.
+    #[error("line {line} can't be asked of a checkpointer")]
+    Unaskable {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: checkpointer::Error,
+    },
+    /// The environment names no server.
+    #[error("failed to read the settings")]
+    Settings {
+        /// What is wrong with them.
+        source: settings::Error,
+    },
+    /// The server can't be reached.
+    #[error("failed to connect to the server")]
+    Connect {
+        /// Why.
+        source: db::Error,
+    },
+    /// The tables can't be made.
+    #[error("failed to make the tables")]
+    Tables {
+        /// Why.
+        source: checkpointer::Error,
+    },
+    /// The schema can't be removed.
+    #[error("failed to remove the schema")]
+    DropSchema {
+        /// Why.
+        source: db::Error,
+    },
+}

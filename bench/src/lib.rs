@@ -1,0 +1,16 @@
+//! What the programs of this package share, and what their tests use.
+//!
+//! `replay` repeats recorded checkpointer traffic against a checkpointer and compares each answer
+//! with the recorded one: see [`replay`].
+
+mod compare;
+mod error;
+mod replay;
+mod scratch;
+mod special;
+mod trace;
+
+pub use compare::Difference;
+pub use error::{Error, Result};
+pub use replay::{Answer, Disagreement, Report, replay};
+pub use scratch::Scratch;
