@@ -1,2 +1,3 @@
 mod contract;
+mod lanes;
 mod replay;
