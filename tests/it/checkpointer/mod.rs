@@ -1,2 +1,7 @@
+mod concurrency;
 mod contract;
+mod order;
+mod removal;
 mod replay;
+mod round_trips;
+mod step;
