@@ -1,5 +1,6 @@
 mod concurrency;
 mod contract;
+mod fidelity;
 mod order;
 mod removal;
 mod replay;
