@@ -1,8 +1,12 @@
 //! The checkpointer that keeps its state in PostgreSQL.
 
 mod cache;
+mod chunk;
 mod copy;
+mod cut;
+mod decode;
 mod delete;
+mod encode;
 mod history;
 mod jsonb;
 mod list;
@@ -14,7 +18,6 @@ mod put_writes;
 mod read;
 mod retry;
 mod sql;
-mod stored;
 mod threads;
 
 use std::collections::BTreeMap;

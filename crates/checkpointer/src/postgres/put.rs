@@ -7,10 +7,12 @@ use db::{Statement, ToSql};
 
 use super::Inner;
 use super::cache::View;
+use super::chunk::Reference;
+use super::cut::Cut;
+use super::encode::{self, Encoder, NewChunk};
 use super::jsonb::Jsonb;
 use super::retry::retry;
 use super::sql::Writing;
-use super::stored::{self, Encoder};
 use crate::codec::ContentHash;
 use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Loaded, Put,
@@ -31,7 +33,7 @@ struct Encoded {
     expected: ExpectedHead,
     required: Option<(CheckpointNs, String)>,
     hashes: Vec<ContentHash>,
-    contents: Vec<Vec<u8>>,
+    chunks: Vec<NewChunk>,
     checkpoint: Vec<u8>,
     channels: Vec<u8>,
     unchanged: Vec<u8>,
@@ -111,11 +113,12 @@ impl Inner {
     pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointRef> {
         self.check_open()?;
         check(&put)?;
-        // Hashed before the turn is waited for: this is the expensive part.
-        let hashes: Vec<ContentHash> =
-            stored::hashes(put.checkpoint.channel_values.values()).collect();
+        // Cut before the turn is waited for: this is the expensive part.
+        let mut cut = Cut::default();
+        let values = put.checkpoint.channel_values.values();
+        let references: Vec<_> = values.map(|value| cut.value(value)).collect();
         let mut turn = self.order.alone(put.thread_id).await;
-        let mut known = self.known(put.thread_id, put.generation, &hashes);
+        let mut known = self.known(put.thread_id, put.generation, &cut);
         let mut look_first = known.is_none() && needs_view(&put);
         for _ in 0..MAX_ROUNDS {
             if look_first {
@@ -124,7 +127,7 @@ impl Inner {
                     Next::Send(view) => known = view.map(|view| (view, HashSet::new())),
                 }
             }
-            let encoded = encode(&put, known.take())?;
+            let encoded = encode(&put, &cut, &references, known.take())?;
             let inner = Arc::clone(self);
             let outcome;
             (outcome, turn) = self
@@ -186,9 +189,9 @@ impl Inner {
         &self,
         thread_id: &ThreadId,
         generation: Option<Generation>,
-        hashes: &[ContentHash],
+        cut: &Cut<'_>,
     ) -> Option<(View, HashSet<ContentHash>)> {
-        let known = self.cache.look_up(thread_id, hashes.iter().copied());
+        let known = self.cache.look_up(thread_id, cut.hashes());
         match (known, generation) {
             (Some((view, _)), Some(Generation(read))) if view.generation != read => None,
             (known, _) => known,
@@ -216,11 +219,11 @@ impl Inner {
             ExpectedHead::Any => (false, None),
             ExpectedHead::Is(head) => (true, head.as_ref().map(CheckpointId::as_str)),
         };
-        let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
+        let (contents, refs) = columns(&put.chunks);
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
         let required = put.required.as_ref();
         let row = retry("put a checkpoint", || async {
-            let rest: [&(dyn ToSql + Sync); 13] = [
+            let rest: [&(dyn ToSql + Sync); 14] = [
                 /* ns */ &put.checkpoint_ns.as_str(),
                 /* id */ &put.checkpoint_id.as_str(),
                 /* parent */ &put.parent.as_ref().map(CheckpointId::as_str),
@@ -230,6 +233,7 @@ impl Inner {
                 /* required_id */ &required.map(|(_, id)| id.as_str()),
                 /* hashes */ &hashes,
                 /* contents */ &contents,
+                /* refs */ &refs,
                 /* checkpoint */ &Jsonb(&put.checkpoint),
                 /* channels */ &Jsonb(&put.channels),
                 /* unchanged */ &Jsonb(&put.unchanged),
@@ -260,14 +264,20 @@ impl Inner {
     }
 }
 
-fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<Encoded> {
+fn encode(
+    put: &Put<'_>,
+    cut: &Cut<'_>,
+    references: &[Option<Reference>],
+    known: Option<(View, HashSet<ContentHash>)>,
+) -> Result<Encoded> {
     let nothing = HashSet::new();
     let mut encoder = Encoder::new(
         put.thread_id,
+        cut,
         known.as_ref().map_or(&nothing, |(_, stored)| stored),
     );
-    let channels = encoder.channels(&put.checkpoint.channel_values)?;
-    let unchanged = stored::unchanged(put.checkpoint, &put.new_versions);
+    let channels = encoder.channels(&put.checkpoint.channel_values, references)?;
+    let unchanged = encode::unchanged(put.checkpoint, &put.new_versions);
     let checkpoint = encoder.checkpoint(put.checkpoint)?;
     let unchanged = encoder.versions(&unchanged)?;
     let metadata = encoder.object(put.metadata.as_map(), "the metadata")?;
@@ -285,7 +295,7 @@ fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<
             restart: is_first(put),
         },
     };
-    let (hashes, contents) = encoder.chunks.into_iter().unzip();
+    let (hashes, chunks) = encoder.chunks.into_iter().unzip();
     Ok(Encoded {
         thread_id: put.thread_id.clone(),
         checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
@@ -295,12 +305,20 @@ fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<
         expected: put.expected_head.clone(),
         required,
         hashes,
-        contents,
+        chunks,
         checkpoint,
         channels,
         unchanged,
         metadata,
     })
+}
+
+/// The columns of new chunks.
+pub(super) fn columns(chunks: &[NewChunk]) -> (Vec<Option<Jsonb<'_>>>, Vec<Option<&[u8]>>) {
+    chunks
+        .iter()
+        .map(|chunk| (chunk.content.as_deref().map(Jsonb), chunk.refs.as_deref()))
+        .unzip()
 }
 
 /// The parameters of a lock, then those of what is written under it.
@@ -342,7 +360,7 @@ fn is_first(put: &Put<'_>) -> bool {
 fn needs_view(put: &Put<'_>) -> bool {
     put.generation.is_some()
         || matches!(put.expected_head, ExpectedHead::Is(Some(_)))
-        || !stored::unchanged(put.checkpoint, &put.new_versions).is_empty()
+        || !encode::unchanged(put.checkpoint, &put.new_versions).is_empty()
 }
 
 /// On a thread that was started afresh, the checkpoint that shows that a put without a generation

@@ -263,9 +263,9 @@ const PUT: Template = Template {
     WHERE belongs AND (NOT {guarded} OR h.checkpoint_id = {expected})
     UNION ALL SELECT seq, updated_at FROM n
 ), k AS (
-    INSERT INTO {schema}.chunks (thread_id, hash, content)
-    SELECT {thread_id}, new.hash, new.content
-    FROM s, unnest({hashes}, {contents}) AS new (hash, content)
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM s, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
 ), p AS MATERIALIZED (
     SELECT {channels} || coalesce((
@@ -307,6 +307,7 @@ SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done FROM l, b",
         ("required_id", Type::TEXT),
         ("hashes", Type::BYTEA_ARRAY),
         ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
         ("checkpoint", Type::JSONB),
         ("channels", Type::JSONB),
         ("unchanged", Type::JSONB),
@@ -319,9 +320,9 @@ SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done FROM l, b",
 const PUT_WRITES: Template = Template {
     sql: "
 ), k AS (
-    INSERT INTO {schema}.chunks (thread_id, hash, content)
-    SELECT {thread_id}, new.hash, new.content
-    FROM l, unnest({hashes}, {contents}) AS new (hash, content)
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM l, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
 ), v AS MATERIALIZED (
     SELECT new.idx, new.channel, new.value
@@ -348,6 +349,7 @@ SELECT generation, gc FROM l",
         ("task_path", Type::TEXT),
         ("hashes", Type::BYTEA_ARRAY),
         ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
         ("indexes", Type::INT4_ARRAY),
         ("channels", Type::TEXT_ARRAY),
         ("values", Type::JSONB_ARRAY),
@@ -379,6 +381,10 @@ FROM {schema}.threads WHERE thread_id = {thread_id}",
 ///
 /// The kinds of rows: `c` a checkpoint, `w` a pending write of the checkpoint with the same place,
 /// `k` a chunk, once however many checkpoints share it.
+///
+/// Chunks are looked up one by one, by their keys: the planner can't know how few they are, and
+/// would read the whole table, or compile the statement. `sign(depth) = 1` says no more than
+/// `depth > 0`, but the planner takes an equation for a rare thing.
 const READ: &str = "
 ), e AS MATERIALIZED (
     SELECT place, thread_id,
@@ -392,28 +398,37 @@ const READ: &str = "
         AND w.checkpoint_id = c.checkpoint_id
     WHERE {only} IS NULL
 ), r AS (
-    SELECT e.thread_id, decode(f.value ->> 'c', 'hex') AS hash
+    SELECT e.thread_id, f.value AS reference
     FROM e, jsonb_each(e.channels) AS f WHERE jsonb_typeof(f.value) = 'object'
+    UNION ALL
+    SELECT thread_id, value FROM w WHERE jsonb_typeof(value) = 'object'
+), k AS (
+    SELECT r.thread_id, top.hash, top.depth FROM r, {schema}.top_chunks(r.reference) AS top
     UNION
-    SELECT thread_id, decode(value ->> 'c', 'hex') FROM w WHERE jsonb_typeof(value) = 'object'
+    SELECT k.thread_id, below.hash, k.depth - 1
+    FROM k JOIN {schema}.chunks AS c USING (thread_id, hash), {schema}.unpacked(c.refs) AS below
+    WHERE sign(k.depth) = 1
 )
 SELECT 'c' AS kind, c.place, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
-    NULL::integer AS idx, NULL::bytea AS hash, c.generation, c.gc,
+    NULL::integer AS idx, NULL::bytea AS hash, NULL::bytea AS refs, c.generation, c.gc,
     CASE WHEN {state} THEN c.checkpoint END AS content,
     e.channels, c.metadata
 FROM c JOIN e USING (place)
 UNION ALL
-SELECT 'k', NULL, k.thread_id, NULL, NULL, NULL, NULL, k.hash, NULL, NULL, k.content, NULL, NULL
-FROM r JOIN {schema}.chunks AS k USING (thread_id, hash)
+SELECT 'k', NULL, c.thread_id, NULL, NULL, NULL, NULL, c.hash, c.refs, NULL, NULL, c.content,
+    NULL, NULL
+FROM (SELECT DISTINCT thread_id, hash FROM k) AS k CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.chunks AS c
+    WHERE c.thread_id = k.thread_id AND c.hash = k.hash OFFSET 0) AS c
 UNION ALL
-SELECT 'w', w.place, w.task_id, w.task_path, w.channel, NULL, w.idx, NULL, NULL, NULL, w.value,
+SELECT 'w', w.place, w.task_id, w.task_path, w.channel, NULL, w.idx, NULL, NULL, NULL, NULL, w.value,
     NULL, NULL
 FROM w";
 
 /// Chooses a head, or a checkpoint by its id.
 const GET_TUPLE: Template = Template {
     sql: "-- checkpointer::get_tuple
-WITH c AS MATERIALIZED (
+WITH RECURSIVE c AS MATERIALIZED (
     SELECT 1::bigint AS place, c.*, t.generation, t.gc
     FROM {schema}.checkpoints AS c JOIN {schema}.threads AS t USING (thread_id)
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = coalesce({id}, (
@@ -430,7 +445,7 @@ WITH c AS MATERIALIZED (
 
 /// Chooses a page of checkpoints; [`ListKey`] says what else it is restricted by.
 const LIST: &str = "-- checkpointer::list
-WITH c AS MATERIALIZED (
+WITH RECURSIVE c AS MATERIALIZED (
     SELECT row_number() OVER () AS place, page.* FROM (
         SELECT c.*, t.generation, t.gc
         FROM {schema}.checkpoints AS c JOIN {schema}.threads AS t USING (thread_id)
@@ -587,14 +602,21 @@ ORDER BY c.thread_id",
 /// references are gone. The thread is locked.
 const SWEEP_CHUNKS: Template = Template {
     sql: "-- checkpointer::sweep_chunks
-DELETE FROM {schema}.chunks
-WHERE thread_id = {thread_id} AND hash NOT IN (
-    SELECT decode(f.value ->> 'c', 'hex')
+WITH RECURSIVE r AS (
+    SELECT f.value AS reference
     FROM {schema}.checkpoints AS c, jsonb_each(c.channels) AS f
     WHERE c.thread_id = {thread_id} AND jsonb_typeof(f.value) = 'object'
     UNION ALL
-    SELECT decode(w.value ->> 'c', 'hex') FROM {schema}.pending_writes AS w
-    WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object')",
+    SELECT w.value FROM {schema}.pending_writes AS w
+    WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object'
+), k AS (
+    SELECT top.hash FROM r, {schema}.top_chunks(r.reference) AS top
+    UNION
+    SELECT below.hash
+    FROM k JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = k.hash,
+        {schema}.unpacked(c.refs) AS below
+)
+DELETE FROM {schema}.chunks WHERE thread_id = {thread_id} AND hash NOT IN (SELECT hash FROM k)",
     parameters: &[("thread_id", Type::TEXT)],
 };
 
@@ -623,8 +645,8 @@ ON CONFLICT DO NOTHING",
 const COPY_THREAD: Template = Template {
     sql: "-- checkpointer::copy_thread
 WITH k AS (
-    INSERT INTO {schema}.chunks (thread_id, hash, content)
-    SELECT {target}, hash, content FROM {schema}.chunks WHERE thread_id = {source}
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {target}, hash, content, refs FROM {schema}.chunks WHERE thread_id = {source}
 ), c AS (
     INSERT INTO {schema}.checkpoints
         (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
@@ -685,13 +707,21 @@ WITH RECURSIVE a AS (
     JOIN {schema}.pending_writes AS w
       ON w.thread_id = {thread_id} AND w.checkpoint_ns = {ns}
         AND w.checkpoint_id = a.checkpoint_id AND w.channel = m.channel
+), k AS (
+    SELECT top.hash, top.depth FROM v, {schema}.top_chunks(v.content) AS top
+    WHERE jsonb_typeof(v.content) = 'object'
+    UNION
+    SELECT below.hash, k.depth - 1
+    FROM k JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = k.hash,
+        {schema}.unpacked(c.refs) AS below
+    WHERE sign(k.depth) = 1
 )
-SELECT kind, depth, channel, task_id, task_path, idx, NULL::bytea AS hash, content FROM v
+SELECT kind, depth, channel, task_id, task_path, idx, NULL::bytea AS hash, NULL::bytea AS refs,
+    content
+FROM v
 UNION ALL
-SELECT 'k', NULL, NULL, NULL, NULL, NULL, k.hash, k.content
-FROM {schema}.chunks AS k
-WHERE k.thread_id = {thread_id} AND k.hash IN (
-    SELECT decode(content ->> 'c', 'hex') FROM v WHERE jsonb_typeof(content) = 'object')",
+SELECT 'k', NULL, NULL, NULL, NULL, NULL, c.hash, c.refs, c.content
+FROM {schema}.chunks AS c WHERE c.thread_id = {thread_id} AND c.hash IN (SELECT hash FROM k)",
     parameters: &[
         ("thread_id", Type::TEXT),
         ("ns", Type::TEXT),
