@@ -1,3 +1,9 @@
+mod concurrency;
 mod contract;
+mod fidelity;
 mod lanes;
+mod order;
+mod removal;
 mod replay;
+mod round_trips;
+mod step;
