@@ -6,4 +6,5 @@ mod order;
 mod removal;
 mod replay;
 mod round_trips;
+mod sql;
 mod step;
