@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer, DeleteThread, Error,
-    GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Put, PutWrites, TaskId, ThreadId,
-    Threads,
+    Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
+    DeleteThread, Error, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune,
+    PruneStrategy, Put, PutWrites, TaskId, ThreadId, Threads,
 };
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 use self::any::{same, same_object};
-use super::step::{Step, checkpointer, get, map, thread, try_write};
+use super::step::{Step, checkpointer, get, map, thread, try_write, two};
 use crate::support::TestDb;
 
 /// Both implementations.
@@ -220,6 +220,74 @@ fn whatever_is_put_comes_back_equal() {
         assert_eq!(listed.len(), 2);
         check_same(&listed[1], case);
     });
+}
+
+#[test]
+fn a_value_that_is_edited_comes_back_equal_at_every_step() {
+    let values = (
+        any::large_value(),
+        prop::collection::vec(prop::collection::vec(any::edit(), 1..4), 1..8),
+        any::<bool>(),
+    );
+    let runtime = Runtime::new().unwrap();
+    let (test, [writer, reader]) = runtime.block_on(two());
+    let client = runtime.block_on(test.observer());
+    let sql = format!(
+        "SELECT {}.state($1) -> 'a' = $2::text::jsonb",
+        test.schema()
+    );
+    let config = Config {
+        cases: 24,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
+    let outcome = TestRunner::new(config).run(&values, |(mut value, edits, is_plain)| {
+        runtime.block_on(async {
+            let name = format!("edited {}", fastrand::u64(..));
+            let mut put: Vec<(CheckpointRef, Value)> = Vec::new();
+            for (n, edits) in edits.iter().enumerate() {
+                if is_plain {
+                    any::make_plain(&mut value);
+                }
+                let step = match put.last() {
+                    Some((last, _)) => Step::after(last),
+                    None => Step::first(&thread(&name)),
+                };
+                let mut step = step.values(json!({}));
+                let values = &mut step.checkpoint.channel_values;
+                values.insert("a".to_owned(), value.clone());
+                let config = step.put(&writer).await;
+                // Without what the writer remembers.
+                let write = try_write(&reader, &config, "task", &value).await;
+                write.unwrap();
+                put.push((config, value.clone()));
+                edits.iter().for_each(|edit| edit.apply(&mut value));
+                if n == 4 {
+                    let prune = Prune::new(vec![thread(&name)], PruneStrategy::KeepLatest);
+                    reader.prune(prune).await.unwrap();
+                    put.drain(..n);
+                }
+            }
+            for (config, value) in &put {
+                for checkpointer in [&writer, &reader] {
+                    let got = get(checkpointer, config).await;
+                    assert!(same(&got.checkpoint.channel_values["a"], value));
+                    assert!(same(&got.pending_writes[0].value, value));
+                }
+            }
+            if is_plain {
+                let (_, last) = put.last().unwrap();
+                let text = last.to_string();
+                let row = client.query_one(&sql, &[&name, &text]).await.unwrap();
+                assert!(row.get::<_, bool>(0));
+            }
+        });
+        Ok(())
+    });
+    if let Err(failed) = outcome {
+        panic!("{failed}");
+    }
 }
 
 /// Values of which many contain each other.

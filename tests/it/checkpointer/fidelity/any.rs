@@ -83,23 +83,128 @@ pub(super) fn value() -> impl Strategy<Value = Value> {
     value_with(key().boxed())
 }
 
+/// Values that are cut into pieces: long arrays and objects, some inside of others.
+pub(super) fn large_value() -> impl Strategy<Value = Value> {
+    let array = |of: BoxedStrategy<Value>, len| vec(of, 1..len).prop_map(Value::Array).boxed();
+    let object = |of: BoxedStrategy<Value>, len| {
+        let fields = vec((key(), of), 1..len);
+        fields
+            .prop_map(|fields| fields.into_iter().collect())
+            .boxed()
+    };
+    let small = scalar().boxed();
+    let inner = prop_oneof![array(small.clone(), 200), object(small.clone(), 200)].boxed();
+    let member = prop_oneof![20 => small.clone(), 1 => inner].boxed();
+    prop_oneof![
+        array(small.clone(), 800),
+        object(small, 800),
+        array(member.clone(), 60),
+        object(member, 60),
+    ]
+}
+
+/// Changes in the places where agents make them: at the end, at the start, and anywhere.
+#[derive(Debug, Clone)]
+pub(super) enum Edit {
+    Append(Value),
+    DropFirst(usize),
+    Replace(prop::sample::Index, Value),
+    Remove(prop::sample::Index),
+}
+
+pub(super) fn edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        3 => value().prop_map(Edit::Append),
+        1 => (1..40_usize).prop_map(Edit::DropFirst),
+        1 => (any::<prop::sample::Index>(), value()).prop_map(|(at, new)| Edit::Replace(at, new)),
+        1 => any::<prop::sample::Index>().prop_map(Edit::Remove),
+    ]
+}
+
+impl Edit {
+    pub(super) fn apply(&self, value: &mut Value) {
+        match value {
+            Value::Array(items) => match self {
+                Self::Append(new) => items.push(new.clone()),
+                Self::DropFirst(count) => drop(items.drain(..(*count).min(items.len()))),
+                Self::Replace(at, new) if !items.is_empty() => {
+                    let at = at.index(items.len());
+                    items[at] = new.clone();
+                }
+                Self::Remove(at) if !items.is_empty() => drop(items.remove(at.index(items.len()))),
+                Self::Replace(..) | Self::Remove(_) => {}
+            },
+            Value::Object(fields) => {
+                let keys: Vec<String> = fields.keys().cloned().collect();
+                match self {
+                    Self::Append(new) => {
+                        fields.insert(format!("new {}", keys.len()), new.clone());
+                    }
+                    Self::DropFirst(count) => keys.iter().take(*count).for_each(|key| {
+                        fields.remove(key);
+                    }),
+                    Self::Replace(at, new) if !keys.is_empty() => {
+                        fields[&keys[at.index(keys.len())]] = new.clone();
+                    }
+                    Self::Remove(at) if !keys.is_empty() => {
+                        fields.remove(&keys[at.index(keys.len())]);
+                    }
+                    Self::Replace(..) | Self::Remove(_) => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes out what SQL sees in another form.
+pub(super) fn make_plain(value: &mut Value) {
+    match value {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(number) => {
+            // Under `arbitrary_precision` a number is its text.
+            let float = number.as_f64().unwrap();
+            let is_integer = number.is_i64() || number.is_u64();
+            if !is_integer {
+                *number = Number::from_f64(float + 0.0).unwrap();
+            }
+        }
+        Value::String(text) => *text = plain(text),
+        Value::Array(items) => items.iter_mut().for_each(make_plain),
+        Value::Object(fields) => {
+            let members = std::mem::take(fields).into_iter();
+            fields.extend(members.map(|(key, mut value)| {
+                make_plain(&mut value);
+                (plain(&key), value)
+            }));
+        }
+    }
+}
+
+fn plain(text: &str) -> String {
+    text.replace(['\0', '\u{1}'], "?").replace('$', "?")
+}
+
 /// Values without `serde_json`'s own keys, which its `Value` takes for something else when it is
 /// deserialized.
 pub(super) fn plain_value() -> impl Strategy<Value = Value> {
     value_with(text().boxed())
 }
 
-fn value_with(key: BoxedStrategy<String>) -> impl Strategy<Value = Value> {
-    let scalar = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::Bool),
-        number().prop_map(Value::Number),
-        text().prop_map(Value::String),
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        5 => Just(Value::Null),
+        5 => any::<bool>().prop_map(Value::Bool),
+        10 => number().prop_map(Value::Number),
+        10 => text().prop_map(Value::String),
         // Too long to lie in the checkpoint's own row.
-        (text(), 300..900_usize)
+        1 => (text(), 300..900_usize)
             .prop_map(|(text, times)| Value::from(format!("{text}-").repeat(times))),
-    ];
-    scalar.prop_recursive(5, 48, 6, move |inner| {
+    ]
+}
+
+fn value_with(key: BoxedStrategy<String>) -> impl Strategy<Value = Value> {
+    scalar().prop_recursive(5, 48, 6, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..6).prop_map(Value::Array),
             vec((key.clone(), inner), 0..6).prop_map(|fields| fields.into_iter().collect()),
