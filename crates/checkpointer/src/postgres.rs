@@ -29,6 +29,9 @@ use async_trait::async_trait;
 use db::{Database, Migration, Migrations};
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error,
@@ -96,8 +99,8 @@ struct Inner {
     cache: Cache,
     order: Order,
     lanes: Lanes,
-    closing: tokio_util::sync::CancellationToken,
-    under_way: tokio_util::task::TaskTracker,
+    closing: CancellationToken,
+    under_way: TaskTracker,
 }
 
 impl PostgresCheckpointer {
@@ -152,8 +155,8 @@ impl PostgresCheckpointer {
                 cache: Cache::new(CACHE_BYTES),
                 order: Order::default(),
                 lanes,
-                closing: tokio_util::sync::CancellationToken::new(),
-                under_way: tokio_util::task::TaskTracker::new(),
+                closing: CancellationToken::new(),
+                under_way: TaskTracker::new(),
             }),
         }
     }
@@ -162,14 +165,17 @@ impl PostgresCheckpointer {
 #[async_trait]
 impl Checkpointer for PostgresCheckpointer {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+        let _under_way = self.inner.enter()?;
         self.inner.put(put).await
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.put_writes(writes).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        let _under_way = self.inner.enter()?;
         self.inner.get_tuple(query).await
     }
 
@@ -178,18 +184,22 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.delete_thread(delete).await
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.delete_for_runs(run_ids).await
     }
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.copy_thread(source, target).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.prune(prune).await
     }
 
@@ -197,6 +207,7 @@ impl Checkpointer for PostgresCheckpointer {
         &self,
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
+        let _under_way = self.inner.enter()?;
         self.inner.channel_history(query).await
     }
 
@@ -209,11 +220,12 @@ impl Checkpointer for PostgresCheckpointer {
         thread_id: &ThreadId,
         metadata: Map<String, Value>,
     ) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.set_thread_metadata(thread_id, metadata).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.inner.lanes.close(|| self.inner.closing.cancel());
+        self.inner.closing.cancel();
         self.inner.under_way.close();
         self.inner.under_way.wait().await;
         self.inner.lanes.failures()
@@ -221,6 +233,14 @@ impl Checkpointer for PostgresCheckpointer {
 }
 
 impl Inner {
+    /// Begins a call that `close` waits for, unless it came first.
+    fn enter(&self) -> Result<TaskTrackerToken> {
+        // Before the look: a close in between waits for this call or is seen by it.
+        let under_way = self.under_way.token();
+        self.check_open()?;
+        Ok(under_way)
+    }
+
     /// Refuses a call after `close`.
     fn check_open(&self) -> Result<()> {
         if self.closing.is_cancelled() {

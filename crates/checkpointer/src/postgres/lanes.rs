@@ -113,12 +113,6 @@ impl Lanes {
         }
     }
 
-    /// Does what makes [`Inner::check_open`] refuse, so that nothing is accepted unnoticed meanwhile.
-    pub(super) fn close(&self, refuse: impl FnOnce()) {
-        let _queue = lock(&self.queue);
-        refuse();
-    }
-
     /// Reports the failures whose callers were gone, since the close began.
     pub(super) fn failures(&self) -> Result<()> {
         let mut failures = std::mem::take(&mut *lock(&self.unreported)).into_iter();
@@ -150,26 +144,22 @@ impl Inner {
             turn,
             caller,
             _accepted: accepted,
-        })?;
+        });
         // Without an answer the runtime is shutting down.
         outcome.await.unwrap_or(Err(Error::Closed))
     }
 
-    fn accept(self: &Arc<Self>, job: Job) -> Result<()> {
-        let shares = self.lanes.count > 0 && job.write.can_share();
-        let mut queue = lock(&self.lanes.queue);
-        // Under the lock of the queue, so that a close that has begun misses nothing.
-        self.check_open()?;
-        if !shares {
+    fn accept(self: &Arc<Self>, job: Job) {
+        if self.lanes.count == 0 || !job.write.can_share() {
             self.under_way.spawn(Arc::clone(self).send_alone(job));
-            return Ok(());
+            return;
         }
+        let mut queue = lock(&self.lanes.queue);
         queue.waiting.push_back(job);
         if queue.busy < self.lanes.count {
             queue.busy += 1;
             self.start_lane();
         }
-        Ok(())
     }
 
     fn start_lane(self: &Arc<Self>) {
@@ -365,7 +355,12 @@ impl Write {
     /// Whether both may write the same rows, which one statement can't.
     fn collides(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Writes(a), Self::Writes(b)) => a.config == b.config && a.task_id == b.task_id,
+            (Self::Writes(a), Self::Writes(b)) => {
+                a.config.thread_id == b.config.thread_id
+                    && a.config.checkpoint_ns == b.config.checkpoint_ns
+                    && a.config.checkpoint_id == b.config.checkpoint_id
+                    && a.task_id == b.task_id
+            }
             _ => false,
         }
     }
