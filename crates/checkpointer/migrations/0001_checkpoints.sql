@@ -1,6 +1,10 @@
 -- Every key begins with thread_id, so that the tables can be partitioned or distributed by thread.
 -- Ids compare by their bytes, as the clients compare them.
 
+-- Whoever makes the tables may have a search_path on which others have put functions and operators;
+-- defaults, the function and the view are bound to PostgreSQL's own.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE {schema}.threads (
     thread_id   text COLLATE "C" NOT NULL PRIMARY KEY,
     -- Which life of the thread this is: raised by each deletion.

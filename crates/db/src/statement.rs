@@ -47,6 +47,16 @@ impl Statement {
         }
     }
 
+    /// Vouches that the statement leaves the session as it was, although its text
+    /// looks otherwise: a `set_config` for the transaction alone, say.
+    #[must_use]
+    pub fn keeping_session(self) -> Self {
+        Self {
+            changes_session: false,
+            ..self
+        }
+    }
+
     /// The SQL.
     pub fn sql(&self) -> &str {
         &self.sql
@@ -68,7 +78,8 @@ impl Statement {
     ///
     /// `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `WITH`, `VALUES` and
     /// `TABLE` are trusted not to, unless `set_config` or a session-level
-    /// advisory lock occurs in the text. A function that changes the session
+    /// advisory lock occurs in the text and nobody
+    /// [vouches](Self::keeping_session) for it. A function that changes the session
     /// from inside one of them goes unnoticed.
     pub fn changes_session(&self) -> bool {
         self.changes_session

@@ -37,6 +37,7 @@ struct Wire {
     /// The text whose answer the client doesn't get, but a cut.
     trap: Mutex<Option<&'static str>>,
     round_trips: AtomicUsize,
+    bytes_sent: AtomicUsize,
 }
 
 impl TcpProxy {
@@ -66,6 +67,7 @@ impl TcpProxy {
                 not_ready: AtomicUsize::new(0),
                 trap: Mutex::new(None),
                 round_trips: AtomicUsize::new(0),
+                bytes_sent: AtomicUsize::new(0),
             }),
             socket: Mutex::new(Some(socket)),
             accepting: Mutex::new(None),
@@ -128,6 +130,11 @@ impl TcpProxy {
     /// What a client sends without waiting for an answer counts as one.
     pub(crate) fn round_trips(&self) -> usize {
         self.wire.round_trips.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes were sent to the server, on all connections.
+    pub(crate) fn bytes_sent(&self) -> usize {
+        self.wire.bytes_sent.load(Ordering::SeqCst)
     }
 }
 
@@ -214,6 +221,7 @@ async fn questions(
     while let Ok(count @ 1..) = client.read(&mut buffer).await {
         wire.pass(connection.number).await;
         let bytes = &buffer[..count];
+        wire.bytes_sent.fetch_add(count, Ordering::SeqCst);
         if !connection.asked.swap(true, Ordering::SeqCst) {
             wire.round_trips.fetch_add(1, Ordering::SeqCst);
         }

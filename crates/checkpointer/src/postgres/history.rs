@@ -19,7 +19,6 @@ impl Inner {
         &self,
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
-        self.check_open()?;
         let target = &query.target;
         let keys: Vec<String> = query
             .channels

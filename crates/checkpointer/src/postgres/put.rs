@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use db::{Statement, ToSql};
+use db::{Row, Statement, ToSql};
 
 use super::Inner;
 use super::cache::View;
@@ -11,6 +11,7 @@ use super::chunk::Reference;
 use super::cut::Cut;
 use super::encode::{self, Encoder, NewChunk};
 use super::jsonb::Jsonb;
+use super::lanes::{Outcome, Write};
 use super::retry::retry;
 use super::sql::Writing;
 use crate::codec::ContentHash;
@@ -24,20 +25,20 @@ pub(super) const MAX_ROUNDS: usize = 64;
 
 /// A put, encoded for one state of its thread.
 #[derive(Debug)]
-struct Encoded {
-    thread_id: ThreadId,
-    checkpoint_ns: CheckpointNs,
-    checkpoint_id: CheckpointId,
-    parent: Option<CheckpointId>,
-    lock: Lock,
-    expected: ExpectedHead,
-    required: Option<(CheckpointNs, String)>,
-    hashes: Vec<ContentHash>,
-    chunks: Vec<NewChunk>,
-    checkpoint: Vec<u8>,
-    channels: Vec<u8>,
-    unchanged: Vec<u8>,
-    metadata: Vec<u8>,
+pub(super) struct Encoded {
+    pub(super) thread_id: ThreadId,
+    pub(super) checkpoint_ns: CheckpointNs,
+    pub(super) checkpoint_id: CheckpointId,
+    pub(super) parent: Option<CheckpointId>,
+    pub(super) lock: Lock,
+    pub(super) expected: ExpectedHead,
+    pub(super) required: Option<(CheckpointNs, String)>,
+    pub(super) hashes: Vec<ContentHash>,
+    pub(super) chunks: Vec<NewChunk>,
+    pub(super) checkpoint: Vec<u8>,
+    pub(super) channels: Vec<u8>,
+    pub(super) unchanged: Vec<u8>,
+    pub(super) metadata: Vec<u8>,
 }
 
 /// How a write locks its thread.
@@ -81,6 +82,14 @@ impl Lock {
         }
     }
 
+    /// The state the thread must be in.
+    pub(super) fn view(&self) -> Option<View> {
+        match self {
+            Self::Known { view, .. } => Some(*view),
+            Self::Any { .. } => None,
+        }
+    }
+
     /// The chunks relied on.
     pub(super) fn relied(&self) -> &[ContentHash] {
         match self {
@@ -88,17 +97,6 @@ impl Lock {
             Self::Any { .. } => &[],
         }
     }
-}
-
-/// What a put has come to.
-enum Outcome {
-    Stored(View),
-    /// The head is another, or was made by another writer at the same moment.
-    NotTheHead,
-    /// What shows that the put belongs to this life of the thread is missing.
-    Foreign,
-    /// The thread isn't as expected.
-    Changed,
 }
 
 /// How a put goes on after a look at its thread.
@@ -128,11 +126,8 @@ impl Inner {
                 }
             }
             let encoded = encode(&put, &cut, &references, known.take())?;
-            let inner = Arc::clone(self);
             let outcome;
-            (outcome, turn) = self
-                .finish(async move { Ok((inner.send_put(&encoded).await?, turn)) })
-                .await?;
+            (outcome, turn) = self.send(Write::Put(encoded), turn).await?;
             match outcome {
                 Outcome::Stored(view) => return Ok(stored_as(&put, view)),
                 Outcome::Foreign => {
@@ -213,7 +208,8 @@ impl Inner {
         Ok(())
     }
 
-    async fn send_put(&self, put: &Encoded) -> Result<Outcome> {
+    /// Sends a put as a statement of its own.
+    pub(super) async fn send_put(&self, put: &Encoded) -> Result<Option<Row>> {
         let lock = put.lock.parameters(&put.thread_id);
         let (guarded, expected) = match &put.expected {
             ExpectedHead::Any => (false, None),
@@ -222,7 +218,7 @@ impl Inner {
         let (contents, refs) = columns(&put.chunks);
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
         let required = put.required.as_ref();
-        let row = retry("put a checkpoint", || async {
+        retry("put a checkpoint", || async {
             let rest: [&(dyn ToSql + Sync); 14] = [
                 /* ns */ &put.checkpoint_ns.as_str(),
                 /* id */ &put.checkpoint_id.as_str(),
@@ -244,23 +240,7 @@ impl Inner {
                 .query_opt(put.lock.statement(&self.sql.put), &all(&lock, &rest))
                 .await
         })
-        .await?;
-        let Some(row) = row else {
-            return Ok(Outcome::Changed);
-        };
-        let view = View {
-            generation: row.get("generation"),
-            gc: row.get("gc"),
-        };
-        if row.get("done") {
-            let stored = put.hashes.iter().chain(put.lock.relied()).copied();
-            self.cache.note(&put.thread_id, view, stored);
-            Ok(Outcome::Stored(view))
-        } else if row.get("belongs") {
-            Ok(Outcome::NotTheHead)
-        } else {
-            Ok(Outcome::Foreign)
-        }
+        .await
     }
 }
 

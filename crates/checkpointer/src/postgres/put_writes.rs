@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use db::ToSql;
+use db::{Row, ToSql};
 
 use super::Inner;
 use super::cache::View;
@@ -11,6 +11,7 @@ use super::chunk::Reference;
 use super::cut::Cut;
 use super::encode::{Encoder, NewChunk};
 use super::jsonb::Jsonb;
+use super::lanes::{Outcome, Write};
 use super::put::{Lock, MAX_ROUNDS, all, columns, deleted};
 use super::retry::retry;
 use crate::codec::ContentHash;
@@ -19,16 +20,16 @@ use crate::{CheckpointRef, Error, Generation, PutWrites, Result, TaskId, ids};
 
 /// A task's outputs, encoded for one state of their thread.
 #[derive(Debug)]
-struct Encoded {
-    config: CheckpointRef,
-    task_id: TaskId,
-    task_path: String,
-    lock: Lock,
-    hashes: Vec<ContentHash>,
-    chunks: Vec<NewChunk>,
-    indexes: Vec<i32>,
-    channels: Vec<String>,
-    values: Vec<Vec<u8>>,
+pub(super) struct Encoded {
+    pub(super) config: CheckpointRef,
+    pub(super) task_id: TaskId,
+    pub(super) task_path: String,
+    pub(super) lock: Lock,
+    pub(super) hashes: Vec<ContentHash>,
+    pub(super) chunks: Vec<NewChunk>,
+    pub(super) indexes: Vec<i32>,
+    pub(super) channels: Vec<String>,
+    pub(super) values: Vec<Vec<u8>>,
 }
 
 impl Inner {
@@ -53,12 +54,9 @@ impl Inner {
                     .map(|view| (view, HashSet::new()));
             }
             let encoded = encode(&put, &writes, &cut, &references, known.take())?;
-            let inner = Arc::clone(self);
-            let stored;
-            (stored, turn) = self
-                .finish(async move { Ok((inner.send_writes(&encoded).await?, turn)) })
-                .await?;
-            if stored {
+            let outcome;
+            (outcome, turn) = self.send(Write::Writes(encoded), turn).await?;
+            if let Outcome::Stored(_) = outcome {
                 return Ok(());
             }
             look_first = true;
@@ -93,13 +91,13 @@ impl Inner {
         }
     }
 
-    /// Sends the writes; false if the thread isn't as expected.
-    async fn send_writes(&self, put: &Encoded) -> Result<bool> {
+    /// Sends the writes as a statement of their own.
+    pub(super) async fn send_writes(&self, put: &Encoded) -> Result<Option<Row>> {
         let lock = put.lock.parameters(&put.config.thread_id);
         let (contents, refs) = columns(&put.chunks);
         let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
-        let row = retry("put pending writes", || async {
+        retry("put pending writes", || async {
             let rest: [&(dyn ToSql + Sync); 10] = [
                 /* ns */ &put.config.checkpoint_ns.as_str(),
                 /* id */ &put.config.checkpoint_id.as_str(),
@@ -117,15 +115,7 @@ impl Inner {
                 .query_opt(put.lock.statement(&self.sql.put_writes), &all(&lock, &rest))
                 .await
         })
-        .await?;
-        let Some(row) = row else { return Ok(false) };
-        let view = View {
-            generation: row.get("generation"),
-            gc: row.get("gc"),
-        };
-        let stored = put.hashes.iter().chain(put.lock.relied()).copied();
-        self.cache.note(&put.config.thread_id, view, stored);
-        Ok(true)
+        .await
     }
 }
 

@@ -18,7 +18,6 @@ use crate::{
 
 impl Inner {
     pub(super) async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
-        self.check_open()?;
         let only = only(&query.projection);
         let rows = retry("get a checkpoint", || async {
             let parameters: [&(dyn ToSql + Sync); 5] = [

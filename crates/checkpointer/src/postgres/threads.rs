@@ -72,7 +72,6 @@ impl Inner {
         thread_id: &ThreadId,
         metadata: Map<String, Value>,
     ) -> Result<()> {
-        self.check_open()?;
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
             .map_err(|refused| encode::unstorable(thread_id, "the thread's metadata", &refused))?;
