@@ -28,8 +28,9 @@ use super::put_writes;
 use crate::{Error, Result, ThreadId};
 use batch::Batch;
 
-/// How many statements are under way at once. More of them share the same work less well.
-const LANES: usize = 2;
+/// How many statements are under way at once, for the best of both: fewer keep a few writers waiting,
+/// more make the batches of many smaller.
+const LANES: usize = 3;
 
 /// How many writes may wait, or be under way. Further ones wait before they are handed over.
 const ACCEPTED: usize = 1024;
@@ -93,9 +94,9 @@ struct Job {
 struct Lane<'a>(&'a Arc<Inner>);
 
 impl Lanes {
-    /// Makes lanes for a pool with so many connections, of which reads need some too.
+    /// Makes lanes for a pool with so many connections, of which reads need half.
     pub(super) fn new(connections: u32) -> Self {
-        Self::with_count(if connections < 4 { 1 } else { LANES })
+        Self::with_count(LANES.min(connections as usize / 2).max(1))
     }
 
     /// Sends each write alone.
@@ -143,22 +144,26 @@ impl Inner {
             turn,
             caller,
             _accepted: accepted,
-        });
+        })?;
         // Without an answer the runtime is shutting down.
         outcome.await.unwrap_or(Err(Error::Closed))
     }
 
-    fn accept(self: &Arc<Self>, job: Job) {
+    fn accept(self: &Arc<Self>, job: Job) -> Result<()> {
         if self.lanes.count == 0 || !job.write.can_share() {
-            self.under_way.spawn(Arc::clone(self).send_alone(job));
-            return;
+            self.see_through(Arc::clone(self).send_alone(job))?;
+            return Ok(());
         }
+        // Before the look: a close in between waits for this write, or is seen here.
+        let _under_way = self.under_way.token();
+        self.check_open()?;
         let mut queue = lock(&self.lanes.queue);
         queue.waiting.push_back(job);
         if queue.busy < self.lanes.count {
             queue.busy += 1;
             self.start_lane();
         }
+        Ok(())
     }
 
     fn start_lane(self: &Arc<Self>) {
@@ -206,7 +211,8 @@ impl Inner {
             }
             return;
         }
-        // Rows are inserted in the order of their keys.
+        // Programs that write to the same threads insert their rows in the same order. Where they don't
+        // after all, one is told of a deadlock, and its writes go alone.
         jobs.sort_by(|a, b| a.write.thread_id().cmp(b.write.thread_id()));
         let outcomes = match self.send_batch(&jobs).await {
             Ok(outcomes) => outcomes,

@@ -377,12 +377,16 @@ SELECT generation, gc, true AS done{commit} FROM l",
 /// the new content of one that was stored before, whose `seq` shows it: then `m` doesn't move the head.
 ///
 /// Each lookup is by a key, one after the other and in the order of the arrays, whatever the planner
-/// believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would do.
+/// believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would do. The
+/// arrays are given by subqueries that `OFFSET 0` hides from the planner: if it saw how long they are
+/// it would make a new plan each time, which takes longer than to carry it out.
 const BATCH: Template = Template {
     sql: "-- checkpointer::batch
 WITH f AS MATERIALIZED (
     SELECT r.call
-    FROM unnest({relied_calls}, {relied_threads}, {relied_hashes}) AS r (call, thread_id, hash)
+    FROM (SELECT {relied_calls}, {relied_threads}, {relied_hashes} OFFSET 0)
+        AS g (calls, threads, hashes),
+        unnest(g.calls, g.threads, g.hashes) AS r (call, thread_id, hash)
     LEFT JOIN LATERAL (
         SELECT true AS stored FROM {schema}.chunks AS k
         WHERE k.thread_id = r.thread_id AND k.hash = r.hash OFFSET 0
@@ -390,7 +394,9 @@ WITH f AS MATERIALIZED (
     WHERE k.stored IS NULL
 ), l AS MATERIALIZED (
     SELECT x.call, x.put, x.generation, x.gc
-    FROM unnest({threads}, {generations}, {gcs}, {puts})
+    FROM (SELECT {threads}, {generations}, {gcs}, {puts} OFFSET 0)
+        AS g (threads, generations, gcs, puts),
+        unnest(g.threads, g.generations, g.gcs, g.puts)
         WITH ORDINALITY AS x (thread_id, generation, gc, put, call)
     CROSS JOIN LATERAL (
         SELECT FROM {schema}.threads AS t
@@ -401,8 +407,13 @@ WITH f AS MATERIALIZED (
     WHERE x.call <> ALL (ARRAY(SELECT call FROM f))
 ), h AS MATERIALIZED (
     SELECT p.*, h.checkpoint_id AS head, h.seq
-    FROM unnest({put_calls}, {put_threads}, {put_ns}, {put_ids}, {put_parents}, {put_guarded},
-            {put_expected}, {put_checkpoints}, {put_channels}, {put_unchanged}, {put_metadata})
+    FROM (SELECT {put_calls}, {put_threads}, {put_ns}, {put_ids}, {put_parents},
+            {put_guarded}, {put_expected}, {put_checkpoints}, {put_channels},
+            {put_unchanged}, {put_metadata} OFFSET 0)
+        AS g (calls, threads, ns, ids, parents, guarded, expected, checkpoints,
+            channels, unchanged, metadata),
+        unnest(g.calls, g.threads, g.ns, g.ids, g.parents, g.guarded, g.expected,
+            g.checkpoints, g.channels, g.unchanged, g.metadata)
         AS p (call, thread_id, ns, id, parent, guarded, expected, checkpoint, channels, unchanged,
             metadata)
     CROSS JOIN LATERAL (
@@ -416,7 +427,10 @@ WITH f AS MATERIALIZED (
 ), k AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT new.thread_id, new.hash, new.content, new.refs
-    FROM unnest({chunk_calls}, {chunk_threads}, {chunk_hashes}, {chunk_contents}, {chunk_refs})
+    FROM (SELECT {chunk_calls}, {chunk_threads}, {chunk_hashes}, {chunk_contents},
+            {chunk_refs} OFFSET 0)
+        AS g (calls, threads, hashes, contents, refs),
+        unnest(g.calls, g.threads, g.hashes, g.contents, g.refs)
         AS new (call, thread_id, hash, content, refs)
     WHERE new.call = ANY (ARRAY(SELECT call FROM l WHERE NOT put UNION ALL SELECT call FROM s))
     ON CONFLICT DO NOTHING
@@ -450,8 +464,11 @@ WITH f AS MATERIALIZED (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
     SELECT w.thread_id, w.ns, w.id, w.task_id, w.idx, w.task_path, w.channel, w.value
-    FROM unnest({write_calls}, {write_threads}, {write_ns}, {write_ids}, {write_tasks},
-            {write_paths}, {write_indexes}, {write_channels}, {write_values})
+    FROM (SELECT {write_calls}, {write_threads}, {write_ns}, {write_ids}, {write_tasks},
+            {write_paths}, {write_indexes}, {write_channels}, {write_values} OFFSET 0)
+        AS g (calls, threads, ns, ids, tasks, paths, indexes, channels, values),
+        unnest(g.calls, g.threads, g.ns, g.ids, g.tasks, g.paths, g.indexes,
+            g.channels, g.values)
         AS w (call, thread_id, ns, id, task_id, task_path, idx, channel, value)
     WHERE w.call = ANY (ARRAY(SELECT call FROM l))
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
