@@ -186,7 +186,7 @@ fn in_ns(checkpoint_ns: &CheckpointNs) -> String {
 
 fn id_or_none(id: &Option<CheckpointId>) -> String {
     id.as_ref()
-        .map_or_else(|| "no checkpoint".to_owned(), |id| format!("`{id}`"))
+        .map_or_else(|| "none".to_owned(), |id| format!("`{id}`"))
 }
 
 fn checkpoint_field(field: &str) -> String {
@@ -196,3 +196,6 @@ fn checkpoint_field(field: &str) -> String {
         format!("the checkpoint's `{field}`")
     }
 }
+
+#[cfg(test)]
+mod tests;
