@@ -98,7 +98,7 @@ RETURNS TABLE (hash bytea, depth integer)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- The leaves of nested trees refer to further trees.
-    SELECT u.hash, CASE WHEN reference ->> 'k' IN ('A', 'O') THEN 1000000
+    SELECT u.hash, CASE WHEN reference ->> 'k' IN ('A', 'O') THEN 10000
         ELSE (reference ->> 'd')::integer END
     FROM {schema}.unpacked(decode(reference ->> 'r', 'base64')) AS u;
 END;
@@ -120,7 +120,7 @@ AS $$
     ), node AS (
         SELECT t.path, t.depth, c.content,
             -- Fails, and says why: a value that is missing is no null.
-            CASE WHEN c.hash IS NULL
+            CASE WHEN CASE WHEN t.depth > 0 THEN c.refs IS NULL ELSE c.content IS NULL END
                 THEN ('chunk ' || encode(t.hash, 'hex') || ' is missing')::jsonb END AS missing
         FROM t
         LEFT JOIN {schema}.chunks AS c ON c.thread_id = stored_value.thread_id AND c.hash = t.hash

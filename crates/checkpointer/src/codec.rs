@@ -24,10 +24,10 @@ mod number;
 mod refused;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::decode::decode;
-pub(crate) use self::encode::{MAX_DEPTH, encode, encode_key, encode_object};
+pub(crate) use self::encode::{MAX_BYTES, MAX_DEPTH, encode, encode_key, encode_object};
 pub(crate) use self::escape::{PRIVATE, stored_key};
-pub(crate) use self::hash::{ContentHash, hash};
+pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, measure};
 pub(crate) use self::refused::{Reason, Refused};

@@ -193,7 +193,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         })
     }
 
-    /// Refuses new calls and waits for those under way. Calling again is harmless.
+    /// Refuses new calls, and writes that still wait for others of their thread; waits for the writes
+    /// that were handed over. Calling again is harmless.
     ///
     /// # Errors
     ///

@@ -29,9 +29,9 @@ use async_trait::async_trait;
 use db::{Database, Migration, Migrations};
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error,
@@ -165,17 +165,17 @@ impl PostgresCheckpointer {
 #[async_trait]
 impl Checkpointer for PostgresCheckpointer {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.put(put).await
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.put_writes(writes).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.get_tuple(query).await
     }
 
@@ -184,22 +184,22 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.delete_thread(delete).await
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.delete_for_runs(run_ids).await
     }
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.copy_thread(source, target).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<()> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.prune(prune).await
     }
 
@@ -207,7 +207,7 @@ impl Checkpointer for PostgresCheckpointer {
         &self,
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.channel_history(query).await
     }
 
@@ -220,7 +220,7 @@ impl Checkpointer for PostgresCheckpointer {
         thread_id: &ThreadId,
         metadata: Map<String, Value>,
     ) -> Result<()> {
-        let _under_way = self.inner.enter()?;
+        self.inner.check_open()?;
         self.inner.set_thread_metadata(thread_id, metadata).await
     }
 
@@ -233,14 +233,6 @@ impl Checkpointer for PostgresCheckpointer {
 }
 
 impl Inner {
-    /// Begins a call that `close` waits for, unless it came first.
-    fn enter(&self) -> Result<TaskTrackerToken> {
-        // Before the look: a close in between waits for this call or is seen by it.
-        let under_way = self.under_way.token();
-        self.check_open()?;
-        Ok(under_way)
-    }
-
     /// Refuses a call after `close`.
     fn check_open(&self) -> Result<()> {
         if self.closing.is_cancelled() {
@@ -249,12 +241,23 @@ impl Inner {
         Ok(())
     }
 
+    /// Sees a write through that `close` then waits for, unless the close came first.
+    fn see_through<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = T> + Send + 'static,
+    ) -> Result<JoinHandle<T>> {
+        // Before the look: a close in between waits for this write, or is seen here.
+        let _under_way = self.under_way.token();
+        self.check_open()?;
+        Ok(self.under_way.spawn(write))
+    }
+
     /// Runs a write to its end, even if the caller is dropped: until then it keeps its turn.
     async fn finish<T: Send + 'static>(
         &self,
         write: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        match self.under_way.spawn(write).await {
+        match self.see_through(write)?.await {
             Ok(outcome) => outcome,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

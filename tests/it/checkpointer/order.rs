@@ -131,7 +131,7 @@ async fn a_list_holds_no_connection_between_polls() {
 }
 
 #[tokio::test]
-async fn closing_waits_for_writes_under_way_and_in_line() {
+async fn closing_waits_for_writes_under_way_and_refuses_those_in_line() {
     let (test, [checkpointer, other]) = two().await;
     let thread_id = thread("closing");
     let config = Step::first(&thread_id).put(&checkpointer).await;
@@ -151,8 +151,9 @@ async fn closing_waits_for_writes_under_way_and_in_line() {
 
     locked.batch_execute("COMMIT").await.unwrap();
     closing.await.unwrap();
-    assert_eq!(ids(&other, &thread_id).await.len(), 3);
-    for put in puts {
-        put.await.unwrap().unwrap();
-    }
+    assert_eq!(ids(&other, &thread_id).await.len(), 2);
+    let [sent, in_line] = puts;
+    sent.await.unwrap().unwrap();
+    let in_line = in_line.await.unwrap();
+    assert!(matches!(in_line, Err(Error::Closed)), "{in_line:?}");
 }

@@ -15,8 +15,8 @@ pub(crate) const MAX_DEPTH: usize = 100;
 
 /// The longest text of a value. JSONB's own limit for the stored value, which is
 /// checked too, is one byte less.
-const MAX_TEXT: usize = 256 << 20;
-const MAX_STORED: usize = MAX_TEXT - 1;
+pub(crate) const MAX_BYTES: usize = 256 << 20;
+const MAX_STORED: usize = MAX_BYTES - 1;
 
 /// The most members the server can collect for one array or object: its buffer
 /// of them doubles, and may not reach 1 GiB.
@@ -202,7 +202,7 @@ impl<'a> Encoder<'a> {
 
 impl Write for Encoder<'_> {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        if self.out.len() - self.start + text.len() > MAX_TEXT {
+        if self.out.len() - self.start + text.len() > MAX_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.out.extend_from_slice(text);
@@ -215,7 +215,7 @@ impl Write for Encoder<'_> {
 }
 
 fn too_large() -> Refused {
-    Refused::new(Reason::TooLarge { limit: MAX_TEXT })
+    Refused::new(Reason::TooLarge { limit: MAX_BYTES })
 }
 
 /// What the number with this text takes as a `numeric`, at most: a

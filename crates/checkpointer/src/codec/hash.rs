@@ -37,24 +37,59 @@ pub(crate) struct ContentHash([u8; 16]);
 #[error("a content hash is 32 hexadecimal digits in lower case")]
 pub(crate) struct ParseContentHashError;
 
+/// What hashing a value has shown of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Measure {
+    pub(crate) hash: ContentHash,
+    /// How many arrays and objects lie inside each other.
+    pub(crate) depth: usize,
+    /// How many bytes were hashed: about the length of the value's text.
+    pub(crate) bytes: usize,
+    /// How many bytes the value takes, as text or as JSONB, at most.
+    pub(crate) max_bytes: usize,
+}
+
 /// Computes the hash of `value`. An integer and a float never have the same, nor
 /// do `0.0` and `-0.0`.
 pub(crate) fn hash(value: &Value) -> ContentHash {
+    measure(value).hash
+}
+
+/// Hashes `value`, and measures it on the way.
+pub(crate) fn measure(value: &Value) -> Measure {
     let mut sink = Sink::default();
     sink.bytes(&[FORMAT]);
     // A stack of its own: the value's depth has perhaps not been checked yet.
     let mut open = Vec::new();
+    let mut depth = 0;
     open.extend(sink.value(value));
     while let Some(children) = open.last_mut() {
         match children.next(&mut sink) {
             Some(child) => open.extend(sink.value(child)),
             None => {
+                depth = depth.max(open.len());
                 open.pop();
             }
         }
     }
-    sink.finish()
+    Measure {
+        depth,
+        bytes: sink.length,
+        max_bytes: MAX_GROWTH * sink.length + sink.growth,
+        hash: sink.finish(),
+    }
 }
+
+/// How much longer a value can be, as text or as JSONB, than what is hashed of
+/// it: U+0000 takes seven bytes of text for one.
+pub(crate) const MAX_GROWTH: usize = 7;
+
+/// How much longer still a float can be, which is written without an exponent.
+const FLOAT_GROWTH: usize = 400;
+
+/// The same for null and the booleans, of which an array takes fewer than fit
+/// into its bytes.
+const WORD_GROWTH: usize = 9;
 
 impl ContentHash {
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -129,6 +164,10 @@ impl<'a> Children<'a> {
 struct Sink {
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
+    /// How many bytes there were.
+    length: usize,
+    /// What is to be added to the most bytes the value takes.
+    growth: usize,
 }
 
 const BUFFER: usize = 16 * 1024;
@@ -137,9 +176,9 @@ impl Sink {
     /// Hashes all of a scalar, or the head of an array or object.
     fn value<'a>(&mut self, value: &'a Value) -> Option<Children<'a>> {
         match value {
-            Value::Null => self.bytes(b"z"),
-            Value::Bool(false) => self.bytes(b"f"),
-            Value::Bool(true) => self.bytes(b"t"),
+            Value::Null => self.word(b"z"),
+            Value::Bool(false) => self.word(b"f"),
+            Value::Bool(true) => self.word(b"t"),
             Value::Number(number) => self.number(number),
             Value::String(text) => {
                 self.bytes(b"s");
@@ -157,11 +196,19 @@ impl Sink {
         None
     }
 
+    fn word(&mut self, tag: &[u8]) {
+        self.growth += WORD_GROWTH;
+        self.bytes(tag);
+    }
+
     fn number(&mut self, number: &Number) {
         match number::kind(number) {
             Kind::Unsigned(unsigned) => self.tagged(b'u', unsigned.to_le_bytes()),
             Kind::Negative(negative) => self.tagged(b'i', negative.to_le_bytes()),
-            Kind::Float(float) => self.tagged(b'd', float.to_bits().to_le_bytes()),
+            Kind::Float(float) => {
+                self.growth += FLOAT_GROWTH;
+                self.tagged(b'd', float.to_bits().to_le_bytes());
+            }
             Kind::Text(text) => {
                 self.bytes(b"n");
                 self.text(&text);
@@ -179,6 +226,7 @@ impl Sink {
     }
 
     fn bytes(&mut self, mut bytes: &[u8]) {
+        self.length += bytes.len();
         // Only whole buffers: BLAKE3 takes whole blocks of a power of two at once.
         while self.buffer.len() + bytes.len() > BUFFER {
             let (fitting, rest) = bytes.split_at(BUFFER - self.buffer.len());

@@ -8,9 +8,11 @@ mod jsonb;
 mod refusals;
 mod round_trip;
 
+pub(crate) use self::jsonb::through_jsonb;
+
 /// Whether two values are the same to the bits of every float. Numbers print
 /// differently unless they are.
-fn same(left: &Value, right: &Value) -> bool {
+pub(crate) fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.to_string() == right.to_string(),
         (Value::Array(left), Value::Array(right)) => {
@@ -73,7 +75,7 @@ fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn any_value() -> impl Strategy<Value = Value> {
+pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),

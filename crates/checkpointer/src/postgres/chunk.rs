@@ -76,8 +76,13 @@ impl Reference {
     pub(super) fn hash(&self) -> ContentHash {
         let mut hasher = Hasher::new(self.letter());
         hasher.0.update(&[self.depth]);
-        self.parts.iter().for_each(|part| hasher.add(part));
+        self.parts.iter().for_each(|part| hasher.item(part));
         hasher.finish()
+    }
+
+    /// About how long the reference is as JSON.
+    pub(super) fn bytes(&self) -> usize {
+        40 + 22 * self.parts.len()
     }
 
     fn letter(&self) -> u8 {
@@ -93,8 +98,8 @@ impl Reference {
 
 /// The hash of an array's leaf, by the hashes of its items.
 pub(super) fn items_hash<'a>(items: impl Iterator<Item = &'a ContentHash>) -> ContentHash {
-    let mut hasher = Hasher::new(b'i');
-    items.for_each(|item| hasher.add(item));
+    let mut hasher = Hasher::of_leaf(Kind::Array);
+    items.for_each(|item| hasher.item(item));
     hasher.finish()
 }
 
@@ -102,23 +107,21 @@ pub(super) fn items_hash<'a>(items: impl Iterator<Item = &'a ContentHash>) -> Co
 pub(super) fn members_hash<'a>(
     members: impl Iterator<Item = (&'a str, &'a ContentHash)>,
 ) -> ContentHash {
-    let mut hasher = Hasher::new(b'm');
-    for (key, value) in members {
-        hasher.0.update(&(key.len() as u64).to_le_bytes());
-        hasher.0.update(key.as_bytes());
-        hasher.add(value);
-    }
+    let mut hasher = Hasher::of_leaf(Kind::Object);
+    members.for_each(|(key, value)| hasher.member(key, value));
     hasher.finish()
 }
 
 /// The hash of an inner node, by those of its children.
 pub(super) fn node_hash<'a>(children: impl Iterator<Item = &'a ContentHash>) -> ContentHash {
     let mut hasher = Hasher::new(b'n');
-    children.for_each(|child| hasher.add(child));
+    children.for_each(|child| hasher.item(child));
     hasher.finish()
 }
 
-struct Hasher(blake3::Hasher);
+/// Makes the hash of what is made of hashed parts.
+#[derive(Debug)]
+pub(super) struct Hasher(blake3::Hasher);
 
 impl Hasher {
     fn new(what: u8) -> Self {
@@ -127,11 +130,23 @@ impl Hasher {
         Self(hasher)
     }
 
-    fn add(&mut self, hash: &ContentHash) {
+    /// Hashes the items or the members of a leaf.
+    pub(super) fn of_leaf(kind: Kind) -> Self {
+        Self::new(if kind == Kind::Object { b'm' } else { b'i' })
+    }
+
+    pub(super) fn item(&mut self, hash: &ContentHash) {
         self.0.update(hash.as_bytes());
     }
 
-    fn finish(&self) -> ContentHash {
+    /// Takes the next member, in the order of their keys.
+    pub(super) fn member(&mut self, key: &str, value: &ContentHash) {
+        self.0.update(&(key.len() as u64).to_le_bytes());
+        self.0.update(key.as_bytes());
+        self.item(value);
+    }
+
+    pub(super) fn finish(&self) -> ContentHash {
         let mut hash = [0; 16];
         self.0.finalize_xof().fill(&mut hash);
         ContentHash::from_bytes(hash)

@@ -4,14 +4,20 @@
 //! in the middle changes the chunks it touches, and no others. The tree above the leaves is cut by
 //! the same rule.
 
-use std::collections::HashMap;
+mod leaves;
 
-use serde_json::Value;
+#[cfg(test)]
+mod tests;
 
-use super::chunk::{Kind, Reference, items_hash, members_hash, node_hash};
-use crate::codec::{self, ContentHash};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// About the longest encoding that is stored where the value belongs.
+use serde_json::{Map, Value};
+
+use self::leaves::{Cutting, Leaves};
+use super::chunk::{Kind, Reference, node_hash};
+use crate::codec::{self, ContentHash, MAX_BYTES, MAX_DEPTH, Measure};
+
+/// About the longest encoding of a channel's value that is stored in each checkpoint anew.
 const INLINE_BYTES: usize = 256;
 
 /// About the mean length of a leaf. Longer arrays and objects inside a leaf are trees of their own.
@@ -36,52 +42,62 @@ const MAX_PARTS: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Cut<'v> {
     chunks: HashMap<ContentHash, Chunk<'v>>,
+    /// The trees that are perhaps too deep or too large to be stored, by their references' hashes.
+    doubtful: HashSet<ContentHash>,
 }
 
-/// What a chunk holds.
+/// What a chunk holds. Items and members that are trees of their own have a reference, found by
+/// their place in the leaf.
 #[derive(Debug)]
 pub(super) enum Chunk<'v> {
     Value(&'v Value),
-    /// Items with their places in the array.
-    Items(Vec<(usize, Part<'v>)>),
-    Members(Vec<(&'v str, Part<'v>)>),
+    Items {
+        /// The place of the first one in the array.
+        first: usize,
+        items: &'v [Value],
+        references: BTreeMap<usize, Reference>,
+    },
+    Members {
+        members: Vec<(&'v str, &'v Value)>,
+        references: BTreeMap<usize, Reference>,
+    },
     Node(Vec<ContentHash>),
 }
 
-/// An item or a member's value in a leaf.
-#[derive(Debug)]
-pub(super) struct Part<'v> {
-    pub(super) value: &'v Value,
-    pub(super) reference: Option<Reference>,
-    hash: ContentHash,
-    bytes: usize,
-}
-
 impl<'v> Cut<'v> {
-    /// Cuts a value; none if it is small.
+    /// Cuts the value of a channel; none if it is small.
     pub(super) fn value(&mut self, value: &'v Value) -> Option<Reference> {
-        if is_at_most(value, INLINE_BYTES) {
+        self.longer_than(INLINE_BYTES, value)
+    }
+
+    /// Cuts the value of a pending write; none if it is shorter than a leaf, for it is stored once.
+    pub(super) fn write(&mut self, value: &'v Value) -> Option<Reference> {
+        self.longer_than(LEAF_BYTES, value)
+    }
+
+    fn longer_than(&mut self, bytes: usize, value: &'v Value) -> Option<Reference> {
+        if is_at_most(value, bytes) {
             return None;
         }
-        match value {
-            Value::Array(items) if !is_at_most(value, LEAF_BYTES) => Some(self.array(items)),
-            Value::Object(members) if !is_at_most(value, LEAF_BYTES) => {
-                let mut members: Vec<_> = members.iter().collect();
-                // Sorted already, unless somebody switched on `preserve_order`.
-                members.sort_by_key(|(key, _)| *key);
-                Some(self.object(members))
+        if let Some((reference, measure)) = self.tree_of(value, 0) {
+            if measure.depth > MAX_DEPTH || measure.max_bytes > MAX_BYTES {
+                self.doubtful.insert(measure.hash);
             }
-            _ => {
-                let hash = codec::hash(value);
-                self.chunks.insert(hash, Chunk::Value(value));
-                Some(Reference {
-                    kind: Kind::Value,
-                    nested: false,
-                    depth: 0,
-                    parts: vec![hash],
-                })
-            }
+            return Some(reference);
         }
+        let hash = codec::hash(value);
+        self.chunks.insert(hash, Chunk::Value(value));
+        Some(Reference {
+            kind: Kind::Value,
+            nested: false,
+            depth: 0,
+            parts: vec![hash],
+        })
+    }
+
+    /// Whether a value may be too deep or too large, though each of its chunks is not.
+    pub(super) fn is_doubtful(&self, reference: &Reference) -> bool {
+        !self.doubtful.is_empty() && self.doubtful.contains(&reference.hash())
     }
 
     /// The chunk with a hash.
@@ -94,54 +110,72 @@ impl<'v> Cut<'v> {
         self.chunks.keys().copied()
     }
 
-    fn array(&mut self, items: &'v [Value]) -> Reference {
-        let parts = items.iter().map(|item| self.part(item));
-        let parts: Vec<(usize, Part<'v>)> = parts.enumerate().collect();
-        let nested = parts.iter().any(|(_, part)| part.reference.is_some());
-        let leaves = split(parts, |(_, part)| (part.hash, part.bytes));
-        let leaves = leaves.into_iter().map(|items| {
-            let hash = items_hash(items.iter().map(|(_, part)| &part.hash));
-            self.chunks.insert(hash, Chunk::Items(items));
-            hash
-        });
-        let leaves = leaves.collect();
-        self.tree(Kind::Array, nested, leaves)
-    }
-
-    fn object(&mut self, members: Vec<(&'v String, &'v Value)>) -> Reference {
-        let parts: Vec<(&'v str, Part<'v>)> = members
-            .into_iter()
-            .map(|(key, value)| (key.as_str(), self.part(value)))
-            .collect();
-        let nested = parts.iter().any(|(_, part)| part.reference.is_some());
-        // The key decides as well, so that equal values under different keys are not all cut alike.
-        let leaves = split(parts, |(key, part)| {
-            let hash = members_hash(std::iter::once((*key, &part.hash)));
-            (hash, key.len() + part.bytes)
-        });
-        let leaves = leaves.into_iter().map(|members| {
-            let hash = members_hash(members.iter().map(|(key, part)| (*key, &part.hash)));
-            self.chunks.insert(hash, Chunk::Members(members));
-            hash
-        });
-        let leaves = leaves.collect();
-        self.tree(Kind::Object, nested, leaves)
-    }
-
-    fn part(&mut self, value: &'v Value) -> Part<'v> {
-        let is_large =
-            matches!(value, Value::Array(_) | Value::Object(_)) && !is_at_most(value, LEAF_BYTES);
-        let reference = if is_large { self.value(value) } else { None };
-        let (hash, bytes) = match &reference {
-            Some(reference) => (reference.hash(), 40 + 22 * reference.parts.len()),
-            None => (codec::hash(value), bytes_of(value)),
-        };
-        Part {
-            value,
-            reference,
-            hash,
-            bytes,
+    /// Cuts a large array or object that lies `depth` deep. One that is too deep to be stored isn't
+    /// cut, so that its depth can't exhaust the stack.
+    fn tree_of(&mut self, value: &'v Value, depth: usize) -> Option<(Reference, Measure)> {
+        if depth == MAX_DEPTH || is_at_most(value, LEAF_BYTES) {
+            return None;
         }
+        match value {
+            Value::Array(items) => Some(self.array(items, depth)),
+            Value::Object(members) => Some(self.object(members, depth)),
+            _ => None,
+        }
+    }
+
+    fn array(&mut self, items: &'v [Value], depth: usize) -> (Reference, Measure) {
+        let mut leaves = Leaves::of(Kind::Array);
+        for item in items {
+            let (reference, measure) = self.part(item, depth + 1);
+            leaves.add("", reference, &measure);
+        }
+        let mut cutting = leaves.finish();
+        let mut first = 0;
+        for leaf in &mut cutting.leaves {
+            let chunk = Chunk::Items {
+                first,
+                items: &items[first..first + leaf.length],
+                references: std::mem::take(&mut leaf.references),
+            };
+            self.chunks.insert(leaf.hash, chunk);
+            first += leaf.length;
+        }
+        self.reference(Kind::Array, &cutting)
+    }
+
+    fn object(&mut self, object: &'v Map<String, Value>, depth: usize) -> (Reference, Measure) {
+        let mut members: Vec<_> = object.iter().map(|(key, value)| (&**key, value)).collect();
+        // Sorted already, unless somebody switched on `preserve_order`.
+        members.sort_unstable_by_key(|(key, _)| *key);
+        let mut leaves = Leaves::of(Kind::Object);
+        for (key, value) in &members {
+            let (reference, measure) = self.part(value, depth + 1);
+            leaves.add(key, reference, &measure);
+        }
+        let mut cutting = leaves.finish();
+        let mut members = members.into_iter();
+        for leaf in &mut cutting.leaves {
+            let chunk = Chunk::Members {
+                members: members.by_ref().take(leaf.length).collect(),
+                references: std::mem::take(&mut leaf.references),
+            };
+            self.chunks.insert(leaf.hash, chunk);
+        }
+        self.reference(Kind::Object, &cutting)
+    }
+
+    fn part(&mut self, value: &'v Value, depth: usize) -> (Option<Reference>, Measure) {
+        match self.tree_of(value, depth) {
+            Some((reference, measure)) => (Some(reference), measure),
+            None => (None, codec::measure(value)),
+        }
+    }
+
+    fn reference(&mut self, kind: Kind, cutting: &Cutting) -> (Reference, Measure) {
+        let leaves = cutting.leaves.iter().map(|leaf| leaf.hash).collect();
+        let reference = self.tree(kind, cutting.nested, leaves);
+        let measure = cutting.measure(&reference);
+        (reference, measure)
     }
 
     /// Puts inner nodes above the leaves until few enough are left.
@@ -174,73 +208,33 @@ impl<'v> Cut<'v> {
     }
 }
 
-/// Cuts a sequence into leaves, none of them empty. Each item's own hash and length decide whether
-/// a leaf ends behind it, the more likely the longer it is.
-fn split<T>(items: Vec<T>, measure: impl Fn(&T) -> (ContentHash, usize)) -> Vec<Vec<T>> {
-    let mut leaves = Vec::new();
-    let mut leaf = Vec::new();
-    let mut leaf_bytes = 0;
-    for item in items {
-        let (hash, bytes) = measure(&item);
-        // A large item has a leaf to itself, so that its neighbours can change without it.
-        if bytes >= LEAF_BYTES && !leaf.is_empty() {
-            leaves.push(std::mem::take(&mut leaf));
-            leaf_bytes = 0;
-        }
-        leaf.push(item);
-        leaf_bytes += bytes;
-        let chance = (bytes as u64).saturating_mul(u64::MAX / (LEAF_BYTES - MIN_LEAF_BYTES) as u64);
-        let ends = leaf_bytes >= MIN_LEAF_BYTES && low_bits(&hash) < chance;
-        if ends || bytes >= LEAF_BYTES || leaf_bytes >= MAX_LEAF_BYTES {
-            leaves.push(std::mem::take(&mut leaf));
-            leaf_bytes = 0;
-        }
-    }
-    if !leaf.is_empty() {
-        leaves.push(leaf);
-    }
-    leaves
-}
-
 fn low_bits(hash: &ContentHash) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Whether a value's encoding has at most about `bytes`; looks at no more of it than that.
-fn is_at_most(value: &Value, bytes: usize) -> bool {
+fn is_at_most(value: &Value, mut bytes: usize) -> bool {
+    fn spend(bytes: usize, left: &mut usize) -> bool {
+        let rest = left.checked_sub(bytes);
+        *left = rest.unwrap_or(0);
+        rest.is_some()
+    }
     fn take(value: &Value, left: &mut usize) -> bool {
-        let own = own_bytes(value);
-        if own > *left {
-            return false;
-        }
-        *left -= own;
         match value {
-            Value::Array(items) => items.iter().all(|item| take(item, left)),
-            Value::Object(members) => members.values().all(|member| take(member, left)),
-            _ => true,
+            Value::Null | Value::Bool(_) => spend(4, left),
+            Value::Number(_) => spend(8, left),
+            Value::String(text) => spend(2 + text.len(), left),
+            Value::Array(items) => {
+                spend(2 + items.len(), left) && items.iter().all(|item| take(item, left))
+            }
+            Value::Object(members) => {
+                spend(2 + 4 * members.len(), left)
+                    && members
+                        .iter()
+                        .all(|(key, member)| spend(key.len(), left) && take(member, left))
+            }
         }
     }
-    take(value, &mut { bytes })
-}
-
-/// About how long a small value's encoding is.
-fn bytes_of(value: &Value) -> usize {
-    own_bytes(value)
-        + match value {
-            Value::Array(items) => items.iter().map(bytes_of).sum(),
-            Value::Object(members) => members.values().map(bytes_of).sum(),
-            _ => 0,
-        }
-}
-
-/// The same for the value without its members, but with their keys.
-fn own_bytes(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) => 4,
-        Value::Number(_) => 8,
-        Value::String(text) => 2 + text.len(),
-        Value::Array(items) => 2 + items.len(),
-        Value::Object(members) => 2 + members.keys().map(|key| key.len() + 4).sum::<usize>(),
-    }
+    take(value, &mut bytes)
 }

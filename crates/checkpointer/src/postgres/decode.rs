@@ -1,12 +1,13 @@
 //! Values on their way back from the database.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
 use super::chunk::{Kind, Reference, items_hash, members_hash, node_hash, unpack};
 use super::encode::FORMAT;
-use crate::codec::{self, ContentHash};
+use crate::codec::{self, ContentHash, MAX_BYTES, MAX_DEPTH};
 use crate::{
     ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result, ThreadId, Version,
 };
@@ -18,7 +19,16 @@ pub(super) struct Decoder {
 }
 
 #[derive(Debug)]
-enum Chunk {
+struct Chunk {
+    body: Body,
+    /// How many bytes it takes where it is stored.
+    bytes: usize,
+    /// The kind of tree in which its content was found to match its hash: it may be in many values.
+    verified: Cell<Option<Kind>>,
+}
+
+#[derive(Debug)]
+enum Body {
     /// A leaf's content, whose hash depends on the kind of tree it is in.
     Leaf(Value),
     Node(Vec<ContentHash>),
@@ -33,12 +43,22 @@ impl Decoder {
         content: Option<&[u8]>,
         refs: Option<&[u8]>,
     ) -> Result<()> {
-        let chunk = match (content, refs.and_then(unpack)) {
+        let wrong = |what| corrupt(thread_id, format!("chunk {hash} {what}"));
+        let (body, bytes) = match (content, refs) {
             (Some(content), _) => {
-                Chunk::Leaf(json(thread_id, content, || format!("chunk {hash}"))?)
+                let leaf = json(thread_id, content, || format!("chunk {hash}"))?;
+                (Body::Leaf(leaf), content.len())
             }
-            (None, Some(children)) => Chunk::Node(children),
-            (None, None) => return Err(corrupt(thread_id, format!("chunk {hash} is empty"))),
+            (None, Some(refs)) => {
+                let children = unpack(refs).ok_or_else(|| wrong("holds half a hash"))?;
+                (Body::Node(children), refs.len())
+            }
+            (None, None) => return Err(wrong("is empty")),
+        };
+        let chunk = Chunk {
+            body,
+            bytes,
+            verified: Cell::new(None),
         };
         self.chunks
             .entry(thread_id.clone())
@@ -80,25 +100,33 @@ impl Decoder {
     }
 
     fn stored_value(&self, thread_id: &ThreadId, stored: Value, channel: &str) -> Result<Value> {
-        let assembler = Assembler {
+        let mut assembler = Assembler {
             thread_id,
             chunks: self.chunks.get(thread_id),
             channel,
+            left: MAX_READ,
         };
-        Ok(assembler.entry(stored)?.0)
+        Ok(assembler.entry(stored, 0)?.0)
     }
 }
+
+/// The most bytes of chunks that make one value. None that was written takes more, but a few chunks
+/// that refer to each other many times over could stand for any number.
+const MAX_READ: usize = 4 * MAX_BYTES;
 
 /// Makes the value of one channel, and checks each chunk against its hash.
 struct Assembler<'a> {
     thread_id: &'a ThreadId,
     chunks: Option<&'a HashMap<ContentHash, Chunk>>,
     channel: &'a str,
+    /// How many more bytes of chunks the value may take.
+    left: usize,
 }
 
-impl Assembler<'_> {
-    /// Makes the value of `[value]` or of a reference, with its hash as part of another's.
-    fn entry(&self, stored: Value) -> Result<(Value, ContentHash)> {
+impl<'a> Assembler<'a> {
+    /// Makes the value of `[value]` or of a reference, with its hash as part of another's. It lies in
+    /// a leaf inside `depth` others.
+    fn entry(&mut self, stored: Value, depth: usize) -> Result<(Value, ContentHash)> {
         match stored {
             Value::Array(mut inline) if inline.len() == 1 => {
                 let value = inline.remove(0);
@@ -108,19 +136,22 @@ impl Assembler<'_> {
             Value::Object(stored) => {
                 let reference = Reference::read(&stored)
                     .ok_or_else(|| self.corrupt("has a reference in an unknown form"))?;
-                let value = self.refer(&reference)?;
+                if depth > MAX_DEPTH {
+                    return Err(self.corrupt("is nested deeper than any that is stored"));
+                }
+                let value = self.refer(&reference, depth)?;
                 Ok((value, reference.hash()))
             }
             _ => Err(self.corrupt("is stored in an unknown form")),
         }
     }
 
-    fn refer(&self, reference: &Reference) -> Result<Value> {
+    fn refer(&mut self, reference: &Reference, depth: usize) -> Result<Value> {
         match reference.kind {
             Kind::Value => match &reference.parts[..] {
                 [hash] => {
-                    let value = self.leaf(hash)?;
-                    self.check(hash, codec::hash(value))?;
+                    let (chunk, value) = self.leaf(hash)?;
+                    self.verify(hash, chunk, Kind::Value, || codec::hash(value))?;
                     Ok(value.clone())
                 }
                 _ => Err(self.corrupt("refers to no chunk")),
@@ -128,14 +159,14 @@ impl Assembler<'_> {
             Kind::Array => {
                 let mut items = Vec::new();
                 for hash in self.leaves(reference)? {
-                    self.items(&hash, &mut items)?;
+                    self.items(&hash, depth, &mut items)?;
                 }
                 Ok(Value::Array(items))
             }
             Kind::Object => {
                 let mut members = Map::new();
                 for hash in self.leaves(reference)? {
-                    self.members(&hash, &mut members)?;
+                    self.members(&hash, depth, &mut members)?;
                 }
                 Ok(Value::Object(members))
             }
@@ -143,15 +174,17 @@ impl Assembler<'_> {
     }
 
     /// The hashes of a tree's leaves, in order.
-    fn leaves(&self, reference: &Reference) -> Result<Vec<ContentHash>> {
+    fn leaves(&mut self, reference: &Reference) -> Result<Vec<ContentHash>> {
         let mut hashes = reference.parts.clone();
         for _ in 0..reference.depth {
             let mut below = Vec::new();
             for hash in hashes {
-                let Chunk::Node(children) = self.chunk(&hash)? else {
+                let chunk = self.chunk(&hash)?;
+                let Body::Node(children) = &chunk.body else {
                     return Err(self.corrupt(&format!("has a leaf, chunk {hash}, for a node")));
                 };
-                self.check(&hash, node_hash(children.iter()))?;
+                // Any kind will do: a node's hash doesn't depend on it.
+                self.verify(&hash, chunk, Kind::Value, || node_hash(children.iter()))?;
                 below.extend_from_slice(children);
             }
             hashes = below;
@@ -159,75 +192,119 @@ impl Assembler<'_> {
         Ok(hashes)
     }
 
-    fn items(&self, hash: &ContentHash, items: &mut Vec<Value>) -> Result<()> {
-        let mut hashes = Vec::new();
-        match self.leaf(hash)? {
+    fn items(&mut self, hash: &ContentHash, depth: usize, items: &mut Vec<Value>) -> Result<()> {
+        let (chunk, content) = self.leaf(hash)?;
+        match content {
             Value::Array(plain) => {
-                hashes.extend(plain.iter().map(codec::hash));
+                self.verify(hash, chunk, Kind::Array, || {
+                    let hashes: Vec<_> = plain.iter().map(codec::hash).collect();
+                    items_hash(hashes.iter())
+                })?;
                 items.extend_from_slice(plain);
+                Ok(())
             }
             Value::Object(mixed) => {
                 let Some(Value::Array(entries)) = mixed.get("m") else {
-                    return Err(self.corrupt(&format!("has an unknown form of chunk, {hash}")));
+                    return Err(self.unknown_form(hash));
                 };
+                let mut hashes = Vec::new();
                 for entry in entries {
-                    let (item, hash) = self.entry(entry.clone())?;
+                    let (item, hash) = self.entry(entry.clone(), depth + 1)?;
                     items.push(item);
                     hashes.push(hash);
                 }
+                self.verify(hash, chunk, Kind::Array, || items_hash(hashes.iter()))
             }
-            _ => return Err(self.corrupt(&format!("has an unknown form of chunk, {hash}"))),
+            _ => Err(self.unknown_form(hash)),
         }
-        self.check(hash, items_hash(hashes.iter()))
     }
 
-    fn members(&self, hash: &ContentHash, members: &mut Map<String, Value>) -> Result<()> {
-        let mut hashes = BTreeMap::new();
-        match self.leaf(hash)? {
+    fn members(
+        &mut self,
+        hash: &ContentHash,
+        depth: usize,
+        members: &mut Map<String, Value>,
+    ) -> Result<()> {
+        let (chunk, content) = self.leaf(hash)?;
+        let hash_of = |hashes: &BTreeMap<&str, ContentHash>| {
+            members_hash(hashes.iter().map(|(key, hash)| (*key, hash)))
+        };
+        match content {
             Value::Array(plain) => {
                 let [Value::Object(plain)] = &plain[..] else {
-                    return Err(self.corrupt(&format!("has an unknown form of chunk, {hash}")));
+                    return Err(self.unknown_form(hash));
                 };
-                for (key, value) in plain {
-                    hashes.insert(key.as_str(), codec::hash(value));
-                    members.insert(key.clone(), value.clone());
-                }
+                self.verify(hash, chunk, Kind::Object, || {
+                    let hashes = plain.iter();
+                    hash_of(
+                        &hashes
+                            .map(|(key, value)| (key.as_str(), codec::hash(value)))
+                            .collect(),
+                    )
+                })?;
+                members.extend(
+                    plain
+                        .iter()
+                        .map(|(key, value)| (key.clone(), value.clone())),
+                );
+                Ok(())
             }
             Value::Object(mixed) => {
                 let Some(Value::Object(entries)) = mixed.get("m") else {
-                    return Err(self.corrupt(&format!("has an unknown form of chunk, {hash}")));
+                    return Err(self.unknown_form(hash));
                 };
+                let mut hashes = BTreeMap::new();
                 for (key, entry) in entries {
-                    let (value, hash) = self.entry(entry.clone())?;
+                    let (value, hash) = self.entry(entry.clone(), depth + 1)?;
                     hashes.insert(key.as_str(), hash);
                     members.insert(key.clone(), value);
                 }
+                self.verify(hash, chunk, Kind::Object, || hash_of(&hashes))
             }
-            _ => return Err(self.corrupt(&format!("has an unknown form of chunk, {hash}"))),
-        }
-        let found = members_hash(hashes.iter().map(|(key, hash)| (*key, hash)));
-        self.check(hash, found)
-    }
-
-    fn leaf(&self, hash: &ContentHash) -> Result<&Value> {
-        match self.chunk(hash)? {
-            Chunk::Leaf(content) => Ok(content),
-            Chunk::Node(_) => Err(self.corrupt(&format!("has a node, chunk {hash}, for a leaf"))),
+            _ => Err(self.unknown_form(hash)),
         }
     }
 
-    fn chunk(&self, hash: &ContentHash) -> Result<&Chunk> {
+    fn leaf(&mut self, hash: &ContentHash) -> Result<(&'a Chunk, &'a Value)> {
+        let chunk = self.chunk(hash)?;
+        match &chunk.body {
+            Body::Leaf(content) => Ok((chunk, content)),
+            Body::Node(_) => Err(self.corrupt(&format!("has a node, chunk {hash}, for a leaf"))),
+        }
+    }
+
+    fn chunk(&mut self, hash: &ContentHash) -> Result<&'a Chunk> {
         let chunk = self.chunks.and_then(|chunks| chunks.get(hash));
-        chunk.ok_or_else(|| self.corrupt(&format!("misses chunk {hash}")))
+        let chunk = chunk.ok_or_else(|| self.corrupt(&format!("misses chunk {hash}")))?;
+        match self.left.checked_sub(chunk.bytes) {
+            Some(left) => self.left = left,
+            None => return Err(self.corrupt("is larger than any that is stored")),
+        }
+        Ok(chunk)
     }
 
-    fn check(&self, hash: &ContentHash, found: ContentHash) -> Result<()> {
-        if *hash == found {
+    /// Compares a chunk's hash with what its content gives, unless that was done.
+    fn verify(
+        &self,
+        hash: &ContentHash,
+        chunk: &Chunk,
+        kind: Kind,
+        found: impl FnOnce() -> ContentHash,
+    ) -> Result<()> {
+        if chunk.verified.get() == Some(kind) {
             return Ok(());
         }
-        Err(self.corrupt(&format!(
-            "has chunk {hash}, whose content doesn't match its hash"
-        )))
+        if *hash != found() {
+            return Err(self.corrupt(&format!(
+                "has chunk {hash}, whose content doesn't match its hash"
+            )));
+        }
+        chunk.verified.set(Some(kind));
+        Ok(())
+    }
+
+    fn unknown_form(&self, hash: &ContentHash) -> Error {
+        self.corrupt(&format!("has an unknown form of chunk, {hash}"))
     }
 
     fn corrupt(&self, what: &str) -> Error {

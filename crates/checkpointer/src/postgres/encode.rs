@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::chunk::{Reference, pack};
-use super::cut::{Chunk, Cut, Part};
+use super::cut::{Chunk, Cut};
 use crate::codec::{self, ContentHash, Refused};
 use crate::{ChannelVersions, Checkpoint, Error, Result, ThreadId};
 
@@ -66,6 +66,10 @@ impl<'a> Encoder<'a> {
                 out.push(b']');
             }
             Some(reference) => {
+                // Each chunk is refused for what it holds; and what is stored isn't looked at again.
+                if self.cut.is_doubtful(reference) {
+                    self.json(value, place, &mut Vec::new())?;
+                }
                 self.collect(&reference.parts)
                     .map_err(|refused| unstorable(self.thread_id, place, &refused))?;
                 reference.write(out);
@@ -105,24 +109,31 @@ impl<'a> Encoder<'a> {
                     refs: Some(pack(children)),
                 });
             }
-            Chunk::Items(items) => {
-                let nested = items.iter().any(|(_, part)| part.reference.is_some());
+            Chunk::Items {
+                first,
+                items,
+                references,
+            } => {
+                let nested = !references.is_empty();
                 out.extend_from_slice(if nested { b"{\"m\":[" } else { b"[" });
-                for (place, (index, part)) in items.iter().enumerate() {
+                for (place, item) in items.iter().enumerate() {
                     separate(place, &mut out);
-                    self.part(part, nested, &mut refs, &mut out)
-                        .map_err(|refused| refused.in_index(*index))?;
+                    self.part(item, references.get(&place), nested, &mut refs, &mut out)
+                        .map_err(|refused| refused.in_index(first + place))?;
                 }
                 out.extend_from_slice(if nested { b"]}" } else { b"]" });
             }
-            Chunk::Members(members) => {
-                let nested = members.iter().any(|(_, part)| part.reference.is_some());
+            Chunk::Members {
+                members,
+                references,
+            } => {
+                let nested = !references.is_empty();
                 out.extend_from_slice(if nested { b"{\"m\":{" } else { b"[{" });
-                for (place, (key, part)) in members.iter().enumerate() {
+                for (place, (key, value)) in members.iter().enumerate() {
                     separate(place, &mut out);
                     codec::encode_key(key, &mut out)?;
                     out.push(b':');
-                    self.part(part, nested, &mut refs, &mut out)
+                    self.part(value, references.get(&place), nested, &mut refs, &mut out)
                         .map_err(|refused| refused.in_key(key))?;
                 }
                 out.extend_from_slice(if nested { b"}}" } else { b"}]" });
@@ -136,12 +147,13 @@ impl<'a> Encoder<'a> {
 
     fn part(
         &mut self,
-        part: &Part<'_>,
+        value: &Value,
+        reference: Option<&Reference>,
         nested: bool,
         refs: &mut Vec<ContentHash>,
         out: &mut Vec<u8>,
     ) -> Result<(), Refused> {
-        match &part.reference {
+        match reference {
             Some(reference) => {
                 self.collect(&reference.parts)?;
                 refs.extend_from_slice(&reference.parts);
@@ -149,10 +161,10 @@ impl<'a> Encoder<'a> {
             }
             None if nested => {
                 out.push(b'[');
-                codec::encode(part.value, out)?;
+                codec::encode(value, out)?;
                 out.push(b']');
             }
-            None => codec::encode(part.value, out)?,
+            None => codec::encode(value, out)?,
         }
         Ok(())
     }

@@ -144,22 +144,26 @@ impl Inner {
             turn,
             caller,
             _accepted: accepted,
-        });
+        })?;
         // Without an answer the runtime is shutting down.
         outcome.await.unwrap_or(Err(Error::Closed))
     }
 
-    fn accept(self: &Arc<Self>, job: Job) {
+    fn accept(self: &Arc<Self>, job: Job) -> Result<()> {
         if self.lanes.count == 0 || !job.write.can_share() {
-            self.under_way.spawn(Arc::clone(self).send_alone(job));
-            return;
+            self.see_through(Arc::clone(self).send_alone(job))?;
+            return Ok(());
         }
+        // Before the look: a close in between waits for this write, or is seen here.
+        let _under_way = self.under_way.token();
+        self.check_open()?;
         let mut queue = lock(&self.lanes.queue);
         queue.waiting.push_back(job);
         if queue.busy < self.lanes.count {
             queue.busy += 1;
             self.start_lane();
         }
+        Ok(())
     }
 
     fn start_lane(self: &Arc<Self>) {

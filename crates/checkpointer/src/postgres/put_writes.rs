@@ -42,7 +42,7 @@ impl Inner {
         let thread_id = &put.config.thread_id;
         let mut cut = Cut::default();
         let writes = writes::number(put.writes);
-        let references: Vec<_> = writes.iter().map(|write| cut.value(write.value)).collect();
+        let references: Vec<_> = writes.iter().map(|write| cut.write(write.value)).collect();
         let mut turn = self.order.shared(thread_id).await;
         let mut known = self.known(thread_id, put.config.generation, &cut);
         let mut look_first = known.is_none() && put.config.generation.is_some();

@@ -2,8 +2,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::jsonb::through_jsonb;
-use super::{any_value, same};
+use super::{any_value, same, through_jsonb};
 use crate::codec::hash::ParseContentHashError;
 use crate::codec::number::ARBITRARY_PRECISION;
 use crate::codec::{ContentHash, decode, encode, hash};

@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// A JSON text as JSONB would give it back: keys by length and then bytes, the
 /// last of equal ones, numbers as `numeric` prints them.
 #[track_caller]
-pub(super) fn through_jsonb(text: &[u8]) -> Vec<u8> {
+pub(crate) fn through_jsonb(text: &[u8]) -> Vec<u8> {
     let mut reader = Reader { text, at: 0 };
     let read = reader.value();
     assert_eq!(reader.at, text.len(), "one value and nothing after it");

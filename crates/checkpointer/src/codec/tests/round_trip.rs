@@ -2,8 +2,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
 
-use super::jsonb::through_jsonb;
-use super::{any_float, any_number_text, any_text, any_value, same};
+use super::{any_float, any_number_text, any_text, any_value, same, through_jsonb};
 use crate::codec::number::ARBITRARY_PRECISION;
 use crate::codec::{decode, encode, encode_key, encode_object};
 
