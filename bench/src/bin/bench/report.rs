@@ -96,24 +96,26 @@ fn sentences(ours: &Figures, all: &[Figures]) -> Vec<String> {
     let of = |system| all.iter().find(|of| of.system == system);
     let mut said = Vec::new();
     let is_one = scenario.agents == 1;
+    // Among many agents a call waits for its turn, and its latency says little about the call.
     if let Some(floor) = of(System::Floor) {
-        let (put, get) = match scenario.mode {
-            PoolMode::Session => (1.5, 1.5),
-            PoolMode::Transaction => (2.4, 1.5),
-        };
-        let put_goal = is_one.then_some(put);
-        said.push(slower(
-            "A put",
-            ours.put_p50,
-            floor.put_p50,
-            "the floor's",
-            put_goal,
-        ));
-        if let (Some(ours), Some(floor)) = (ours.get_p50, floor.get_p50) {
-            let goal = is_one.then_some(get);
-            said.push(slower("A get_tuple", ours, floor, "the floor's", goal));
+        if is_one {
+            let goal = match scenario.mode {
+                PoolMode::Session => 1.5,
+                PoolMode::Transaction => 2.4,
+            };
+            let (put, get) = (floor.put_p50, floor.get_p50);
+            said.push(slower(
+                "A put",
+                ours.put_p50,
+                put,
+                "the floor's",
+                Some(goal),
+            ));
+            if let (Some(ours), Some(floor)) = (ours.get_p50, get) {
+                said.push(slower("A get_tuple", ours, floor, "the floor's", Some(1.5)));
+            }
         }
-        let goal = (!is_one).then_some(1.0);
+        let goal = (!is_one).then_some(1);
         said.push(faster(
             ours.steps_per_s,
             floor.steps_per_s,
@@ -122,14 +124,16 @@ fn sentences(ours: &Figures, all: &[Figures]) -> Vec<String> {
         ));
     }
     if let Some(peer) = of(System::LangGraph) {
-        let goal = (!is_one).then_some(10.0);
-        said.push(slower(
-            "A put",
-            ours.put_p50,
-            peer.put_p50,
-            "LangGraph's",
-            None,
-        ));
+        if is_one {
+            said.push(slower(
+                "A put",
+                ours.put_p50,
+                peer.put_p50,
+                "LangGraph's",
+                None,
+            ));
+        }
+        let goal = (!is_one).then_some(10);
         said.push(faster(
             ours.steps_per_s,
             peer.steps_per_s,
@@ -173,7 +177,7 @@ fn slower(what: &str, ours: f64, other: f64, whose: &str, goal: Option<f64>) -> 
     )
 }
 
-fn faster(ours: f64, other: f64, whom: &str, goal: Option<f64>) -> String {
+fn faster(ours: f64, other: f64, whom: &str, goal: Option<u32>) -> String {
     let goal = goal.map_or_else(String::new, |goal| format!(" (goal: at least {goal})"));
     format!(
         "It makes {} as many steps a second as {whom}{goal}.",

@@ -4,6 +4,7 @@ use settings::PoolMode;
 
 use crate::contender::System;
 use crate::contender::System::{CheckpointerUnbatched, Floor, LangGraph};
+use crate::work::GET_EVERY;
 
 /// Some agents that work at once, and who keeps their memory.
 #[derive(Debug, Clone, Copy)]
@@ -88,9 +89,10 @@ impl Scenario {
         (self.agents == 1 && self.steps >= 100).then_some(self.steps / 50)
     }
 
-    /// How many steps each agent makes before anything is measured: by then the statements are
-    /// prepared on every connection, and the server has settled on their plans.
+    /// How many steps each agent makes before anything is measured: by then every statement is
+    /// prepared on every connection, and was run the five times after which the server settles on
+    /// a plan.
     pub(crate) fn warm_up_steps(&self, pool: u32) -> usize {
-        (8 * pool as usize).div_ceil(self.agents).max(5)
+        (6 * GET_EVERY * pool as usize).div_ceil(self.agents)
     }
 }
