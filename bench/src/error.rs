@@ -1,14 +1,20 @@
-//! Why a trace can't be replayed.
+//! Why a program can't do its work.
 
 use std::io;
 
-/// The result of a replay.
+/// The result of a program's step.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A trace that can't be replayed. Answers that differ are no error: they are reported.
+/// A program that can't do its work. Answers that differ are no error: they are reported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The file can't be opened.
+    #[error("failed to open the trace")]
+    Open {
+        /// Why it failed.
+        source: io::Error,
+    },
     /// The file can't be read.
     #[error("failed to read line {line}")]
     Read {
@@ -40,5 +46,29 @@ pub enum Error {
         line: usize,
         /// What is wrong with it.
         source: checkpointer::Error,
+    },
+    /// The environment names no server.
+    #[error("failed to read the settings")]
+    Settings {
+        /// What is wrong with them.
+        source: settings::Error,
+    },
+    /// The server can't be reached.
+    #[error("failed to connect to the server")]
+    Connect {
+        /// Why.
+        source: db::Error,
+    },
+    /// The tables can't be made.
+    #[error("failed to make the tables")]
+    Tables {
+        /// Why.
+        source: checkpointer::Error,
+    },
+    /// The schema can't be removed.
+    #[error("failed to remove the schema")]
+    DropSchema {
+        /// Why.
+        source: db::Error,
     },
 }

@@ -6,9 +6,11 @@
 mod compare;
 mod error;
 mod replay;
+mod scratch;
 mod special;
 mod trace;
 
 pub use compare::Difference;
 pub use error::{Error, Result};
 pub use replay::{Answer, Disagreement, Report, replay};
+pub use scratch::Scratch;

@@ -1,6 +1,10 @@
 -- Every key begins with thread_id, so that the tables can be partitioned or distributed by thread.
 -- Ids compare by their bytes, as the clients compare them.
 
+-- Whoever makes the tables may have a search_path on which others have put functions and operators;
+-- defaults, the function and the view are bound to PostgreSQL's own.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE {schema}.threads (
     thread_id   text COLLATE "C" NOT NULL PRIMARY KEY,
     -- Which life of the thread this is: raised by each deletion.
@@ -38,7 +42,7 @@ CREATE TABLE {schema}.checkpoints (
     seq                   bigint NOT NULL,
     -- All but the values: format, v, ts, channel_versions, versions_seen, updated_channels.
     checkpoint            jsonb NOT NULL,
-    -- Per channel [value], or {"c": hash} of a chunk.
+    -- Per channel [value], or a reference to chunks.
     channels              jsonb NOT NULL,
     metadata              jsonb NOT NULL,
     PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id)
@@ -46,13 +50,20 @@ CREATE TABLE {schema}.checkpoints (
 
 CREATE INDEX checkpoints_metadata ON {schema}.checkpoints USING gin (metadata jsonb_path_ops);
 
+-- The pieces of large values, shared by everything in a thread that holds them.
 CREATE TABLE {schema}.chunks (
     thread_id  text COLLATE "C" NOT NULL,
-    -- Of the content's canonical structure, so that equal content is stored once per thread.
+    -- Made of the hashes of what it holds, so that equal content is stored once per thread.
     hash       bytea NOT NULL,
-    content    jsonb NOT NULL,
+    -- A leaf's piece of the value; an inner node has none.
+    content    jsonb,
+    -- The hashes it refers to, 16 bytes each.
+    refs       bytea,
     PRIMARY KEY (thread_id, hash)
-);
+) WITH (toast_tuple_target = 128);
+
+-- Compressed where that helps, but kept in the row.
+ALTER TABLE {schema}.chunks ALTER COLUMN content SET STORAGE MAIN;
 
 CREATE TABLE {schema}.pending_writes (
     thread_id      text COLLATE "C" NOT NULL,
@@ -64,11 +75,82 @@ CREATE TABLE {schema}.pending_writes (
     idx            integer NOT NULL,
     task_path      text COLLATE "C" NOT NULL,
     channel        text COLLATE "C" NOT NULL,
-    -- [value], or {"c": hash} of a chunk.
+    -- [value], or a reference to chunks.
     value          jsonb NOT NULL,
     written_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
 );
+
+-- Hashes that are packed, one behind the other. The condition always holds: it makes the planner
+-- expect a few of them instead of a thousand, so that chunks are looked up by their keys.
+CREATE FUNCTION {schema}.unpacked(refs bytea)
+RETURNS TABLE (place integer, hash bytea)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT i, substring(refs FROM 16 * i + 1 FOR 16)
+    FROM generate_series(0, length(refs) / 16 - 1) AS i
+    WHERE sign(i + 1) = 1;
+END;
+
+-- The chunks a reference names, and how many levels of further chunks may be below each.
+CREATE FUNCTION {schema}.top_chunks(reference jsonb)
+RETURNS TABLE (hash bytea, depth integer)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- The leaves of nested trees refer to further trees.
+    SELECT u.hash, CASE WHEN reference ->> 'k' IN ('A', 'O') THEN 1000000
+        ELSE (reference ->> 'd')::integer END
+    FROM {schema}.unpacked(decode(reference ->> 'r', 'base64')) AS u;
+END;
+
+-- The value of [value], or of a reference. It calls itself, which a body that is bound when it is
+-- made can't; so its search_path is fixed and all it names is qualified.
+CREATE FUNCTION {schema}.stored_value(thread_id text, stored jsonb) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE t AS (
+        SELECT ARRAY[u.place] AS path, u.hash, (stored ->> 'd')::integer AS depth
+        FROM {schema}.unpacked(decode(stored ->> 'r', 'base64')) AS u
+        UNION ALL
+        SELECT t.path || u.place, u.hash, t.depth - 1
+        FROM t
+        JOIN {schema}.chunks AS c ON c.thread_id = stored_value.thread_id AND c.hash = t.hash,
+            {schema}.unpacked(c.refs) AS u
+        WHERE t.depth > 0
+    ), node AS (
+        SELECT t.path, t.depth, c.content,
+            -- Fails, and says why: a value that is missing is no null.
+            CASE WHEN c.hash IS NULL
+                THEN ('chunk ' || encode(t.hash, 'hex') || ' is missing')::jsonb END AS missing
+        FROM t
+        LEFT JOIN {schema}.chunks AS c ON c.thread_id = stored_value.thread_id AND c.hash = t.hash
+    ), leaf AS (
+        SELECT path, content, jsonb_typeof(content) = 'object' AS nested
+        FROM node WHERE depth = 0 AND missing IS NULL
+    )
+    SELECT CASE
+        WHEN jsonb_typeof(stored) = 'array' THEN stored -> 0
+        WHEN EXISTS (SELECT FROM node WHERE missing IS NOT NULL) THEN NULL
+        WHEN stored ->> 'k' = 'v' THEN (SELECT content FROM leaf)
+        WHEN stored ->> 'k' IN ('a', 'A') THEN (
+            SELECT coalesce(jsonb_agg(
+                CASE WHEN leaf.nested
+                    THEN {schema}.stored_value(stored_value.thread_id, item.value)
+                    ELSE item.value END
+                ORDER BY leaf.path, item.place), '[]')
+            FROM leaf, jsonb_array_elements(
+                CASE WHEN leaf.nested THEN leaf.content -> 'm' ELSE leaf.content END
+            ) WITH ORDINALITY AS item (value, place))
+        ELSE (
+            SELECT coalesce(jsonb_object_agg(member.key,
+                CASE WHEN leaf.nested
+                    THEN {schema}.stored_value(stored_value.thread_id, member.value)
+                    ELSE member.value END), '{}')
+            FROM leaf, jsonb_each(
+                CASE WHEN leaf.nested THEN leaf.content -> 'm' ELSE leaf.content -> 0 END
+            ) AS member)
+    END
+$$;
 
 -- The state of a checkpoint, the head's by default, as one document. Its body is bound when it is
 -- made, so that a caller's search_path can't change its meaning.
@@ -80,15 +162,8 @@ CREATE FUNCTION {schema}.state(
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT coalesce((
-        SELECT jsonb_object_agg(f.key, CASE
-            WHEN jsonb_typeof(f.value) = 'array' THEN f.value -> 0
-            WHEN k.hash IS NOT NULL THEN k.content
-            -- Fails, and says why: a value that is missing is no null.
-            ELSE ('chunk ' || (f.value ->> 'c') || ' is missing')::jsonb
-        END)
+        SELECT jsonb_object_agg(f.key, {schema}.stored_value(c.thread_id, f.value))
         FROM jsonb_each(c.channels) AS f
-        LEFT JOIN {schema}.chunks AS k
-          ON k.thread_id = c.thread_id AND k.hash = decode(f.value ->> 'c', 'hex')
     ), '{}')
     FROM {schema}.checkpoints AS c
     WHERE c.thread_id = state.thread_id AND c.checkpoint_ns = state.checkpoint_ns

@@ -197,7 +197,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// None today; a checkpointer that sends later reports here what it couldn't send.
+    /// [`Error::CloseFailed`] with what nobody else was told: the failures of writes whose futures
+    /// were dropped. Every other failure is reported to its caller alone.
     ///
     /// # Cancel safety
     ///

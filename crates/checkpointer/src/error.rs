@@ -135,6 +135,15 @@ pub enum Error {
     /// The checkpointer was closed.
     #[error("the checkpointer was closed")]
     Closed,
+    /// Writes that were sent while the checkpointer was closed have failed, and whoever made them is
+    /// gone: their futures were dropped.
+    #[error("{} of the writes that were still to be sent failed", 1 + .others.len())]
+    CloseFailed {
+        /// The first failure.
+        source: Box<Error>,
+        /// The further ones.
+        others: Vec<Error>,
+    },
     /// The database can't hold the state.
     #[error("the database can't be used: {reason}")]
     UnsuitableDatabase {

@@ -178,3 +178,6 @@ impl fmt::Display for NameProblem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,8 @@ fn versions(field: &str, versions: Map<String, Value>) -> Result<ChannelVersions
         .into_iter()
         .map(|(channel, value)| {
             // An integer too large for a version would come back as a float.
-            let version = Version::from_json(&value).filter(|version| version.to_json() == value);
+            let version = Version::from_json(&value)
+                .filter(|version| !(matches!(version, Version::Float(_)) && value.is_u64()));
             match version {
                 Some(version) => Ok((channel, version)),
                 None => Err(malformed(

@@ -64,7 +64,7 @@ pub use error::{Error, Result};
 pub use ids::{CheckpointId, CheckpointNs, NameProblem, TaskId, ThreadId};
 pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
-pub use postgres::PostgresCheckpointer;
+pub use postgres::{Durability, Options, PostgresCheckpointer};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
     PruneStrategy, Put, PutWrites,

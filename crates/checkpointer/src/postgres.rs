@@ -1,12 +1,18 @@
 //! The checkpointer that keeps its state in PostgreSQL.
 
 mod cache;
+mod chunk;
 mod copy;
+mod cut;
+mod decode;
 mod delete;
+mod encode;
 mod history;
 mod jsonb;
+mod lanes;
 mod list;
 mod look;
+mod options;
 mod order;
 mod prune;
 mod put;
@@ -14,7 +20,6 @@ mod put_writes;
 mod read;
 mod retry;
 mod sql;
-mod stored;
 mod threads;
 
 use std::collections::BTreeMap;
@@ -24,6 +29,9 @@ use async_trait::async_trait;
 use db::{Database, Migration, Migrations};
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error,
@@ -31,6 +39,8 @@ use crate::{
     ThreadInfo,
 };
 use cache::Cache;
+use lanes::Lanes;
+pub use options::{Durability, Options};
 use order::Order;
 use sql::Sql;
 
@@ -53,8 +63,9 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Keeps agent graph state in PostgreSQL.
 ///
 /// It is a cheap handle: clones share the pool and what is known of the threads. Each call that
-/// writes is one statement in one round trip, durable when it returns, and goes on to its end if its
-/// future is dropped. A transient failure (a lost connection, a server that starts again) is retried
+/// writes is one statement in one round trip, or a part of one if others wait at the same moment. It
+/// is durable when it returns, and goes on to its end if its future is dropped; [`Options`] can change
+/// that. A transient failure (a lost connection, a server that starts again) is retried
 /// for some seconds before it is reported.
 ///
 /// # Examples
@@ -87,8 +98,9 @@ struct Inner {
     sql: Sql,
     cache: Cache,
     order: Order,
-    closing: tokio_util::sync::CancellationToken,
-    under_way: tokio_util::task::TaskTracker,
+    lanes: Lanes,
+    closing: CancellationToken,
+    under_way: TaskTracker,
 }
 
 impl PostgresCheckpointer {
@@ -108,12 +120,7 @@ impl PostgresCheckpointer {
     ///
     /// If dropped, the tables are as before or migrated, never in between. Calling again is harmless.
     pub async fn setup(database: Database) -> Result<Self> {
-        check_server(&database)?;
-        MIGRATIONS
-            .apply(&database)
-            .await
-            .map_err(database_error("migrate the tables"))?;
-        Ok(Self::new(database))
+        Options::default().setup(database).await
     }
 
     /// Uses tables that are there already, for a role without the right to make them.
@@ -127,12 +134,7 @@ impl PostgresCheckpointer {
     ///
     /// Only reads.
     pub async fn open(database: Database) -> Result<Self> {
-        check_server(&database)?;
-        MIGRATIONS
-            .verify(&database)
-            .await
-            .map_err(database_error("verify the tables"))?;
-        Ok(Self::new(database))
+        Options::default().open(database).await
     }
 
     /// Returns the migrations, for people who apply them by hand.
@@ -140,16 +142,21 @@ impl PostgresCheckpointer {
         &MIGRATIONS
     }
 
-    fn new(database: Database) -> Self {
-        let sql = Sql::new(database.schema());
+    fn new(database: Database, options: &Options) -> Self {
+        let sql = Sql::new(database.schema(), options.commit());
+        let lanes = match options.shares_transactions() {
+            true => Lanes::new(database.state().max),
+            false => Lanes::none(),
+        };
         Self {
             inner: Arc::new(Inner {
                 database,
                 sql,
                 cache: Cache::new(CACHE_BYTES),
                 order: Order::default(),
-                closing: tokio_util::sync::CancellationToken::new(),
-                under_way: tokio_util::task::TaskTracker::new(),
+                lanes,
+                closing: CancellationToken::new(),
+                under_way: TaskTracker::new(),
             }),
         }
     }
@@ -158,14 +165,17 @@ impl PostgresCheckpointer {
 #[async_trait]
 impl Checkpointer for PostgresCheckpointer {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+        let _under_way = self.inner.enter()?;
         self.inner.put(put).await
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.put_writes(writes).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        let _under_way = self.inner.enter()?;
         self.inner.get_tuple(query).await
     }
 
@@ -174,18 +184,22 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.delete_thread(delete).await
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.delete_for_runs(run_ids).await
     }
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.copy_thread(source, target).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.prune(prune).await
     }
 
@@ -193,6 +207,7 @@ impl Checkpointer for PostgresCheckpointer {
         &self,
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
+        let _under_way = self.inner.enter()?;
         self.inner.channel_history(query).await
     }
 
@@ -205,6 +220,7 @@ impl Checkpointer for PostgresCheckpointer {
         thread_id: &ThreadId,
         metadata: Map<String, Value>,
     ) -> Result<()> {
+        let _under_way = self.inner.enter()?;
         self.inner.set_thread_metadata(thread_id, metadata).await
     }
 
@@ -212,11 +228,19 @@ impl Checkpointer for PostgresCheckpointer {
         self.inner.closing.cancel();
         self.inner.under_way.close();
         self.inner.under_way.wait().await;
-        Ok(())
+        self.inner.lanes.failures()
     }
 }
 
 impl Inner {
+    /// Begins a call that `close` waits for, unless it came first.
+    fn enter(&self) -> Result<TaskTrackerToken> {
+        // Before the look: a close in between waits for this call or is seen by it.
+        let under_way = self.under_way.token();
+        self.check_open()?;
+        Ok(under_way)
+    }
+
     /// Refuses a call after `close`.
     fn check_open(&self) -> Result<()> {
         if self.closing.is_cancelled() {

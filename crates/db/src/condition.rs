@@ -12,6 +12,7 @@ pub(crate) struct Condition {
     /// future is dropped stays counted.
     in_flight: AtomicU32,
     transaction: AtomicBool,
+    begun: AtomicBool,
     changed: AtomicBool,
     spoilt: AtomicBool,
     lost: OnceLock<Arc<tokio_postgres::Error>>,
@@ -33,12 +34,17 @@ impl Condition {
         self.in_flight.load(Ordering::Relaxed) > 0
     }
 
-    /// Marks whether a transaction may be open, and says whether it was.
+    /// Marks whether a transaction of ours may be open, and says whether it was.
     pub(crate) fn set_transaction(&self, open: bool) -> bool {
         self.transaction.swap(open, Ordering::Relaxed)
     }
 
-    /// Marks that SQL may have changed the session, or opened a transaction.
+    /// Marks that SQL of the borrower's may have begun a transaction.
+    pub(crate) fn set_begun(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Marks that SQL may have changed the session.
     pub(crate) fn set_changed(&self) {
         self.changed.store(true, Ordering::Relaxed);
     }
@@ -56,8 +62,9 @@ impl Condition {
         self.changed.load(Ordering::Relaxed)
     }
 
+    /// Whether a transaction may be open, whoever began it.
     pub(crate) fn in_transaction(&self) -> bool {
-        self.transaction.load(Ordering::Relaxed)
+        self.transaction.load(Ordering::Relaxed) || self.begun.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_clean(&self) -> bool {
@@ -67,6 +74,7 @@ impl Condition {
     pub(crate) fn set_clean(&self) {
         self.in_flight.store(0, Ordering::Relaxed);
         self.transaction.store(false, Ordering::Relaxed);
+        self.begun.store(false, Ordering::Relaxed);
         self.changed.store(false, Ordering::Relaxed);
     }
 

@@ -255,7 +255,7 @@ fn ssl_mode(mode: TlsMode) -> SslMode {
 }
 
 /// The `options` of the start-up packet. The user's own come last, so they win.
-fn startup_options(settings: &Settings) -> Option<String> {
+pub(crate) fn startup_options(settings: &Settings) -> Option<String> {
     // A pooler in transaction mode refuses `options`; the statement time-out is
     // the client's task then.
     let timeout = match settings.pool_mode() {
@@ -343,7 +343,7 @@ fn classify_code(code: &SqlState) -> ConnectFailure {
     }
 }
 
-fn classify_io(error: &io::Error) -> ConnectFailure {
+pub(crate) fn classify_io(error: &io::Error) -> ConnectFailure {
     use io::ErrorKind;
     match error.kind() {
         // A Unix socket that isn't there is a server that isn't running.

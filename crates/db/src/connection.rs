@@ -198,17 +198,22 @@ impl Connection {
     /// Rolls back what a dropped transaction left open: without that, a
     /// statement would seem to take effect, and be lost with it.
     pub(crate) async fn settle(&self) -> Result<()> {
-        if self.link().condition().set_transaction(false) {
-            self.link()
-                .batch(self.call("ROLLBACK", Scope::Transaction), "ROLLBACK")
-                .await?;
+        // Only the first of several joined calls; the others come behind it.
+        if !self.link().condition().set_transaction(false) {
+            return Ok(());
         }
-        Ok(())
+        let call = self.call("ROLLBACK", Scope::Transaction);
+        self.link().batch(call, "ROLLBACK").await.inspect_err(|_| {
+            self.link().condition().set_transaction(true);
+        })
     }
 
     fn changed_by(&self, sql: &str) {
         let condition = self.link().condition();
         condition.set_changed();
+        if statement::mentions_begin(sql) {
+            condition.set_begun();
+        }
         if statement::mentions_prepared(sql) {
             condition.set_spoilt();
         }

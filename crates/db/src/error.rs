@@ -52,7 +52,7 @@ pub enum Error {
     #[error("the database is closed; `init_db` or `Database::connect` opens it again")]
     Closed,
     /// Connections were still borrowed at the deadline of a close.
-    #[error("{borrowed} connections were still borrowed after {waited:.1?} and were cut off")]
+    #[error("closed with {borrowed} still borrowed after {waited:.1?}")]
     StillBorrowed {
         /// How many.
         borrowed: usize,
@@ -74,7 +74,7 @@ pub enum Error {
         source: tokio_postgres::Error,
     },
     /// A statement was called with more or fewer parameters than it has types.
-    #[error("`{statement}` takes {expected} parameters and was given {given}")]
+    #[error("`{statement}` was given {given} parameters instead of {expected}")]
     ParameterCount {
         /// The statement's name.
         statement: String,
@@ -241,7 +241,8 @@ fn is_transient(code: &SqlState) -> bool {
 /// An error with all its causes on one line, for the log.
 ///
 /// What the server adds to its message (detail, hint, context) is left out: it
-/// quotes rows, and so the users' data.
+/// quotes rows, and so the users' data. So do the messages of class 22, data
+/// exceptions, which quote the value.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 impl fmt::Display for Chain<'_> {
@@ -251,7 +252,13 @@ impl fmt::Display for Chain<'_> {
         while let Some(error) = cause {
             f.write_str(separator)?;
             match error.downcast_ref::<DbError>() {
-                Some(error) => write!(f, "{} ({})", error.message(), error.code().code())?,
+                Some(error) => {
+                    let code = error.code().code();
+                    match code.starts_with("22") {
+                        true => write!(f, "data exception ({code})")?,
+                        false => write!(f, "{} ({code})", error.message())?,
+                    }
+                }
                 None => write!(f, "{error}")?,
             }
             separator = ": ";

@@ -1,5 +1,90 @@
 //! A PostgreSQL connection pool with a lifecycle, migrations and honest errors.
+//!
+//! It knows nothing of what is stored; its settings come from the `settings`
+//! crate. There are two ways in, over the same pool:
+//!
+//! - [`Database`] is a cheap handle, for programs that pass it around.
+//! - [`init_db`], [`get_connection`] and [`close_db`] keep one for the whole
+//!   process, for applications that like it that way.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use db::{Database, Error, Migration, Migrations, Statement, Type};
+//! use settings::Settings;
+//!
+//! const MIGRATIONS: Migrations = Migrations::new(
+//!     "shop",
+//!     &[Migration {
+//!         number: 1,
+//!         name: "orders",
+//!         sql: "CREATE TABLE {schema}.orders (id bigint PRIMARY KEY, item text NOT NULL);",
+//!     }],
+//! );
+//!
+//! static INSERT: Statement = Statement::new(
+//!     "-- orders::insert
+//!      INSERT INTO shop.orders (id, item) VALUES ($1, $2)",
+//!     &[Type::INT8, Type::TEXT],
+//! );
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let db: Database = db::init_db(&Settings::load()?).await?;
+//! MIGRATIONS.apply(&db).await?;
+//!
+//! let connection = db::get_connection().await?;
+//! connection.execute(&INSERT, &[&1_i64, &"a kettle"]).await?;
+//! drop(connection);
+//!
+//! db.transaction(async |tx| -> Result<(), Error> {
+//!     tx.execute(&INSERT, &[&2_i64, &"a cup"]).await?;
+//!     tx.execute(&INSERT, &[&3_i64, &"a saucer"]).await?;
+//!     Ok(())
+//! })
+//! .await?;
+//!
+//! db::close_db().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it guarantees
+//!
+//! - [`Database::connect`] proves that the server answers. It waits for one that
+//!   may come up, and says at once what waiting won't mend.
+//! - A borrower never notices what the one before it did: an open transaction, a
+//!   changed session, a call whose future was dropped. A connection that nothing
+//!   happened to is lent again without a word to the server.
+//! - A transaction's body runs once. `Ok` means that it was committed, and an
+//!   error that it wasn't, unless [`Error::is_outcome_unknown`] says otherwise.
+//! - Any future may be dropped at any time. What it started on the server ends,
+//!   by itself or by a cancel request.
+//! - Any number of processes may apply the same [`Migrations`] at once.
+//! - [`Database::close`] leaves no socket open.
+//!
+//! # Pool modes
+//!
+//! In `session` mode each statement is prepared once per connection, and up to
+//! 256 are kept. The server enforces the statement time-out.
+//!
+//! In `transaction` mode, for a pooler that hands out a server connection per
+//! transaction, nothing depends on a session. Statements are sent with the types
+//! of their parameters in one round trip and leave nothing behind, as long as
+//! their types are PostgreSQL's own: the driver looks up any other with a
+//! statement that it prepares. The statement time-out is kept here, with a
+//! cancel request.
+//!
+//! # Logs
+//!
+//! Everything goes to `tracing`, under the target `db`: connecting, migrating
+//! and closing as `info`, failures of the connection and the pool as `warn`,
+//! failed statements and the server's notices as `debug`, borrowing as `trace`,
+//! each failure with its causes. No password is logged, no parameter, and not
+//! what the server quotes of rows. The driver itself logs parameters through the
+//! `log` crate as `debug`: whoever listens to that should keep `tokio_postgres`
+//! at `info`.
 
+// What programs call.
 mod connection;
 mod database;
 mod error;
@@ -9,11 +94,15 @@ mod migrate;
 mod statement;
 mod transaction;
 
+// What is behind it.
 mod condition;
 mod connect;
 mod driver;
 mod link;
 mod manager;
+
+#[cfg(test)]
+mod tests;
 
 pub use settings::PoolMode;
 pub use tokio_postgres::error::SqlState;

@@ -109,33 +109,28 @@ fn stage() -> MutexGuard<'static, Stage> {
 
 /// The place of a database that is being opened.
 struct Reservation {
-    before: Option<Stage>,
+    /// What the stage becomes when this is dropped.
+    next: Stage,
 }
 
 impl Reservation {
     fn new() -> Result<Self> {
         let mut stage = stage();
-        match &*stage {
-            Stage::Uninitialised | Stage::Closed => {
-                let before = std::mem::replace(&mut *stage, Stage::Initialising);
-                Ok(Self {
-                    before: Some(before),
-                })
-            }
-            Stage::Initialising | Stage::Open(_) => Err(Error::AlreadyInitialised),
+        if matches!(&*stage, Stage::Initialising | Stage::Open(_)) {
+            return Err(Error::AlreadyInitialised);
         }
+        Ok(Self {
+            next: std::mem::replace(&mut *stage, Stage::Initialising),
+        })
     }
 
     fn fulfil(mut self, db: Database) {
-        self.before = Some(Stage::Open(db));
+        self.next = Stage::Open(db);
     }
 }
 
 impl Drop for Reservation {
-    /// Whatever ends the reservation leaves the stage it asked for.
     fn drop(&mut self) {
-        if let Some(next) = self.before.take() {
-            *stage() = next;
-        }
+        *stage() = std::mem::replace(&mut self.next, Stage::Uninitialised);
     }
 }

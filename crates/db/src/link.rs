@@ -1,12 +1,12 @@
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use lru::LruCache;
 use settings::PoolMode;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row, RowStream};
@@ -24,6 +24,10 @@ const STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 pub(crate) const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long an abandoned statement may still run before it is cancelled.
+///
+/// Measured on one machine: a round trip, which also waits for a short one, and
+/// cleans, takes 0.1 ms; a cancel request and then cleaning 2.6 ms; a cancel
+/// request and a new connection more than 4 ms, most of it for the password.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// How long cleaning may take when nothing is running.
@@ -106,11 +110,15 @@ impl Link {
         if self.is_closed() {
             return false;
         }
-        self.used.elapsed() < TRUSTED_FOR
-            || matches!(
-                timeout(CHECK_LIMIT, self.client.check_connection()).await,
-                Ok(Ok(()))
-            )
+        if self.used.elapsed() < TRUSTED_FOR {
+            return true;
+        }
+        let answer = timeout(CHECK_LIMIT, self.client.check_connection()).await;
+        let answers = matches!(answer, Ok(Ok(())));
+        if !answers {
+            self.condition.set_spoilt();
+        }
+        answers
     }
 
     /// Runs a statement; its rows, and how many it affected.
@@ -269,16 +277,14 @@ impl Link {
         } else {
             CLEAN_LIMIT
         };
-        let sql = match (
-            condition.is_changed(),
-            condition.in_transaction(),
-            self.mode,
-        ) {
-            (true, _, PoolMode::Session) => &format!("ROLLBACK; {RESET}"),
-            // Behind a pooler a `RESET` would clean somebody else's session.
-            (true, _, PoolMode::Transaction) | (false, true, _) => "ROLLBACK",
-            // Nothing to undo: the answer says that the statement has ended.
-            (false, false, _) => "",
+        // Behind a pooler a reset would hit somebody else's session.
+        let reset = condition.is_changed() && self.mode == PoolMode::Session;
+        let sql = match (condition.in_transaction(), reset) {
+            (true, true) => &format!("ROLLBACK; {RESET}"),
+            (true, false) => "ROLLBACK",
+            (false, true) => RESET,
+            // The answer to nothing says that what was abandoned has ended.
+            (false, false) => "",
         };
         match timeout(limit, self.client.batch_execute(sql)).await {
             Ok(Ok(())) => {

@@ -155,7 +155,7 @@ impl ManageConnection for Manager {
 
 /// The number that `server_version_num` gives: `15.4 (Debian 15.4-1)` is
 /// 150004, `17beta1` is 170000.
-fn version_number(text: &str) -> u32 {
+pub(crate) fn version_number(text: &str) -> u32 {
     let mut parts = text
         .split(|c: char| !c.is_ascii_digit())
         .map(|part| part.parse::<u32>().unwrap_or(0));

@@ -327,7 +327,7 @@ fn table_ddl(table: &str) -> String {
              number integer PRIMARY KEY,\n    \
              name text NOT NULL,\n    \
              checksum text NOT NULL,\n    \
-             applied_at timestamptz NOT NULL DEFAULT now()\n\
+             applied_at timestamptz NOT NULL DEFAULT pg_catalog.now()\n\
          )"
     )
 }

@@ -47,6 +47,16 @@ impl Statement {
         }
     }
 
+    /// Vouches that the statement leaves the session as it was, although its text
+    /// looks otherwise: a `set_config` for the transaction alone, say.
+    #[must_use]
+    pub fn keeping_session(self) -> Self {
+        Self {
+            changes_session: false,
+            ..self
+        }
+    }
+
     /// The SQL.
     pub fn sql(&self) -> &str {
         &self.sql
@@ -68,7 +78,8 @@ impl Statement {
     ///
     /// `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `WITH`, `VALUES` and
     /// `TABLE` are trusted not to, unless `set_config` or a session-level
-    /// advisory lock occurs in the text. A function that changes the session
+    /// advisory lock occurs in the text and nobody
+    /// [vouches](Self::keeping_session) for it. A function that changes the session
     /// from inside one of them goes unnoticed.
     pub fn changes_session(&self) -> bool {
         self.changes_session
@@ -89,6 +100,15 @@ pub(crate) fn name(sql: &str) -> &str {
         Some((end, _)) => &name[..end],
         None => name,
     }
+}
+
+/// Whether raw SQL may begin a transaction, and leave it open.
+///
+/// A `ROLLBACK` without one does no harm, but puts a warning into the server's
+/// log each time.
+pub(crate) const fn mentions_begin(sql: &str) -> bool {
+    let sql = sql.as_bytes();
+    contains(sql, b"begin") || contains(sql, b"start")
 }
 
 /// Whether raw SQL mentions prepared statements: cleaning keeps those of the

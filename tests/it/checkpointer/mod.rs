@@ -1,1 +1,10 @@
+mod concurrency;
 mod contract;
+mod fidelity;
+mod lanes;
+mod order;
+mod removal;
+mod replay;
+mod round_trips;
+mod sql;
+mod step;

@@ -174,7 +174,7 @@ async fn a_server_that_is_starting_up_is_waited_for() {
 async fn a_server_that_never_answers_is_given_up() {
     let db = TestDb::without_schema().await;
     let proxy = TcpProxy::new();
-    proxy.stall(true);
+    proxy.stall();
     let settings = db.settings_through(
         &proxy,
         &[

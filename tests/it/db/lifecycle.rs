@@ -2,7 +2,7 @@ use db::{Error, close_db, get_connection, init_db};
 use expect_test::expect;
 use futures_util::FutureExt;
 
-use crate::support::{TestDb, chain, eventually};
+use crate::support::{TestDb, at_every_poll, chain, eventually};
 
 /// One test for everything: the process has one such database.
 #[tokio::test]
@@ -64,4 +64,31 @@ async fn the_process_has_one_database_at_a_time() {
         })
         .await;
     }
+
+    // Every call may be dropped at any of its polls.
+    let every_poll = async || {
+        at_every_poll(async || init_db(&settings).await.unwrap(), async || ()).await;
+        let sound = async || {
+            get_connection()
+                .await
+                .unwrap()
+                .batch_execute("")
+                .await
+                .unwrap()
+        };
+        at_every_poll(async || drop(get_connection().await.unwrap()), sound).await;
+        at_every_poll(
+            async || close_db().await.unwrap(),
+            async || {
+                assert!(matches!(get_connection().await, Err(Error::Closed)));
+            },
+        )
+        .await;
+    };
+    every_poll().await;
+    every_poll().await;
+    eventually("all is closed", async || {
+        test.backends(&observer, "true").await == 0
+    })
+    .await;
 }

@@ -3,6 +3,7 @@ mod close;
 mod connect;
 mod dirty;
 mod lifecycle;
+mod logs;
 mod migrate;
 mod pool;
 mod statements;

@@ -164,7 +164,7 @@ async fn a_statement_that_takes_too_long_is_cancelled_in_both_modes() {
             .connect(&[
                 ("DB_POOL_MAX", "1"),
                 ("DB_POOL_MODE", mode),
-                ("DB_STATEMENT_TIMEOUT", "100ms"),
+                ("DB_STATEMENT_TIMEOUT", "300ms"),
             ])
             .await;
         let connection = db.get().await.unwrap();
@@ -177,7 +177,7 @@ async fn a_statement_that_takes_too_long_is_cancelled_in_both_modes() {
         else {
             panic!("{error:?} in {mode} mode");
         };
-        assert_eq!((statement.as_str(), limit.as_millis()), ("sleep", 100));
+        assert_eq!((statement.as_str(), limit.as_millis()), ("sleep", 300));
         eventually("nothing runs", async || {
             test.backends(&observer, "state = 'active'").await == 0
         })

@@ -29,13 +29,15 @@ struct Wire {
     upstream: String,
     /// Raised to cut every connection.
     cuts: watch::Sender<usize>,
-    /// Whether bytes are held back.
-    stalled: watch::Sender<bool>,
+    /// Connections with a lower number have their bytes held back.
+    stalled_below: watch::Sender<usize>,
+    connections: AtomicUsize,
     /// How many connections to turn away with "starting up".
     not_ready: AtomicUsize,
     /// The text whose answer the client doesn't get, but a cut.
     trap: Mutex<Option<&'static str>>,
     round_trips: AtomicUsize,
+    bytes_sent: AtomicUsize,
 }
 
 impl TcpProxy {
@@ -60,10 +62,12 @@ impl TcpProxy {
             wire: Arc::new(Wire {
                 upstream: host.to_string(),
                 cuts: watch::Sender::new(0),
-                stalled: watch::Sender::new(false),
+                stalled_below: watch::Sender::new(0),
+                connections: AtomicUsize::new(0),
                 not_ready: AtomicUsize::new(0),
                 trap: Mutex::new(None),
                 round_trips: AtomicUsize::new(0),
+                bytes_sent: AtomicUsize::new(0),
             }),
             socket: Mutex::new(Some(socket)),
             accepting: Mutex::new(None),
@@ -99,9 +103,15 @@ impl TcpProxy {
         self.wire.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Holds all bytes back, or lets them go on.
-    pub(crate) fn stall(&self, stalled: bool) {
-        self.wire.stalled.send_replace(stalled);
+    /// Holds back the bytes of every connection, new ones included.
+    pub(crate) fn stall(&self) {
+        self.wire.stalled_below.send_replace(usize::MAX);
+    }
+
+    /// Holds back the bytes of the connections there are.
+    pub(crate) fn stall_present(&self) {
+        let next = self.wire.connections.load(Ordering::SeqCst);
+        self.wire.stalled_below.send_replace(next);
     }
 
     /// Turns the next connections away as a server that is starting up does.
@@ -120,6 +130,11 @@ impl TcpProxy {
     /// What a client sends without waiting for an answer counts as one.
     pub(crate) fn round_trips(&self) -> usize {
         self.wire.round_trips.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes were sent to the server, on all connections.
+    pub(crate) fn bytes_sent(&self) -> usize {
+        self.wire.bytes_sent.load(Ordering::SeqCst)
     }
 }
 
@@ -176,7 +191,11 @@ async fn connect(client: TcpStream, wire: Arc<Wire>) {
     server.set_nodelay(true).unwrap();
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let connection = Connection::default();
+    let connection = Connection {
+        number: wire.connections.fetch_add(1, Ordering::SeqCst),
+        asked: AtomicBool::new(false),
+        trapped: AtomicBool::new(false),
+    };
     tokio::select! {
         () = questions(from_client, to_server, &wire, &connection) => {}
         () = answers(from_server, to_client, &wire, &connection) => {}
@@ -184,8 +203,8 @@ async fn connect(client: TcpStream, wire: Arc<Wire>) {
     }
 }
 
-#[derive(Default)]
 struct Connection {
+    number: usize,
     /// Whether something was sent and nothing answered yet.
     asked: AtomicBool,
     /// Whether the next answer is a cut.
@@ -200,8 +219,9 @@ async fn questions(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = client.read(&mut buffer).await {
-        wire.pass().await;
+        wire.pass(connection.number).await;
         let bytes = &buffer[..count];
+        wire.bytes_sent.fetch_add(count, Ordering::SeqCst);
         if !connection.asked.swap(true, Ordering::SeqCst) {
             wire.round_trips.fetch_add(1, Ordering::SeqCst);
         }
@@ -227,7 +247,7 @@ async fn answers(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = server.read(&mut buffer).await {
-        wire.pass().await;
+        wire.pass(connection.number).await;
         connection.asked.store(false, Ordering::SeqCst);
         if connection.trapped.load(Ordering::SeqCst) {
             return;
@@ -239,9 +259,10 @@ async fn answers(
 }
 
 impl Wire {
-    /// Waits while bytes are held back.
-    async fn pass(&self) {
-        let _ = self.stalled.subscribe().wait_for(|stalled| !stalled).await;
+    /// Waits while the bytes of a connection are held back.
+    async fn pass(&self, number: usize) {
+        let mut stalled_below = self.stalled_below.subscribe();
+        let _ = stalled_below.wait_for(|below| number >= *below).await;
     }
 }
 

@@ -21,8 +21,9 @@ pub(super) fn put(put: &Put<'_>) -> Result<()> {
     {
         check_channel(channel)?;
     }
-    for (channel, value) in &checkpoint.channel_values {
-        channel_value(thread_id, channel, value)?;
+    for (channel, content) in &checkpoint.channel_values {
+        check_channel(channel)?;
+        value(thread_id, &format!("channel `{channel}`"), content)?;
     }
     own_fields(thread_id, checkpoint)?;
     object(thread_id, "the metadata", put.metadata.as_map())
@@ -31,20 +32,21 @@ pub(super) fn put(put: &Put<'_>) -> Result<()> {
 /// Checks all that a task's writes bring.
 pub(super) fn put_writes(put: &PutWrites<'_>) -> Result<()> {
     check_task_path(put.task_path)?;
-    put.writes
-        .iter()
-        .try_for_each(|(channel, value)| channel_value(&put.config.thread_id, channel, value))
+    for (channel, content) in put.writes {
+        check_channel(channel)?;
+        let place = format!("the write to channel `{channel}`");
+        value(&put.config.thread_id, &place, content)?;
+    }
+    Ok(())
 }
 
 /// Checks the metadata of a thread.
 pub(super) fn thread_metadata(thread_id: &ThreadId, metadata: &Map<String, Value>) -> Result<()> {
-    object(thread_id, "the thread metadata", metadata)
+    object(thread_id, "the thread's metadata", metadata)
 }
 
-fn channel_value(thread_id: &ThreadId, channel: &str, value: &Value) -> Result<()> {
-    check_channel(channel)?;
-    let unstorable = |refused| unstorable(thread_id, &format!("channel `{channel}`"), &refused);
-    encode(value, &mut Vec::new()).map_err(unstorable)
+fn value(thread_id: &ThreadId, place: &str, value: &Value) -> Result<()> {
+    encode(value, &mut Vec::new()).map_err(|refused| unstorable(thread_id, place, &refused))
 }
 
 /// Checks the checkpoint but for its values.
@@ -62,9 +64,11 @@ fn own_fields(thread_id: &ThreadId, checkpoint: &Checkpoint) -> Result<()> {
             });
         }
     }
-    let mut fields = checkpoint.extra.clone();
-    fields.insert("ts".to_owned(), checkpoint.ts.as_str().into());
-    object(thread_id, "the checkpoint", &fields)
+    let fields = Map::from_iter([
+        ("ts".to_owned(), Value::from(checkpoint.ts.as_str())),
+        ("extra".to_owned(), Value::Object(checkpoint.extra.clone())),
+    ]);
+    object(thread_id, "the checkpoint's own fields", &fields)
 }
 
 fn object(thread_id: &ThreadId, place: &str, object: &Map<String, Value>) -> Result<()> {

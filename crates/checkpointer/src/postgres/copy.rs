@@ -23,7 +23,6 @@ impl Inner {
         source: &ThreadId,
         target: &ThreadId,
     ) -> Result<()> {
-        self.check_open()?;
         // Both turns, in the order of the ids: two copies in opposite directions wait for each other
         // in turn.
         let (first, second) = (source.min(target), source.max(target));

@@ -11,7 +11,6 @@ use crate::{DeleteThread, Generation, Result};
 
 impl Inner {
     pub(super) async fn delete_thread(self: &Arc<Self>, delete: DeleteThread) -> Result<()> {
-        self.check_open()?;
         let turn = self.order.alone(&delete.thread_id).await;
         let inner = Arc::clone(self);
         self.finish(async move {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use db::{Row, ToSql};
 
 use super::Inner;
+use super::decode::Decoder;
 use super::jsonb::Jsonb;
 use super::read::take_chunk;
 use super::retry::retry;
-use super::stored::Decoder;
 use crate::codec;
 use crate::{
     ChannelHistory, CheckpointId, GetChannelHistory, PendingWrite, Result, TaskId, ThreadId,
@@ -19,7 +19,6 @@ impl Inner {
         &self,
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
-        self.check_open()?;
         let target = &query.target;
         let keys: Vec<String> = query
             .channels

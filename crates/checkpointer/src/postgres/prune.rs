@@ -27,7 +27,6 @@ enum Removal {
 
 impl Inner {
     pub(super) async fn prune(self: &Arc<Self>, prune: Prune) -> Result<()> {
-        self.check_open()?;
         for thread_id in prune.thread_ids {
             match prune.strategy {
                 PruneStrategy::Delete => self.delete_thread(DeleteThread::new(thread_id)).await?,
@@ -38,7 +37,6 @@ impl Inner {
     }
 
     pub(super) async fn delete_for_runs(self: &Arc<Self>, run_ids: &[String]) -> Result<()> {
-        self.check_open()?;
         // A run whose id can't be stored is in no metadata.
         let runs: Arc<[Vec<u8>]> = run_ids
             .iter()

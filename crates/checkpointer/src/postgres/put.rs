@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use db::{Statement, ToSql};
+use db::{Row, Statement, ToSql};
 
 use super::Inner;
 use super::cache::View;
+use super::chunk::Reference;
+use super::cut::Cut;
+use super::encode::{self, Encoder, NewChunk};
 use super::jsonb::Jsonb;
+use super::lanes::{Outcome, Write};
 use super::retry::retry;
 use super::sql::Writing;
-use super::stored::{self, Encoder};
 use crate::codec::ContentHash;
 use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Loaded, Put,
@@ -22,20 +25,20 @@ pub(super) const MAX_ROUNDS: usize = 64;
 
 /// A put, encoded for one state of its thread.
 #[derive(Debug)]
-struct Encoded {
-    thread_id: ThreadId,
-    checkpoint_ns: CheckpointNs,
-    checkpoint_id: CheckpointId,
-    parent: Option<CheckpointId>,
-    lock: Lock,
-    expected: ExpectedHead,
-    required: Option<(CheckpointNs, String)>,
-    hashes: Vec<ContentHash>,
-    contents: Vec<Vec<u8>>,
-    checkpoint: Vec<u8>,
-    channels: Vec<u8>,
-    unchanged: Vec<u8>,
-    metadata: Vec<u8>,
+pub(super) struct Encoded {
+    pub(super) thread_id: ThreadId,
+    pub(super) checkpoint_ns: CheckpointNs,
+    pub(super) checkpoint_id: CheckpointId,
+    pub(super) parent: Option<CheckpointId>,
+    pub(super) lock: Lock,
+    pub(super) expected: ExpectedHead,
+    pub(super) required: Option<(CheckpointNs, String)>,
+    pub(super) hashes: Vec<ContentHash>,
+    pub(super) chunks: Vec<NewChunk>,
+    pub(super) checkpoint: Vec<u8>,
+    pub(super) channels: Vec<u8>,
+    pub(super) unchanged: Vec<u8>,
+    pub(super) metadata: Vec<u8>,
 }
 
 /// How a write locks its thread.
@@ -79,6 +82,14 @@ impl Lock {
         }
     }
 
+    /// The state the thread must be in.
+    pub(super) fn view(&self) -> Option<View> {
+        match self {
+            Self::Known { view, .. } => Some(*view),
+            Self::Any { .. } => None,
+        }
+    }
+
     /// The chunks relied on.
     pub(super) fn relied(&self) -> &[ContentHash] {
         match self {
@@ -86,17 +97,6 @@ impl Lock {
             Self::Any { .. } => &[],
         }
     }
-}
-
-/// What a put has come to.
-enum Outcome {
-    Stored(View),
-    /// The head is another, or was made by another writer at the same moment.
-    NotTheHead,
-    /// What shows that the put belongs to this life of the thread is missing.
-    Foreign,
-    /// The thread isn't as expected.
-    Changed,
 }
 
 /// How a put goes on after a look at its thread.
@@ -111,11 +111,12 @@ impl Inner {
     pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointRef> {
         self.check_open()?;
         check(&put)?;
-        // Hashed before the turn is waited for: this is the expensive part.
-        let hashes: Vec<ContentHash> =
-            stored::hashes(put.checkpoint.channel_values.values()).collect();
+        // Cut before the turn is waited for: this is the expensive part.
+        let mut cut = Cut::default();
+        let values = put.checkpoint.channel_values.values();
+        let references: Vec<_> = values.map(|value| cut.value(value)).collect();
         let mut turn = self.order.alone(put.thread_id).await;
-        let mut known = self.known(put.thread_id, put.generation, &hashes);
+        let mut known = self.known(put.thread_id, put.generation, &cut);
         let mut look_first = known.is_none() && needs_view(&put);
         for _ in 0..MAX_ROUNDS {
             if look_first {
@@ -124,12 +125,9 @@ impl Inner {
                     Next::Send(view) => known = view.map(|view| (view, HashSet::new())),
                 }
             }
-            let encoded = encode(&put, known.take())?;
-            let inner = Arc::clone(self);
+            let encoded = encode(&put, &cut, &references, known.take())?;
             let outcome;
-            (outcome, turn) = self
-                .finish(async move { Ok((inner.send_put(&encoded).await?, turn)) })
-                .await?;
+            (outcome, turn) = self.send(Write::Put(encoded), turn).await?;
             match outcome {
                 Outcome::Stored(view) => return Ok(stored_as(&put, view)),
                 Outcome::Foreign => {
@@ -186,9 +184,9 @@ impl Inner {
         &self,
         thread_id: &ThreadId,
         generation: Option<Generation>,
-        hashes: &[ContentHash],
+        cut: &Cut<'_>,
     ) -> Option<(View, HashSet<ContentHash>)> {
-        let known = self.cache.look_up(thread_id, hashes.iter().copied());
+        let known = self.cache.look_up(thread_id, cut.hashes());
         match (known, generation) {
             (Some((view, _)), Some(Generation(read))) if view.generation != read => None,
             (known, _) => known,
@@ -210,17 +208,18 @@ impl Inner {
         Ok(())
     }
 
-    async fn send_put(&self, put: &Encoded) -> Result<Outcome> {
+    /// Sends a put as a statement of its own.
+    pub(super) async fn send_put(&self, put: &Encoded) -> Result<Option<Row>> {
         let lock = put.lock.parameters(&put.thread_id);
         let (guarded, expected) = match &put.expected {
             ExpectedHead::Any => (false, None),
             ExpectedHead::Is(head) => (true, head.as_ref().map(CheckpointId::as_str)),
         };
-        let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
+        let (contents, refs) = columns(&put.chunks);
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
         let required = put.required.as_ref();
-        let row = retry("put a checkpoint", || async {
-            let rest: [&(dyn ToSql + Sync); 13] = [
+        retry("put a checkpoint", || async {
+            let rest: [&(dyn ToSql + Sync); 14] = [
                 /* ns */ &put.checkpoint_ns.as_str(),
                 /* id */ &put.checkpoint_id.as_str(),
                 /* parent */ &put.parent.as_ref().map(CheckpointId::as_str),
@@ -230,6 +229,7 @@ impl Inner {
                 /* required_id */ &required.map(|(_, id)| id.as_str()),
                 /* hashes */ &hashes,
                 /* contents */ &contents,
+                /* refs */ &refs,
                 /* checkpoint */ &Jsonb(&put.checkpoint),
                 /* channels */ &Jsonb(&put.channels),
                 /* unchanged */ &Jsonb(&put.unchanged),
@@ -240,34 +240,24 @@ impl Inner {
                 .query_opt(put.lock.statement(&self.sql.put), &all(&lock, &rest))
                 .await
         })
-        .await?;
-        let Some(row) = row else {
-            return Ok(Outcome::Changed);
-        };
-        let view = View {
-            generation: row.get("generation"),
-            gc: row.get("gc"),
-        };
-        if row.get("done") {
-            let stored = put.hashes.iter().chain(put.lock.relied()).copied();
-            self.cache.note(&put.thread_id, view, stored);
-            Ok(Outcome::Stored(view))
-        } else if row.get("belongs") {
-            Ok(Outcome::NotTheHead)
-        } else {
-            Ok(Outcome::Foreign)
-        }
+        .await
     }
 }
 
-fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<Encoded> {
+fn encode(
+    put: &Put<'_>,
+    cut: &Cut<'_>,
+    references: &[Option<Reference>],
+    known: Option<(View, HashSet<ContentHash>)>,
+) -> Result<Encoded> {
     let nothing = HashSet::new();
     let mut encoder = Encoder::new(
         put.thread_id,
+        cut,
         known.as_ref().map_or(&nothing, |(_, stored)| stored),
     );
-    let channels = encoder.channels(&put.checkpoint.channel_values)?;
-    let unchanged = stored::unchanged(put.checkpoint, &put.new_versions);
+    let channels = encoder.channels(&put.checkpoint.channel_values, references)?;
+    let unchanged = encode::unchanged(put.checkpoint, &put.new_versions);
     let checkpoint = encoder.checkpoint(put.checkpoint)?;
     let unchanged = encoder.versions(&unchanged)?;
     let metadata = encoder.object(put.metadata.as_map(), "the metadata")?;
@@ -285,7 +275,7 @@ fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<
             restart: is_first(put),
         },
     };
-    let (hashes, contents) = encoder.chunks.into_iter().unzip();
+    let (hashes, chunks) = encoder.chunks.into_iter().unzip();
     Ok(Encoded {
         thread_id: put.thread_id.clone(),
         checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
@@ -295,12 +285,20 @@ fn encode(put: &Put<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<
         expected: put.expected_head.clone(),
         required,
         hashes,
-        contents,
+        chunks,
         checkpoint,
         channels,
         unchanged,
         metadata,
     })
+}
+
+/// The columns of new chunks.
+pub(super) fn columns(chunks: &[NewChunk]) -> (Vec<Option<Jsonb<'_>>>, Vec<Option<&[u8]>>) {
+    chunks
+        .iter()
+        .map(|chunk| (chunk.content.as_deref().map(Jsonb), chunk.refs.as_deref()))
+        .unzip()
 }
 
 /// The parameters of a lock, then those of what is written under it.
@@ -342,7 +340,7 @@ fn is_first(put: &Put<'_>) -> bool {
 fn needs_view(put: &Put<'_>) -> bool {
     put.generation.is_some()
         || matches!(put.expected_head, ExpectedHead::Is(Some(_)))
-        || !stored::unchanged(put.checkpoint, &put.new_versions).is_empty()
+        || !encode::unchanged(put.checkpoint, &put.new_versions).is_empty()
 }
 
 /// On a thread that was started afresh, the checkpoint that shows that a put without a generation

@@ -3,29 +3,33 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use db::ToSql;
+use db::{Row, ToSql};
 
 use super::Inner;
 use super::cache::View;
+use super::chunk::Reference;
+use super::cut::Cut;
+use super::encode::{Encoder, NewChunk};
 use super::jsonb::Jsonb;
-use super::put::{Lock, MAX_ROUNDS, all, deleted};
+use super::lanes::{Outcome, Write};
+use super::put::{Lock, MAX_ROUNDS, all, columns, deleted};
 use super::retry::retry;
-use super::stored::{self, Encoder};
 use crate::codec::ContentHash;
-use crate::{CheckpointRef, Error, Generation, PutWrites, Result, TaskId, ids, writes};
+use crate::writes::{self, Numbered};
+use crate::{CheckpointRef, Error, Generation, PutWrites, Result, TaskId, ids};
 
 /// A task's outputs, encoded for one state of their thread.
 #[derive(Debug)]
-struct Encoded {
-    config: CheckpointRef,
-    task_id: TaskId,
-    task_path: String,
-    lock: Lock,
-    hashes: Vec<ContentHash>,
-    contents: Vec<Vec<u8>>,
-    indexes: Vec<i32>,
-    channels: Vec<String>,
-    values: Vec<Vec<u8>>,
+pub(super) struct Encoded {
+    pub(super) config: CheckpointRef,
+    pub(super) task_id: TaskId,
+    pub(super) task_path: String,
+    pub(super) lock: Lock,
+    pub(super) hashes: Vec<ContentHash>,
+    pub(super) chunks: Vec<NewChunk>,
+    pub(super) indexes: Vec<i32>,
+    pub(super) channels: Vec<String>,
+    pub(super) values: Vec<Vec<u8>>,
 }
 
 impl Inner {
@@ -36,10 +40,11 @@ impl Inner {
             ids::check_channel(channel)?;
         }
         let thread_id = &put.config.thread_id;
-        let hashes: Vec<ContentHash> =
-            stored::hashes(put.writes.iter().map(|(_, value)| value)).collect();
+        let mut cut = Cut::default();
+        let writes = writes::number(put.writes);
+        let references: Vec<_> = writes.iter().map(|write| cut.value(write.value)).collect();
         let mut turn = self.order.shared(thread_id).await;
-        let mut known = self.known(thread_id, put.config.generation, &hashes);
+        let mut known = self.known(thread_id, put.config.generation, &cut);
         let mut look_first = known.is_none() && put.config.generation.is_some();
         for _ in 0..MAX_ROUNDS {
             if look_first {
@@ -48,13 +53,10 @@ impl Inner {
                     .await?
                     .map(|view| (view, HashSet::new()));
             }
-            let encoded = encode(&put, known.take())?;
-            let inner = Arc::clone(self);
-            let stored;
-            (stored, turn) = self
-                .finish(async move { Ok((inner.send_writes(&encoded).await?, turn)) })
-                .await?;
-            if stored {
+            let encoded = encode(&put, &writes, &cut, &references, known.take())?;
+            let outcome;
+            (outcome, turn) = self.send(Write::Writes(encoded), turn).await?;
+            if let Outcome::Stored(_) = outcome {
                 return Ok(());
             }
             look_first = true;
@@ -89,20 +91,21 @@ impl Inner {
         }
     }
 
-    /// Sends the writes; false if the thread isn't as expected.
-    async fn send_writes(&self, put: &Encoded) -> Result<bool> {
+    /// Sends the writes as a statement of their own.
+    pub(super) async fn send_writes(&self, put: &Encoded) -> Result<Option<Row>> {
         let lock = put.lock.parameters(&put.config.thread_id);
-        let contents: Vec<Jsonb<'_>> = put.contents.iter().map(|json| Jsonb(json)).collect();
+        let (contents, refs) = columns(&put.chunks);
         let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
-        let row = retry("put pending writes", || async {
-            let rest: [&(dyn ToSql + Sync); 9] = [
+        retry("put pending writes", || async {
+            let rest: [&(dyn ToSql + Sync); 10] = [
                 /* ns */ &put.config.checkpoint_ns.as_str(),
                 /* id */ &put.config.checkpoint_id.as_str(),
                 /* task_id */ &put.task_id.as_str(),
                 /* task_path */ &put.task_path,
                 /* hashes */ &hashes,
                 /* contents */ &contents,
+                /* refs */ &refs,
                 /* indexes */ &put.indexes,
                 /* channels */ &put.channels,
                 /* values */ &values,
@@ -112,29 +115,28 @@ impl Inner {
                 .query_opt(put.lock.statement(&self.sql.put_writes), &all(&lock, &rest))
                 .await
         })
-        .await?;
-        let Some(row) = row else { return Ok(false) };
-        let view = View {
-            generation: row.get("generation"),
-            gc: row.get("gc"),
-        };
-        let stored = put.hashes.iter().chain(put.lock.relied()).copied();
-        self.cache.note(&put.config.thread_id, view, stored);
-        Ok(true)
+        .await
     }
 }
 
-fn encode(put: &PutWrites<'_>, known: Option<(View, HashSet<ContentHash>)>) -> Result<Encoded> {
+fn encode(
+    put: &PutWrites<'_>,
+    writes: &[Numbered<'_>],
+    cut: &Cut<'_>,
+    references: &[Option<Reference>],
+    known: Option<(View, HashSet<ContentHash>)>,
+) -> Result<Encoded> {
     let nothing = HashSet::new();
     let mut encoder = Encoder::new(
         &put.config.thread_id,
+        cut,
         known.as_ref().map_or(&nothing, |(_, stored)| stored),
     );
     let (mut indexes, mut channels, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    for write in writes::number(put.writes) {
+    for (write, reference) in writes.iter().zip(references) {
         let mut value = Vec::new();
         let place = format!("the write to channel `{}`", write.channel);
-        encoder.value(write.value, &place, &mut value)?;
+        encoder.value(write.value, reference.as_ref(), &place, &mut value)?;
         indexes.push(write.idx);
         channels.push(write.channel.to_owned());
         values.push(value);
@@ -151,14 +153,14 @@ fn encode(put: &PutWrites<'_>, known: Option<(View, HashSet<ContentHash>)>) -> R
             restart: false,
         },
     };
-    let (hashes, contents) = encoder.chunks.into_iter().unzip();
+    let (hashes, chunks) = encoder.chunks.into_iter().unzip();
     Ok(Encoded {
         config: put.config.clone(),
         task_id: put.task_id.clone(),
         task_path: put.task_path.to_owned(),
         lock,
         hashes,
-        contents,
+        chunks,
         indexes,
         channels,
         values,

@@ -7,9 +7,9 @@ use db::{Row, ToSql};
 
 use super::Inner;
 use super::cache::View;
+use super::decode::{self, Decoder};
 use super::jsonb::Jsonb;
 use super::retry::retry;
-use super::stored::{self, Decoder};
 use crate::codec::{self, ContentHash};
 use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Generation, GetTuple, Loaded,
@@ -18,7 +18,6 @@ use crate::{
 
 impl Inner {
     pub(super) async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
-        self.check_open()?;
         let only = only(&query.projection);
         let rows = retry("get a checkpoint", || async {
             let parameters: [&(dyn ToSql + Sync); 5] = [
@@ -92,10 +91,15 @@ pub(super) fn only(projection: &Projection) -> Option<Vec<Cow<'_, str>>> {
 pub(super) fn take_chunk(decoder: &mut Decoder, thread_id: &ThreadId, row: &Row) -> Result<()> {
     let Ok(hash) = row.get::<_, &[u8]>("hash").try_into() else {
         let what = "the hash of a chunk isn't 16 bytes long".to_owned();
-        return Err(stored::corrupt(thread_id, what));
+        return Err(decode::corrupt(thread_id, what));
     };
-    let Jsonb(content) = row.get("content");
-    decoder.take_chunk(thread_id, ContentHash::from_bytes(hash), content)
+    let content: Option<Jsonb<'_>> = row.get("content");
+    decoder.take_chunk(
+        thread_id,
+        ContentHash::from_bytes(hash),
+        content.map(|Jsonb(text)| text),
+        row.get("refs"),
+    )
 }
 
 fn tuple(
@@ -112,7 +116,7 @@ fn tuple(
     };
     let thread_id = &config.thread_id;
     let content: Option<Jsonb<'_>> = row.get("content");
-    let checkpoint = stored::checkpoint(
+    let checkpoint = decode::checkpoint(
         thread_id,
         config.checkpoint_id.clone(),
         content.map(|Jsonb(text)| text),
@@ -126,7 +130,7 @@ fn tuple(
         checkpoint.channel_values = decoder.channels(thread_id, channels)?;
     }
     let Jsonb(metadata) = row.get("metadata");
-    let metadata = stored::metadata(thread_id, metadata)?;
+    let metadata = decode::metadata(thread_id, metadata)?;
     let parent: Option<String> = row.get("parent_checkpoint_id");
     let parent_config = parent.map(|parent| config.sibling(CheckpointId::trusted(parent)));
     writes.sort_by_key(|row| write_key(row));

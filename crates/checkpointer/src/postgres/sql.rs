@@ -17,6 +17,7 @@ pub(super) struct Sql {
     schema: String,
     pub(super) put: Writing,
     pub(super) put_writes: Writing,
+    pub(super) batch: Statement,
     pub(super) look: Statement,
     pub(super) get_tuple: Statement,
     pub(super) set_thread_metadata: Statement,
@@ -56,7 +57,8 @@ pub(super) struct ListKey {
 }
 
 impl Sql {
-    pub(super) fn new(schema: &str) -> Self {
+    /// Fills in the schema, and what each write selects besides its answer.
+    pub(super) fn new(schema: &str, commit: &str) -> Self {
         let schema = quote_identifier(schema);
         let one = |template: &Template| fill(&schema, template.sql, template.parameters);
         let writing = |name: &str, template: &Template| {
@@ -65,10 +67,12 @@ impl Sql {
                     &schema,
                     &format!(
                         "-- checkpointer::{name}\nWITH l AS MATERIALIZED ({}{}",
-                        lock.sql, template.sql
+                        lock.sql,
+                        template.sql.replace("{commit}", commit)
                     ),
                     &[lock.parameters, template.parameters].concat(),
                 )
+                .keeping_session()
             };
             Writing {
                 known: statement(&KNOWN_THREAD),
@@ -78,6 +82,12 @@ impl Sql {
         Self {
             put: writing("put", &PUT),
             put_writes: writing("put_writes", &PUT_WRITES),
+            batch: fill(
+                &schema,
+                &BATCH.sql.replace("{commit}", commit),
+                BATCH.parameters,
+            )
+            .keeping_session(),
             look: one(&LOOK),
             get_tuple: fill(
                 &schema,
@@ -263,9 +273,9 @@ const PUT: Template = Template {
     WHERE belongs AND (NOT {guarded} OR h.checkpoint_id = {expected})
     UNION ALL SELECT seq, updated_at FROM n
 ), k AS (
-    INSERT INTO {schema}.chunks (thread_id, hash, content)
-    SELECT {thread_id}, new.hash, new.content
-    FROM s, unnest({hashes}, {contents}) AS new (hash, content)
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM s, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
 ), p AS MATERIALIZED (
     SELECT {channels} || coalesce((
@@ -296,7 +306,7 @@ const PUT: Template = Template {
     FROM p
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = {id}
 )
-SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done FROM l, b",
+SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done{commit} FROM l, b",
     parameters: &[
         ("ns", Type::TEXT),
         ("id", Type::TEXT),
@@ -307,6 +317,7 @@ SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done FROM l, b",
         ("required_id", Type::TEXT),
         ("hashes", Type::BYTEA_ARRAY),
         ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
         ("checkpoint", Type::JSONB),
         ("channels", Type::JSONB),
         ("unchanged", Type::JSONB),
@@ -319,9 +330,9 @@ SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done FROM l, b",
 const PUT_WRITES: Template = Template {
     sql: "
 ), k AS (
-    INSERT INTO {schema}.chunks (thread_id, hash, content)
-    SELECT {thread_id}, new.hash, new.content
-    FROM l, unnest({hashes}, {contents}) AS new (hash, content)
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM l, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
 ), v AS MATERIALIZED (
     SELECT new.idx, new.channel, new.value
@@ -340,7 +351,7 @@ const PUT_WRITES: Template = Template {
     FROM v WHERE idx >= 0
     ON CONFLICT DO NOTHING
 )
-SELECT generation, gc FROM l",
+SELECT generation, gc, true AS done{commit} FROM l",
     parameters: &[
         ("ns", Type::TEXT),
         ("id", Type::TEXT),
@@ -348,9 +359,141 @@ SELECT generation, gc FROM l",
         ("task_path", Type::TEXT),
         ("hashes", Type::BYTEA_ARRAY),
         ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
         ("indexes", Type::INT4_ARRAY),
         ("channels", Type::TEXT_ARRAY),
         ("values", Type::JSONB_ARRAY),
+    ],
+};
+
+/// Stores many puts and pending writes of many threads, each as if it were alone.
+///
+/// Nothing in it waits for a lock that is held for long: a thread or head that somebody else has locked
+/// is skipped, and its call has no row in the answer. So has one whose thread isn't as expected, whose
+/// chunks are missing (`f`), or whose namespace has no head yet: whoever sent it sends it alone. Since
+/// no lock is waited for, what is read is as old as the lock, or else `gc` has changed.
+///
+/// `l` locks the threads, `h` the heads, `s` are the puts that go ahead. `i` stores a checkpoint, or
+/// the new content of one that was stored before, whose `seq` shows it: then `m` doesn't move the head.
+///
+/// Each lookup is by a key, one after the other and in the order of the arrays, whatever the planner
+/// believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would do.
+const BATCH: Template = Template {
+    sql: "-- checkpointer::batch
+WITH f AS MATERIALIZED (
+    SELECT r.call
+    FROM unnest({relied_calls}, {relied_threads}, {relied_hashes}) AS r (call, thread_id, hash)
+    LEFT JOIN LATERAL (
+        SELECT true AS stored FROM {schema}.chunks AS k
+        WHERE k.thread_id = r.thread_id AND k.hash = r.hash OFFSET 0
+    ) AS k ON true
+    WHERE k.stored IS NULL
+), l AS MATERIALIZED (
+    SELECT x.call, x.put, x.generation, x.gc
+    FROM unnest({threads}, {generations}, {gcs}, {puts})
+        WITH ORDINALITY AS x (thread_id, generation, gc, put, call)
+    CROSS JOIN LATERAL (
+        SELECT FROM {schema}.threads AS t
+        WHERE t.thread_id = x.thread_id AND t.generation = x.generation AND t.gc = x.gc
+          AND t.deleted_at IS NULL
+        FOR SHARE SKIP LOCKED
+    ) AS t
+    WHERE x.call <> ALL (ARRAY(SELECT call FROM f))
+), h AS MATERIALIZED (
+    SELECT p.*, h.checkpoint_id AS head, h.seq
+    FROM unnest({put_calls}, {put_threads}, {put_ns}, {put_ids}, {put_parents}, {put_guarded},
+            {put_expected}, {put_checkpoints}, {put_channels}, {put_unchanged}, {put_metadata})
+        AS p (call, thread_id, ns, id, parent, guarded, expected, checkpoint, channels, unchanged,
+            metadata)
+    CROSS JOIN LATERAL (
+        SELECT h.checkpoint_id, h.seq FROM {schema}.heads AS h
+        WHERE h.thread_id = p.thread_id AND h.checkpoint_ns = p.ns
+        FOR UPDATE SKIP LOCKED
+    ) AS h
+    WHERE p.call = ANY (ARRAY(SELECT call FROM l))
+), s AS NOT MATERIALIZED (
+    SELECT * FROM h WHERE NOT guarded OR head = expected
+), k AS (
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT new.thread_id, new.hash, new.content, new.refs
+    FROM unnest({chunk_calls}, {chunk_threads}, {chunk_hashes}, {chunk_contents}, {chunk_refs})
+        AS new (call, thread_id, hash, content, refs)
+    WHERE new.call = ANY (ARRAY(SELECT call FROM l WHERE NOT put UNION ALL SELECT call FROM s))
+    ON CONFLICT DO NOTHING
+), i AS (
+    INSERT INTO {schema}.checkpoints
+        (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+         checkpoint, channels, metadata)
+    SELECT s.thread_id, s.ns, s.id, s.parent, s.seq + 1, s.checkpoint,
+        CASE WHEN s.unchanged = '{}' THEN s.channels ELSE s.channels || coalesce((
+            SELECT jsonb_object_agg(
+                same.key, c.channels -> same.key ORDER BY c.checkpoint_id = s.parent)
+            FROM {schema}.checkpoints AS c, jsonb_each(s.unchanged) AS same
+            WHERE c.thread_id = s.thread_id AND c.checkpoint_ns = s.ns
+              AND c.checkpoint_id IN (s.parent, s.id)
+              AND c.checkpoint -> 'channel_versions' -> same.key = same.value
+              AND c.channels ? same.key), '{}') END,
+        s.metadata
+    FROM s
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE
+    SET checkpoint = excluded.checkpoint, channels = excluded.channels,
+        metadata = excluded.metadata
+    RETURNING thread_id, checkpoint_ns, checkpoint_id, seq
+), m AS (
+    INSERT INTO {schema}.heads AS h (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
+    SELECT thread_id, checkpoint_ns, checkpoint_id, seq, now() FROM i
+    ON CONFLICT (thread_id, checkpoint_ns) DO UPDATE
+    SET checkpoint_id = excluded.checkpoint_id, seq = excluded.seq,
+        updated_at = excluded.updated_at
+    WHERE h.seq < excluded.seq
+), w AS (
+    INSERT INTO {schema}.pending_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+    SELECT w.thread_id, w.ns, w.id, w.task_id, w.idx, w.task_path, w.channel, w.value
+    FROM unnest({write_calls}, {write_threads}, {write_ns}, {write_ids}, {write_tasks},
+            {write_paths}, {write_indexes}, {write_channels}, {write_values})
+        AS w (call, thread_id, ns, id, task_id, task_path, idx, channel, value)
+    WHERE w.call = ANY (ARRAY(SELECT call FROM l))
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
+    SET channel = excluded.channel, value = excluded.value
+    WHERE excluded.idx < 0
+)
+SELECT l.call, l.generation, l.gc,
+    NOT l.put OR l.call = ANY (ARRAY(SELECT call FROM s)) AS done{commit}
+FROM l WHERE NOT l.put OR l.call = ANY (ARRAY(SELECT call FROM h))",
+    parameters: &[
+        ("threads", Type::TEXT_ARRAY),
+        ("generations", Type::INT8_ARRAY),
+        ("gcs", Type::INT8_ARRAY),
+        ("puts", Type::BOOL_ARRAY),
+        ("relied_calls", Type::INT8_ARRAY),
+        ("relied_threads", Type::TEXT_ARRAY),
+        ("relied_hashes", Type::BYTEA_ARRAY),
+        ("chunk_calls", Type::INT8_ARRAY),
+        ("chunk_threads", Type::TEXT_ARRAY),
+        ("chunk_hashes", Type::BYTEA_ARRAY),
+        ("chunk_contents", Type::JSONB_ARRAY),
+        ("chunk_refs", Type::BYTEA_ARRAY),
+        ("put_calls", Type::INT8_ARRAY),
+        ("put_threads", Type::TEXT_ARRAY),
+        ("put_ns", Type::TEXT_ARRAY),
+        ("put_ids", Type::TEXT_ARRAY),
+        ("put_parents", Type::TEXT_ARRAY),
+        ("put_guarded", Type::BOOL_ARRAY),
+        ("put_expected", Type::TEXT_ARRAY),
+        ("put_checkpoints", Type::JSONB_ARRAY),
+        ("put_channels", Type::JSONB_ARRAY),
+        ("put_unchanged", Type::JSONB_ARRAY),
+        ("put_metadata", Type::JSONB_ARRAY),
+        ("write_calls", Type::INT8_ARRAY),
+        ("write_threads", Type::TEXT_ARRAY),
+        ("write_ns", Type::TEXT_ARRAY),
+        ("write_ids", Type::TEXT_ARRAY),
+        ("write_tasks", Type::TEXT_ARRAY),
+        ("write_paths", Type::TEXT_ARRAY),
+        ("write_indexes", Type::INT4_ARRAY),
+        ("write_channels", Type::TEXT_ARRAY),
+        ("write_values", Type::JSONB_ARRAY),
     ],
 };
 
@@ -379,6 +522,10 @@ FROM {schema}.threads WHERE thread_id = {thread_id}",
 ///
 /// The kinds of rows: `c` a checkpoint, `w` a pending write of the checkpoint with the same place,
 /// `k` a chunk, once however many checkpoints share it.
+///
+/// Chunks are looked up one by one, by their keys: the planner can't know how few they are, and
+/// would read the whole table, or compile the statement. `sign(depth) = 1` says no more than
+/// `depth > 0`, but the planner takes an equation for a rare thing.
 const READ: &str = "
 ), e AS MATERIALIZED (
     SELECT place, thread_id,
@@ -392,28 +539,37 @@ const READ: &str = "
         AND w.checkpoint_id = c.checkpoint_id
     WHERE {only} IS NULL
 ), r AS (
-    SELECT e.thread_id, decode(f.value ->> 'c', 'hex') AS hash
+    SELECT e.thread_id, f.value AS reference
     FROM e, jsonb_each(e.channels) AS f WHERE jsonb_typeof(f.value) = 'object'
+    UNION ALL
+    SELECT thread_id, value FROM w WHERE jsonb_typeof(value) = 'object'
+), k AS (
+    SELECT r.thread_id, top.hash, top.depth FROM r, {schema}.top_chunks(r.reference) AS top
     UNION
-    SELECT thread_id, decode(value ->> 'c', 'hex') FROM w WHERE jsonb_typeof(value) = 'object'
+    SELECT k.thread_id, below.hash, k.depth - 1
+    FROM k JOIN {schema}.chunks AS c USING (thread_id, hash), {schema}.unpacked(c.refs) AS below
+    WHERE sign(k.depth) = 1
 )
 SELECT 'c' AS kind, c.place, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
-    NULL::integer AS idx, NULL::bytea AS hash, c.generation, c.gc,
+    NULL::integer AS idx, NULL::bytea AS hash, NULL::bytea AS refs, c.generation, c.gc,
     CASE WHEN {state} THEN c.checkpoint END AS content,
     e.channels, c.metadata
 FROM c JOIN e USING (place)
 UNION ALL
-SELECT 'k', NULL, k.thread_id, NULL, NULL, NULL, NULL, k.hash, NULL, NULL, k.content, NULL, NULL
-FROM r JOIN {schema}.chunks AS k USING (thread_id, hash)
+SELECT 'k', NULL, c.thread_id, NULL, NULL, NULL, NULL, c.hash, c.refs, NULL, NULL, c.content,
+    NULL, NULL
+FROM (SELECT DISTINCT thread_id, hash FROM k) AS k CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.chunks AS c
+    WHERE c.thread_id = k.thread_id AND c.hash = k.hash OFFSET 0) AS c
 UNION ALL
-SELECT 'w', w.place, w.task_id, w.task_path, w.channel, NULL, w.idx, NULL, NULL, NULL, w.value,
+SELECT 'w', w.place, w.task_id, w.task_path, w.channel, NULL, w.idx, NULL, NULL, NULL, NULL, w.value,
     NULL, NULL
 FROM w";
 
 /// Chooses a head, or a checkpoint by its id.
 const GET_TUPLE: Template = Template {
     sql: "-- checkpointer::get_tuple
-WITH c AS MATERIALIZED (
+WITH RECURSIVE c AS MATERIALIZED (
     SELECT 1::bigint AS place, c.*, t.generation, t.gc
     FROM {schema}.checkpoints AS c JOIN {schema}.threads AS t USING (thread_id)
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = coalesce({id}, (
@@ -430,7 +586,7 @@ WITH c AS MATERIALIZED (
 
 /// Chooses a page of checkpoints; [`ListKey`] says what else it is restricted by.
 const LIST: &str = "-- checkpointer::list
-WITH c AS MATERIALIZED (
+WITH RECURSIVE c AS MATERIALIZED (
     SELECT row_number() OVER () AS place, page.* FROM (
         SELECT c.*, t.generation, t.gc
         FROM {schema}.checkpoints AS c JOIN {schema}.threads AS t USING (thread_id)
@@ -587,14 +743,21 @@ ORDER BY c.thread_id",
 /// references are gone. The thread is locked.
 const SWEEP_CHUNKS: Template = Template {
     sql: "-- checkpointer::sweep_chunks
-DELETE FROM {schema}.chunks
-WHERE thread_id = {thread_id} AND hash NOT IN (
-    SELECT decode(f.value ->> 'c', 'hex')
+WITH RECURSIVE r AS (
+    SELECT f.value AS reference
     FROM {schema}.checkpoints AS c, jsonb_each(c.channels) AS f
     WHERE c.thread_id = {thread_id} AND jsonb_typeof(f.value) = 'object'
     UNION ALL
-    SELECT decode(w.value ->> 'c', 'hex') FROM {schema}.pending_writes AS w
-    WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object')",
+    SELECT w.value FROM {schema}.pending_writes AS w
+    WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object'
+), k AS (
+    SELECT top.hash FROM r, {schema}.top_chunks(r.reference) AS top
+    UNION
+    SELECT below.hash
+    FROM k JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = k.hash,
+        {schema}.unpacked(c.refs) AS below
+)
+DELETE FROM {schema}.chunks WHERE thread_id = {thread_id} AND hash NOT IN (SELECT hash FROM k)",
     parameters: &[("thread_id", Type::TEXT)],
 };
 
@@ -623,8 +786,8 @@ ON CONFLICT DO NOTHING",
 const COPY_THREAD: Template = Template {
     sql: "-- checkpointer::copy_thread
 WITH k AS (
-    INSERT INTO {schema}.chunks (thread_id, hash, content)
-    SELECT {target}, hash, content FROM {schema}.chunks WHERE thread_id = {source}
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {target}, hash, content, refs FROM {schema}.chunks WHERE thread_id = {source}
 ), c AS (
     INSERT INTO {schema}.checkpoints
         (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
@@ -685,13 +848,21 @@ WITH RECURSIVE a AS (
     JOIN {schema}.pending_writes AS w
       ON w.thread_id = {thread_id} AND w.checkpoint_ns = {ns}
         AND w.checkpoint_id = a.checkpoint_id AND w.channel = m.channel
+), k AS (
+    SELECT top.hash, top.depth FROM v, {schema}.top_chunks(v.content) AS top
+    WHERE jsonb_typeof(v.content) = 'object'
+    UNION
+    SELECT below.hash, k.depth - 1
+    FROM k JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = k.hash,
+        {schema}.unpacked(c.refs) AS below
+    WHERE sign(k.depth) = 1
 )
-SELECT kind, depth, channel, task_id, task_path, idx, NULL::bytea AS hash, content FROM v
+SELECT kind, depth, channel, task_id, task_path, idx, NULL::bytea AS hash, NULL::bytea AS refs,
+    content
+FROM v
 UNION ALL
-SELECT 'k', NULL, NULL, NULL, NULL, NULL, k.hash, k.content
-FROM {schema}.chunks AS k
-WHERE k.thread_id = {thread_id} AND k.hash IN (
-    SELECT decode(content ->> 'c', 'hex') FROM v WHERE jsonb_typeof(content) = 'object')",
+SELECT 'k', NULL, NULL, NULL, NULL, NULL, c.hash, c.refs, c.content
+FROM {schema}.chunks AS c WHERE c.thread_id = {thread_id} AND c.hash IN (SELECT hash FROM k)",
     parameters: &[
         ("thread_id", Type::TEXT),
         ("ns", Type::TEXT),

@@ -11,7 +11,7 @@ use super::jsonb::Jsonb;
 use super::list::encode_filter;
 use super::put::deleted;
 use super::retry::retry;
-use super::{Inner, stored};
+use super::{Inner, decode, encode};
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
 
 /// How many threads a page has at most.
@@ -72,10 +72,9 @@ impl Inner {
         thread_id: &ThreadId,
         metadata: Map<String, Value>,
     ) -> Result<()> {
-        self.check_open()?;
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
-            .map_err(|refused| stored::unstorable(thread_id, "the thread's metadata", &refused))?;
+            .map_err(|refused| encode::unstorable(thread_id, "the thread's metadata", &refused))?;
         let thread = retry("set a thread's metadata", || async {
             let connection = self.database.get().await?;
             let parameters: [&(dyn ToSql + Sync); 2] = [
@@ -100,7 +99,7 @@ impl Inner {
 fn thread_info(row: &Row) -> Result<ThreadInfo> {
     let thread_id = ThreadId::trusted(row.get("thread_id"));
     let Jsonb(metadata) = row.get("metadata");
-    let metadata = stored::object(&thread_id, metadata, || "the thread's metadata".to_owned())?;
+    let metadata = decode::object(&thread_id, metadata, || "the thread's metadata".to_owned())?;
     let generation = Generation(row.get("generation"));
     let created_at: SystemTime = row.get("created_at");
     let head: Option<String> = row.get("head");

@@ -187,7 +187,10 @@ pub(super) async fn try_write(
     writes: Value,
 ) -> Result<()> {
     let task_id = TaskId::new(task).unwrap();
-    let writes: Vec<(String, Value)> = serde_json::from_value(writes).unwrap();
+    let writes = writes.as_array().unwrap().iter();
+    let writes: Vec<(String, Value)> = writes
+        .map(|write| (write[0].as_str().unwrap().to_owned(), write[1].clone()))
+        .collect();
     let writes = PutWrites::new(config, &task_id, &writes).task_path(task_path);
     checkpointer.put_writes(writes).await
 }

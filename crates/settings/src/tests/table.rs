@@ -40,6 +40,14 @@ fn the_table_in_the_docs_lists_every_variable_once_and_in_order() {
 }
 
 #[test]
+fn the_readme_has_the_same_table() {
+    assert_eq!(
+        rows(include_str!("../../../../README.md")),
+        rows(include_str!("../lib.rs"))
+    );
+}
+
+#[test]
 fn the_table_in_the_docs_gives_the_defaults_that_are_used() {
     let settings = Settings::from_url(URL).unwrap();
     assert_eq!(settings.tls_mode(), TlsMode::Prefer);

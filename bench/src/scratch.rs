@@ -1,0 +1,69 @@
+//! A schema of its own for one run of a program.
+
+use std::env;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use db::{Database, quote_identifier};
+use settings::Settings;
+
+use crate::{Error, Result};
+
+/// How long the schema's connections have to finish.
+const CLOSES_WITHIN: Duration = Duration::from_secs(10);
+
+/// A database whose schema nobody else uses, on the server that the environment names.
+#[derive(Debug)]
+pub struct Scratch {
+    database: Database,
+}
+
+impl Scratch {
+    /// Connects, with the variables of the environment but for `DB_SCHEMA`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`] and [`Error::Connect`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, nothing was made: the schema is made by the first migration.
+    pub async fn connect() -> Result<Self> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.map_or(0, |since| since.as_micros());
+        let name = format!("scratch_{since}_{:08x}", fastrand::u32(..));
+        let variables = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .chain([("DB_SCHEMA".to_owned(), name)]);
+        let settings = Settings::from_iter(variables);
+        let settings = settings.map_err(|source| Error::Settings { source })?;
+        let database = Database::connect(&settings).await;
+        let database = database.map_err(|source| Error::Connect { source })?;
+        Ok(Self { database })
+    }
+
+    /// Returns the database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Removes the schema with everything in it, and closes the connections.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DropSchema`]; the schema may be left over then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the schema may be left over.
+    pub async fn remove(self) -> Result<()> {
+        let schema = quote_identifier(self.database.schema());
+        let removed = async {
+            let connection = self.database.get().await?;
+            let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
+            connection.batch_execute(&sql).await?;
+            drop(connection);
+            self.database.close(CLOSES_WITHIN).await
+        };
+        removed.await.map_err(|source| Error::DropSchema { source })
+    }
+}

@@ -1,0 +1,369 @@
+//! Sending writes: those that wait at the same moment share a transaction.
+//!
+//! A write that finds a free lane goes out alone and at once, as a statement of its own. While all
+//! lanes are busy writes queue up, and whichever lane is free next takes whatever is there and sends
+//! it as one statement. Nobody waits for others to come: there is no timer to wait for.
+//!
+//! **Invariant:** a thread's order isn't kept here. A write is only handed over in its
+//! [`Turn`], which it keeps until its outcome is known: what waits here at the same moment may go
+//! out in any order, and a put is the only write of its thread.
+
+mod batch;
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use db::Row;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::Inner;
+use super::cache::View;
+use super::encode::NewChunk;
+use super::order::Turn;
+use super::put;
+use super::put_writes;
+use crate::{Error, Result, ThreadId};
+use batch::Batch;
+
+/// How many statements are under way at once. More of them share the same work less well.
+const LANES: usize = 2;
+
+/// How many writes may wait, or be under way. Further ones wait before they are handed over.
+const ACCEPTED: usize = 1024;
+
+/// How many writes share a transaction at most.
+const BATCH_WRITES: usize = 64;
+
+/// About how many bytes share a transaction at most; a write that is larger by itself goes alone.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// How long a statement keeps its lane. What takes longer waits for something that is none of the
+/// other writes' business, such as a lock that somebody else holds.
+const LANE_TIME: Duration = Duration::from_millis(50);
+
+/// A write, encoded.
+#[derive(Debug)]
+pub(super) enum Write {
+    Put(put::Encoded),
+    Writes(put_writes::Encoded),
+}
+
+/// What a write has come to.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Stored(View),
+    /// The head is another, or was made by another writer at the same moment.
+    NotTheHead,
+    /// What shows that the put belongs to this life of the thread is missing.
+    Foreign,
+    /// The thread isn't as expected.
+    Changed,
+}
+
+/// The writes that were handed over.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// How many there are; none if each write goes alone.
+    count: usize,
+    accepted: Arc<Semaphore>,
+    queue: Mutex<Queue>,
+    /// Failures that nobody else will hear of, since the close has begun.
+    unreported: Mutex<Vec<Error>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Job>,
+    busy: usize,
+}
+
+/// A write that was handed over, with who waits for its outcome.
+#[derive(Debug)]
+struct Job {
+    write: Write,
+    turn: Turn,
+    caller: oneshot::Sender<Result<(Outcome, Turn)>>,
+    _accepted: OwnedSemaphorePermit,
+}
+
+/// A busy lane. Dropping it frees the lane, for the next writes if some wait.
+struct Lane<'a>(&'a Arc<Inner>);
+
+impl Lanes {
+    /// Makes lanes for a pool with so many connections, of which reads need some too.
+    pub(super) fn new(connections: u32) -> Self {
+        Self::with_count(if connections < 4 { 1 } else { LANES })
+    }
+
+    /// Sends each write alone.
+    pub(super) fn none() -> Self {
+        Self::with_count(0)
+    }
+
+    fn with_count(count: usize) -> Self {
+        Self {
+            count,
+            accepted: Arc::new(Semaphore::new(ACCEPTED)),
+            queue: Mutex::default(),
+            unreported: Mutex::default(),
+        }
+    }
+
+    /// Reports the failures whose callers were gone, since the close began.
+    pub(super) fn failures(&self) -> Result<()> {
+        let mut failures = std::mem::take(&mut *lock(&self.unreported)).into_iter();
+        match failures.next() {
+            None => Ok(()),
+            Some(first) => Err(Error::CloseFailed {
+                source: Box::new(first),
+                others: failures.collect(),
+            }),
+        }
+    }
+}
+
+impl Inner {
+    /// Hands a write over, and gives its turn back with its outcome. From then on it is sent, whatever
+    /// becomes of the caller, and keeps its turn until its outcome is known.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        write: Write,
+        turn: Turn,
+    ) -> Result<(Outcome, Turn)> {
+        let accepted = Arc::clone(&self.lanes.accepted);
+        let Ok(accepted) = accepted.acquire_owned().await else {
+            return Err(Error::Closed);
+        };
+        let (caller, outcome) = oneshot::channel();
+        self.accept(Job {
+            write,
+            turn,
+            caller,
+            _accepted: accepted,
+        });
+        // Without an answer the runtime is shutting down.
+        outcome.await.unwrap_or(Err(Error::Closed))
+    }
+
+    fn accept(self: &Arc<Self>, job: Job) {
+        if self.lanes.count == 0 || !job.write.can_share() {
+            self.under_way.spawn(Arc::clone(self).send_alone(job));
+            return;
+        }
+        let mut queue = lock(&self.lanes.queue);
+        queue.waiting.push_back(job);
+        if queue.busy < self.lanes.count {
+            queue.busy += 1;
+            self.start_lane();
+        }
+    }
+
+    fn start_lane(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        self.under_way.spawn(async move {
+            let lane = Lane(&inner);
+            while let Some(jobs) = inner.next_jobs() {
+                let mut sending = pin!(inner.send_together(jobs));
+                if timeout(LANE_TIME, sending.as_mut()).await.is_err() {
+                    drop(lane);
+                    sending.await;
+                    return;
+                }
+            }
+        });
+    }
+
+    /// What goes out next: whatever waits, as far as it fits into one transaction.
+    fn next_jobs(&self) -> Option<Vec<Job>> {
+        let mut queue = lock(&self.lanes.queue);
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut left = VecDeque::new();
+        let mut bytes = 0;
+        while let Some(job) = queue.waiting.pop_front() {
+            bytes += job.write.bytes();
+            if jobs.len() == BATCH_WRITES || bytes > BATCH_BYTES {
+                left.push_back(job);
+                break;
+            }
+            if jobs.iter().any(|other| job.write.collides(&other.write)) {
+                left.push_back(job);
+            } else {
+                jobs.push(job);
+            }
+        }
+        left.append(&mut queue.waiting);
+        queue.waiting = left;
+        (!jobs.is_empty()).then_some(jobs)
+    }
+
+    async fn send_together(self: &Arc<Self>, mut jobs: Vec<Job>) {
+        if let [_] = jobs[..] {
+            for job in jobs {
+                Arc::clone(self).send_alone(job).await;
+            }
+            return;
+        }
+        // Rows are inserted in the order of their keys.
+        jobs.sort_by(|a, b| a.write.thread_id().cmp(b.write.thread_id()));
+        let outcomes = match self.send_batch(&jobs).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                // One bad write fails all of them, or what became of them is unknown.
+                tracing::debug!(%error, writes = jobs.len(), "sending each write of a batch alone");
+                jobs.iter().map(|_| None).collect()
+            }
+        };
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            match outcome {
+                Some(outcome) => job.answer(self, Ok(outcome)),
+                None => {
+                    self.under_way.spawn(Arc::clone(self).send_alone(job));
+                }
+            }
+        }
+    }
+
+    /// Sends writes as one statement. One without an outcome wasn't stored, and must be sent alone.
+    async fn send_batch(&self, jobs: &[Job]) -> Result<Vec<Option<Outcome>>, db::Error> {
+        let mut batch = Batch::default();
+        for job in jobs {
+            batch.add(&job.write);
+        }
+        let connection = self.database.get().await?;
+        let rows = connection
+            .query(&self.sql.batch, &batch.parameters())
+            .await?;
+        drop(connection);
+        let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
+        for row in rows {
+            let place = usize::try_from(row.get::<_, i64>("call") - 1).unwrap_or(usize::MAX);
+            if let (Some(job), Some(outcome)) = (jobs.get(place), outcomes.get_mut(place)) {
+                *outcome = Some(if row.get("done") {
+                    self.stored(&job.write, &row)
+                } else {
+                    Outcome::NotTheHead
+                });
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Notes what a statement has stored, and in which state of the thread.
+    fn stored(&self, write: &Write, row: &Row) -> Outcome {
+        let view = View {
+            generation: row.get("generation"),
+            gc: row.get("gc"),
+        };
+        let (lock, sent) = match write {
+            Write::Put(put) => (&put.lock, &put.hashes),
+            Write::Writes(writes) => (&writes.lock, &writes.hashes),
+        };
+        let stored = sent.iter().chain(lock.relied()).copied();
+        self.cache.note(write.thread_id(), view, stored);
+        Outcome::Stored(view)
+    }
+
+    async fn send_alone(self: Arc<Self>, job: Job) {
+        let row = match &job.write {
+            Write::Put(put) => self.send_put(put).await,
+            Write::Writes(writes) => self.send_writes(writes).await,
+        };
+        let outcome = row.map(|row| match row {
+            None => Outcome::Changed,
+            Some(row) if row.get("done") => self.stored(&job.write, &row),
+            Some(row) if row.get("belongs") => Outcome::NotTheHead,
+            Some(_) => Outcome::Foreign,
+        });
+        job.answer(&self, outcome);
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.0.lanes.queue);
+        if queue.waiting.is_empty() {
+            queue.busy -= 1;
+        } else {
+            self.0.start_lane();
+        }
+    }
+}
+
+impl Job {
+    fn answer(self, inner: &Inner, outcome: Result<Outcome>) {
+        let turn = self.turn;
+        let Err(unheard) = self.caller.send(outcome.map(|outcome| (outcome, turn))) else {
+            return;
+        };
+        let error = match unheard {
+            Ok((Outcome::Stored(_), _)) => return,
+            // The caller would have looked at the thread, and sent it again or said why not.
+            Ok(_) => Error::Busy {
+                thread_id: self.write.thread_id().clone(),
+            },
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "a write failed after its caller was gone");
+        if inner.closing.is_cancelled() {
+            lock(&inner.lanes.unreported).push(error);
+        }
+    }
+}
+
+impl Write {
+    /// Whether the write can share a transaction: what it relies on is known, and it is small.
+    fn can_share(&self) -> bool {
+        let known = match self {
+            Self::Put(put) => put.required.is_none() && put.lock.view().is_some(),
+            Self::Writes(writes) => writes.lock.view().is_some(),
+        };
+        known && self.bytes() <= BATCH_BYTES
+    }
+
+    /// About how long it is, names aside.
+    fn bytes(&self) -> usize {
+        let chunks = |chunks: &[NewChunk]| -> usize {
+            let parts = chunks.iter().flat_map(|new| [&new.content, &new.refs]);
+            parts.flatten().map(Vec::len).sum()
+        };
+        match self {
+            Self::Put(put) => {
+                put.checkpoint.len()
+                    + put.channels.len()
+                    + put.unchanged.len()
+                    + put.metadata.len()
+                    + chunks(&put.chunks)
+            }
+            Self::Writes(writes) => {
+                writes.values.iter().map(Vec::len).sum::<usize>() + chunks(&writes.chunks)
+            }
+        }
+    }
+
+    fn thread_id(&self) -> &ThreadId {
+        match self {
+            Self::Put(put) => &put.thread_id,
+            Self::Writes(writes) => &writes.config.thread_id,
+        }
+    }
+
+    /// Whether both may write the same rows, which one statement can't.
+    fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Writes(a), Self::Writes(b)) => {
+                a.config.thread_id == b.config.thread_id
+                    && a.config.checkpoint_ns == b.config.checkpoint_ns
+                    && a.config.checkpoint_id == b.config.checkpoint_id
+                    && a.task_id == b.task_id
+            }
+            _ => false,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,126 @@
+//! What can be chosen about the checkpointer in PostgreSQL.
+
+use db::Database;
+
+use super::{MIGRATIONS, PostgresCheckpointer, check_server, database_error};
+use crate::Result;
+
+/// Chooses how a [`PostgresCheckpointer`] writes.
+///
+/// # Examples
+///
+/// ```no_run
+/// use checkpointer::{Durability, Options};
+///
+/// # async fn example(database: db::Database) -> checkpointer::Result<()> {
+/// // An agent whose last moments may be lost with the server, for the sake of speed.
+/// let checkpointer = Options::default()
+///     .durability(Durability::Relaxed)
+///     .setup(database)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Options {
+    shared_transactions: bool,
+    durability: Durability,
+}
+
+/// What is certain once a write has returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// The write survives a crash of the server, as far as the server is set up for that:
+    /// `synchronous_commit` is left as it is.
+    #[default]
+    Full,
+    /// The write survives a crash of the program, but not one of the server that follows within
+    /// moments (three times `wal_writer_delay`: 0.6 seconds, unless that is changed); a
+    /// synchronous standby isn't waited for either. It is a transaction with `synchronous_commit`
+    /// off.
+    ///
+    /// What is lost then are the last puts and pending writes. Each is lost as a whole, and none is
+    /// kept that followed a lost one: each thread continues from an earlier step. A task whose
+    /// output was acknowledged may run again. Deleting, copying and pruning stay durable.
+    Relaxed,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shared_transactions: true,
+            durability: Durability::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Chooses whether puts and pending writes that wait at the same moment share a transaction.
+    /// Defaults to yes.
+    ///
+    /// Without it each is a transaction of its own, on a connection of its own. A program with many
+    /// busy threads then gets less done, since each write waits for a flush of its own and for a
+    /// free connection. With it, a write may wait for the others in its transaction; one that finds
+    /// nothing under way goes alone in either case. What is guaranteed is the same.
+    pub fn shared_transactions(self, shared_transactions: bool) -> Self {
+        Self {
+            shared_transactions,
+            ..self
+        }
+    }
+
+    /// Chooses what is certain once a write has returned. Defaults to [`Durability::Full`].
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
+    }
+
+    /// Makes or migrates the tables, and uses them: [`PostgresCheckpointer::setup`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresCheckpointer::setup`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`PostgresCheckpointer::setup`].
+    pub async fn setup(self, database: Database) -> Result<PostgresCheckpointer> {
+        check_server(&database)?;
+        MIGRATIONS
+            .apply(&database)
+            .await
+            .map_err(database_error("migrate the tables"))?;
+        Ok(PostgresCheckpointer::new(database, &self))
+    }
+
+    /// Uses tables that are there already: [`PostgresCheckpointer::open`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresCheckpointer::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`PostgresCheckpointer::open`].
+    pub async fn open(self, database: Database) -> Result<PostgresCheckpointer> {
+        check_server(&database)?;
+        MIGRATIONS
+            .verify(&database)
+            .await
+            .map_err(database_error("verify the tables"))?;
+        Ok(PostgresCheckpointer::new(database, &self))
+    }
+
+    pub(super) fn shares_transactions(&self) -> bool {
+        self.shared_transactions
+    }
+
+    /// What a statement that writes selects besides its answer: its transaction only is changed.
+    pub(super) fn commit(&self) -> &'static str {
+        match self.durability {
+            Durability::Full => "",
+            Durability::Relaxed => ", set_config('synchronous_commit', 'off', true)",
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! Whatever is put comes back equal, to the bits of every float, or is refused before anything is
+//! stored. On PostgreSQL and in memory.
+
+mod any;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use checkpointer::{
+    Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
+    DeleteThread, Error, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune,
+    PruneStrategy, Put, PutWrites, TaskId, ThreadId, Threads,
+};
+use futures_util::TryStreamExt;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+use self::any::{same, same_object};
+use super::step::{Step, checkpointer, get, map, thread, try_write, two};
+use crate::support::TestDb;
+
+/// Both implementations.
+async fn both() -> [Arc<dyn Checkpointer>; 2] {
+    let test = TestDb::without_schema().await;
+    [
+        Arc::new(checkpointer(&test, &[]).await),
+        Arc::new(MemoryCheckpointer::new()),
+    ]
+}
+
+/// Checks a property of both implementations.
+fn check<T: std::fmt::Debug>(
+    cases: u32,
+    of: impl Strategy<Value = T>,
+    property: impl AsyncFn(&Arc<dyn Checkpointer>, &T),
+) {
+    let runtime = Runtime::new().unwrap();
+    let checkpointers = runtime.block_on(both());
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        ..Config::default()
+    };
+    let outcome = TestRunner::new(config).run(&of, |case| {
+        runtime.block_on(async {
+            for checkpointer in &checkpointers {
+                property(checkpointer, &case).await;
+            }
+        });
+        Ok(())
+    });
+    if let Err(failed) = outcome {
+        panic!("{failed}");
+    }
+}
+
+/// A checkpoint with all that belongs to it.
+#[derive(Debug)]
+struct Case {
+    thread_id: ThreadId,
+    checkpoint_ns: CheckpointNs,
+    checkpoint: Checkpoint,
+    metadata: Metadata,
+    task_id: TaskId,
+    task_path: String,
+    writes: Vec<(String, Value)>,
+    thread_metadata: Map<String, Value>,
+}
+
+fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
+    let versions = || any::by_name(any::version());
+    let fields = (
+        (any::name(1, 256), any::<i64>(), any::text()),
+        any::by_name(any::value()),
+        (
+            versions(),
+            prop::collection::btree_map(any::text(), versions(), 0..3),
+        ),
+        prop::option::of(prop::collection::vec(any::text(), 0..3)),
+        any::object(),
+    );
+    fields.prop_map(|((id, v, ts), values, (versions, seen), updated, extra)| {
+        let mut checkpoint = Checkpoint::new(CheckpointId::new(id).unwrap());
+        checkpoint.v = v;
+        checkpoint.ts = ts;
+        checkpoint.channel_versions = versions;
+        for (channel, value) in values {
+            // A value without a version comes back as well; here all have one, so that the next
+            // checkpoint inherits them.
+            let version = checkpoint.channel_versions.entry(channel.clone());
+            version.or_insert_with(|| "1".into());
+            checkpoint.channel_values.insert(channel, value);
+        }
+        checkpoint.versions_seen = seen;
+        checkpoint.updated_channels = updated;
+        checkpoint.extra = extra;
+        checkpoint
+    })
+}
+
+fn any_case() -> impl Strategy<Value = Case> {
+    let names = (
+        any::name(1, 512),
+        any::name(0, 1024),
+        any::name(1, 256),
+        any::name(0, 4096),
+    );
+    let writes = prop::collection::vec((any::name(0, 256), any::value()), 0..4);
+    let fields = (
+        names,
+        any_checkpoint(),
+        any::object(),
+        writes,
+        any::object(),
+    );
+    fields.prop_map(|(names, checkpoint, metadata, writes, thread_metadata)| {
+        let (thread_id, checkpoint_ns, task_id, task_path) = names;
+        Case {
+            thread_id: ThreadId::new(thread_id).unwrap(),
+            checkpoint_ns: CheckpointNs::new(checkpoint_ns).unwrap(),
+            checkpoint,
+            metadata: metadata.into(),
+            task_id: TaskId::new(task_id).unwrap(),
+            task_path,
+            writes,
+            thread_metadata,
+        }
+    })
+}
+
+fn sorted(values: &BTreeMap<String, Value>) -> Value {
+    values.clone().into_iter().collect()
+}
+
+/// Compares all but the values of the channels, which a child inherits.
+#[track_caller]
+fn check_same(got: &CheckpointTuple, case: &Case) {
+    let (got_checkpoint, put) = (&got.checkpoint, &case.checkpoint);
+    assert_eq!(got_checkpoint.id, put.id);
+    assert_eq!((got_checkpoint.v, &got_checkpoint.ts), (put.v, &put.ts));
+    // As text: `==` hides the sign of a zero.
+    let versions = |checkpoint: &Checkpoint| {
+        format!(
+            "{:?} {:?}",
+            checkpoint.channel_versions, checkpoint.versions_seen
+        )
+    };
+    assert_eq!(versions(got_checkpoint), versions(put));
+    assert_eq!(got_checkpoint.updated_channels, put.updated_channels);
+    assert!(same_object(&got_checkpoint.extra, &put.extra));
+    assert!(same_object(got.metadata.as_map(), case.metadata.as_map()));
+    assert!(same(
+        &sorted(&got_checkpoint.channel_values),
+        &sorted(&put.channel_values)
+    ));
+}
+
+#[test]
+fn whatever_is_put_comes_back_equal() {
+    check(80, any_case(), async |checkpointer, case| {
+        let thread_id = &case.thread_id;
+        // Another case may have used the same names.
+        let delete = DeleteThread::new(thread_id);
+        checkpointer.delete_thread(delete).await.unwrap();
+        if !case.checkpoint_ns.is_root() {
+            // A subgraph's first put doesn't start a thread afresh.
+            Step::first(thread_id).put(&**checkpointer).await;
+        }
+        let root = checkpointer.get_tuple(GetTuple::head(thread_id)).await;
+        let generation = root.unwrap().and_then(|root| root.config.generation);
+
+        let put = Put::new(thread_id, &case.checkpoint, &case.metadata)
+            .in_ns(&case.checkpoint_ns)
+            .generation(generation)
+            .new_versions(&case.checkpoint.channel_versions);
+        let config = checkpointer.put(put).await.unwrap();
+        let writes = PutWrites::new(&config, &case.task_id, &case.writes);
+        let writes = writes.task_path(&case.task_path);
+        checkpointer.put_writes(writes).await.unwrap();
+        let thread_metadata = case.thread_metadata.clone();
+        checkpointer
+            .set_thread_metadata(thread_id, thread_metadata)
+            .await
+            .unwrap();
+
+        let got = get(&**checkpointer, &config).await;
+        check_same(&got, case);
+        assert_eq!(got.config, config);
+        assert_eq!(got.pending_writes.len(), case.writes.len());
+        for (got, (channel, value)) in got.pending_writes.iter().zip(&case.writes) {
+            assert_eq!((&got.task_id, &got.channel), (&case.task_id, channel));
+            assert!(same(&got.value, value));
+        }
+        let threads: Vec<_> = checkpointer
+            .threads(ListThreads::all())
+            .try_filter(|info| std::future::ready(info.thread_id == *thread_id))
+            .try_collect()
+            .await
+            .unwrap();
+        assert!(same_object(&threads[0].metadata, &case.thread_metadata));
+
+        // A child that says nothing of the channels has all of its parent's values.
+        let mut checkpoint = Checkpoint::new(CheckpointId::generate(Some(&config.checkpoint_id)));
+        checkpoint.channel_versions = case.checkpoint.channel_versions.clone();
+        let child = Put::after(&config, &checkpoint, &case.metadata);
+        let child = checkpointer.put(child).await.unwrap();
+        let child = get(&**checkpointer, &child).await;
+        assert!(same(
+            &sorted(&child.checkpoint.channel_values),
+            &sorted(&case.checkpoint.channel_values)
+        ));
+
+        let list = List::thread(thread_id).in_ns(case.checkpoint_ns.clone());
+        let listed: Vec<_> = checkpointer.list(list).try_collect().await.unwrap();
+        assert_eq!(listed.len(), 2);
+        check_same(&listed[1], case);
+    });
+}
+
+#[test]
+fn a_value_that_is_edited_comes_back_equal_at_every_step() {
+    let values = (
+        any::large_value(),
+        prop::collection::vec(prop::collection::vec(any::edit(), 1..4), 1..8),
+        any::<bool>(),
+    );
+    let runtime = Runtime::new().unwrap();
+    let (test, [writer, reader]) = runtime.block_on(two());
+    let client = runtime.block_on(test.observer());
+    let sql = format!(
+        "SELECT {}.state($1) -> 'a' = $2::text::jsonb",
+        test.schema()
+    );
+    let config = Config {
+        cases: 24,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
+    let outcome = TestRunner::new(config).run(&values, |(mut value, edits, is_plain)| {
+        runtime.block_on(async {
+            let name = format!("edited {}", fastrand::u64(..));
+            let mut put: Vec<(CheckpointRef, Value)> = Vec::new();
+            for (n, edits) in edits.iter().enumerate() {
+                if is_plain {
+                    any::make_plain(&mut value);
+                }
+                let step = match put.last() {
+                    Some((last, _)) => Step::after(last),
+                    None => Step::first(&thread(&name)),
+                };
+                let mut step = step.values(json!({}));
+                let values = &mut step.checkpoint.channel_values;
+                values.insert("a".to_owned(), value.clone());
+                let config = step.put(&writer).await;
+                // Without what the writer remembers.
+                let write = try_write(&reader, &config, "task", &value).await;
+                write.unwrap();
+                put.push((config, value.clone()));
+                edits.iter().for_each(|edit| edit.apply(&mut value));
+                if n == 4 {
+                    let prune = Prune::new(vec![thread(&name)], PruneStrategy::KeepLatest);
+                    reader.prune(prune).await.unwrap();
+                    put.drain(..n);
+                }
+            }
+            for (config, value) in &put {
+                for checkpointer in [&writer, &reader] {
+                    let got = get(checkpointer, config).await;
+                    assert!(same(&got.checkpoint.channel_values["a"], value));
+                    assert!(same(&got.pending_writes[0].value, value));
+                }
+            }
+            if is_plain {
+                let (_, last) = put.last().unwrap();
+                let text = last.to_string();
+                let row = client.query_one(&sql, &[&name, &text]).await.unwrap();
+                assert!(row.get::<_, bool>(0));
+            }
+        });
+        Ok(())
+    });
+    if let Err(failed) = outcome {
+        panic!("{failed}");
+    }
+}
+
+/// Values of which many contain each other.
+fn any_findable() -> impl Strategy<Value = Value> {
+    let scalar = prop::sample::select(vec![
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-0.0),
+        json!(1),
+        json!(1.0),
+        json!(1e16),
+        json!("a"),
+        json!("a\0"),
+        json!("\u{1}n-0.0"),
+    ]);
+    scalar.prop_recursive(3, 8, 3, |inner| {
+        let key = prop::sample::select(vec!["a", "b", "\0"]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+            prop::collection::vec((key, inner), 0..3)
+                .prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+}
+
+#[test]
+fn both_find_the_same_by_metadata() {
+    let runtime = Runtime::new().unwrap();
+    let [postgres, memory] = runtime.block_on(both());
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let mut any = move || any_findable().new_tree(&mut runner).unwrap().current();
+    runtime.block_on(async {
+        let mut found = 0;
+        for n in 0..150 {
+            let step = Step::first(&thread("found")).id(&format!("{n:04}"));
+            let step = step.metadata("mine", any());
+            step.put(&*postgres).await;
+            step.put(&*memory).await;
+        }
+        for _ in 0..150 {
+            let filter = map(json!({ "mine": any() }));
+            let mut ids = Vec::new();
+            for checkpointer in [&postgres, &memory] {
+                let list = List::all().filter(filter.clone());
+                let listed: Vec<_> = checkpointer.list(list).try_collect().await.unwrap();
+                let listed = listed.into_iter().map(|tuple| tuple.config.checkpoint_id);
+                ids.push(listed.collect::<Vec<_>>());
+            }
+            assert_eq!(ids[0], ids[1], "by {filter:?}");
+            found += ids[0].len();
+        }
+        assert!(found > 0);
+    });
+}
+
+/// A state with a field of each kind that is easily changed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct State {
+    text: String,
+    float: f64,
+    single: f32,
+    unsigned: u64,
+    signed: i64,
+    wide: i128,
+    char: char,
+    value: Value,
+    floats: Vec<Option<f64>>,
+    by_text: BTreeMap<String, Value>,
+    by_number: BTreeMap<u64, f64>,
+}
+
+fn any_state() -> impl Strategy<Value = State> {
+    let single = any::<u32>().prop_map(f32::from_bits);
+    let single = single.prop_filter("finite", |single| single.is_finite());
+    let fields = (
+        (
+            any::text(),
+            any::float(),
+            single,
+            any::<u64>(),
+            any::<i64>(),
+        ),
+        (any::<u64>(), any::<char>(), any::plain_value()),
+        prop::collection::vec(prop::option::of(any::float()), 0..4),
+        prop::collection::btree_map(any::text(), any::plain_value(), 0..3),
+        prop::collection::btree_map(any::<u64>(), any::float(), 0..3),
+    );
+    fields.prop_map(|(scalars, others, floats, by_text, by_number)| {
+        let (text, float, single, unsigned, signed) = scalars;
+        let (wide, char, value) = others;
+        State {
+            text,
+            float,
+            single,
+            unsigned,
+            signed,
+            wide: i128::from(wide),
+            char,
+            value,
+            floats,
+            by_text,
+            by_number,
+        }
+    })
+}
+
+#[test]
+fn a_typed_state_comes_back_equal() {
+    let states = (any_state(), prop::collection::vec(any::plain_value(), 0..4));
+    check(60, states, async |checkpointer, (state, list)| {
+        let name = format!("state {}", fastrand::u64(..));
+        let mut saved = checkpointer.thread::<State>(&*name).unwrap();
+        let config = saved.save(state).await.unwrap();
+        let mut thread = checkpointer.thread::<State>(&*name).unwrap();
+        for loaded in [
+            thread.load().await.unwrap().unwrap(),
+            thread.at(&config.checkpoint_id).await.unwrap(),
+        ] {
+            let [got, put] = [&loaded, state].map(|state| serde_json::to_value(state).unwrap());
+            assert!(same(&got, &put), "{got} is not {put}");
+            assert_eq!(loaded.single.to_bits(), state.single.to_bits());
+        }
+        // What was loaded is what a save compares with.
+        thread.update(|_| ()).await.unwrap();
+        let head = checkpointer
+            .get_tuple(GetTuple::head(&config.thread_id))
+            .await;
+        let changed = head.unwrap().unwrap().checkpoint.updated_channels;
+        assert_eq!(changed, Some(Vec::new()));
+
+        let name = format!("list {}", fastrand::u64(..));
+        let mut saved = checkpointer.thread::<Vec<Value>>(&*name).unwrap();
+        saved.save(list).await.unwrap();
+        let mut thread = checkpointer.thread::<Vec<Value>>(&*name).unwrap();
+        let loaded = thread.load().await.unwrap().unwrap();
+        assert!(same(&loaded.into(), &Value::from(list.clone())));
+    });
+}
+
+/// Checks that a save is refused with this path and reason, and leaves nothing behind.
+async fn check_not_saved<T: Serialize + for<'de> Deserialize<'de>>(
+    checkpointer: &Arc<dyn Checkpointer>,
+    state: &T,
+    expected: (&str, &str),
+) {
+    let mut thread = checkpointer.thread::<T>("refused").unwrap();
+    match thread.save(state).await {
+        Err(Error::UnstorableState { path, reason, .. }) => {
+            assert_eq!((&*path, &*reason), expected);
+        }
+        other => panic!("{other:?}"),
+    }
+    check_nothing_stored(&**checkpointer).await;
+}
+
+async fn check_nothing_stored(checkpointer: &dyn Checkpointer) {
+    let listed: Vec<_> = checkpointer.list(List::all()).try_collect().await.unwrap();
+    assert_eq!(listed, []);
+    let threads = checkpointer.threads(ListThreads::all());
+    let threads: Vec<_> = threads.try_collect().await.unwrap();
+    assert_eq!(threads, []);
+}
+
+#[tokio::test]
+async fn what_json_would_change_in_a_typed_state_is_refused_with_its_path() {
+    for checkpointer in &both().await {
+        for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let not_finite = "a number that is not finite";
+            let state = State {
+                floats: vec![None, Some(1.0), Some(float)],
+                ..State::default()
+            };
+            check_not_saved(checkpointer, &state, ("floats[2]", not_finite)).await;
+            let state = State {
+                single: float as f32,
+                ..State::default()
+            };
+            check_not_saved(checkpointer, &state, ("single", not_finite)).await;
+            let state = State {
+                by_number: [(1, 0.5), (2, float)].into(),
+                ..State::default()
+            };
+            check_not_saved(checkpointer, &state, ("by_number.2", not_finite)).await;
+            check_not_saved(checkpointer, &vec![(1, float)], ("[0][1]", not_finite)).await;
+        }
+        let beyond = "an integer beyond 64 bits";
+        for wide in [
+            i128::from(u64::MAX) + 1,
+            i128::from(i64::MIN) - 1,
+            i128::MIN,
+        ] {
+            let state = State {
+                wide,
+                ..State::default()
+            };
+            check_not_saved(checkpointer, &state, ("wide", beyond)).await;
+        }
+        check_not_saved(checkpointer, &u128::MAX, ("$", beyond)).await;
+    }
+}
+
+/// Lists in lists.
+fn deep(levels: usize) -> Value {
+    (0..levels).fold(json!(0), |inner, _| Value::Array(vec![inner]))
+}
+
+#[tokio::test]
+async fn values_are_stored_to_the_greatest_depth_and_refused_beyond() {
+    for checkpointer in &both().await {
+        for depth in [101, 102, 128, 1_000] {
+            let mut step = Step::first(&thread("deep")).values(json!({ "shallow": 1 }));
+            let values = &mut step.checkpoint.channel_values;
+            values.insert("deep".to_owned(), deep(depth));
+            let refused = step.try_put(&**checkpointer).await;
+            check_unstorable(refused, "channel `deep`");
+            let config = step.config();
+            let refused = try_write(&**checkpointer, &config, "task", &deep(depth)).await;
+            check_unstorable(refused, "the write to channel `written`");
+            let step = Step::first(&thread("deep")).metadata("mine", deep(depth - 1));
+            check_unstorable(step.try_put(&**checkpointer).await, "the metadata");
+            let mut step = Step::first(&thread("deep"));
+            // It lies inside of the checkpoint's own fields.
+            let extra = &mut step.checkpoint.extra;
+            extra.insert("mine".to_owned(), deep(depth - 2));
+            let refused = step.try_put(&**checkpointer).await;
+            check_unstorable(refused, "the checkpoint's own fields");
+            let refused = checkpointer
+                .set_thread_metadata(
+                    &thread("deep"),
+                    Map::from_iter([("mine".to_owned(), deep(depth - 1))]),
+                )
+                .await;
+            check_unstorable(refused, "the thread's metadata");
+            let mut typed = checkpointer.thread::<Value>("deep").unwrap();
+            let refused = typed.save(&deep(depth)).await;
+            assert!(
+                matches!(refused, Err(Error::UnstorableState { .. })),
+                "{refused:?}"
+            );
+            check_nothing_stored(&**checkpointer).await;
+        }
+
+        let values = json!({ "deep": deep(100) });
+        let step = Step::first(&thread("deep")).values(values);
+        let mut step = step.metadata("mine", deep(99));
+        let extra = &mut step.checkpoint.extra;
+        extra.insert("mine".to_owned(), deep(98));
+        let config = step.put(&**checkpointer).await;
+        let written = try_write(&**checkpointer, &config, "task", &deep(100)).await;
+        written.unwrap();
+        let got = get(&**checkpointer, &config).await;
+        assert_eq!(got.checkpoint.channel_values["deep"], deep(100));
+        assert_eq!(got.metadata.get("mine"), Some(&deep(99)));
+        assert_eq!(got.checkpoint.extra["mine"], deep(98));
+        assert_eq!(got.pending_writes[0].value, deep(100));
+    }
+}
+
+#[track_caller]
+fn check_unstorable<T: std::fmt::Debug>(refused: checkpointer::Result<T>, expected: &str) {
+    match refused {
+        Err(Error::Unstorable { place, .. }) => assert_eq!(place, expected),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_largest_value_is_stored_and_a_larger_one_refused() {
+    const LONGEST: usize = (256 << 20) - 16;
+    for checkpointer in &both().await {
+        let longer = Value::from("x".repeat(LONGEST + 1));
+        let step = Step::first(&thread("large")).values(json!({ "small": 1, "text": longer }));
+        check_unstorable(step.try_put(&**checkpointer).await, "channel `text`");
+        check_nothing_stored(&**checkpointer).await;
+    }
+    let [postgres, _] = both().await;
+    let value = Value::from("x".repeat(LONGEST));
+    let step = Step::first(&thread("large")).values(json!({ "text": value }));
+    let config = step.put(&*postgres).await;
+    let got = get(&*postgres, &config).await.checkpoint.channel_values;
+    assert!(got == step.checkpoint.channel_values);
+}

@@ -1,0 +1,158 @@
+//! The order of calls on one thread, and what a close waits for.
+
+use std::cell::RefCell;
+
+use checkpointer::{CheckpointRef, Checkpointer, Error, List, ThreadId};
+use futures_util::{FutureExt, TryStreamExt};
+use serde_json::json;
+use tokio_postgres::Client;
+
+use super::step::{Step, checkpointer, get, ids, large, thread, try_write, two};
+use crate::support::{TestDb, at_every_poll, eventually};
+
+/// Locks a thread as a transaction of another program might, until it commits.
+async fn lock(test: &TestDb, thread_id: &ThreadId) -> Client {
+    let client = test.observer().await;
+    client.batch_execute("BEGIN").await.unwrap();
+    let sql = format!(
+        "SELECT FROM {}.threads WHERE thread_id = $1 FOR UPDATE",
+        test.schema()
+    );
+    let rows = client.query(&sql, &[&thread_id.as_str()]).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    client
+}
+
+async fn waits_for_a_lock(test: &TestDb) {
+    let observer = test.observer().await;
+    eventually("a statement waits for a lock", async || {
+        test.backends(&observer, "wait_event_type = 'Lock'").await == 1
+    })
+    .await;
+}
+
+/// How many writes of a checkpoint are durable.
+async fn durable(test: &TestDb, config: &CheckpointRef) -> i64 {
+    let sql = format!(
+        "SELECT count(*) FROM {}.pending_writes WHERE thread_id = $1 AND checkpoint_id = $2",
+        test.schema()
+    );
+    let (thread_id, id) = (config.thread_id.as_str(), config.checkpoint_id.as_str());
+    let observer = test.observer().await;
+    let count = observer.query_one(&sql, &[&thread_id, &id]).await;
+    count.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_write_dropped_before_a_put_is_never_durable_after_it() {
+    let (test, [checkpointer, other]) = two().await;
+    let last = RefCell::new(Step::first(&thread("order")).put(&checkpointer).await);
+    let mut round = 0;
+    let seen = RefCell::new(Vec::new());
+    at_every_poll(
+        async || {
+            round += 1;
+            let config = last.borrow().clone();
+            let written = try_write(&checkpointer, &config, "task", &large(round)).await;
+            written.unwrap();
+        },
+        async || {
+            let config = last.borrow().clone();
+            let next = Step::after(&config).put(&checkpointer).await;
+            let count = durable(&test, &config).await;
+            seen.borrow_mut().push((config, count));
+            last.replace(next);
+        },
+    )
+    .await;
+    // Whatever still ran has ended.
+    checkpointer.close().await.unwrap();
+    for (config, count) in seen.take() {
+        assert_eq!(durable(&test, &config).await, count);
+        let tuple = get(&other, &config).await;
+        assert_eq!(tuple.pending_writes.len() as i64, count);
+    }
+}
+
+#[tokio::test]
+async fn a_put_waits_for_a_write_that_was_dropped_on_the_server() {
+    let (test, [checkpointer, _]) = two().await;
+    let thread_id = thread("waits");
+    let config = Step::first(&thread_id).put(&checkpointer).await;
+    let locked = lock(&test, &thread_id).await;
+    let written = tokio::spawn({
+        let (checkpointer, config) = (checkpointer.clone(), config.clone());
+        async move { try_write(&checkpointer, &config, "task", &large(1)).await }
+    });
+    waits_for_a_lock(&test).await;
+    written.abort();
+    let _ = written.await;
+    let put = tokio::spawn({
+        let (checkpointer, step) = (checkpointer.clone(), Step::after(&config));
+        async move { step.try_put(&checkpointer).await }
+    });
+    // A later write doesn't overtake the put either.
+    let late = tokio::spawn({
+        let (checkpointer, config) = (checkpointer.clone(), config.clone());
+        async move { try_write(&checkpointer, &config, "late", &json!(1)).await }
+    });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!put.is_finished() && !late.is_finished());
+    locked.batch_execute("COMMIT").await.unwrap();
+    put.await.unwrap().unwrap();
+    let tasks = get(&checkpointer, &config).await.pending_writes;
+    assert!(tasks.iter().any(|write| write.task_id.as_str() == "task"));
+    late.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_list_holds_no_connection_between_polls() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[("DB_POOL_MAX", "1")]).await;
+    let mut last = Step::first(&thread("pool of one")).put(&checkpointer).await;
+    for n in 0..70 {
+        let step = Step::after(&last).values(json!({ "n": n }));
+        last = step.put(&checkpointer).await;
+    }
+    let mut listed = checkpointer.list(List::thread(&last.thread_id));
+    let mut count = 0;
+    while let Some(tuple) = listed.try_next().await.unwrap() {
+        assert_eq!(get(&checkpointer, &tuple.config).await, tuple);
+        if count % 20 == 0 {
+            let task = format!("task {count}");
+            let written = try_write(&checkpointer, &last, &task, &json!(1)).await;
+            written.unwrap();
+        }
+        count += 1;
+    }
+    assert_eq!(count, 71);
+}
+
+#[tokio::test]
+async fn closing_waits_for_writes_under_way_and_in_line() {
+    let (test, [checkpointer, other]) = two().await;
+    let thread_id = thread("closing");
+    let config = Step::first(&thread_id).put(&checkpointer).await;
+    let locked = lock(&test, &thread_id).await;
+    let first = Step::after(&config).values(json!({ "a": large(1) }));
+    let second = Step::after(&config).values(json!({ "a": large(2) }));
+    let puts = [&first, &second].map(|step| {
+        let (checkpointer, step) = (checkpointer.clone(), step.clone());
+        tokio::spawn(async move { step.try_put(&checkpointer).await })
+    });
+    waits_for_a_lock(&test).await;
+    let mut closing = checkpointer.close();
+    assert!(closing.as_mut().now_or_never().is_none());
+    let late = Step::after(&config).try_put(&checkpointer).await;
+    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert!(closing.as_mut().now_or_never().is_none());
+
+    locked.batch_execute("COMMIT").await.unwrap();
+    closing.await.unwrap();
+    assert_eq!(ids(&other, &thread_id).await.len(), 3);
+    for put in puts {
+        put.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,99 @@
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use db::{Database, Error, Statement, Type};
+use settings::Settings;
+use tracing::instrument::WithSubscriber;
+
+use crate::support::{TestDb, url};
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Everything that is logged while `work` runs.
+async fn log(work: impl Future<Output = ()>) -> String {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    work.with_subscriber(subscriber).await;
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+#[tokio::test]
+async fn connect_acquire_close_and_failures_are_logged_with_their_causes() {
+    static INSERT: Statement = Statement::new(
+        "-- secrets::insert
+         WITH secret AS (SELECT $1::text AS secret) SELECT secret::int FROM secret",
+        &[Type::TEXT],
+    );
+    let test = TestDb::new().await;
+    let settings = test.settings(&[("DB_POOL_MAX", "1"), ("DB_ACQUIRE_TIMEOUT", "1s")]);
+    let text = log(async {
+        let db = Database::connect(&settings).await.unwrap();
+        test.with_notes(&db).await;
+        let connection = db.get().await.unwrap();
+        db.get().await.unwrap_err();
+        connection.query(&INSERT, &[&"12x"]).await.unwrap_err();
+        let twice = format!(
+            "INSERT INTO {0}.notes VALUES (1, 'hunter2'), (1, 'hunter2')",
+            test.schema()
+        );
+        connection.batch_execute(&twice).await.unwrap_err();
+        db.close(Duration::from_millis(10)).await.unwrap_err();
+    })
+    .await;
+    for expected in [
+        "INFO db::database: connected",
+        "TRACE db::database: acquired a connection",
+        "INFO db::migrate: applied a migration",
+        "WARN db::database: failed to acquire a connection error=no connection became free",
+        "DEBUG db::link: statement failed statement=\"secrets::insert\"",
+        "duplicate key value violates unique constraint",
+        "WARN db::database: closed by force error=closed with 1 still borrowed",
+    ] {
+        assert!(text.contains(expected), "no {expected:?} in:\n{text}");
+    }
+    // The server's messages quote a row, and a parameter.
+    assert!(!text.contains("(id)=(1)"), "{text}");
+    assert!(!text.contains("12x"), "{text}");
+    let settings = Settings::from_url(&url()).unwrap();
+    let password = settings.password().unwrap().expose();
+    if password != settings.user() {
+        assert!(!text.contains(password), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_to_connect_is_logged_without_the_password() {
+    let test = TestDb::without_schema().await;
+    let settings = Settings::from_url(&url()).unwrap();
+    let wrong = format!("postgres://nobody:hunter2@{}/x", settings.hosts()[0]);
+    let settings = test.settings_for(&wrong, &[]);
+    let text = log(async {
+        let error = Database::connect(&settings).await.unwrap_err();
+        assert!(matches!(error, Error::Connect { .. }));
+    })
+    .await;
+    assert!(text.contains("failed to connect"), "{text}");
+    assert!(
+        text.contains("(28P01)") || text.contains("(28000)"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"), "{text}");
+}
