@@ -3,6 +3,9 @@
 mod channels;
 mod to_value;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -162,7 +165,7 @@ impl<State> Thread<State> {
 
     /// Sends a save, and keeps it until its outcome is known.
     async fn send(&mut self, attempt: Arc<Attempt>) -> Result<CheckpointRef> {
-        self.attempt = Some(Arc::clone(&attempt));
+        let again = self.attempt.replace(Arc::clone(&attempt)).is_some();
         let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
             .new_versions(&attempt.new_versions)
             .expect_head(attempt.from.head.as_ref());
@@ -172,7 +175,11 @@ impl<State> Thread<State> {
                 .generation(config.generation);
         }
         let outcome = self.checkpointer.put(put).await;
-        let unknown = |error: &Error| error.is_outcome_unknown() || error.is_transient();
+        let unknown = |error: &Error| {
+            // What keeps the database from storing it now says nothing about the first time.
+            let undecided = again && matches!(error, Error::Database { .. });
+            undecided || error.is_outcome_unknown() || error.is_transient()
+        };
         if !outcome.as_ref().is_err_and(unknown) {
             self.attempt = None;
         }
@@ -201,8 +208,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     /// If dropped, the handle is as before, or as after the last save.
     pub async fn load(&mut self) -> Result<Option<State>> {
         match self.settle().await {
-            // Lost to somebody else, whose state is loaded now.
-            Ok(_) | Err(Error::Conflict { .. }) => {}
+            // Lost to somebody else: what they left is loaded now.
+            Ok(()) | Err(Error::Conflict { .. } | Error::ThreadDeleted { .. }) => {}
             Err(error) => return Err(error),
         }
         let query = GetTuple::head(&self.thread_id);
@@ -223,8 +230,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if somebody else has saved meanwhile: load, and decide.
-    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
+    /// [`Error::Conflict`] if somebody else has saved meanwhile, [`Error::ThreadDeleted`] if the
+    /// thread was deleted: load, and decide. [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
     /// large or too deep. Nothing is saved then.
     ///
     /// # Cancel safety
@@ -238,7 +245,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     }
 
     /// Loads the state at the head, or the default one, changes it and saves it; and again, while
-    /// others save in between. Returns the state that was saved.
+    /// others save in between. Returns the state that was saved. A thread that was deleted before
+    /// starts afresh.
     ///
     /// # Errors
     ///
@@ -337,7 +345,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         checkpoint.updated_channels = Some(new_versions.keys().cloned().collect());
         checkpoint.channel_values = channels.values;
         let (source, step) = match parent {
-            Some(parent) => (parent.source, parent.step + 1),
+            Some(parent) => (parent.source, parent.step.saturating_add(1)),
             None => (Source::Input, -1),
         };
         Attempt {
