@@ -1,6 +1,7 @@
 //! Threads whose state is a Rust type.
 
 mod channels;
+mod shape;
 mod to_value;
 
 #[cfg(test)]
@@ -14,12 +15,14 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
     ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
     Checkpointer, Error, GetTuple, List, Metadata, Projection, Put, Result, Source, ThreadId,
 };
 use channels::Channels;
+use shape::Shape;
 
 /// How often [`Thread::update`] loads again because somebody else has saved.
 const MAX_UPDATES: usize = 64;
@@ -48,6 +51,7 @@ impl<C: Checkpointer + Clone> Threads for C {
         Ok(Thread {
             checkpointer: Arc::new(self.clone()),
             thread_id: thread_id.try_into()?,
+            shape: Shape::default(),
             position: Position::default(),
             attempt: None,
             state: PhantomData,
@@ -60,6 +64,8 @@ impl<C: Checkpointer + Clone> Threads for C {
 /// The top-level fields of a struct become channels; any other shape, a struct with flattened fields
 /// among them, lives in one channel, `__root__`. Each save is the whole set: a field that is no
 /// longer serialised leaves the state.
+///
+/// [`versioned`](Self::versioned) reads what was saved before the type changed.
 ///
 /// Saving is guarded: if somebody else has saved since the last [`load`](Self::load) or
 /// [`save`](Self::save) of this handle, it is a [`Conflict`](Error::Conflict), never a silent fork.
@@ -91,6 +97,7 @@ impl<C: Checkpointer + Clone> Threads for C {
 pub struct Thread<State> {
     checkpointer: Arc<dyn Checkpointer>,
     thread_id: ThreadId,
+    shape: Shape,
     position: Position,
     /// A save whose outcome isn't known.
     attempt: Option<Arc<Attempt>>,
@@ -125,6 +132,75 @@ struct Attempt {
 }
 
 impl<State> Thread<State> {
+    /// Names the version of the state's type, and reads older ones with `upgrade`. Defaults to
+    /// version 0, which nothing is older than.
+    ///
+    /// A change that serde bridges needs no version, such as a new field with `#[serde(default)]`.
+    /// For any other, raise the version by one. Each save keeps it, as `state_version` in the
+    /// checkpoint's metadata; a state that was saved without a version, or put by a graph runtime,
+    /// has version 0. An older state goes through `upgrade` whenever it is read, with its version:
+    /// an object of its fields, or whatever else a state is that isn't a struct. Stored checkpoints
+    /// stay as they are, and the next save has the new shape.
+    ///
+    /// A state of a newer version is [`Error::StateTooNew`]. If `upgrade` fails, or leaves what
+    /// doesn't fit, it is [`Error::StateMismatch`]: without the values that serde's error quotes,
+    /// and without what an error of another kind says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{MemoryCheckpointer, Threads};
+    /// use serde::{Deserialize, Serialize};
+    /// use serde_json::{Value, json};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct FirstRelease {
+    ///     question: String,
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Support {
+    ///     messages: Vec<String>,
+    ///     urgency: u8,
+    /// }
+    ///
+    /// fn upgrade(from: u32, mut state: Value) -> serde_json::Result<Value> {
+    ///     if from < 1 {
+    ///         state["messages"] = json!([state["question"].take()]);
+    ///     }
+    ///     if from < 2 {
+    ///         state["urgency"] = json!(1);
+    ///     }
+    ///     Ok(state)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = MemoryCheckpointer::new();
+    /// # let question = "Where is my order?".to_owned();
+    /// # checkpointer.thread("support-4711")?.save(&FirstRelease { question }).await?;
+    /// let thread = checkpointer.thread::<Support>("support-4711")?;
+    /// let mut thread = thread.versioned(2, upgrade);
+    /// if let Some(mut state) = thread.load().await? {
+    ///     assert_eq!(state.messages, ["Where is my order?"]);
+    ///     state.urgency += 1;
+    ///     thread.save(&state).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn versioned(
+        self,
+        version: u32,
+        upgrade: impl Fn(u32, Value) -> serde_json::Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            shape: Shape::new(version, upgrade),
+            ..self
+        }
+    }
+
     /// Returns the thread's id.
     pub fn thread_id(&self) -> &ThreadId {
         &self.thread_id
@@ -200,8 +276,9 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::StateMismatch`] if the state doesn't fit the type. If the outcome of the last save
-    /// isn't known, it is sent again first: then the errors of [`save`](Self::save).
+    /// [`Error::StateMismatch`] if the state doesn't fit the type, [`Error::StateTooNew`] if a newer
+    /// program saved it. If the outcome of the last save isn't known, it is sent again first: then
+    /// the errors of [`save`](Self::save).
     ///
     /// # Cancel safety
     ///
@@ -218,7 +295,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             return Ok(None);
         };
         let head = Some(tuple.config.checkpoint_id.clone());
-        let (parent, state) = open(tuple, Source::Update)?;
+        let (parent, state) = self.open(tuple, Source::Update)?;
         self.position = Position {
             parent: Some(parent),
             head,
@@ -281,13 +358,15 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::CheckpointNotFound`]; [`Error::StateMismatch`] if the state doesn't fit the type.
+    /// [`Error::CheckpointNotFound`]; [`Error::StateMismatch`] if the state doesn't fit the type,
+    /// [`Error::StateTooNew`] if a newer program saved it.
     ///
     /// # Cancel safety
     ///
     /// Only reads.
     pub async fn at(&self, checkpoint_id: &CheckpointId) -> Result<State> {
-        let (_, state) = open(self.tuple(checkpoint_id).await?, Source::Update)?;
+        let tuple = self.tuple(checkpoint_id).await?;
+        let (_, state) = self.open(tuple, Source::Update)?;
         Ok(state)
     }
 
@@ -313,7 +392,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
                 head.map(|head| head.config.checkpoint_id)
             }
         };
-        let (parent, state) = open(tuple, Source::Fork)?;
+        let (parent, state) = self.open(tuple, Source::Fork)?;
         self.position = Position {
             parent: Some(parent),
             head,
@@ -349,7 +428,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             None => (Source::Input, -1),
         };
         Attempt {
-            metadata: Metadata::new(source, step),
+            metadata: self.shape.mark(Metadata::new(source, step)),
             to: Parent {
                 config: CheckpointRef::new(self.thread_id.clone(), id),
                 step,
@@ -362,25 +441,23 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             from,
         }
     }
-}
 
-/// Reads a checkpoint's state, and what a save after it needs to know. `source` is what such a save
-/// says of itself.
-fn open<State: DeserializeOwned>(
-    tuple: CheckpointTuple,
-    source: Source,
-) -> Result<(Parent, State)> {
-    let checkpoint = tuple.checkpoint;
-    let hashes = channels::hashes(&checkpoint.channel_values);
-    let state = channels::state(&tuple.config, checkpoint.channel_values)?;
-    let parent = Parent {
-        config: tuple.config,
-        step: tuple.metadata.step().unwrap_or(-1),
-        versions: checkpoint.channel_versions,
-        channels: hashes,
-        source,
-    };
-    Ok((parent, state))
+    /// Reads a checkpoint's state, and what a save after it needs to know. `source` is what such a
+    /// save says of itself.
+    fn open(&self, tuple: CheckpointTuple, source: Source) -> Result<(Parent, State)> {
+        let values = tuple.checkpoint.channel_values;
+        let channels = channels::hashes(&values);
+        let state = channels::state(values);
+        let state = self.shape.read(&tuple.config, &tuple.metadata, state)?;
+        let parent = Parent {
+            config: tuple.config,
+            step: tuple.metadata.step().unwrap_or(-1),
+            versions: tuple.checkpoint.channel_versions,
+            channels,
+            source,
+        };
+        Ok((parent, state))
+    }
 }
 
 impl<State> fmt::Debug for Thread<State> {

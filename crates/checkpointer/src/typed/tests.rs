@@ -1,7 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod outcomes;
+mod shapes;
 mod unreliable;
+mod upgrades;
 
 use serde::{Deserialize, Serialize};
 
