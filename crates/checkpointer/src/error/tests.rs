@@ -220,21 +220,20 @@ async fn a_state_of_another_shape_names_the_field() {
             thread_id,
             checkpoint_id,
             path,
-            source,
+            reason,
         } => {
             assert_eq!(checkpoint_id, saved.checkpoint_id);
             let error = Error::StateMismatch {
                 thread_id,
                 checkpoint_id: id("1"),
                 path,
-                source,
+                reason,
             };
             check(
                 &error,
                 expect![[r#"
-                checkpoint `1` of thread `support-4711` doesn't fit the state's type: at `orders[1]`
-                invalid value: integer `-1`, expected u8
-            "#]],
+                    checkpoint `1` of thread `support-4711` doesn't fit the state's type: at `orders[1]`: expected u8
+                "#]],
             );
         }
         other => panic!("{other:?}"),
