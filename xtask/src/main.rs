@@ -21,6 +21,7 @@ mod db_down;
 mod db_up;
 mod db_url;
 mod demo;
+mod replay;
 mod server;
 mod test;
 
@@ -36,6 +37,7 @@ enum Xtask {
     DbDown(db_down::Args),
     DbUrl(db_url::Args),
     Test(test::Args),
+    Replay(replay::Args),
     Ci(ci::Args),
 }
 
@@ -54,6 +56,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     sh.change_dir(checkout());
     match xtask {
         Xtask::Demo(args) => return demo::run(&sh, args),
+        Xtask::Replay(args) => return replay::run(&sh, args),
         Xtask::DbUp(args) => db_up::run(&sh, args)?,
         Xtask::DbDown(args) => db_down::run(&sh, args)?,
         Xtask::DbUrl(args) => db_url::run(&sh, args)?,
