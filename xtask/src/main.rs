@@ -38,11 +38,8 @@ enum Xtask {
     DbDown(db_down::Args),
     DbUrl(db_url::Args),
     Test(test::Args),
-<<<<<<< HEAD
     Bench(bench::Args),
-=======
     Replay(replay::Args),
->>>>>>> upgrade
     Ci(ci::Args),
 }
 
@@ -61,11 +58,8 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     sh.change_dir(checkout());
     match xtask {
         Xtask::Demo(args) => return demo::run(&sh, args),
-<<<<<<< HEAD
         Xtask::Bench(args) => return bench::run(&sh, args),
-=======
         Xtask::Replay(args) => return replay::run(&sh, args),
->>>>>>> upgrade
         Xtask::DbUp(args) => db_up::run(&sh, args)?,
         Xtask::DbDown(args) => db_down::run(&sh, args)?,
         Xtask::DbUrl(args) => db_url::run(&sh, args)?,

@@ -1,5 +1,6 @@
 //! What can go wrong, and what to do about it.
 
+use crate::codec::Refused;
 use crate::{CheckpointId, CheckpointNs, NameProblem, ThreadId};
 
 /// The result of a call to a checkpointer.
@@ -198,6 +199,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// A value was refused before it was sent.
+    pub(crate) fn unstorable(thread_id: &ThreadId, place: &str, refused: &Refused) -> Self {
+        Self::Unstorable {
+            thread_id: thread_id.clone(),
+            place: place.to_owned(),
+            path: refused.path.to_string(),
+            reason: refused.reason.to_string(),
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {

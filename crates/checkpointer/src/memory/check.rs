@@ -2,38 +2,26 @@
 
 use serde_json::{Map, Value};
 
-use crate::codec::{Refused, encode, encode_object};
-use crate::ids::{check_channel, check_task_path};
-use crate::{Checkpoint, Error, Loaded, Put, PutWrites, Result, ThreadId, Version};
+use crate::codec::{encode, encode_object};
+use crate::{Error, Put, PutWrites, Result, ThreadId, check};
 
 /// Checks all that a put brings.
 pub(super) fn put(put: &Put<'_>) -> Result<()> {
+    check::put(put)?;
     let (thread_id, checkpoint) = (put.thread_id, put.checkpoint);
-    if checkpoint.loaded() != Loaded::All {
-        return Err(Error::PartialCheckpoint {
-            checkpoint_id: checkpoint.id.clone(),
-        });
-    }
-    for channel in checkpoint
-        .channel_versions
-        .keys()
-        .chain(put.new_versions.keys())
-    {
-        check_channel(channel)?;
-    }
     for (channel, content) in &checkpoint.channel_values {
-        check_channel(channel)?;
         value(thread_id, &format!("channel `{channel}`"), content)?;
     }
-    own_fields(thread_id, checkpoint)?;
+    let mut fields = checkpoint.extra.clone();
+    fields.insert("ts".to_owned(), checkpoint.ts.as_str().into());
+    object(thread_id, "the checkpoint's own fields", &fields)?;
     object(thread_id, "the metadata", put.metadata.as_map())
 }
 
 /// Checks all that a task's writes bring.
 pub(super) fn put_writes(put: &PutWrites<'_>) -> Result<()> {
-    check_task_path(put.task_path)?;
+    check::put_writes(put)?;
     for (channel, content) in put.writes {
-        check_channel(channel)?;
         let place = format!("the write to channel `{channel}`");
         value(&put.config.thread_id, &place, content)?;
     }
@@ -46,41 +34,10 @@ pub(super) fn thread_metadata(thread_id: &ThreadId, metadata: &Map<String, Value
 }
 
 fn value(thread_id: &ThreadId, place: &str, value: &Value) -> Result<()> {
-    encode(value, &mut Vec::new()).map_err(|refused| unstorable(thread_id, place, &refused))
-}
-
-/// Checks the checkpoint but for its values.
-fn own_fields(thread_id: &ThreadId, checkpoint: &Checkpoint) -> Result<()> {
-    let seen = checkpoint.versions_seen.values().flatten();
-    for (channel, version) in checkpoint.channel_versions.iter().chain(seen) {
-        if let Version::Float(float) = version
-            && !float.is_finite()
-        {
-            return Err(Error::Unstorable {
-                thread_id: thread_id.clone(),
-                place: format!("the version of channel `{channel}`"),
-                path: "$".to_owned(),
-                reason: "a number that is not finite".to_owned(),
-            });
-        }
-    }
-    let fields = Map::from_iter([
-        ("ts".to_owned(), Value::from(checkpoint.ts.as_str())),
-        ("extra".to_owned(), Value::Object(checkpoint.extra.clone())),
-    ]);
-    object(thread_id, "the checkpoint's own fields", &fields)
+    encode(value, &mut Vec::new()).map_err(|refused| Error::unstorable(thread_id, place, &refused))
 }
 
 fn object(thread_id: &ThreadId, place: &str, object: &Map<String, Value>) -> Result<()> {
-    let unstorable = |refused| unstorable(thread_id, place, &refused);
+    let unstorable = |refused| Error::unstorable(thread_id, place, &refused);
     encode_object(object, &mut Vec::new()).map_err(unstorable)
-}
-
-fn unstorable(thread_id: &ThreadId, place: &str, refused: &Refused) -> Error {
-    Error::Unstorable {
-        thread_id: thread_id.clone(),
-        place: place.to_owned(),
-        path: refused.path.to_string(),
-        reason: refused.reason.to_string(),
-    }
 }

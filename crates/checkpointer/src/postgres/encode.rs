@@ -71,7 +71,7 @@ impl<'a> Encoder<'a> {
                     self.json(value, place, &mut Vec::new())?;
                 }
                 self.collect(&reference.parts)
-                    .map_err(|refused| unstorable(self.thread_id, place, &refused))?;
+                    .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))?;
                 reference.write(out);
             }
         }
@@ -178,8 +178,9 @@ impl<'a> Encoder<'a> {
         let mut out = vec![b'{'];
         for (index, ((channel, value), reference)) in values.iter().zip(references).enumerate() {
             separate(index, &mut out);
-            codec::encode_key(channel, &mut out)
-                .map_err(|refused| unstorable(self.thread_id, "a channel's name", &refused))?;
+            codec::encode_key(channel, &mut out).map_err(|refused| {
+                Error::unstorable(self.thread_id, "a channel's name", &refused)
+            })?;
             out.push(b':');
             let place = format!("channel `{channel}`");
             self.value(value, reference.as_ref(), &place, &mut out)?;
@@ -190,14 +191,15 @@ impl<'a> Encoder<'a> {
 
     /// Writes a value as it is.
     pub(super) fn json(&self, value: &Value, place: &str, out: &mut Vec<u8>) -> Result<()> {
-        codec::encode(value, out).map_err(|refused| unstorable(self.thread_id, place, &refused))
+        codec::encode(value, out)
+            .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))
     }
 
     /// Writes an object as it is.
     pub(super) fn object(&self, object: &Map<String, Value>, place: &str) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         codec::encode_object(object, &mut out)
-            .map_err(|refused| unstorable(self.thread_id, place, &refused))?;
+            .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))?;
         Ok(out)
     }
 
@@ -271,15 +273,5 @@ fn versions_to_json(versions: &ChannelVersions) -> Value {
 fn separate(index: usize, out: &mut Vec<u8>) {
     if index > 0 {
         out.push(b',');
-    }
-}
-
-/// A value was refused before it was sent.
-pub(super) fn unstorable(thread_id: &ThreadId, place: &str, refused: &Refused) -> Error {
-    Error::Unstorable {
-        thread_id: thread_id.clone(),
-        place: place.to_owned(),
-        path: refused.path.to_string(),
-        reason: refused.reason.to_string(),
     }
 }

@@ -16,7 +16,7 @@ use super::put::{Lock, MAX_ROUNDS, all, columns, deleted};
 use super::retry::retry;
 use crate::codec::ContentHash;
 use crate::writes::{self, Numbered};
-use crate::{CheckpointRef, Error, Generation, PutWrites, Result, TaskId, ids};
+use crate::{CheckpointRef, Error, Generation, PutWrites, Result, TaskId, check};
 
 /// A task's outputs, encoded for one state of their thread.
 #[derive(Debug)]
@@ -35,10 +35,7 @@ pub(super) struct Encoded {
 impl Inner {
     pub(super) async fn put_writes(self: &Arc<Self>, put: PutWrites<'_>) -> Result<()> {
         self.check_open()?;
-        ids::check_task_path(put.task_path)?;
-        for (channel, _) in put.writes {
-            ids::check_channel(channel)?;
-        }
+        check::put_writes(&put)?;
         let thread_id = &put.config.thread_id;
         let mut cut = Cut::default();
         let writes = writes::number(put.writes);

@@ -11,7 +11,7 @@ use super::jsonb::Jsonb;
 use super::list::encode_filter;
 use super::put::deleted;
 use super::retry::retry;
-use super::{Inner, decode, encode};
+use super::{Inner, decode};
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
 
 /// How many threads a page has at most.
@@ -74,7 +74,7 @@ impl Inner {
     ) -> Result<()> {
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
-            .map_err(|refused| encode::unstorable(thread_id, "the thread's metadata", &refused))?;
+            .map_err(|refused| Error::unstorable(thread_id, "the thread's metadata", &refused))?;
         let thread = retry("set a thread's metadata", || async {
             let connection = self.database.get().await?;
             let parameters: [&(dyn ToSql + Sync); 2] = [
