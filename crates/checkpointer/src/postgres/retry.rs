@@ -15,6 +15,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Calls `attempt` until it succeeds, fails for good, or the time is over. Only for what may be
 /// repeated after an unknown outcome.
+///
+/// What fails for good after an attempt whose outcome is unknown is reported as unknown: that attempt
+/// may have taken effect.
 pub(super) async fn retry<T, Attempt>(
     operation: &'static str,
     mut attempt: impl FnMut() -> Attempt,
@@ -24,6 +27,7 @@ where
 {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut unknown = None;
     loop {
         let source = match attempt().await {
             Ok(done) => return Ok(done),
@@ -32,9 +36,14 @@ where
         let jittered = pause.mul_f64(fastrand::f64());
         let repeatable = source.is_transient() || source.is_outcome_unknown();
         if !repeatable || start.elapsed() + jittered > DEADLINE {
+            tracing::debug!(operation, error = ?source, "giving up");
+            let source = unknown.unwrap_or(source);
             return Err(Error::Database { operation, source });
         }
         tracing::debug!(operation, error = %source, pause = ?jittered, "trying again");
+        if source.is_outcome_unknown() {
+            unknown = Some(source);
+        }
         tokio::time::sleep(jittered).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
