@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use xshell::Shell;
 
+mod bench;
 mod ci;
 mod db_down;
 mod db_up;
@@ -36,6 +37,7 @@ enum Xtask {
     DbDown(db_down::Args),
     DbUrl(db_url::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Ci(ci::Args),
 }
 
@@ -54,6 +56,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     sh.change_dir(checkout());
     match xtask {
         Xtask::Demo(args) => return demo::run(&sh, args),
+        Xtask::Bench(args) => return bench::run(&sh, args),
         Xtask::DbUp(args) => db_up::run(&sh, args)?,
         Xtask::DbDown(args) => db_down::run(&sh, args)?,
         Xtask::DbUrl(args) => db_url::run(&sh, args)?,

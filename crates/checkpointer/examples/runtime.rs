@@ -61,7 +61,7 @@ impl Runtime {
                 return Ok(at.checkpoint.channel_values);
             }
             let writes = self.run_tasks(&at, tasks).await?;
-            at = self.step(at, writes).await?;
+            at = self.step(&at, writes).await?;
         }
     }
 
@@ -111,12 +111,10 @@ impl Runtime {
     /// Stores the checkpoint that takes a step's outputs in.
     async fn step(
         &self,
-        at: CheckpointTuple,
+        at: &CheckpointTuple,
         writes: Vec<(String, Value)>,
     ) -> checkpointer::Result<CheckpointTuple> {
-        let mut checkpoint = Checkpoint::new(CheckpointId::generate(Some(&at.checkpoint.id)));
-        checkpoint.channel_values = at.checkpoint.channel_values;
-        checkpoint.channel_versions = at.checkpoint.channel_versions;
+        let mut checkpoint = Checkpoint::child_of(at);
         let new_versions = self.write(&mut checkpoint, writes);
         let step = at.metadata.step().unwrap_or(-1) + 1;
         let metadata = Metadata::new(Source::Loop, step);

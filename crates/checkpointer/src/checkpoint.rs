@@ -68,6 +68,42 @@ impl Checkpoint {
         }
     }
 
+    /// Makes the checkpoint that follows `parent`, with a new id and nothing changed yet: the
+    /// parent's values, versions, versions seen and format.
+    ///
+    /// If the parent was read in part, its child can't be put either.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{ChannelVersions, Checkpoint, Checkpointer, Metadata, Put, Source};
+    ///
+    /// # use checkpointer::{CheckpointTuple, CheckpointRef, Result};
+    /// # async fn step(checkpointer: &dyn Checkpointer, at: &CheckpointTuple) -> Result<CheckpointRef> {
+    /// let mut checkpoint = Checkpoint::child_of(at);
+    /// let version = checkpointer.next_version(checkpoint.channel_versions.get("draft"));
+    /// let changed = ChannelVersions::from([("draft".to_owned(), version)]);
+    /// checkpoint.channel_versions.extend(changed.clone());
+    /// checkpoint.channel_values.insert("draft".to_owned(), "Dear customer".into());
+    ///
+    /// let metadata = Metadata::new(Source::Loop, 1);
+    /// let put = Put::after(&at.config, &checkpoint, &metadata).new_versions(&changed);
+    /// checkpointer.put(put.expect_head(Some(&at.config.checkpoint_id))).await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn child_of(parent: &CheckpointTuple) -> Self {
+        let before = &parent.checkpoint;
+        Self {
+            v: before.v,
+            channel_values: before.channel_values.clone(),
+            channel_versions: before.channel_versions.clone(),
+            versions_seen: before.versions_seen.clone(),
+            loaded: before.loaded,
+            ..Self::new(CheckpointId::generate(Some(&parent.config.checkpoint_id)))
+        }
+    }
+
     /// Says how much of the state was read.
     ///
     /// Only a checkpoint of which everything was read can be put again.
@@ -231,3 +267,6 @@ impl ThreadInfo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,4 +30,4 @@ pub(crate) use self::decode::decode;
 pub(crate) use self::encode::{MAX_BYTES, MAX_DEPTH, encode, encode_key, encode_object};
 pub(crate) use self::escape::{PRIVATE, stored_key};
 pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, measure};
-pub(crate) use self::refused::{Reason, Refused};
+pub(crate) use self::refused::{Path, Reason, Refused};

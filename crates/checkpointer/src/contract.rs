@@ -19,8 +19,13 @@ use crate::{
 /// A graph runtime holds an `Arc<dyn Checkpointer>`. The words and rules are LangGraph's; README.md
 /// lists where they are stricter.
 ///
-/// Any call may be repeated after an unknown outcome (a time-out, a lost connection, a dropped
-/// future) and has the effect of one call.
+/// A call may be repeated after an unknown outcome (a time-out, a lost connection, a dropped future)
+/// and has the effect of one call. Three are to be repeated with care:
+/// [`copy_thread`](Self::copy_thread) finds its own copy and says [`Error::ThreadExists`]; a delete
+/// without a generation, by [`delete_thread`](Self::delete_thread) or
+/// [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), takes the thread that somebody has started
+/// afresh since; [`set_thread_metadata`](Self::set_thread_metadata) replaces what somebody has set
+/// since.
 #[async_trait]
 pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
@@ -43,8 +48,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
 
     /// Stores the outputs of a task: all or nothing.
     ///
-    /// A write that is already stored stays as it is, but for the special channels `__error__`,
-    /// `__scheduled__`, `__interrupt__` and `__resume__`, where the last one counts.
+    /// A write that is already stored stays as it is, but for the special ones among the
+    /// [`channels`](crate::channels), where the last one counts.
     ///
     /// # Errors
     ///
@@ -90,7 +95,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// may have.
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()>;
 
-    /// Deletes every checkpoint whose metadata names one of the runs, with its writes.
+    /// Deletes every checkpoint whose metadata names one of the runs, with its writes. What is left
+    /// can still be read: a checkpoint stays if one that is kept is rebuilt from its writes.
     ///
     /// Where that removes a head, the checkpoint put last among the rest becomes the head.
     ///
@@ -134,7 +140,9 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, some of the threads may have been pruned. Calling again is harmless.
+    /// If dropped once polled, some of the threads may have been pruned. Calling again is harmless,
+    /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete) where somebody may have started
+    /// a thread afresh.
     async fn prune(&self, prune: Prune) -> Result<()> {
         let _ = prune;
         Err(Error::Unsupported { operation: "prune" })
@@ -180,8 +188,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the metadata may or may not have been replaced. Calling again is
-    /// harmless.
+    /// If dropped once polled, the metadata may or may not have been replaced. Calling again replaces
+    /// it again, with what somebody else may have set meanwhile.
     async fn set_thread_metadata(
         &self,
         thread_id: &ThreadId,

@@ -112,19 +112,56 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
-    /// The stored state doesn't fit the type. The checkpoint's raw values are still there to read.
+    /// The stored state doesn't fit the type. Nothing is lost: the checkpoint has its raw values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{CheckpointRef, Checkpointer, Error, GetTuple, MemoryCheckpointer, Threads};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = MemoryCheckpointer::new();
+    /// let mut thread = checkpointer.thread::<Vec<String>>("support-4711")?;
+    /// thread.save(&vec!["Where is my order?".to_owned()]).await?;
+    ///
+    /// let error = checkpointer.thread::<Vec<u64>>("support-4711")?.load().await.unwrap_err();
+    /// assert!(error.to_string().ends_with("at `[0]`: expected u64"));
+    ///
+    /// if let Error::StateMismatch { thread_id, checkpoint_id, .. } = error {
+    ///     let config = CheckpointRef::new(thread_id, checkpoint_id);
+    ///     let raw = checkpointer.get_tuple(GetTuple::at(&config)).await?;
+    ///     println!("{:?}", raw.map(|raw| raw.checkpoint.channel_values));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[error(
-        "checkpoint `{checkpoint_id}` of thread `{thread_id}` doesn't fit the state's type: at `{path}`"
+        "checkpoint `{checkpoint_id}` of thread `{thread_id}` doesn't fit the state's type: at `{path}`: {reason}"
     )]
     StateMismatch {
         /// The thread.
         thread_id: ThreadId,
-        /// The checkpoint.
+        /// The checkpoint, in the root namespace.
         checkpoint_id: CheckpointId,
         /// The field.
         path: String,
-        /// What serde says.
-        source: serde_json::Error,
+        /// What the type expects there. It quotes no value.
+        reason: String,
+    },
+    /// A newer program saved the state. This one doesn't guess what it means.
+    #[error(
+        "checkpoint `{checkpoint_id}` of thread `{thread_id}` holds a state of version {version}; this program knows up to {known}"
+    )]
+    StateTooNew {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The checkpoint, in the root namespace.
+        checkpoint_id: CheckpointId,
+        /// The version of the stored state.
+        version: u32,
+        /// The newest version that can be read.
+        known: u32,
     },
     /// The thread kept changing while a write to it was tried again and again.
     #[error("thread `{thread_id}` kept changing while it was written to; try again")]

@@ -6,6 +6,7 @@
 //!
 //! - [`Threads::thread`] saves and loads a struct, for people without a graph runtime.
 //! - [`Checkpointer`] is what a graph runtime holds, as `Arc<dyn Checkpointer>`.
+//! - [`channels`] has the names that mean something, such as that of a task's interrupt.
 //! - [`PostgresCheckpointer`] is the real one; [`MemoryCheckpointer`] behaves the same, for tests
 //!   and prototypes.
 //!
@@ -41,6 +42,7 @@ pub mod suite;
 mod typed;
 
 // The words.
+pub mod channels;
 mod checkpoint;
 mod error;
 mod ids;

@@ -62,11 +62,13 @@ const CACHE_BYTES: usize = 64 << 20;
 
 /// Keeps agent graph state in PostgreSQL.
 ///
-/// It is a cheap handle: clones share the pool and what is known of the threads. Each call that
-/// writes is one statement in one round trip, or a part of one if others wait at the same moment. It
-/// is durable when it returns, and goes on to its end if its future is dropped; [`Options`] can change
-/// that. A transient failure (a lost connection, a server that starts again) is retried
-/// for some seconds before it is reported.
+/// It is a cheap handle: clones share the pool and what is known of the threads. A put, and the writes
+/// of a task, are one statement in one round trip, or a part of one if others wait at the same moment;
+/// a thread that isn't known yet may take a look first. Deleting, pruning and copying take a
+/// transaction per thread. What a call did is durable when it returns ([`Options`] can change that), and
+/// goes on to its end for the thread under way if the future is dropped, but for
+/// [`set_thread_metadata`](Checkpointer::set_thread_metadata). A transient failure (a lost connection,
+/// a server that starts again) is retried for half a minute before it is reported.
 ///
 /// # Examples
 ///

@@ -1,7 +1,11 @@
 //! Threads whose state is a Rust type.
 
 mod channels;
+mod shape;
 mod to_value;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,12 +15,14 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
     ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
     Checkpointer, Error, GetTuple, List, Metadata, Projection, Put, Result, Source, ThreadId,
 };
 use channels::Channels;
+use shape::Shape;
 
 /// How often [`Thread::update`] loads again because somebody else has saved.
 const MAX_UPDATES: usize = 64;
@@ -45,6 +51,7 @@ impl<C: Checkpointer + Clone> Threads for C {
         Ok(Thread {
             checkpointer: Arc::new(self.clone()),
             thread_id: thread_id.try_into()?,
+            shape: Shape::default(),
             position: Position::default(),
             attempt: None,
             state: PhantomData,
@@ -57,6 +64,8 @@ impl<C: Checkpointer + Clone> Threads for C {
 /// The top-level fields of a struct become channels; any other shape, a struct with flattened fields
 /// among them, lives in one channel, `__root__`. Each save is the whole set: a field that is no
 /// longer serialised leaves the state.
+///
+/// [`versioned`](Self::versioned) reads what was saved before the type changed.
 ///
 /// Saving is guarded: if somebody else has saved since the last [`load`](Self::load) or
 /// [`save`](Self::save) of this handle, it is a [`Conflict`](Error::Conflict), never a silent fork.
@@ -88,6 +97,7 @@ impl<C: Checkpointer + Clone> Threads for C {
 pub struct Thread<State> {
     checkpointer: Arc<dyn Checkpointer>,
     thread_id: ThreadId,
+    shape: Shape,
     position: Position,
     /// A save whose outcome isn't known.
     attempt: Option<Arc<Attempt>>,
@@ -122,6 +132,75 @@ struct Attempt {
 }
 
 impl<State> Thread<State> {
+    /// Names the version of the state's type, and reads older ones with `upgrade`. Defaults to
+    /// version 0, which nothing is older than.
+    ///
+    /// A change that serde bridges needs no version, such as a new field with `#[serde(default)]`.
+    /// For any other, raise the version by one. Each save keeps it, as `state_version` in the
+    /// checkpoint's metadata; a state that was saved without a version, or put by a graph runtime,
+    /// has version 0. An older state goes through `upgrade` whenever it is read, with its version:
+    /// an object of its fields, or whatever else a state is that isn't a struct. Stored checkpoints
+    /// stay as they are, and the next save has the new shape.
+    ///
+    /// A state of a newer version is [`Error::StateTooNew`]. If `upgrade` fails, or leaves what
+    /// doesn't fit, it is [`Error::StateMismatch`]: without the values that serde's error quotes,
+    /// and without what an error of another kind says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{MemoryCheckpointer, Threads};
+    /// use serde::{Deserialize, Serialize};
+    /// use serde_json::{Value, json};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct FirstRelease {
+    ///     question: String,
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Support {
+    ///     messages: Vec<String>,
+    ///     urgency: u8,
+    /// }
+    ///
+    /// fn upgrade(from: u32, mut state: Value) -> serde_json::Result<Value> {
+    ///     if from < 1 {
+    ///         state["messages"] = json!([state["question"].take()]);
+    ///     }
+    ///     if from < 2 {
+    ///         state["urgency"] = json!(1);
+    ///     }
+    ///     Ok(state)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = MemoryCheckpointer::new();
+    /// # let question = "Where is my order?".to_owned();
+    /// # checkpointer.thread("support-4711")?.save(&FirstRelease { question }).await?;
+    /// let thread = checkpointer.thread::<Support>("support-4711")?;
+    /// let mut thread = thread.versioned(2, upgrade);
+    /// if let Some(mut state) = thread.load().await? {
+    ///     assert_eq!(state.messages, ["Where is my order?"]);
+    ///     state.urgency += 1;
+    ///     thread.save(&state).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn versioned(
+        self,
+        version: u32,
+        upgrade: impl Fn(u32, Value) -> serde_json::Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            shape: Shape::new(version, upgrade),
+            ..self
+        }
+    }
+
     /// Returns the thread's id.
     pub fn thread_id(&self) -> &ThreadId {
         &self.thread_id
@@ -162,7 +241,7 @@ impl<State> Thread<State> {
 
     /// Sends a save, and keeps it until its outcome is known.
     async fn send(&mut self, attempt: Arc<Attempt>) -> Result<CheckpointRef> {
-        self.attempt = Some(Arc::clone(&attempt));
+        let again = self.attempt.replace(Arc::clone(&attempt)).is_some();
         let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
             .new_versions(&attempt.new_versions)
             .expect_head(attempt.from.head.as_ref());
@@ -172,7 +251,11 @@ impl<State> Thread<State> {
                 .generation(config.generation);
         }
         let outcome = self.checkpointer.put(put).await;
-        let unknown = |error: &Error| error.is_outcome_unknown() || error.is_transient();
+        let unknown = |error: &Error| {
+            // What keeps the database from storing it now says nothing about the first time.
+            let undecided = again && matches!(error, Error::Database { .. });
+            undecided || error.is_outcome_unknown() || error.is_transient()
+        };
         if !outcome.as_ref().is_err_and(unknown) {
             self.attempt = None;
         }
@@ -193,16 +276,17 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::StateMismatch`] if the state doesn't fit the type. If the outcome of the last save
-    /// isn't known, it is sent again first: then the errors of [`save`](Self::save).
+    /// [`Error::StateMismatch`] if the state doesn't fit the type, [`Error::StateTooNew`] if a newer
+    /// program saved it. If the outcome of the last save isn't known, it is sent again first: then
+    /// the errors of [`save`](Self::save).
     ///
     /// # Cancel safety
     ///
     /// If dropped, the handle is as before, or as after the last save.
     pub async fn load(&mut self) -> Result<Option<State>> {
         match self.settle().await {
-            // Lost to somebody else, whose state is loaded now.
-            Ok(_) | Err(Error::Conflict { .. }) => {}
+            // Lost to somebody else: what they left is loaded now.
+            Ok(()) | Err(Error::Conflict { .. } | Error::ThreadDeleted { .. }) => {}
             Err(error) => return Err(error),
         }
         let query = GetTuple::head(&self.thread_id);
@@ -211,7 +295,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             return Ok(None);
         };
         let head = Some(tuple.config.checkpoint_id.clone());
-        let (parent, state) = open(tuple, Source::Update)?;
+        let (parent, state) = self.open(tuple, Source::Update)?;
         self.position = Position {
             parent: Some(parent),
             head,
@@ -223,8 +307,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if somebody else has saved meanwhile: load, and decide.
-    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
+    /// [`Error::Conflict`] if somebody else has saved meanwhile, [`Error::ThreadDeleted`] if the
+    /// thread was deleted: load, and decide. [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
     /// large or too deep. Nothing is saved then.
     ///
     /// # Cancel safety
@@ -238,7 +322,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     }
 
     /// Loads the state at the head, or the default one, changes it and saves it; and again, while
-    /// others save in between. Returns the state that was saved.
+    /// others save in between. Returns the state that was saved. A thread that was deleted before
+    /// starts afresh.
     ///
     /// # Errors
     ///
@@ -273,13 +358,15 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::CheckpointNotFound`]; [`Error::StateMismatch`] if the state doesn't fit the type.
+    /// [`Error::CheckpointNotFound`]; [`Error::StateMismatch`] if the state doesn't fit the type,
+    /// [`Error::StateTooNew`] if a newer program saved it.
     ///
     /// # Cancel safety
     ///
     /// Only reads.
     pub async fn at(&self, checkpoint_id: &CheckpointId) -> Result<State> {
-        let (_, state) = open(self.tuple(checkpoint_id).await?, Source::Update)?;
+        let tuple = self.tuple(checkpoint_id).await?;
+        let (_, state) = self.open(tuple, Source::Update)?;
         Ok(state)
     }
 
@@ -305,7 +392,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
                 head.map(|head| head.config.checkpoint_id)
             }
         };
-        let (parent, state) = open(tuple, Source::Fork)?;
+        let (parent, state) = self.open(tuple, Source::Fork)?;
         self.position = Position {
             parent: Some(parent),
             head,
@@ -337,11 +424,11 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         checkpoint.updated_channels = Some(new_versions.keys().cloned().collect());
         checkpoint.channel_values = channels.values;
         let (source, step) = match parent {
-            Some(parent) => (parent.source, parent.step + 1),
+            Some(parent) => (parent.source, parent.step.saturating_add(1)),
             None => (Source::Input, -1),
         };
         Attempt {
-            metadata: Metadata::new(source, step),
+            metadata: self.shape.mark(Metadata::new(source, step)),
             to: Parent {
                 config: CheckpointRef::new(self.thread_id.clone(), id),
                 step,
@@ -354,25 +441,23 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             from,
         }
     }
-}
 
-/// Reads a checkpoint's state, and what a save after it needs to know. `source` is what such a save
-/// says of itself.
-fn open<State: DeserializeOwned>(
-    tuple: CheckpointTuple,
-    source: Source,
-) -> Result<(Parent, State)> {
-    let checkpoint = tuple.checkpoint;
-    let hashes = channels::hashes(&checkpoint.channel_values);
-    let state = channels::state(&tuple.config, checkpoint.channel_values)?;
-    let parent = Parent {
-        config: tuple.config,
-        step: tuple.metadata.step().unwrap_or(-1),
-        versions: checkpoint.channel_versions,
-        channels: hashes,
-        source,
-    };
-    Ok((parent, state))
+    /// Reads a checkpoint's state, and what a save after it needs to know. `source` is what such a
+    /// save says of itself.
+    fn open(&self, tuple: CheckpointTuple, source: Source) -> Result<(Parent, State)> {
+        let values = tuple.checkpoint.channel_values;
+        let channels = channels::hashes(&values);
+        let state = channels::state(values);
+        let state = self.shape.read(&tuple.config, &tuple.metadata, state)?;
+        let parent = Parent {
+            config: tuple.config,
+            step: tuple.metadata.step().unwrap_or(-1),
+            versions: tuple.checkpoint.channel_versions,
+            channels,
+            source,
+        };
+        Ok((parent, state))
+    }
 }
 
 impl<State> fmt::Debug for Thread<State> {

@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::channels::{ERROR, INTERRUPT, RESUME, SCHEDULED};
+
 /// What a runtime notes about a task, rather than the task's output: such a write has an index of
 /// its own, so that the last one replaces the one before it.
-const SPECIAL: [(&str, i32); 4] = [
-    ("__error__", -1),
-    ("__scheduled__", -2),
-    ("__interrupt__", -3),
-    ("__resume__", -4),
-];
+const SPECIAL: [(&str, i32); 4] = [(ERROR, -1), (SCHEDULED, -2), (INTERRUPT, -3), (RESUME, -4)];
 
 /// Returns the index of a write to a special channel.
 pub(crate) fn special_index(channel: &str) -> Option<i32> {

@@ -407,7 +407,7 @@ fn the_sql_of_a_set_can_be_printed() {
             number integer PRIMARY KEY,
             name text NOT NULL,
             checksum text NOT NULL,
-            applied_at timestamptz NOT NULL DEFAULT now()
+            applied_at timestamptz NOT NULL DEFAULT pg_catalog.now()
         );
 
         -- 1: orders

@@ -183,7 +183,7 @@ impl Graph {
         head: &CheckpointId,
         changes: Writes,
     ) -> Result<CheckpointRef> {
-        let mut checkpoint = child_of(from);
+        let mut checkpoint = Checkpoint::child_of(from);
         let changed = self.write(&mut checkpoint, changes);
         let metadata = self.metadata(Source::Fork, from)?;
         let put = Put::after(&from.config, &checkpoint, &metadata)
@@ -209,7 +209,7 @@ impl Graph {
         node: &dyn Node,
         outputs: BTreeMap<TaskId, Writes>,
     ) -> Result<CheckpointTuple> {
-        let mut checkpoint = child_of(at);
+        let mut checkpoint = Checkpoint::child_of(at);
         let seen = at.checkpoint.channel_versions.clone();
         (checkpoint.versions_seen).insert(node.name().to_owned(), seen);
         let writes = self.merge(node, &at.checkpoint.channel_values, outputs)?;
@@ -283,14 +283,4 @@ impl Graph {
             .with_context(|| format!("checkpoint `{}` has no step", parent.config.checkpoint_id))?;
         Ok(Metadata::new(source, step + 1).with("run_id", self.run_id.as_str()))
     }
-}
-
-/// The checkpoint that follows `parent`, before anything is written to it.
-fn child_of(parent: &CheckpointTuple) -> Checkpoint {
-    let id = CheckpointId::generate(Some(&parent.config.checkpoint_id));
-    let mut checkpoint = Checkpoint::new(id);
-    checkpoint.channel_values = parent.checkpoint.channel_values.clone();
-    checkpoint.channel_versions = parent.checkpoint.channel_versions.clone();
-    checkpoint.versions_seen = parent.checkpoint.versions_seen.clone();
-    checkpoint
 }

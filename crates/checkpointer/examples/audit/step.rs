@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use checkpointer::channels::{ERROR, INTERRUPT, RESUME};
 use checkpointer::{CheckpointRef, CheckpointTuple, Checkpointer, PendingWrite, PutWrites, TaskId};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::event::{Event, Report};
 use crate::graph::{Node, Output, Task, Writes};
-
-const INTERRUPT: &str = "__interrupt__";
-const RESUME: &str = "__resume__";
-const ERROR: &str = "__error__";
 
 /// The output of a task that wrote nothing.
 pub(crate) const NO_WRITES: &str = "__no_writes__";

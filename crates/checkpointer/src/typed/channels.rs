@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::to_value::{Top, to_value};
+use crate::channels::ROOT;
 use crate::codec::{self, ContentHash};
-use crate::{ChannelValues, CheckpointRef, Error, Result, ThreadId};
-
-/// The channel of a state that isn't a struct; LangGraph's name for it.
-const ROOT: &str = "__root__";
+use crate::{ChannelValues, Error, Result, ThreadId};
 
 /// The hash of each channel's value: which ones a save changes.
 pub(super) type Hashes = BTreeMap<String, ContentHash>;
@@ -54,19 +51,10 @@ pub(super) fn hashes(values: &ChannelValues) -> Hashes {
         .collect()
 }
 
-/// Makes the state of a checkpoint's channels.
-pub(super) fn state<State: DeserializeOwned>(
-    config: &CheckpointRef,
-    mut values: ChannelValues,
-) -> Result<State> {
-    let value = match values.remove(ROOT) {
+/// The state that a checkpoint's channels hold.
+pub(super) fn state(mut values: ChannelValues) -> Value {
+    match values.remove(ROOT) {
         Some(root) => root,
         None => Value::Object(values.into_iter().collect()),
-    };
-    serde_path_to_error::deserialize(value).map_err(|error| Error::StateMismatch {
-        thread_id: config.thread_id.clone(),
-        checkpoint_id: config.checkpoint_id.clone(),
-        path: error.path().to_string(),
-        source: error.into_inner(),
-    })
+    }
 }

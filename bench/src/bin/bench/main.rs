@@ -1,0 +1,213 @@
+//! Measures the checkpointer, next to the least that any store must do and to LangGraph's.
+//!
+//! Everything is measured in one run, on one server, with one size of pool: each scenario in
+//! rounds, in which the systems take turns, each in a fresh schema and after a warm-up.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the command line"
+)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+mod agents;
+mod contender;
+mod cpu;
+mod figures;
+mod floor;
+mod measure;
+mod ours;
+mod peer;
+mod picture;
+mod proxy;
+mod report;
+mod scenario;
+mod server;
+mod text;
+mod work;
+
+use contender::System;
+use figures::{Figures, ListFigures};
+use measure::Bench;
+use peer::Peer;
+use scenario::Scenario;
+use server::Server;
+use text::Text;
+
+/// Measure the checkpointer, next to the floor and to LangGraph's
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Args {
+    /// Agents at once, in place of the usual scenarios
+    #[arg(long, value_parser = at_least_one)]
+    agents: Option<usize>,
+    /// Steps of each agent, in place of the usual scenarios
+    #[arg(long, value_parser = at_least_one)]
+    steps: Option<usize>,
+    /// Connections that each system has
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pool: u32,
+    /// What the text is chosen by
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How often each system is measured in each scenario
+    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
+    rounds: usize,
+    /// Measure LangGraph's saver as well, installed by pip
+    #[arg(long)]
+    peers: bool,
+    /// Measure a thread of 10,000 steps as well, ours only
+    #[arg(long)]
+    longest: bool,
+    /// Print one JSON object a line: one system in one scenario
+    #[arg(long)]
+    json: bool,
+    /// Draw the thousand-step thread into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number from 1".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> anyhow::Result<()> {
+    let url = std::env::var("DATABASE_URL").context("DATABASE_URL isn't set")?;
+    let peer = match args.peers.then(Peer::install) {
+        Some(Ok(peer)) => Some(peer),
+        Some(Err(error)) => {
+            let peer = System::LangGraph.name();
+            eprintln!("{peer} isn't measured: {error:#}");
+            None
+        }
+        None => None,
+    };
+    let mut bench = Bench {
+        server: Server::connect(url).await?,
+        text: Text::read()?,
+        peer,
+        pool: args.pool,
+        seed: args.seed,
+    };
+    if !args.json {
+        println!("{}", bench.server.describe().await?);
+    }
+    let asked_for = match (args.agents, args.steps) {
+        (None, None) => None,
+        (agents, steps) => Some(scenario::asked_for(
+            agents.unwrap_or(1),
+            steps.unwrap_or(100),
+        )),
+    };
+    let is_asked_for = asked_for.is_some();
+    let mut scenarios = asked_for.map_or_else(|| scenario::USUAL.to_vec(), |one| vec![one]);
+    if args.longest {
+        scenarios.push(scenario::LONGEST);
+    }
+    let mut drawn = None;
+    for scenario in scenarios {
+        let figures = measure(&mut bench, args, &scenario).await?;
+        if args.json {
+            for figures in &figures {
+                println!("{}", figures.to_json());
+            }
+        } else {
+            print!("{}", report::scenario(&scenario, args.pool, &figures));
+        }
+        if scenario.agents == 1 && (is_asked_for || scenario.name == "long-thread") {
+            drawn = Some(figures);
+        }
+    }
+    if !is_asked_for {
+        eprintln!("list");
+        let lists = bench.lists(&scenario::LIST).await?;
+        let figures = ListFigures::new(&scenario::LIST, lists);
+        if args.json {
+            println!("{}", figures.to_json());
+        } else {
+            print!("{}", report::list(&figures));
+        }
+    }
+    if args.peers && bench.peer.is_none() && !args.json {
+        println!("\nLangGraph wasn't measured: see above why.");
+    }
+    if let Some(path) = &args.svg {
+        let drawn = drawn.context("a picture needs a single agent")?;
+        let shown: Vec<_> = drawn
+            .iter()
+            .filter(|figures| figures.system != System::Floor)
+            .collect();
+        std::fs::write(path, picture::draw(&shown))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Measures the systems of a scenario in turns.
+async fn measure(
+    bench: &mut Bench,
+    args: &Args,
+    scenario: &Scenario,
+) -> anyhow::Result<Vec<Figures>> {
+    let systems = scenario.systems.iter().copied();
+    let systems: Vec<System> = systems
+        .filter(|system| *system != System::LangGraph || bench.peer.is_some())
+        .collect();
+    let rounds = args.rounds.min(scenario.rounds);
+    let mut runs: Vec<_> = systems.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        for turn in 0..systems.len() {
+            // Each goes first in its turn.
+            let at = (round + turn) % systems.len();
+            let (name, system) = (scenario.name, systems[at]);
+            eprintln!("{name}, round {} of {rounds}: {}", round + 1, system.name());
+            let run = bench.run(scenario, system, round).await;
+            runs[at].push(run.with_context(|| format!("measure {}", system.name()))?);
+        }
+    }
+    let content_bytes = bench.work(scenario, 0, scenario.steps).content_bytes();
+    let mut figures = Vec::new();
+    for (system, runs) in systems.into_iter().zip(runs) {
+        let round_trips = bench.round_trips(scenario, system).await;
+        let round_trips =
+            round_trips.with_context(|| format!("count the round trips of {}", system.name()))?;
+        figures.push(Figures::new(
+            system,
+            scenario,
+            runs,
+            content_bytes,
+            round_trips,
+        ));
+    }
+    Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_arguments_are_well_defined() {
+        Args::command().debug_assert();
+    }
+}

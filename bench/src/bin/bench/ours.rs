@@ -1,0 +1,220 @@
+//! This workspace's checkpointer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use async_trait::async_trait;
+use checkpointer::{
+    ChannelVersions, Checkpoint, CheckpointId, CheckpointRef, Checkpointer, GetTuple, Metadata,
+    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId, Version,
+};
+use db::Database;
+use serde_json::{Value, json};
+use settings::{PoolMode, Settings};
+use tokio_postgres::Client;
+
+use crate::agents::{self, Agent};
+use crate::contender::{Contender, Site};
+use crate::server;
+use crate::work::{Samples, Step, Work};
+
+/// How long connections have to come back at the end.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// A checkpointer with the pool it uses.
+pub(crate) struct Ours {
+    database: Database,
+    pub(crate) checkpointer: Arc<dyn Checkpointer>,
+    weigh: Arc<(Client, String)>,
+    work: Option<Arc<Work>>,
+}
+
+/// Connects a checkpointer, each of whose calls is a transaction of its own.
+pub(crate) async fn start(site: &Site) -> anyhow::Result<Ours> {
+    let database = connect(site).await?;
+    let checkpointer = PostgresCheckpointer::setup(database.clone()).await?;
+    Ok(Ours {
+        database,
+        checkpointer: Arc::new(checkpointer),
+        weigh: Arc::new((server::client(&site.url).await?, site.weigh.clone())),
+        work: None,
+    })
+}
+
+async fn connect(site: &Site) -> anyhow::Result<Database> {
+    let pool = site.pool.to_string();
+    let mode = match site.mode {
+        PoolMode::Session => "session",
+        PoolMode::Transaction => "transaction",
+    };
+    let own = [
+        ("DATABASE_URL", &*site.url),
+        ("DB_SCHEMA", &site.schema),
+        ("DB_APPLICATION_NAME", &site.schema),
+        ("DB_POOL_MIN", &pool),
+        ("DB_POOL_MAX", &pool),
+        ("DB_POOL_MODE", mode),
+    ];
+    let settings =
+        Settings::from_iter(own.map(|(name, value)| (name.to_owned(), value.to_owned())))?;
+    Ok(Database::connect(&settings).await?)
+}
+
+#[async_trait]
+impl Contender for Ours {
+    async fn prepare(&mut self, work: &Arc<Work>) -> anyhow::Result<()> {
+        self.work = Some(Arc::clone(work));
+        Ok(())
+    }
+
+    async fn work(&mut self) -> anyhow::Result<Samples> {
+        let work = self.work.take().context("there is no work")?;
+        let agents = (0..work.agents.len())
+            .map(|index| OurAgent::new(Arc::clone(&self.checkpointer), work.thread_id(index)))
+            .collect::<anyhow::Result<_>>()?;
+        agents::work(agents, &work, Arc::clone(&self.weigh)).await
+    }
+
+    async fn close(self: Box<Self>) -> anyhow::Result<()> {
+        self.checkpointer.close().await?;
+        Ok(self.database.close(CLOSE).await?)
+    }
+}
+
+struct OurAgent {
+    checkpointer: Arc<dyn Checkpointer>,
+    state: State,
+    tasks: [TaskId; 2],
+    head: CheckpointRef,
+}
+
+/// An agent's state, as a graph runtime holds it.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) checkpoint: Checkpoint,
+    version: Option<Version>,
+    steps: i64,
+}
+
+/// What a step puts.
+#[derive(Debug)]
+pub(crate) struct NewStep {
+    pub(crate) versions: ChannelVersions,
+    pub(crate) metadata: Metadata,
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        Self {
+            checkpoint: Checkpoint::new(CheckpointId::generate(None)),
+            version: None,
+            steps: 0,
+        }
+    }
+
+    /// What the two tasks of a step put out.
+    pub(crate) fn writes(&self, step: &Step) -> [Vec<(String, Value)>; 2] {
+        [
+            vec![
+                ("messages".to_owned(), json!([step.message])),
+                ("step".to_owned(), json!(self.steps)),
+            ],
+            vec![
+                ("summary".to_owned(), json!(step.summary)),
+                ("branch:to:agent".to_owned(), Value::Null),
+            ],
+        ]
+    }
+
+    /// Makes the step: `messages` grows by one, everything else is replaced.
+    pub(crate) fn advance(&mut self, step: &Step, version: Version) -> NewStep {
+        let Self {
+            checkpoint, steps, ..
+        } = self;
+        let parent = checkpoint.id.clone();
+        checkpoint.id = CheckpointId::generate(Some(&parent));
+        checkpoint.ts = Checkpoint::new(checkpoint.id.clone()).ts;
+        let values = &mut checkpoint.channel_values;
+        let messages = values.entry("messages".to_owned());
+        if let Value::Array(messages) = messages.or_insert_with(|| json!([])) {
+            messages.push(step.message.clone());
+        }
+        values.insert("step".to_owned(), json!(steps));
+        values.insert("summary".to_owned(), json!(step.summary));
+        values.insert("branch:to:agent".to_owned(), Value::Null);
+        let versions: ChannelVersions = values
+            .keys()
+            .map(|channel| (channel.clone(), version.clone()))
+            .collect();
+        let seen = ["branch:to:agent".to_owned()].map(|channel| (channel, version.clone()));
+        checkpoint.channel_versions.clone_from(&versions);
+        checkpoint.versions_seen = [
+            ("__input__".to_owned(), ChannelVersions::new()),
+            ("agent".to_owned(), seen.into()),
+        ]
+        .into();
+        let metadata = Metadata::new(Source::Loop, *steps);
+        *steps += 1;
+        self.version = Some(version);
+        NewStep { versions, metadata }
+    }
+
+    pub(crate) fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
+    }
+}
+
+impl OurAgent {
+    fn new(checkpointer: Arc<dyn Checkpointer>, thread_id: String) -> anyhow::Result<Self> {
+        let state = State::new();
+        Ok(Self {
+            head: CheckpointRef::new(ThreadId::new(thread_id)?, state.checkpoint.id.clone()),
+            state,
+            checkpointer,
+            tasks: [TaskId::new("agent-task")?, TaskId::new("tools-task")?],
+        })
+    }
+}
+
+#[async_trait]
+impl Agent for OurAgent {
+    async fn put_writes(&mut self, step: &Step) -> anyhow::Result<[Duration; 2]> {
+        let mut took = [Duration::ZERO; 2];
+        let writes = self.state.writes(step);
+        for (index, writes) in writes.iter().enumerate() {
+            let start = Instant::now();
+            let put = PutWrites::new(&self.head, &self.tasks[index], writes);
+            self.checkpointer.put_writes(put).await?;
+            took[index] = start.elapsed();
+        }
+        Ok(took)
+    }
+
+    async fn put(&mut self, step: &Step) -> anyhow::Result<Duration> {
+        let version = self.checkpointer.next_version(self.state.version());
+        let is_first = self.state.steps == 0;
+        let NewStep { versions, metadata } = self.state.advance(step, version);
+        let start = Instant::now();
+        let put = if is_first {
+            Put::new(&self.head.thread_id, &self.state.checkpoint, &metadata)
+        } else {
+            Put::after(&self.head, &self.state.checkpoint, &metadata)
+        };
+        self.head = self.checkpointer.put(put.new_versions(&versions)).await?;
+        Ok(start.elapsed())
+    }
+
+    async fn get(&mut self) -> anyhow::Result<Duration> {
+        let query = GetTuple::head(self.head.thread_id.clone());
+        let start = Instant::now();
+        let tuple = self.checkpointer.get_tuple(query).await?;
+        let took = start.elapsed();
+        let read = tuple.map(|tuple| tuple.checkpoint.channel_values);
+        ensure!(
+            read.as_ref() == Some(&self.state.checkpoint.channel_values),
+            "what is read isn't what was put"
+        );
+        Ok(took)
+    }
+}

@@ -1,0 +1,46 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use serde_json::json;
+
+use super::{Checkpoint, CheckpointRef, CheckpointTuple, Loaded};
+use crate::{Checkpointer, Error, MemoryCheckpointer, Metadata, Put, ThreadId};
+
+fn parent() -> CheckpointTuple {
+    let checkpoint = Checkpoint::from_json(json!({
+        "v": 3, "id": "~parent", "ts": "2026-11-23T16:39:04Z",
+        "channel_values": { "n": 1 }, "channel_versions": { "n": 2 },
+        "versions_seen": { "node": { "n": 1 } }, "updated_channels": ["n"],
+        "pending_sends": ["once"],
+    }));
+    let checkpoint = checkpoint.unwrap();
+    let thread_id = ThreadId::new("thread").unwrap();
+    let config = CheckpointRef::new(thread_id, checkpoint.id.clone());
+    CheckpointTuple::new(config, checkpoint, Metadata::default())
+}
+
+#[test]
+fn a_child_begins_with_its_parents_state() {
+    let parent = parent();
+    let child = Checkpoint::child_of(&parent);
+    assert!(child.id > parent.config.checkpoint_id);
+    let expected = json!({
+        "v": 3, "id": child.id.as_str(), "ts": child.ts,
+        "channel_values": { "n": 1 }, "channel_versions": { "n": 2 },
+        "versions_seen": { "node": { "n": 1 } },
+    });
+    assert_eq!(child.to_json(), expected);
+}
+
+#[tokio::test]
+async fn the_child_of_a_parent_read_in_part_is_refused() {
+    let mut parent = parent();
+    parent.checkpoint = parent.checkpoint.with_loaded(Loaded::SomeChannels);
+    let child = Checkpoint::child_of(&parent);
+    let metadata = Metadata::default();
+    let put = Put::after(&parent.config, &child, &metadata);
+    let refused = MemoryCheckpointer::new().put(put).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::PartialCheckpoint { .. }),
+        "{refused}"
+    );
+}

@@ -1,0 +1,131 @@
+//! Reading a state that another version of the program may have saved.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use crate::codec::Path;
+use crate::{CheckpointRef, Error, Metadata, Result};
+
+/// The key of a checkpoint's metadata that holds its state's version.
+const STATE_VERSION: &str = "state_version";
+
+/// Brings a state of an older version into the current shape.
+type Upgrade = dyn Fn(u32, Value) -> serde_json::Result<Value> + Send + Sync;
+
+/// The version of a state's type, and how older ones are read.
+#[derive(Clone)]
+pub(super) struct Shape {
+    version: u32,
+    upgrade: Arc<Upgrade>,
+}
+
+impl Shape {
+    pub(super) fn new(
+        version: u32,
+        upgrade: impl Fn(u32, Value) -> serde_json::Result<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            version,
+            upgrade: Arc::new(upgrade),
+        }
+    }
+
+    /// Says in which shape a checkpoint is saved. Version 0 needs no word.
+    pub(super) fn mark(&self, metadata: Metadata) -> Metadata {
+        match self.version {
+            0 => metadata,
+            version => metadata.with(STATE_VERSION, version),
+        }
+    }
+
+    /// Reads a checkpoint's state.
+    pub(super) fn read<State: DeserializeOwned>(
+        &self,
+        config: &CheckpointRef,
+        metadata: &Metadata,
+        state: Value,
+    ) -> Result<State> {
+        let mismatch = |path: Path, reason: String| Error::StateMismatch {
+            thread_id: config.thread_id.clone(),
+            checkpoint_id: config.checkpoint_id.clone(),
+            path: path.to_string(),
+            reason,
+        };
+        let Some(version) = version(metadata) else {
+            let reason = format!("the metadata's `{STATE_VERSION}` is no version");
+            return Err(mismatch(Path::default(), reason));
+        };
+        if version > self.version {
+            return Err(Error::StateTooNew {
+                thread_id: config.thread_id.clone(),
+                checkpoint_id: config.checkpoint_id.clone(),
+                version,
+                known: self.version,
+            });
+        }
+        let state = if version < self.version {
+            (self.upgrade)(version, state).map_err(|error| {
+                let why = without_values(&error);
+                let reason = format!("the upgrade from version {version} failed: {why}");
+                mismatch(Path::default(), reason)
+            })?
+        } else {
+            state
+        };
+        serde_path_to_error::deserialize(state)
+            .map_err(|error| mismatch(path(error.path()), without_values(error.inner())))
+    }
+}
+
+impl Default for Shape {
+    /// Without a version there is nothing older.
+    fn default() -> Self {
+        Self::new(0, |_, state| Ok(state))
+    }
+}
+
+/// The version of a checkpoint's state, unless what stands for it is something else.
+fn version(metadata: &Metadata) -> Option<u32> {
+    match metadata.get(STATE_VERSION) {
+        Some(version) => version.as_u64()?.try_into().ok(),
+        None => Some(0),
+    }
+}
+
+fn path(found: &serde_path_to_error::Path) -> Path {
+    let mut path = Path::default();
+    for segment in found.iter().rev() {
+        match segment {
+            Segment::Seq { index } => path.push_index(*index),
+            Segment::Map { key } => path.push_key(key),
+            Segment::Enum { variant } => path.push_key(variant),
+            // A key that is no string, or what a map's key holds.
+            Segment::Unknown => {}
+        }
+    }
+    path
+}
+
+/// What serde says, but for the words in which it quotes the state: an error goes to logs.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let begins = |with: &&str| text.starts_with(with);
+    if begins(&"missing field `") {
+        return text;
+    }
+    if begins(&"unknown field `") {
+        return "a field that the type doesn't have".to_owned();
+    }
+    if begins(&"unknown variant `") {
+        return "a variant that the type doesn't have".to_owned();
+    }
+    // The value stands before the last `expected`, whatever it holds; what follows is the type's.
+    let by_serde = ["invalid type: ", "invalid value: ", "invalid length "];
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if by_serde.iter().any(begins) => format!("expected {expected}"),
+        _ => "a value that the type refuses".to_owned(),
+    }
+}

@@ -1,0 +1,20 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod outcomes;
+mod shapes;
+mod unreliable;
+mod upgrades;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Thread, Threads};
+use crate::MemoryCheckpointer;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Counter {
+    n: u64,
+}
+
+fn counter(checkpointer: &MemoryCheckpointer) -> Thread<Counter> {
+    checkpointer.thread("counter").unwrap()
+}

@@ -1,0 +1,104 @@
+//! A checkpointer whose answers get lost.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::{
+    CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error, GetTuple, List, ListThreads,
+    MemoryCheckpointer, Put, PutWrites, Result, ThreadInfo,
+};
+
+/// What happens to a put.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    /// It is stored, and the answer gets lost.
+    AnswerLost,
+    /// It gets lost itself; the caller learns no more than before.
+    RequestLost,
+    /// It is stored, and the caller waits for ever.
+    AnswerLate,
+    /// The caller waits for ever for nothing.
+    RequestLate,
+    /// The database refuses it for good.
+    Refused,
+    /// The thread changed too often.
+    Busy,
+}
+
+/// Memory behind a connection on which puts meet faults, one after the other.
+#[derive(Debug, Clone)]
+pub(super) struct Unreliable {
+    memory: MemoryCheckpointer,
+    faults: Arc<Mutex<VecDeque<Fault>>>,
+}
+
+impl Unreliable {
+    pub(super) fn new(memory: &MemoryCheckpointer, faults: &[Fault]) -> Self {
+        Self {
+            memory: memory.clone(),
+            faults: Arc::new(Mutex::new(faults.iter().copied().collect())),
+        }
+    }
+}
+
+fn failed(source: db::Error) -> Error {
+    Error::Database {
+        operation: "put a checkpoint",
+        source,
+    }
+}
+
+fn lost() -> Error {
+    failed(db::Error::OutcomeUnknown {
+        statement: "put".to_owned(),
+        source: None,
+    })
+}
+
+#[async_trait]
+impl Checkpointer for Unreliable {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+        let fault = self.faults.lock().unwrap().pop_front();
+        match fault {
+            None => self.memory.put(put).await,
+            Some(Fault::AnswerLost) => self.memory.put(put).await.and(Err(lost())),
+            Some(Fault::RequestLost) => Err(lost()),
+            Some(Fault::AnswerLate) => {
+                self.memory.put(put).await?;
+                std::future::pending().await
+            }
+            Some(Fault::RequestLate) => std::future::pending().await,
+            Some(Fault::Refused) => Err(failed(db::Error::Closed)),
+            Some(Fault::Busy) => Err(Error::Busy {
+                thread_id: put.thread_id.clone(),
+            }),
+        }
+    }
+
+    async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
+        self.memory.put_writes(writes).await
+    }
+
+    async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        self.memory.get_tuple(query).await
+    }
+
+    fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
+        self.memory.list(query)
+    }
+
+    async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+        self.memory.delete_thread(delete).await
+    }
+
+    fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
+        self.memory.threads(query)
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.memory.close().await
+    }
+}
