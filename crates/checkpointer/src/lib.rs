@@ -52,6 +52,7 @@ mod request;
 mod version;
 
 // Rules that every implementation shares.
+mod check;
 mod codec;
 mod generate;
 mod prune;

@@ -4,25 +4,13 @@ use serde_json::{Map, Value};
 
 use crate::codec::{Refused, encode, encode_object};
 use crate::ids::{check_channel, check_task_path};
-use crate::{Checkpoint, Error, Loaded, Put, PutWrites, Result, ThreadId, Version};
+use crate::{Checkpoint, Error, Put, PutWrites, Result, ThreadId};
 
 /// Checks all that a put brings.
 pub(super) fn put(put: &Put<'_>) -> Result<()> {
+    crate::check::put(put)?;
     let (thread_id, checkpoint) = (put.thread_id, put.checkpoint);
-    if checkpoint.loaded() != Loaded::All {
-        return Err(Error::PartialCheckpoint {
-            checkpoint_id: checkpoint.id.clone(),
-        });
-    }
-    for channel in checkpoint
-        .channel_versions
-        .keys()
-        .chain(put.new_versions.keys())
-    {
-        check_channel(channel)?;
-    }
     for (channel, content) in &checkpoint.channel_values {
-        check_channel(channel)?;
         value(thread_id, &format!("channel `{channel}`"), content)?;
     }
     own_fields(thread_id, checkpoint)?;
@@ -51,19 +39,6 @@ fn value(thread_id: &ThreadId, place: &str, value: &Value) -> Result<()> {
 
 /// Checks the checkpoint but for its values.
 fn own_fields(thread_id: &ThreadId, checkpoint: &Checkpoint) -> Result<()> {
-    let seen = checkpoint.versions_seen.values().flatten();
-    for (channel, version) in checkpoint.channel_versions.iter().chain(seen) {
-        if let Version::Float(float) = version
-            && !float.is_finite()
-        {
-            return Err(Error::Unstorable {
-                thread_id: thread_id.clone(),
-                place: format!("the version of channel `{channel}`"),
-                path: "$".to_owned(),
-                reason: "a number that is not finite".to_owned(),
-            });
-        }
-    }
     let fields = Map::from_iter([
         ("ts".to_owned(), Value::from(checkpoint.ts.as_str())),
         ("extra".to_owned(), Value::Object(checkpoint.extra.clone())),

@@ -16,8 +16,8 @@ use super::retry::retry;
 use super::sql::Writing;
 use crate::codec::ContentHash;
 use crate::{
-    CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Loaded, Put,
-    Result, ThreadId, ids,
+    CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Put, Result,
+    ThreadId, check,
 };
 
 /// How often a put is sent again because the thread changed in the meantime.
@@ -110,7 +110,7 @@ enum Next {
 impl Inner {
     pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointRef> {
         self.check_open()?;
-        check(&put)?;
+        check::put(&put)?;
         // Cut before the turn is waited for: this is the expensive part.
         let mut cut = Cut::default();
         let values = put.checkpoint.channel_values.values();
@@ -310,21 +310,6 @@ pub(super) fn all<'a>(
         .map(|parameter| &**parameter as &(dyn ToSql + Sync))
         .chain(rest.iter().copied())
         .collect()
-}
-
-/// Refuses what can't be stored, before anything is sent.
-fn check(put: &Put<'_>) -> Result<()> {
-    let checkpoint = put.checkpoint;
-    if checkpoint.loaded() != Loaded::All {
-        return Err(Error::PartialCheckpoint {
-            checkpoint_id: checkpoint.id.clone(),
-        });
-    }
-    let channels = checkpoint.channel_values.keys();
-    for channel in channels.chain(checkpoint.channel_versions.keys()) {
-        ids::check_channel(channel)?;
-    }
-    Ok(())
 }
 
 /// Whether the put starts a thread, afresh if it was deleted.
