@@ -5,6 +5,9 @@ use std::time::Instant;
 use anyhow::ensure;
 use xshell::{Cmd, Shell, cmd};
 
+/// What any dependency of a user may switch on: both change how JSON is kept.
+const SERDE_JSON: &str = "suite,serde_json/arbitrary_precision,serde_json/preserve_order";
+
 /// Check formatting, lints, documentation and tests, as CI does
 ///
 /// Runs every check even after one has failed, and says at the end which did.
@@ -26,6 +29,13 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             cmd!(sh, "cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
         ),
         ("tests", cmd!(sh, "cargo xtask test")),
+        (
+            "tests with serde_json's features",
+            cmd!(
+                sh,
+                "cargo test --package checkpointer --lib --test memory --features {SERDE_JSON}"
+            ),
+        ),
     ];
     let results = checks.map(|(name, check)| (name, passes(name, check)));
 

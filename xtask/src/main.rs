@@ -22,6 +22,7 @@ mod db_down;
 mod db_up;
 mod db_url;
 mod demo;
+mod replay;
 mod server;
 mod test;
 
@@ -37,7 +38,11 @@ enum Xtask {
     DbDown(db_down::Args),
     DbUrl(db_url::Args),
     Test(test::Args),
+<<<<<<< HEAD
     Bench(bench::Args),
+=======
+    Replay(replay::Args),
+>>>>>>> upgrade
     Ci(ci::Args),
 }
 
@@ -56,7 +61,11 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     sh.change_dir(checkout());
     match xtask {
         Xtask::Demo(args) => return demo::run(&sh, args),
+<<<<<<< HEAD
         Xtask::Bench(args) => return bench::run(&sh, args),
+=======
+        Xtask::Replay(args) => return replay::run(&sh, args),
+>>>>>>> upgrade
         Xtask::DbUp(args) => db_up::run(&sh, args)?,
         Xtask::DbDown(args) => db_down::run(&sh, args)?,
         Xtask::DbUrl(args) => db_url::run(&sh, args)?,

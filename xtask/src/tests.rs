@@ -28,6 +28,20 @@ fn arguments_for_the_tests_come_after_two_dashes() {
 }
 
 #[test]
+fn a_replay_needs_a_file() {
+    let error = Xtask::try_parse_from(["xtask", "replay", "--memory"]).unwrap_err();
+    expect_test::expect![[r#"
+        error: the following required arguments were not provided:
+          <FILE>...
+
+        Usage: cargo xtask replay --memory <FILE>...
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&error.to_string());
+}
+
+#[test]
 fn an_unknown_task_is_explained() {
     let error = Xtask::try_parse_from(["xtask", "dbup"]).unwrap_err();
     expect_test::expect![[r#"

@@ -369,7 +369,7 @@ async fn a_state_that_does_not_fit_is_explained_without_its_values() {
     )
     .await;
     mismatch::<Support>(
-        json!({ "messages": [], "customer": "Ada", "urgency": 4711 }),
+        json!({ "messages": [], "customer": "Ada", "urgency": [4711] }),
         &expect!["doesn't fit the state's type: at `urgency`: expected u8"],
     )
     .await;

@@ -1,0 +1,203 @@
+//! Storing checkpoints and pending writes.
+
+use db::Type;
+
+use super::Template;
+
+/// Locks a thread the client knows, if nothing it relies on has changed since.
+///
+/// After a lock wait only the locked row is read again; everything else is of the statement's
+/// snapshot. So what else must hold (the chunks are there) is tied to the row by `gc`.
+pub(super) const KNOWN_THREAD: Template = Template {
+    sql: "
+    SELECT generation, gc FROM {schema}.threads
+    WHERE thread_id = {thread_id} AND generation = {generation} AND gc = {gc} AND deleted_at IS NULL
+      AND (cardinality({relied}) = 0 OR cardinality({relied}) = (
+          SELECT count(*) FROM {schema}.chunks
+          WHERE thread_id = {thread_id} AND hash = ANY ({relied})))
+    FOR SHARE",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("generation", Type::INT8),
+        ("gc", Type::INT8),
+        ("relied", Type::BYTEA_ARRAY),
+    ],
+};
+
+/// Locks a thread the client knows nothing of, and makes it if it doesn't exist. The client sends
+/// every chunk and relies on none.
+pub(super) const ANY_THREAD: Template = Template {
+    sql: "
+    INSERT INTO {schema}.threads AS t (thread_id) VALUES ({thread_id})
+    ON CONFLICT (thread_id) DO UPDATE
+    SET deleted_at = NULL,
+        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE excluded.created_at END
+    WHERE CASE WHEN t.deleted_at IS NULL THEN t.generation = 1 OR {restarted} ELSE {restart} END
+    RETURNING generation, gc",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        // Whether a thread that was deleted and started afresh will do.
+        ("restarted", Type::BOOL),
+        // Whether a deleted thread is started afresh.
+        ("restart", Type::BOOL),
+    ],
+};
+
+/// Stores a checkpoint.
+///
+/// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it writes
+/// nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's values
+/// of channels that didn't change; of a checkpoint put again the parent may be gone, so its own serve
+/// as well. `i` stores a new checkpoint, and `m` moves the head to it; `u`
+/// replaces the content of a checkpoint that was stored before, and the head stays.
+pub(super) const PUT: Template = Template {
+    sql: "
+), h AS MATERIALIZED (
+    SELECT checkpoint_id, seq FROM {schema}.heads
+    WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND EXISTS (SELECT FROM l)
+    FOR UPDATE
+), b AS MATERIALIZED (
+    SELECT {required_id} IS NULL OR EXISTS (
+        SELECT FROM {schema}.checkpoints
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {required_ns}
+          AND checkpoint_id = {required_id}
+    ) OR EXISTS (
+        SELECT FROM {schema}.checkpoints
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+    ) AS belongs
+    FROM l
+), n AS (
+    INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
+    SELECT {thread_id}, {ns}, {id}, 1, now() FROM b
+    WHERE belongs AND {expected} IS NULL AND NOT EXISTS (SELECT FROM h)
+    ON CONFLICT DO NOTHING
+    RETURNING seq, updated_at
+), s AS MATERIALIZED (
+    SELECT h.seq + 1 AS seq, now() AS at FROM b, h
+    WHERE belongs AND (NOT {guarded} OR h.checkpoint_id = {expected})
+    UNION ALL SELECT seq, updated_at FROM n
+), k AS (
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM s, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
+    ON CONFLICT DO NOTHING
+), p AS MATERIALIZED (
+    SELECT {channels} || coalesce((
+        SELECT jsonb_object_agg(
+            same.key, c.channels -> same.key ORDER BY c.checkpoint_id = {parent})
+        FROM jsonb_each({unchanged}) AS same
+        JOIN {schema}.checkpoints AS c
+          ON c.thread_id = {thread_id} AND c.checkpoint_ns = {ns}
+            AND c.checkpoint_id IN ({parent}, {id})
+        WHERE c.checkpoint -> 'channel_versions' -> same.key = same.value
+          AND c.channels ? same.key), '{}') AS channels
+    FROM s
+), i AS (
+    INSERT INTO {schema}.checkpoints
+        (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+         checkpoint, channels, metadata)
+    SELECT {thread_id}, {ns}, {id}, {parent}, s.seq, {checkpoint}, p.channels, {metadata}
+    FROM s, p
+    ON CONFLICT DO NOTHING
+    RETURNING seq
+), m AS (
+    UPDATE {schema}.heads SET checkpoint_id = {id}, seq = i.seq, updated_at = s.at
+    FROM i, s
+    WHERE heads.thread_id = {thread_id} AND heads.checkpoint_ns = {ns}
+), u AS (
+    UPDATE {schema}.checkpoints AS c
+    SET checkpoint = {checkpoint}, channels = p.channels, metadata = {metadata}
+    FROM p
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = {id}
+)
+SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done{commit} FROM l, b",
+    parameters: &[
+        ("ns", Type::TEXT),
+        ("id", Type::TEXT),
+        ("parent", Type::TEXT),
+        ("guarded", Type::BOOL),
+        ("expected", Type::TEXT),
+        ("required_ns", Type::TEXT),
+        ("required_id", Type::TEXT),
+        ("hashes", Type::BYTEA_ARRAY),
+        ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
+        ("checkpoint", Type::JSONB),
+        ("channels", Type::JSONB),
+        ("unchanged", Type::JSONB),
+        ("metadata", Type::JSONB),
+    ],
+};
+
+/// Stores the outputs of a task: `r` those of special channels, where the last one counts, `w` the
+/// regular ones, where the first one does.
+pub(super) const PUT_WRITES: Template = Template {
+    sql: "
+), k AS (
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM l, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
+    ON CONFLICT DO NOTHING
+), v AS MATERIALIZED (
+    SELECT new.idx, new.channel, new.value
+    FROM l, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
+), r AS (
+    INSERT INTO {schema}.pending_writes AS old
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+    SELECT {thread_id}, {ns}, {id}, {task_id}, idx, {task_path}, channel, value
+    FROM v WHERE idx < 0
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
+    DO UPDATE SET channel = excluded.channel, value = excluded.value
+), w AS (
+    INSERT INTO {schema}.pending_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+    SELECT {thread_id}, {ns}, {id}, {task_id}, idx, {task_path}, channel, value
+    FROM v WHERE idx >= 0
+    ON CONFLICT DO NOTHING
+)
+SELECT generation, gc, true AS done{commit} FROM l",
+    parameters: &[
+        ("ns", Type::TEXT),
+        ("id", Type::TEXT),
+        ("task_id", Type::TEXT),
+        ("task_path", Type::TEXT),
+        ("hashes", Type::BYTEA_ARRAY),
+        ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
+        ("indexes", Type::INT4_ARRAY),
+        ("channels", Type::TEXT_ARRAY),
+        ("values", Type::JSONB_ARRAY),
+    ],
+};
+
+/// Reads a thread's state as of now: before a put that needs to know it, and before a conflict is
+/// reported, for the put may have been stored by an attempt that seemed lost. A parent that was pruned
+/// since is forgotten.
+pub(super) const LOOK: Template = Template {
+    sql: "-- checkpointer::look
+SELECT generation, gc, deleted_at IS NOT NULL AS deleted,
+    (SELECT checkpoint_id FROM {schema}.heads
+     WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}) AS head,
+    EXISTS (SELECT FROM {schema}.checkpoints
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+          AND (parent_checkpoint_id = {parent} OR parent_checkpoint_id IS NULL)) AS stored
+FROM {schema}.threads WHERE thread_id = {thread_id}",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("ns", Type::TEXT),
+        ("id", Type::TEXT),
+        ("parent", Type::TEXT),
+    ],
+};
+
+/// Removes the writes to a checkpoint that will never come: its put was refused.
+pub(super) const DROP_WRITES: Template = Template {
+    sql: "-- checkpointer::drop_writes
+DELETE FROM {schema}.pending_writes
+WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("ns", Type::TEXT),
+        ("id", Type::TEXT),
+    ],
+};
