@@ -9,7 +9,7 @@ use std::sync::Arc;
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
     DeleteThread, Error, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune,
-    PruneStrategy, Put, PutWrites, TaskId, ThreadId, Threads,
+    PruneStrategy, Put, PutWrites, TaskId, ThreadId, Threads, Version,
 };
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
@@ -490,6 +490,30 @@ async fn what_json_would_change_in_a_typed_state_is_refused_with_its_path() {
             check_not_saved(checkpointer, &state, ("wide", beyond)).await;
         }
         check_not_saved(checkpointer, &u128::MAX, ("$", beyond)).await;
+    }
+}
+
+#[tokio::test]
+async fn versions_that_are_no_numbers_are_refused() {
+    for checkpointer in &both().await {
+        for float in [f64::NAN, f64::INFINITY] {
+            let mut step = Step::first(&thread("versions")).values(json!({ "a": 1 }));
+            let versions = &mut step.checkpoint.channel_versions;
+            versions.insert("a".to_owned(), Version::Float(float));
+            let refused = step.try_put(&**checkpointer).await;
+            check_unstorable(refused, "the version of channel `a`");
+            let versions = std::mem::take(&mut step.checkpoint.channel_versions);
+            let seen = &mut step.checkpoint.versions_seen;
+            seen.insert("node".to_owned(), versions);
+            let refused = step.try_put(&**checkpointer).await;
+            check_unstorable(refused, "the version of channel `a`");
+        }
+        let mut step = Step::first(&thread("versions"));
+        let versions = &mut step.checkpoint.channel_versions;
+        versions.insert("a\0".to_owned(), Version::Int(1));
+        let refused = step.try_put(&**checkpointer).await;
+        assert!(matches!(refused, Err(Error::InvalidName { .. })));
+        check_nothing_stored(&**checkpointer).await;
     }
 }
 

@@ -242,6 +242,18 @@ async fn a_state_of_another_shape_names_the_field() {
 
 #[test]
 fn what_is_stored_and_cannot_be_read_is_named() {
+    let error = Error::StateTooNew {
+        thread_id: thread_id(),
+        checkpoint_id: id("1"),
+        version: 3,
+        known: 2,
+    };
+    check(
+        &error,
+        expect![[r#"
+        checkpoint `1` of thread `support-4711` holds a state of version 3; this program knows up to 2
+    "#]],
+    );
     let error = Error::Corrupt {
         thread_id: thread_id(),
         what: "chunk 00 of channel `messages` is missing".to_owned(),

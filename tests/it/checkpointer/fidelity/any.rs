@@ -80,7 +80,7 @@ fn key() -> impl Strategy<Value = String> {
 }
 
 pub(super) fn value() -> impl Strategy<Value = Value> {
-    value_with(key().boxed())
+    value_of(key().boxed(), number().boxed())
 }
 
 /// Values that are cut into pieces: long arrays and objects, some inside of others.
@@ -92,7 +92,7 @@ pub(super) fn large_value() -> impl Strategy<Value = Value> {
             .prop_map(|fields| fields.into_iter().collect())
             .boxed()
     };
-    let small = scalar().boxed();
+    let small = scalar(number().boxed()).boxed();
     let inner = prop_oneof![array(small.clone(), 200), object(small.clone(), 200)].boxed();
     let member = prop_oneof![20 => small.clone(), 1 => inner].boxed();
     prop_oneof![
@@ -162,12 +162,12 @@ pub(super) fn make_plain(value: &mut Value) {
     match value {
         Value::Null | Value::Bool(_) => {}
         Value::Number(number) => {
-            // Under `arbitrary_precision` a number is its text.
-            let float = number.as_f64().unwrap();
-            let is_integer = number.is_i64() || number.is_u64();
-            if !is_integer {
-                *number = Number::from_f64(float + 0.0).unwrap();
-            }
+            // Under `arbitrary_precision` a number is its text, which may be `-0`.
+            *number = match (number.as_u64(), number.as_i64()) {
+                (Some(unsigned), _) => unsigned.into(),
+                (None, Some(negative)) => negative.into(),
+                _ => Number::from_f64(number.as_f64().unwrap() + 0.0).unwrap(),
+            };
         }
         Value::String(text) => *text = plain(text),
         Value::Array(items) => items.iter_mut().for_each(make_plain),
@@ -185,17 +185,18 @@ fn plain(text: &str) -> String {
     text.replace(['\0', '\u{1}'], "?").replace('$', "?")
 }
 
-/// Values without `serde_json`'s own keys, which its `Value` takes for something else when it is
-/// deserialized.
+/// Values that `serde_json` keeps when a program's `Value` is deserialized: it has keys of its own,
+/// and under `arbitrary_precision` takes the number `-0` for 0.
 pub(super) fn plain_value() -> impl Strategy<Value = Value> {
-    value_with(text().boxed())
+    let kept = |number: &Number| number.to_string() != "-0";
+    value_of(text().boxed(), number().prop_filter("-0", kept).boxed())
 }
 
-fn scalar() -> impl Strategy<Value = Value> {
+fn scalar(number: BoxedStrategy<Number>) -> impl Strategy<Value = Value> {
     prop_oneof![
         5 => Just(Value::Null),
         5 => any::<bool>().prop_map(Value::Bool),
-        10 => number().prop_map(Value::Number),
+        10 => number.prop_map(Value::Number),
         10 => text().prop_map(Value::String),
         // Too long to lie in the checkpoint's own row.
         1 => (text(), 300..900_usize)
@@ -203,8 +204,11 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn value_with(key: BoxedStrategy<String>) -> impl Strategy<Value = Value> {
-    scalar().prop_recursive(5, 48, 6, move |inner| {
+fn value_of(
+    key: BoxedStrategy<String>,
+    number: BoxedStrategy<Number>,
+) -> impl Strategy<Value = Value> {
+    scalar(number).prop_recursive(5, 48, 6, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..6).prop_map(Value::Array),
             vec((key.clone(), inner), 0..6).prop_map(|fields| fields.into_iter().collect()),
