@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use checkpointer::Options;
 
 use crate::peer::Peer;
 use crate::work::{Samples, Work};
@@ -11,7 +12,9 @@ use crate::{floor, ours, peer};
 /// Something that keeps the memory of agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum System {
-    /// This workspace's checkpointer, each call in a transaction of its own.
+    /// This workspace's checkpointer, as it comes: calls that wait share a transaction.
+    Checkpointer,
+    /// The same, each call in a transaction of its own.
     CheckpointerUnbatched,
     /// One prepared statement per call, by primary key, on the bare driver.
     Floor,
@@ -22,6 +25,7 @@ pub(crate) enum System {
 impl System {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Checkpointer => "checkpointer",
             Self::CheckpointerUnbatched => "checkpointer-unbatched",
             Self::Floor => "floor",
             Self::LangGraph => "langgraph-checkpoint-postgres",
@@ -30,13 +34,13 @@ impl System {
 
     /// Whether it is a checkpointer of this workspace.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::CheckpointerUnbatched)
+        matches!(self, Self::Checkpointer | Self::CheckpointerUnbatched)
     }
 
     /// Its tables that don't count as stored: pending writes, and what the floor reads.
     pub(crate) fn pending_tables(self) -> &'static [&'static str] {
         match self {
-            Self::CheckpointerUnbatched => &["pending_writes"],
+            Self::Checkpointer | Self::CheckpointerUnbatched => &["pending_writes"],
             Self::Floor => &["pending_writes", "states"],
             Self::LangGraph => &["checkpoint_writes"],
         }
@@ -49,7 +53,11 @@ impl System {
         python: Option<&Peer>,
     ) -> anyhow::Result<Box<dyn Contender>> {
         Ok(match self {
-            Self::CheckpointerUnbatched => Box::new(ours::start(site).await?),
+            Self::Checkpointer => Box::new(ours::start(site, Options::default()).await?),
+            Self::CheckpointerUnbatched => {
+                let options = Options::default().shared_transactions(false);
+                Box::new(ours::start(site, options).await?)
+            }
             Self::Floor => Box::new(floor::start(site).await?),
             Self::LangGraph => Box::new(peer::start(site, python).await?),
         })

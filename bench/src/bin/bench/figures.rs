@@ -147,7 +147,7 @@ impl ListFigures {
 
     pub(crate) fn to_json(&self) -> Value {
         json!({
-            "system": System::CheckpointerUnbatched.name(),
+            "system": System::Checkpointer.name(),
             "scenario": self.scenario.name,
             "agents": self.scenario.agents,
             "steps": self.scenario.steps,

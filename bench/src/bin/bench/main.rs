@@ -153,7 +153,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         let drawn = drawn.context("a picture needs a single agent")?;
         let shown: Vec<_> = drawn
             .iter()
-            .filter(|figures| figures.system != System::Floor)
+            .filter(|figures| matches!(figures.system, System::Checkpointer | System::LangGraph))
             .collect();
         std::fs::write(path, picture::draw(&shown))
             .with_context(|| format!("write {}", path.display()))?;

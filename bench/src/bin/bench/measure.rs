@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use checkpointer::{Checkpointer as _, List, Projection, ThreadId};
+use checkpointer::{Checkpointer as _, List, Options, Projection, ThreadId};
 use futures_util::TryStreamExt as _;
 
 use crate::agents::milliseconds;
@@ -152,15 +152,23 @@ impl Bench {
     }
 
     async fn lists_in(&self, schema: &str, scenario: &Scenario) -> anyhow::Result<Lists> {
-        let system = System::CheckpointerUnbatched;
+        let system = System::Checkpointer;
         let url = &self.server.url;
-        let mut ours = ours::start(&self.site(url, schema, scenario, system)).await?;
+        let mut ours = ours::start(
+            &self.site(url, schema, scenario, system),
+            Options::default(),
+        )
+        .await?;
         let work = Arc::new(self.work(scenario, 0, scenario.steps));
         ours.prepare(&work).await?;
         ours.work().await?;
 
         let proxy = Proxy::start(url).await?;
-        let proxied = ours::start(&self.site(&proxy.url, schema, scenario, system)).await?;
+        let proxied = ours::start(
+            &self.site(&proxy.url, schema, scenario, system),
+            Options::default(),
+        )
+        .await?;
         let mut lists = Lists {
             caller: Vec::new(),
             server: Vec::new(),

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use checkpointer::{
     ChannelVersions, Checkpoint, CheckpointId, CheckpointRef, Checkpointer, GetTuple, Metadata,
-    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId, Version,
+    Options, Put, PutWrites, Source, TaskId, ThreadId, Version,
 };
 use db::Database;
 use serde_json::{Value, json};
@@ -30,10 +30,10 @@ pub(crate) struct Ours {
     work: Option<Arc<Work>>,
 }
 
-/// Connects a checkpointer, each of whose calls is a transaction of its own.
-pub(crate) async fn start(site: &Site) -> anyhow::Result<Ours> {
+/// Connects a checkpointer with these options.
+pub(crate) async fn start(site: &Site, options: Options) -> anyhow::Result<Ours> {
     let database = connect(site).await?;
-    let checkpointer = PostgresCheckpointer::setup(database.clone()).await?;
+    let checkpointer = options.setup(database.clone()).await?;
     Ok(Ours {
         database,
         checkpointer: Arc::new(checkpointer),

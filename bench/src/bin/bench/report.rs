@@ -67,7 +67,7 @@ pub(crate) fn scenario(scenario: &Scenario, pool: u32, figures: &[Figures]) -> S
             .collect();
         let _ = writeln!(out, "{} fills {}.", ours.system.name(), tables.join(", "));
         for sentence in sentences(ours, figures) {
-            let _ = writeln!(out, "- {sentence}");
+            let _ = writeln!(out, "- {}: {sentence}", ours.system.name());
         }
     }
     out

@@ -3,7 +3,7 @@
 use settings::PoolMode;
 
 use crate::contender::System;
-use crate::contender::System::{CheckpointerUnbatched, Floor, LangGraph};
+use crate::contender::System::{Checkpointer, CheckpointerUnbatched, Floor, LangGraph};
 use crate::work::GET_EVERY;
 
 /// Some agents that work at once, and who keeps their memory.
@@ -19,10 +19,10 @@ pub(crate) struct Scenario {
 }
 
 /// The systems of this workspace, next to the floor.
-const OURS: &[System] = &[CheckpointerUnbatched, Floor];
+const OURS: &[System] = &[Checkpointer, CheckpointerUnbatched, Floor];
 
 /// All systems.
-const ALL: &[System] = &[CheckpointerUnbatched, Floor, LangGraph];
+const ALL: &[System] = &[Checkpointer, CheckpointerUnbatched, Floor, LangGraph];
 
 const ONE_AGENT: Scenario = Scenario {
     name: "one-agent",
@@ -59,7 +59,7 @@ pub(crate) const USUAL: &[Scenario] = &[
 pub(crate) const LONGEST: Scenario = Scenario {
     name: "longest-thread",
     steps: 10_000,
-    systems: &[CheckpointerUnbatched],
+    systems: &[Checkpointer],
     rounds: 1,
     ..ONE_AGENT
 };
@@ -68,7 +68,7 @@ pub(crate) const LONGEST: Scenario = Scenario {
 pub(crate) const LIST: Scenario = Scenario {
     name: "list",
     steps: 1000,
-    systems: &[CheckpointerUnbatched],
+    systems: &[Checkpointer],
     rounds: 1,
     ..ONE_AGENT
 };
