@@ -1,6 +1,7 @@
 mod concurrency;
 mod contract;
 mod fidelity;
+mod growth;
 mod lanes;
 mod order;
 mod removal;

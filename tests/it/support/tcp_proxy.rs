@@ -38,6 +38,7 @@ struct Wire {
     trap: Mutex<Option<&'static str>>,
     round_trips: AtomicUsize,
     bytes_sent: AtomicUsize,
+    bytes_received: AtomicUsize,
 }
 
 impl TcpProxy {
@@ -68,6 +69,7 @@ impl TcpProxy {
                 trap: Mutex::new(None),
                 round_trips: AtomicUsize::new(0),
                 bytes_sent: AtomicUsize::new(0),
+                bytes_received: AtomicUsize::new(0),
             }),
             socket: Mutex::new(Some(socket)),
             accepting: Mutex::new(None),
@@ -135,6 +137,11 @@ impl TcpProxy {
     /// How many bytes were sent to the server, on all connections.
     pub(crate) fn bytes_sent(&self) -> usize {
         self.wire.bytes_sent.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes the server answered, on all connections.
+    pub(crate) fn bytes_received(&self) -> usize {
+        self.wire.bytes_received.load(Ordering::SeqCst)
     }
 }
 
@@ -248,6 +255,7 @@ async fn answers(
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = server.read(&mut buffer).await {
         wire.pass(connection.number).await;
+        wire.bytes_received.fetch_add(count, Ordering::SeqCst);
         connection.asked.store(false, Ordering::SeqCst);
         if connection.trapped.load(Ordering::SeqCst) {
             return;

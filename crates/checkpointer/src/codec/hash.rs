@@ -43,7 +43,7 @@ pub(crate) struct Measure {
     pub(crate) hash: ContentHash,
     /// How many arrays and objects lie inside each other.
     pub(crate) depth: usize,
-    /// How many bytes were hashed: about the length of the value's text.
+    /// About how many bytes the value takes.
     pub(crate) bytes: usize,
     /// How many bytes the value takes, as text or as JSONB, at most.
     pub(crate) max_bytes: usize,
@@ -74,8 +74,8 @@ pub(crate) fn measure(value: &Value) -> Measure {
     }
     Measure {
         depth,
-        bytes: sink.length,
-        max_bytes: MAX_GROWTH * sink.length + sink.growth,
+        bytes: sink.length - FLOAT_DISCOUNT * sink.floats,
+        max_bytes: MAX_GROWTH * sink.length + FLOAT_GROWTH * sink.floats + WORD_GROWTH * sink.words,
         hash: sink.finish(),
     }
 }
@@ -83,6 +83,9 @@ pub(crate) fn measure(value: &Value) -> Measure {
 /// How much longer a value can be, as text or as JSONB, than what is hashed of
 /// it: U+0000 takes seven bytes of text for one.
 pub(crate) const MAX_GROWTH: usize = 7;
+
+/// What a float counts less: the server compresses them, if they are many.
+const FLOAT_DISCOUNT: usize = 5;
 
 /// How much longer still a float can be, which is written without an exponent.
 const FLOAT_GROWTH: usize = 400;
@@ -166,8 +169,10 @@ struct Sink {
     buffer: Vec<u8>,
     /// How many bytes there were.
     length: usize,
-    /// What is to be added to the most bytes the value takes.
-    growth: usize,
+    /// How many floats there were.
+    floats: usize,
+    /// How often there was null, false or true.
+    words: usize,
 }
 
 const BUFFER: usize = 16 * 1024;
@@ -197,7 +202,7 @@ impl Sink {
     }
 
     fn word(&mut self, tag: &[u8]) {
-        self.growth += WORD_GROWTH;
+        self.words += 1;
         self.bytes(tag);
     }
 
@@ -206,7 +211,7 @@ impl Sink {
             Kind::Unsigned(unsigned) => self.tagged(b'u', unsigned.to_le_bytes()),
             Kind::Negative(negative) => self.tagged(b'i', negative.to_le_bytes()),
             Kind::Float(float) => {
-                self.growth += FLOAT_GROWTH;
+                self.floats += 1;
                 self.tagged(b'd', float.to_bits().to_le_bytes());
             }
             Kind::Text(text) => {

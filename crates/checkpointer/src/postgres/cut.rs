@@ -17,8 +17,9 @@ use self::leaves::{Cutting, Leaves};
 use super::chunk::{Kind, Reference, node_hash};
 use crate::codec::{self, ContentHash, MAX_BYTES, MAX_DEPTH, Measure};
 
-/// About the longest encoding of a channel's value that is stored in each checkpoint anew.
-const INLINE_BYTES: usize = 256;
+/// About the longest encoding of a channel's value that is stored in each checkpoint anew: if it
+/// changes each time, a chunk and a reference to it would take a third more.
+const INLINE_BYTES: usize = 1024;
 
 /// About the mean length of a leaf. Longer arrays and objects inside a leaf are trees of their own.
 const LEAF_BYTES: usize = 2048;
