@@ -12,6 +12,7 @@ mod jsonb;
 mod lanes;
 mod list;
 mod look;
+mod memo;
 mod options;
 mod order;
 mod prune;
@@ -40,6 +41,7 @@ use crate::{
 };
 use cache::Cache;
 use lanes::Lanes;
+use memo::Memo;
 pub use options::{Durability, Options};
 use order::Order;
 use sql::Sql;
@@ -57,7 +59,8 @@ const MIGRATIONS: Migrations = Migrations::new(
 /// The oldest PostgreSQL whose features the tables use.
 const MIN_SERVER_VERSION: u32 = 140_000;
 
-/// How much memory goes to remembering what is stored.
+/// How much memory goes to remembering: one half to which chunks are stored, one to the values put
+/// last.
 const CACHE_BYTES: usize = 64 << 20;
 
 /// Keeps agent graph state in PostgreSQL.
@@ -99,6 +102,7 @@ struct Inner {
     database: Database,
     sql: Sql,
     cache: Cache,
+    memo: Memo,
     order: Order,
     lanes: Lanes,
     closing: CancellationToken,
@@ -154,7 +158,8 @@ impl PostgresCheckpointer {
             inner: Arc::new(Inner {
                 database,
                 sql,
-                cache: Cache::new(CACHE_BYTES),
+                cache: Cache::new(CACHE_BYTES / 2),
+                memo: Memo::new(CACHE_BYTES / 2),
                 order: Order::default(),
                 lanes,
                 closing: CancellationToken::new(),

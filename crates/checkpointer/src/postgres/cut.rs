@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use self::leaves::{Cutting, Leaves};
 use super::chunk::{Kind, Reference, node_hash};
+use super::memo::Known;
 use crate::codec::{self, ContentHash, MAX_BYTES, MAX_DEPTH, Measure};
 
 /// About the longest encoding of a channel's value that is stored in each checkpoint anew: if it
@@ -66,21 +67,26 @@ pub(super) enum Chunk<'v> {
 }
 
 impl<'v> Cut<'v> {
-    /// Cuts the value of a channel; none if it is small.
-    pub(super) fn value(&mut self, value: &'v Value) -> Option<Reference> {
-        self.longer_than(INLINE_BYTES, value)
+    /// Cuts the value of a channel, of which something may be known; none if it is small.
+    pub(super) fn value(&mut self, value: &'v Value, known: &mut Known) -> Option<Reference> {
+        self.longer_than(INLINE_BYTES, value, Some(known))
     }
 
     /// Cuts the value of a pending write; none if it is shorter than a leaf, for it is stored once.
     pub(super) fn write(&mut self, value: &'v Value) -> Option<Reference> {
-        self.longer_than(LEAF_BYTES, value)
+        self.longer_than(LEAF_BYTES, value, None)
     }
 
-    fn longer_than(&mut self, bytes: usize, value: &'v Value) -> Option<Reference> {
+    fn longer_than(
+        &mut self,
+        bytes: usize,
+        value: &'v Value,
+        known: Option<&mut Known>,
+    ) -> Option<Reference> {
         if is_at_most(value, bytes) {
             return None;
         }
-        if let Some((reference, measure)) = self.tree_of(value, 0) {
+        if let Some((reference, measure)) = self.tree_of(value, 0, known) {
             if measure.depth > MAX_DEPTH || measure.max_bytes > MAX_BYTES {
                 self.doubtful.insert(measure.hash);
             }
@@ -113,21 +119,33 @@ impl<'v> Cut<'v> {
 
     /// Cuts a large array or object that lies `depth` deep. One that is too deep to be stored isn't
     /// cut, so that its depth can't exhaust the stack.
-    fn tree_of(&mut self, value: &'v Value, depth: usize) -> Option<(Reference, Measure)> {
+    fn tree_of(
+        &mut self,
+        value: &'v Value,
+        depth: usize,
+        known: Option<&mut Known>,
+    ) -> Option<(Reference, Measure)> {
         if depth == MAX_DEPTH || is_at_most(value, LEAF_BYTES) {
             return None;
         }
         match value {
-            Value::Array(items) => Some(self.array(items, depth)),
-            Value::Object(members) => Some(self.object(members, depth)),
+            Value::Array(items) => Some(self.array(items, depth, known)),
+            Value::Object(members) => Some(self.object(members, depth, known)),
             _ => None,
         }
     }
 
-    fn array(&mut self, items: &'v [Value], depth: usize) -> (Reference, Measure) {
+    fn array(
+        &mut self,
+        items: &'v [Value],
+        depth: usize,
+        known: Option<&mut Known>,
+    ) -> (Reference, Measure) {
         let mut leaves = Leaves::of(Kind::Array);
-        for item in items {
-            let (reference, measure) = self.part(item, depth + 1);
+        let mut known = known.and_then(|known| known.items(items));
+        for (place, item) in items.iter().enumerate() {
+            let known = known.as_mut().and_then(|known| known.get_mut(place));
+            let (reference, measure) = self.part(item, depth + 1, known);
             leaves.add("", reference, &measure);
         }
         let mut cutting = leaves.finish();
@@ -144,13 +162,20 @@ impl<'v> Cut<'v> {
         self.reference(Kind::Array, &cutting)
     }
 
-    fn object(&mut self, object: &'v Map<String, Value>, depth: usize) -> (Reference, Measure) {
+    fn object(
+        &mut self,
+        object: &'v Map<String, Value>,
+        depth: usize,
+        known: Option<&mut Known>,
+    ) -> (Reference, Measure) {
+        let mut known = known.and_then(|known| known.members(object));
         let mut members: Vec<_> = object.iter().map(|(key, value)| (&**key, value)).collect();
         // Sorted already, unless somebody switched on `preserve_order`.
         members.sort_unstable_by_key(|(key, _)| *key);
         let mut leaves = Leaves::of(Kind::Object);
         for (key, value) in &members {
-            let (reference, measure) = self.part(value, depth + 1);
+            let known = known.as_mut().and_then(|known| known.get_mut(*key));
+            let (reference, measure) = self.part(value, depth + 1, known);
             leaves.add(key, reference, &measure);
         }
         let mut cutting = leaves.finish();
@@ -165,10 +190,18 @@ impl<'v> Cut<'v> {
         self.reference(Kind::Object, &cutting)
     }
 
-    fn part(&mut self, value: &'v Value, depth: usize) -> (Option<Reference>, Measure) {
-        match self.tree_of(value, depth) {
+    fn part(
+        &mut self,
+        value: &'v Value,
+        depth: usize,
+        mut known: Option<&mut Known>,
+    ) -> (Option<Reference>, Measure) {
+        match self.tree_of(value, depth, known.as_deref_mut()) {
             Some((reference, measure)) => (Some(reference), measure),
-            None => (None, codec::measure(value)),
+            None => {
+                let measure = known.map(|known| known.measure(value));
+                (None, measure.unwrap_or_else(|| codec::measure(value)))
+            }
         }
     }
 

@@ -113,8 +113,15 @@ impl Inner {
         check::put(&put)?;
         // Cut before the turn is waited for: this is the expensive part.
         let mut cut = Cut::default();
-        let values = put.checkpoint.channel_values.values();
-        let references: Vec<_> = values.map(|value| cut.value(value)).collect();
+        let values = put.checkpoint.channel_values.iter();
+        let references: Vec<_> = values
+            .map(|(channel, value)| {
+                self.memo
+                    .with(put.thread_id, &put.checkpoint_ns, channel, |known| {
+                        cut.value(value, known)
+                    })
+            })
+            .collect();
         let mut turn = self.order.alone(put.thread_id).await;
         let mut known = self.known(put.thread_id, put.generation, &cut);
         let mut look_first = known.is_none() && needs_view(&put);

@@ -10,6 +10,7 @@ use crate::codec::ContentHash;
 use crate::codec::tests::through_jsonb;
 use crate::postgres::decode::Decoder;
 use crate::postgres::encode::{Encoder, NewChunk};
+use crate::postgres::memo::Known;
 
 mod boundaries;
 mod corruption;
@@ -54,7 +55,7 @@ fn thread() -> ThreadId {
 
 fn try_send(value: &Value, stored: &HashSet<ContentHash>) -> crate::Result<Sent> {
     let mut cut = Cut::default();
-    let reference = cut.value(value);
+    let reference = cut.value(value, &mut Known::default());
     let thread = thread();
     let mut encoder = Encoder::new(&thread, &cut, stored);
     let mut out = Vec::new();

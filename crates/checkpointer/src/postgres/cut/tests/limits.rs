@@ -9,6 +9,7 @@ use crate::Error;
 use crate::codec::tests::{any_value, same};
 use crate::codec::{self, MAX_BYTES, MAX_DEPTH};
 use crate::postgres::cut::{Cut, LEAF_BYTES};
+use crate::postgres::memo::Known;
 
 /// A list in a list in a list …, cut at every level: each has a long text next to the next one.
 fn nested(levels: usize, inner: Value) -> Value {
@@ -22,7 +23,7 @@ fn nested(levels: usize, inner: Value) -> Value {
 fn check_refused(value: &Value, expected: Expect) {
     let refused = codec::encode(value, &mut Vec::new()).unwrap_err();
     let mut cut = Cut::default();
-    cut.value(value);
+    cut.value(value, &mut Known::default());
     let stored = cut.hashes().collect();
     match try_send(value, &stored).map(|_| ()).unwrap_err() {
         Error::Unstorable {
