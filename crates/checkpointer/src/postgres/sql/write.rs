@@ -12,7 +12,7 @@ pub(super) const KNOWN_THREAD: Template = Template {
     sql: "
     SELECT generation, gc FROM {schema}.threads
     WHERE thread_id = {thread_id} AND generation = {generation} AND gc = {gc} AND deleted_at IS NULL
-      AND (cardinality({relied}) = 0 OR cardinality({relied}) = (
+      AND (pg_catalog.cardinality({relied}) = 0 OR pg_catalog.cardinality({relied}) = (
           SELECT count(*) FROM {schema}.chunks
           WHERE thread_id = {thread_id} AND hash = ANY ({relied})))
     FOR SHARE",
@@ -84,7 +84,7 @@ pub(super) const PUT: Template = Template {
     ON CONFLICT DO NOTHING
 ), p AS MATERIALIZED (
     SELECT {channels} || coalesce((
-        SELECT jsonb_object_agg(same.key, c.channels -> same.key ORDER BY source.place)
+        SELECT pg_catalog.jsonb_object_agg(same.key, c.channels -> same.key ORDER BY source.place)
         FROM (VALUES (1, {id}), (2, {parent})) AS source (place, id)
         CROSS JOIN LATERAL (
             SELECT c.checkpoint, c.channels FROM {schema}.checkpoints AS c
