@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use checkpointer::{
-    CheckpointNs, CheckpointRef, Checkpointer, DeleteThread, GetTuple, Metadata,
-    PostgresCheckpointer, Prune, PruneStrategy, Put, Source, Threads,
+    CheckpointNs, CheckpointRef, Checkpointer, DeleteThread, GetChannelHistory, GetTuple, Metadata,
+    PostgresCheckpointer, Projection, Prune, PruneStrategy, Put, Source, Threads,
 };
 use db::Database;
 use expect_test::{Expect, expect};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::step::{Step, checkpointer, get, large, thread, try_write, values};
+use super::step::{Step, checkpointer, get, ids, large, thread, try_write, values};
 use crate::support::{TestDb, chain, url};
 
 /// How long a connection may take to come back.
@@ -264,6 +264,38 @@ async fn a_hostile_search_path_changes_nothing_for_people() {
     let sql = format!("SELECT head FROM {}.thread_overview", test.schema());
     let row = client.query_one(&sql, &[]).await.unwrap();
     assert_eq!(row.get::<_, &str>(0), config.checkpoint_id.as_str());
+}
+
+#[tokio::test]
+async fn functions_that_would_fit_better_are_not_called() {
+    let test = TestDb::without_schema().await;
+    let hostile = hostile(&test).await;
+    let separator = if url().contains('?') { '&' } else { '?' };
+    // As `public` is: searched after PostgreSQL's own, which is enough for a better fit.
+    let url = format!("{}{separator}options=-csearch_path%3D{hostile}", url());
+    let database = Database::connect(&test.settings_for(&url, &[]))
+        .await
+        .unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let thread_id = thread("support-4711");
+    let first = Step::first(&thread_id).values(json!({ "a": large(1), "b": 1 }));
+    let first = first.put(&checkpointer).await;
+    try_write(&checkpointer, &first, "task", &large(2))
+        .await
+        .unwrap();
+    let second = Step::after(&first).values(json!({ "a": large(1), "b": 2 }));
+    let second = second.put(&checkpointer).await;
+    assert_eq!(get(&checkpointer, &first).await.pending_writes.len(), 1);
+    let some = Projection::Channels(vec!["b".to_owned()]);
+    let some = checkpointer.get_tuple(GetTuple::at(&second).project(some));
+    let some = some.await.unwrap().unwrap();
+    assert_eq!(some.checkpoint.channel_values["b"], 2);
+    let history = GetChannelHistory::new(GetTuple::at(&second), vec!["b".to_owned()]).unwrap();
+    let history = checkpointer.channel_history(history).await.unwrap();
+    assert_eq!(history["b"].seed, Some(json!(1)));
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    checkpointer.prune(prune).await.unwrap();
+    assert_eq!(ids(&checkpointer, &thread_id).await.len(), 1);
 }
 
 #[tokio::test]

@@ -12,8 +12,11 @@ pub(super) fn put(put: &Put<'_>) -> Result<()> {
     for (channel, content) in &checkpoint.channel_values {
         value(thread_id, &format!("channel `{channel}`"), content)?;
     }
-    let mut fields = checkpoint.extra.clone();
-    fields.insert("ts".to_owned(), checkpoint.ts.as_str().into());
+    // As deep as PostgreSQL's rows hold them.
+    let fields = Map::from_iter([
+        ("ts".to_owned(), Value::from(checkpoint.ts.as_str())),
+        ("extra".to_owned(), Value::Object(checkpoint.extra.clone())),
+    ]);
     object(thread_id, "the checkpoint's own fields", &fields)?;
     object(thread_id, "the metadata", put.metadata.as_map())
 }

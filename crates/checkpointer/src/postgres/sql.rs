@@ -2,6 +2,9 @@
 //!
 //! A statement that writes begins by locking its thread, and every write reads from that lock: no
 //! row, and nothing was changed.
+//!
+//! Functions that take any type are named with their schema: one for just the type at hand, anywhere
+//! on the search path, would be taken instead. (`unnest` of several arrays is syntax.)
 
 mod batch;
 mod read;

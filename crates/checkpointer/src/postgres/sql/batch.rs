@@ -78,7 +78,7 @@ WITH f AS MATERIALIZED (
          checkpoint, channels, metadata)
     SELECT s.thread_id, s.ns, s.id, s.parent, s.seq + 1, s.checkpoint,
         CASE WHEN s.unchanged = '{}' THEN s.channels ELSE s.channels || coalesce((
-            SELECT jsonb_object_agg(
+            SELECT pg_catalog.jsonb_object_agg(
                 same.key, c.channels -> same.key ORDER BY c.checkpoint_id = s.parent)
             FROM {schema}.checkpoints AS c, jsonb_each(s.unchanged) AS same
             WHERE c.thread_id = s.thread_id AND c.checkpoint_ns = s.ns

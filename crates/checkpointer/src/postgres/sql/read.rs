@@ -16,7 +16,7 @@ use super::Template;
 pub(super) const READ: &str = "
 ), e AS MATERIALIZED (
     SELECT place, thread_id,
-        CASE WHEN {only} IS NULL THEN channels WHEN {state} THEN (SELECT jsonb_object_agg(key, value) FROM jsonb_each(channels) WHERE key = ANY ({only}))
+        CASE WHEN {only} IS NULL THEN channels WHEN {state} THEN (SELECT pg_catalog.jsonb_object_agg(key, value) FROM jsonb_each(channels) WHERE key = ANY ({only}))
         END AS channels
     FROM c
 ), w AS MATERIALIZED (
@@ -99,15 +99,15 @@ WITH RECURSIVE a AS (
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}))
     UNION ALL
     SELECT a.depth + 1, c.checkpoint_id, c.parent_checkpoint_id,
-        (SELECT jsonb_object_agg(key, c.channels -> key) FROM unnest(a.rest) AS key
+        (SELECT pg_catalog.jsonb_object_agg(key, c.channels -> key) FROM pg_catalog.unnest(a.rest) AS key
             WHERE c.channels ? key),
         a.rest,
-        ARRAY(SELECT key FROM unnest(a.rest) AS key WHERE NOT c.channels ? key)
+        ARRAY(SELECT key FROM pg_catalog.unnest(a.rest) AS key WHERE NOT c.channels ? key)
     FROM a
     JOIN {schema}.checkpoints AS c
       ON c.thread_id = {thread_id} AND c.checkpoint_ns = {ns}
         AND c.checkpoint_id = a.parent_checkpoint_id
-    WHERE cardinality(a.rest) > 0 AND a.depth <= (
+    WHERE pg_catalog.cardinality(a.rest) > 0 AND a.depth <= (
         SELECT count(*) FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns})
 ), m AS MATERIALIZED (

@@ -16,7 +16,7 @@ SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, h.checkpoint_id
           AND w.checkpoint_id = c.checkpoint_id) AS written,
     (c.checkpoint ->> 'v')::bigint AS v,
     c.metadata -> 'parents' ->> '' AS root,
-    EXISTS (SELECT FROM unnest({runs}) AS run (metadata)
+    EXISTS (SELECT FROM pg_catalog.unnest({runs}) AS run (metadata)
         WHERE c.metadata @> run.metadata) AS of_runs
 FROM {schema}.checkpoints AS c
 JOIN {schema}.heads AS h USING (thread_id, checkpoint_ns)
@@ -82,7 +82,7 @@ UPDATE {schema}.threads SET gc = gc + 1 WHERE thread_id = {thread_id}",
 /// Finds the threads of runs.
 pub(super) const THREADS_OF_RUNS: Template = Template {
     sql: "-- checkpointer::threads_of_runs
-SELECT DISTINCT c.thread_id FROM unnest({runs}) AS run (metadata)
+SELECT DISTINCT c.thread_id FROM pg_catalog.unnest({runs}) AS run (metadata)
 JOIN {schema}.checkpoints AS c ON c.metadata @> run.metadata
 ORDER BY c.thread_id",
     parameters: &[("runs", Type::JSONB_ARRAY)],

@@ -12,7 +12,7 @@ pub(super) const KNOWN_THREAD: Template = Template {
     sql: "
     SELECT generation, gc FROM {schema}.threads
     WHERE thread_id = {thread_id} AND generation = {generation} AND gc = {gc} AND deleted_at IS NULL
-      AND (cardinality({relied}) = 0 OR cardinality({relied}) = (
+      AND (pg_catalog.cardinality({relied}) = 0 OR pg_catalog.cardinality({relied}) = (
           SELECT count(*) FROM {schema}.chunks
           WHERE thread_id = {thread_id} AND hash = ANY ({relied})))
     FOR SHARE",
@@ -48,8 +48,9 @@ pub(super) const ANY_THREAD: Template = Template {
 /// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it writes
 /// nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's values
 /// of channels that didn't change; of a checkpoint put again the parent may be gone, so its own serve
-/// as well. `i` stores a new checkpoint, and `m` moves the head to it; `u`
-/// replaces the content of a checkpoint that was stored before, and the head stays.
+/// as well. Each is looked up by its key, one row at most, whatever the planner believes. `i` stores a
+/// new checkpoint, and `m` moves the head to it; `u` replaces the content of a checkpoint that was
+/// stored before, and the head stays.
 pub(super) const PUT: Template = Template {
     sql: "
 ), h AS MATERIALIZED (
@@ -83,12 +84,14 @@ pub(super) const PUT: Template = Template {
     ON CONFLICT DO NOTHING
 ), p AS MATERIALIZED (
     SELECT {channels} || coalesce((
-        SELECT jsonb_object_agg(
-            same.key, c.channels -> same.key ORDER BY c.checkpoint_id = {parent})
-        FROM jsonb_each({unchanged}) AS same
-        JOIN {schema}.checkpoints AS c
-          ON c.thread_id = {thread_id} AND c.checkpoint_ns = {ns}
-            AND c.checkpoint_id IN ({parent}, {id})
+        SELECT pg_catalog.jsonb_object_agg(same.key, c.channels -> same.key ORDER BY source.place)
+        FROM (VALUES (1, {id}), (2, {parent})) AS source (place, id)
+        CROSS JOIN LATERAL (
+            SELECT c.checkpoint, c.channels FROM {schema}.checkpoints AS c
+            WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns}
+              AND c.checkpoint_id = source.id
+            LIMIT 1) AS c
+        CROSS JOIN jsonb_each({unchanged}) AS same
         WHERE c.checkpoint -> 'channel_versions' -> same.key = same.value
           AND c.channels ? same.key), '{}') AS channels
     FROM s
