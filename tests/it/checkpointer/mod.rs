@@ -1,6 +1,7 @@
 mod concurrency;
 mod contract;
 mod fidelity;
+mod formats;
 mod growth;
 mod lanes;
 mod order;

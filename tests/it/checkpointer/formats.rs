@@ -1,0 +1,352 @@
+//! What a released format stored is read for ever: its fixture, written by the program of the time,
+//! gives the answers of the time.
+
+mod scenario;
+
+use std::fs;
+use std::path::PathBuf;
+
+use checkpointer::{
+    CheckpointTuple, Checkpointer, GetChannelHistory, GetTuple, List, ListThreads,
+    MemoryCheckpointer, PendingWrite, PostgresCheckpointer,
+};
+use expect_test::expect;
+use futures_util::TryStreamExt;
+use serde_json::{Map, Number, Value, json};
+use tokio_postgres::Client;
+
+use self::scenario::{HISTORY_CHANNEL, NAMESPACES, play};
+use super::step::{checkpointer, map, thread};
+use crate::support::TestDb;
+
+/// Writes the fixture of the format that isn't released yet anew; never one that is.
+const CUT: &str = "CUT_FIXTURE";
+
+/// What stands above the rows.
+const HEADER: &str = "\
+-- What format 1 stores, as PostgresCheckpointer wrote it; README.md says when it may be cut again.
+";
+
+/// The tables with their columns and keys, and what replaces the time and the chance of the day.
+const TABLES: [(&str, &[&str], &str, &str); 5] = [
+    (
+        "threads",
+        &[
+            "thread_id",
+            "generation",
+            "gc",
+            "created_at",
+            "metadata",
+            "deleted_at",
+            "operation",
+        ],
+        "thread_id",
+        "created_at = '2026-01-02 03:04:05.678901+00', \
+         deleted_at = CASE WHEN deleted_at IS NOT NULL \
+             THEN timestamptz '2026-01-02 03:04:06.5+00' END, \
+         operation = CASE WHEN operation IS NOT NULL THEN 'operation' END",
+    ),
+    (
+        "heads",
+        &[
+            "thread_id",
+            "checkpoint_ns",
+            "checkpoint_id",
+            "seq",
+            "updated_at",
+        ],
+        "thread_id, checkpoint_ns",
+        "updated_at = '2026-01-02 03:04:06.25+00'",
+    ),
+    (
+        "checkpoints",
+        &[
+            "thread_id",
+            "checkpoint_ns",
+            "checkpoint_id",
+            "parent_checkpoint_id",
+            "seq",
+            "checkpoint",
+            "channels",
+            "metadata",
+        ],
+        "thread_id, checkpoint_ns, checkpoint_id",
+        "",
+    ),
+    (
+        "chunks",
+        &["thread_id", "hash", "content", "refs"],
+        "thread_id, hash",
+        "",
+    ),
+    (
+        "pending_writes",
+        &[
+            "thread_id",
+            "checkpoint_ns",
+            "checkpoint_id",
+            "task_id",
+            "idx",
+            "task_path",
+            "channel",
+            "value",
+            "written_at",
+        ],
+        "thread_id, checkpoint_ns, checkpoint_id, task_id, idx",
+        "written_at = '2026-01-02 03:04:06+00'",
+    ),
+];
+
+/// One row for each form that a stored value, a chunk, a write or a thread may have.
+const FORMS: &str = "
+    SELECT DISTINCT 'value ' || coalesce(v ->> 'k', 'inline') || coalesce(v ->> 'd', '') FROM (
+        SELECT f.value AS v FROM {schema}.checkpoints AS c, jsonb_each(c.channels) AS f
+        UNION ALL SELECT value FROM {schema}.pending_writes
+        UNION ALL SELECT part FROM {schema}.chunks,
+            jsonb_path_query(content, 'strict $.m[*]', '{}', true) AS part
+        UNION ALL SELECT part FROM {schema}.chunks,
+            jsonb_path_query(content, 'strict $.m.*', '{}', true) AS part
+    ) AS stored
+    UNION SELECT 'chunk ' || CASE WHEN content IS NULL THEN 'inner'
+        WHEN refs IS NULL THEN 'leaf' ELSE 'nested' END FROM {schema}.chunks
+    UNION SELECT 'write ' || CASE WHEN idx < 0 THEN channel ELSE 'regular' END
+        FROM {schema}.pending_writes
+    UNION SELECT 'thread ' || CASE WHEN deleted_at IS NOT NULL THEN 'deleted'
+        WHEN generation > 1 THEN 'again' ELSE 'first' END FROM {schema}.threads
+    ORDER BY 1";
+
+fn fixture(file: &str) -> PathBuf {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    fixtures.join("format-1").join(file)
+}
+
+/// A checkpointer that finds the fixture's rows.
+async fn stored() -> PostgresCheckpointer {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let rows = fs::read_to_string(fixture("rows.sql")).unwrap();
+    let rows = rows.replace("{schema}", test.schema());
+    test.observer().await.batch_execute(&rows).await.unwrap();
+    checkpointer
+}
+
+#[tokio::test]
+async fn what_format_1_stored_is_read_as_it_was_put() {
+    let checkpointer = stored().await;
+    let expected = fs::read_to_string(fixture("expected.json")).unwrap();
+    let expected: Value = serde_json::from_str(&expected).unwrap();
+    check_same("", &expected, &answers(&checkpointer).await);
+}
+
+/// Answers may stay the same though a put that relies on the old rows would lose some.
+#[tokio::test]
+async fn what_format_1_stored_goes_on() {
+    let checkpointer = stored().await;
+    scenario::go_on(&checkpointer).await;
+
+    let memory = MemoryCheckpointer::new();
+    play(&memory).await;
+    scenario::go_on(&memory).await;
+    check_same("", &answers(&memory).await, &answers(&checkpointer).await);
+}
+
+/// The scenario is worth cutting, whether or not it is cut now.
+#[tokio::test]
+async fn the_fixture_can_be_cut_anew() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    play(&checkpointer).await;
+    let answers = answers(&checkpointer).await;
+
+    // What is kept for ever must be right, not only what this program happens to read.
+    let memory = MemoryCheckpointer::new();
+    play(&memory).await;
+    check_same("", &self::answers(&memory).await, &answers);
+
+    let client = test.observer().await;
+    let forms = forms(&client, &test).await;
+    expect![[r#"
+        chunk inner
+        chunk leaf
+        chunk nested
+        thread again
+        thread deleted
+        thread first
+        value A0
+        value O0
+        value a0
+        value a1
+        value inline
+        value o0
+        value v0
+        write __error__
+        write __interrupt__
+        write __resume__
+        write __scheduled__
+        write regular
+    "#]]
+    .assert_eq(&forms);
+    let rows = rows(&client, &test).await;
+    if std::env::var_os(CUT).is_some() {
+        fs::write(fixture("rows.sql"), rows).unwrap();
+        let answers = serde_json::to_string_pretty(&answers).unwrap();
+        fs::write(fixture("expected.json"), answers + "\n").unwrap();
+    }
+}
+
+async fn forms(client: &Client, test: &TestDb) -> String {
+    let sql = FORMS.replace("{schema}", test.schema());
+    let forms = client.query(&sql, &[]).await.unwrap();
+    let forms = forms.iter().map(|row| row.get::<_, &str>(0));
+    forms.map(|form| format!("{form}\n")).collect()
+}
+
+/// Every row as an `INSERT`, in the order of the keys.
+async fn rows(client: &Client, test: &TestDb) -> String {
+    let mut rows = HEADER.to_owned();
+    let sql = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'";
+    client.batch_execute(sql).await.unwrap();
+    for (table, columns, key, fixed) in TABLES {
+        let schema = test.schema();
+        if !fixed.is_empty() {
+            let sql = format!("UPDATE {schema}.{table} SET {fixed}");
+            client.batch_execute(&sql).await.unwrap();
+        }
+        let quoted = columns
+            .iter()
+            .map(|name| format!("quote_nullable({name}::text)"));
+        let quoted: Vec<_> = quoted.collect();
+        let sql = format!(
+            "SELECT concat_ws(', ', {}) FROM {schema}.{table} ORDER BY {key}",
+            quoted.join(", ")
+        );
+        let columns = columns.join(", ");
+        rows += &format!("\n-- {table}\n");
+        for row in client.query(&sql, &[]).await.unwrap() {
+            let values: &str = row.get(0);
+            rows += &format!("INSERT INTO {{schema}}.{table} ({columns}) VALUES ({values});\n");
+        }
+    }
+    rows
+}
+
+/// Everything the checkpointer has to say, as one document.
+async fn answers(checkpointer: &dyn Checkpointer) -> Value {
+    let listed: Vec<_> = checkpointer.list(List::all()).try_collect().await.unwrap();
+    for listed in &listed {
+        let query = GetTuple::at(&listed.config);
+        let found = checkpointer.get_tuple(query).await.unwrap().unwrap();
+        check_same("get_tuple", &tuple(listed), &tuple(&found));
+    }
+    let mut heads = Map::new();
+    for (name, checkpoint_ns) in NAMESPACES {
+        let query = GetTuple::head(thread(name)).in_ns(checkpoint_ns.try_into().unwrap());
+        let head = checkpointer.get_tuple(query).await.unwrap();
+        let head = head.map(|head| address(&head));
+        heads.insert(
+            format!("{name}/{checkpoint_ns}"),
+            head.into_iter().collect(),
+        );
+    }
+    let filter = map(json!({ "nested": { "found": [1] } }));
+    let filtered = checkpointer.list(List::all().filter(filter));
+    let filtered: Vec<_> = filtered.try_collect().await.unwrap();
+    let query = GetTuple::head(thread("main"));
+    let query = GetChannelHistory::new(query, vec![HISTORY_CHANNEL.to_owned()]).unwrap();
+    let histories = checkpointer.channel_history(query).await.unwrap();
+    let history = &histories[HISTORY_CHANNEL];
+    let threads = checkpointer.threads(ListThreads::all());
+    let mut threads: Vec<_> = threads.try_collect().await.unwrap();
+    // They changed at the same time in the fixture.
+    threads.sort_by(|left, right| left.thread_id.cmp(&right.thread_id));
+    let threads = threads.into_iter().map(|info| {
+        Value::Array(vec![
+            info.thread_id.as_str().into(),
+            info.generation.0.into(),
+            info.head.map(|head| head.as_str().to_owned()).into(),
+            info.metadata.into(),
+        ])
+    });
+    Value::Object(Map::from_iter([
+        ("checkpoints".to_owned(), listed.iter().map(tuple).collect()),
+        ("heads".to_owned(), heads.into()),
+        (
+            "filtered".to_owned(),
+            filtered.iter().map(address).collect(),
+        ),
+        (
+            "history_seed".to_owned(),
+            history.seed.clone().into_iter().collect(),
+        ),
+        (
+            "history_writes".to_owned(),
+            history.writes.iter().map(write).collect(),
+        ),
+        ("threads".to_owned(), threads.collect()),
+    ]))
+}
+
+fn tuple(tuple: &CheckpointTuple) -> Value {
+    let parent = tuple.parent_config.as_ref();
+    let parent = parent.map(|parent| parent.checkpoint_id.as_str().to_owned());
+    let writes = tuple.pending_writes.iter().map(write);
+    Value::Object(Map::from_iter([
+        ("config".to_owned(), address(tuple)),
+        ("parent".to_owned(), parent.into()),
+        ("checkpoint".to_owned(), tuple.checkpoint.to_json()),
+        (
+            "metadata".to_owned(),
+            tuple.metadata.as_map().clone().into(),
+        ),
+        ("pending_writes".to_owned(), writes.collect()),
+    ]))
+}
+
+fn address(tuple: &CheckpointTuple) -> Value {
+    let config = &tuple.config;
+    Value::Array(vec![
+        config.thread_id.as_str().into(),
+        config.checkpoint_ns.as_str().into(),
+        config.checkpoint_id.as_str().into(),
+        config.generation.map(|generation| generation.0).into(),
+    ])
+}
+
+fn write(write: &PendingWrite) -> Value {
+    Value::Array(vec![
+        write.task_id.as_str().into(),
+        write.channel.as_str().into(),
+        write.value.clone(),
+    ])
+}
+
+/// Compares to the bits of every float, and says where the first difference is.
+#[track_caller]
+fn check_same(place: &str, expected: &Value, got: &Value) {
+    match (expected, got) {
+        (Value::Array(expected), Value::Array(got)) if expected.len() == got.len() => {
+            for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
+                check_same(&format!("{place}[{index}]"), expected, got);
+            }
+        }
+        (Value::Object(expected), Value::Object(got)) if expected.len() == got.len() => {
+            for (key, expected) in expected {
+                let inner = format!("{place}.{key}");
+                match got.get(key) {
+                    Some(got) => check_same(&inner, expected, got),
+                    None => panic!("{inner} is missing"),
+                }
+            }
+        }
+        (Value::Number(expected), Value::Number(got)) => {
+            assert_eq!(number(expected), number(got), "at {place}");
+        }
+        _ => assert_eq!(expected, got, "at {place}"),
+    }
+}
+
+/// What a number is, however its text is kept.
+fn number(number: &Number) -> (Option<i64>, Option<u64>, Option<u64>) {
+    let bits = number.as_f64().map(f64::to_bits);
+    (number.as_i64(), number.as_u64(), bits)
+}
