@@ -35,10 +35,10 @@
 //!
 //! # What is stored
 //!
-//! A put stores its checkpoint, its values, its metadata and the new head, or nothing. What a step
-//! didn't change isn't stored again: large arrays and objects are cut into pieces that are found by
-//! their content, each kept once per thread, whichever checkpoints and forks share it. What comes back
-//! is equal to what was put; only the order of an object's keys isn't kept. What can't be stored is
+//! A put stores its checkpoint, its values, its metadata and the new head, or nothing. In PostgreSQL,
+//! large arrays and objects are cut into pieces that are found by their content, each kept once per
+//! thread, whichever checkpoints and forks share it: a step adds those it changed. What comes back is
+//! equal to what was put; only the order of an object's keys isn't kept. What can't be stored is
 //! refused before anything is sent ([`Error::Unstorable`], [`Error::UnstorableState`]).
 //!
 //! When a type changes, [`Thread::versioned`] reads the states that were saved before. In SQL, the
