@@ -7,8 +7,8 @@
 //! - [`Threads::thread`] saves and loads a struct, for people without a graph runtime.
 //! - [`Checkpointer`] is what a graph runtime holds, as `Arc<dyn Checkpointer>`.
 //! - [`channels`] has the names that mean something, such as that of a task's interrupt.
-//! - [`PostgresCheckpointer`] is the real one; [`MemoryCheckpointer`] behaves the same, for tests
-//!   and prototypes.
+//! - [`PostgresCheckpointer`] is the real one, set up with [`Options`] or without;
+//!   [`MemoryCheckpointer`] behaves the same, for tests and prototypes.
 //!
 //! # Examples
 //!
@@ -32,6 +32,28 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What is stored
+//!
+//! A put stores its checkpoint, its values, its metadata and the new head, or nothing. In PostgreSQL,
+//! large arrays and objects are cut into pieces that are found by their content, each kept once per
+//! thread, whichever checkpoints and forks share it: a step adds those it changed. What comes back is
+//! equal to what was put; only the order of an object's keys isn't kept. What can't be stored is
+//! refused before anything is sent ([`Error::Unstorable`], [`Error::UnstorableState`]).
+//!
+//! When a type changes, [`Thread::versioned`] reads the states that were saved before. In SQL, the
+//! function `state` gives a thread's state as one document, and the view `thread_overview` lists the
+//! threads.
+//!
+//! # Shutting down
+//!
+//! A put or a pending write that is under way goes on though its future is dropped.
+//! [`Checkpointer::close`] waits for it, and reports its failure. The database, which the checkpointer
+//! only borrows from, is closed after that, by whoever connected it.
+//!
+//! # Features
+//!
+//! `suite` adds the contract suite, for the tests of whoever writes another [`Checkpointer`].
 
 // What users meet.
 mod contract;

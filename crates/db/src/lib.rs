@@ -7,7 +7,43 @@
 //! - [`init_db`], [`get_connection`] and [`close_db`] keep one for the whole
 //!   process, for applications that like it that way.
 //!
+//! [`Database`] can be cloned into every task and handler; all clones lend
+//! connections of one pool. A [`Connection`] goes back when it is dropped, in
+//! whatever state it is: nobody has to tidy up after a call that failed or was
+//! abandoned. Whoever connected the pool closes it at the end, with a deadline.
+//!
 //! # Examples
+//!
+//! A handle that is passed around:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use db::{Database, Statement, Type};
+//! use settings::Settings;
+//!
+//! static COUNT: Statement = Statement::new(
+//!     "-- orders::count
+//!      SELECT count(*) FROM shop.orders WHERE item = $1",
+//!     &[Type::TEXT],
+//! );
+//!
+//! async fn count(db: &Database, item: &str) -> db::Result<i64> {
+//!     let connection = db.get().await?;
+//!     Ok(connection.query_one(&COUNT, &[&item]).await?.get(0))
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let db = Database::connect(&Settings::load()?).await?;
+//! let handle = db.clone();
+//! let kettles = tokio::spawn(async move { count(&handle, "a kettle").await });
+//! println!("{} cups, {} kettles", count(&db, "a cup").await?, kettles.await??);
+//! db.close(Duration::from_secs(10)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! One for the whole process, with migrations and a transaction:
 //!
 //! ```no_run
 //! use db::{Database, Error, Migration, Migrations, Statement, Type};
