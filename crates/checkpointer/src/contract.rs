@@ -206,8 +206,9 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::CloseFailed`] with what nobody else was told: the failures of writes whose futures
-    /// were dropped. Every other failure is reported to its caller alone.
+    /// [`Error::CloseFailed`] with what nobody else was told: the failures, since the close began, of
+    /// writes whose futures were dropped. Every other failure is reported to its caller, or only
+    /// logged if that is gone.
     ///
     /// # Cancel safety
     ///
