@@ -211,7 +211,7 @@ async fn a_state_of_another_shape_names_the_field() {
     let checkpointer = MemoryCheckpointer::new();
     let mut thread = checkpointer.thread("support-4711").unwrap();
     let state = Support {
-        orders: vec![1, -1],
+        orders: vec![serde_json::json!(1), "two".into()],
     };
     let saved = thread.save(&state).await.unwrap();
     let mut thread = checkpointer.thread::<Support<u8>>("support-4711").unwrap();
