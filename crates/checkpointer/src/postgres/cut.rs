@@ -2,7 +2,8 @@
 //!
 //! Where a boundary falls depends on the items around it only: an append, a trimmed head or an edit
 //! in the middle changes the chunks it touches, and no others. The tree above the leaves is cut by
-//! the same rule.
+//! the same rule. So a change in one place costs itself, the leaf around it and a path of nodes:
+//! rarely more than 12 KiB besides itself, the checkpoint's own row included, in at most 8 chunks.
 
 mod leaves;
 
