@@ -71,4 +71,35 @@ pub enum Error {
         /// Why.
         source: db::Error,
     },
+    /// A program that a server is made of isn't on this machine.
+    #[error("there is no `{program}` on this machine: install the package `{package}`")]
+    MissingProgram {
+        /// The program.
+        program: &'static str,
+        /// Debian's package.
+        package: &'static str,
+    },
+    /// A program that a server is made of failed.
+    #[error("`{program}` failed: {said}")]
+    Program {
+        /// The program's path.
+        program: String,
+        /// What it printed.
+        said: String,
+    },
+    /// A server's folder can't be used.
+    #[error("failed to use the folder of a server")]
+    Folder {
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Servers refuse to run as root.
+    #[error("a server can't run as root, and there is neither a user `postgres` nor `nobody`")]
+    NobodyToRunServers,
+    /// There is no free port.
+    #[error("failed to find a free port")]
+    NoPort {
+        /// Why it failed.
+        source: io::Error,
+    },
 }

@@ -1,12 +1,13 @@
 //! What the programs of this package share, and what their tests use.
 //!
 //! `replay` repeats recorded checkpointer traffic against a checkpointer and compares each answer
-//! with the recorded one: see [`replay`].
+//! with the recorded one: see [`replay`]. [`PrivateServer`] is a PostgreSQL that a program may break.
 
 mod compare;
 mod error;
 mod replay;
 mod scratch;
+mod server;
 mod special;
 mod trace;
 
@@ -14,3 +15,4 @@ pub use compare::Difference;
 pub use error::{Error, Result};
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;
+pub use server::{PrivateServer, Programs, Stop, Workspace};

@@ -4,4 +4,3 @@
 
 mod checkpointer;
 mod db;
-mod support;

@@ -2,7 +2,7 @@
 
 use checkpointer::PostgresCheckpointer;
 
-use crate::support::TestDb;
+use tests::TestDb;
 
 checkpointer::contract_tests!(
     PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)

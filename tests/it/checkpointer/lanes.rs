@@ -16,7 +16,7 @@ use futures_util::future::{join_all, poll_fn};
 use futures_util::{FutureExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use crate::support::{TcpProxy, TestDb, chain, eventually};
+use tests::{TcpProxy, TestDb, chain, eventually};
 
 /// How many threads write at the same moment.
 const THREADS: usize = 40;

@@ -7,7 +7,7 @@ use std::path::Path;
 use bench::replay;
 use checkpointer::PostgresCheckpointer;
 
-use crate::support::TestDb;
+use tests::TestDb;
 
 async fn agrees(name: &str) {
     let database = TestDb::new().await.connect(&[]).await;

@@ -7,7 +7,7 @@ use checkpointer::{
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
 
-use crate::support::TestDb;
+use tests::TestDb;
 
 /// A checkpointer with a pool of its own, as another process would have.
 pub(super) async fn checkpointer(

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use db::{Error, Statement};
 use futures_util::FutureExt;
 
-use crate::support::{TestDb, chain, eventually};
+use tests::{TestDb, chain, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
 static SLEEP: Statement = Statement::new("SELECT pg_sleep(60)", &[]);

@@ -6,7 +6,7 @@ use db::{Database, Error, Statement, Type};
 use settings::Settings;
 use tracing::instrument::WithSubscriber;
 
-use crate::support::{TestDb, url};
+use tests::{TestDb, url};
 
 /// What was logged.
 #[derive(Clone, Default)]

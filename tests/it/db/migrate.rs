@@ -4,7 +4,7 @@ use db::{Database, Error, Migration, Migrations, quote_identifier};
 use expect_test::expect;
 use tokio::process::Command;
 
-use crate::support::{TestDb, chain};
+use tests::{TestDb, chain};
 
 const ONE: Migration = Migration {
     number: 1,
@@ -239,10 +239,9 @@ async fn a_role_without_ddl_rights_can_verify_and_apply_what_is_applied() {
         ),
     )
     .await;
-    let as_reader = Database::connect(&test.settings_for(
-        &format!("{}?options=-c%20role%3D{role}", crate::support::url()),
-        &[],
-    ))
+    let as_reader = Database::connect(
+        &test.settings_for(&format!("{}?options=-c%20role%3D{role}", tests::url()), &[]),
+    )
     .await
     .unwrap();
     BOTH.verify(&as_reader).await.unwrap();

@@ -5,7 +5,7 @@ use expect_test::expect;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use crate::support::{TcpProxy, TestDb, chain, eventually};
+use tests::{TcpProxy, TestDb, chain, eventually};
 
 static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
 

@@ -1,6 +1,6 @@
 use db::{Database, Error, Statement, Type};
 
-use crate::support::{TcpProxy, TestDb, chain};
+use tests::{TcpProxy, TestDb, chain};
 
 /// An error of a program's own.
 #[derive(Debug)]

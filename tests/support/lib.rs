@@ -1,13 +1,20 @@
 //! What the tests share: a schema of their own, a proxy that breaks things, and
 //! a future that is dropped half-way.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::new_without_default,
+    reason = "a test fails by panicking"
+)]
+
 mod cancellable;
 mod tcp_proxy;
 mod test_db;
 
-pub(crate) use cancellable::at_every_poll;
-pub(crate) use tcp_proxy::TcpProxy;
-pub(crate) use test_db::{TestDb, url};
+pub use cancellable::at_every_poll;
+pub use tcp_proxy::TcpProxy;
+pub use test_db::{TestDb, url};
 
 use std::error::Error;
 use std::time::Duration;
@@ -16,7 +23,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks again until the answer is yes.
-pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -28,7 +35,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 }
 
 /// An error with all its causes, one a line.
-pub(crate) fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(|error| format!("{error}\n")).collect()
 }

@@ -5,7 +5,7 @@ use settings::Settings;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
-use super::TcpProxy;
+use crate::TcpProxy;
 
 /// Schemas of earlier runs are kept for inspection, and removed after this.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
@@ -15,13 +15,13 @@ const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 /// It isn't removed at the end, so that the schema of a test that failed can be
 /// looked at; a later run sweeps it.
 #[derive(Debug)]
-pub(crate) struct TestDb {
+pub struct TestDb {
     schema: String,
 }
 
 impl TestDb {
     /// Makes the schema.
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         let db = Self::without_schema().await;
         let sql = format!("CREATE SCHEMA {}", db.schema);
         db.observer().await.batch_execute(&sql).await.unwrap();
@@ -29,14 +29,15 @@ impl TestDb {
     }
 
     /// Only names it.
-    pub(crate) async fn without_schema() -> Self {
+    pub async fn without_schema() -> Self {
         static SWEPT: OnceCell<()> = OnceCell::const_new();
         SWEPT.get_or_init(sweep).await;
         let schema = format!("test_{}_{:08x}", now().as_secs(), fastrand::u32(..));
         Self { schema }
     }
 
-    pub(crate) fn schema(&self) -> &str {
+    /// The schema's name.
+    pub fn schema(&self) -> &str {
         &self.schema
     }
 
@@ -44,20 +45,17 @@ impl TestDb {
     ///
     /// The application's name is the schema's, which tells the test's
     /// connections from all others in `pg_stat_activity`.
-    pub(crate) fn settings(&self, variables: &[(&str, &str)]) -> Settings {
+    pub fn settings(&self, variables: &[(&str, &str)]) -> Settings {
         self.settings_for(&url(), variables)
     }
 
     /// The same by way of a proxy.
-    pub(crate) fn settings_through(
-        &self,
-        proxy: &TcpProxy,
-        variables: &[(&str, &str)],
-    ) -> Settings {
+    pub fn settings_through(&self, proxy: &TcpProxy, variables: &[(&str, &str)]) -> Settings {
         self.settings_for(&proxied(&url(), proxy.port()), variables)
     }
 
-    pub(crate) fn settings_for(&self, url: &str, variables: &[(&str, &str)]) -> Settings {
+    /// The same for another server.
+    pub fn settings_for(&self, url: &str, variables: &[(&str, &str)]) -> Settings {
         let own = [
             ("DATABASE_URL", url),
             ("DB_SCHEMA", &self.schema),
@@ -68,12 +66,13 @@ impl TestDb {
             .unwrap()
     }
 
-    pub(crate) async fn connect(&self, variables: &[(&str, &str)]) -> Database {
+    /// Connects with the settings.
+    pub async fn connect(&self, variables: &[(&str, &str)]) -> Database {
         Database::connect(&self.settings(variables)).await.unwrap()
     }
 
     /// The driver's own connection, to look from outside.
-    pub(crate) async fn observer(&self) -> Client {
+    pub async fn observer(&self) -> Client {
         let (client, driver) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
         tokio::spawn(driver);
         client
@@ -81,7 +80,7 @@ impl TestDb {
 
     /// How many connections of this test the server knows that match a
     /// condition on `pg_stat_activity`.
-    pub(crate) async fn backends(&self, observer: &Client, condition: &str) -> i64 {
+    pub async fn backends(&self, observer: &Client, condition: &str) -> i64 {
         let sql = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND {condition}"
         );
@@ -93,7 +92,7 @@ impl TestDb {
     }
 
     /// A table `notes (id, body)` in the schema.
-    pub(crate) async fn with_notes(&self, db: &Database) {
+    pub async fn with_notes(&self, db: &Database) {
         const NOTES: Migrations = Migrations::new(
             "notes",
             &[Migration {
@@ -107,7 +106,7 @@ impl TestDb {
 }
 
 /// The server that the tests run against.
-pub(crate) fn url() -> String {
+pub fn url() -> String {
     match std::env::var("DATABASE_URL") {
         Ok(url) => url,
         Err(_) => panic!(

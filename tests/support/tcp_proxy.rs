@@ -10,11 +10,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::test_db::url;
+use crate::url;
 
 /// Stands between a test and the server, and breaks things on demand.
 #[derive(Debug)]
-pub(crate) struct TcpProxy {
+pub struct TcpProxy {
     address: SocketAddr,
     wire: Arc<Wire>,
     /// Bound, not listening: connections are refused, and nobody else gets the
@@ -42,16 +42,25 @@ struct Wire {
 }
 
 impl TcpProxy {
-    /// Listens at once.
-    pub(crate) fn new() -> Self {
-        let proxy = Self::refusing();
+    /// Stands before the shared server, and listens at once.
+    pub fn new() -> Self {
+        Self::before(&url())
+    }
+
+    /// Stands before the server of `url`, and listens at once.
+    pub fn before(url: &str) -> Self {
+        let proxy = Self::refusing_before(url);
         proxy.listen_after(Duration::ZERO);
         proxy
     }
 
-    /// Refuses connections until it is told to listen.
-    pub(crate) fn refusing() -> Self {
-        let settings = Settings::from_url(&url()).unwrap();
+    /// Stands before the shared server, and refuses connections until it is told to listen.
+    pub fn refusing() -> Self {
+        Self::refusing_before(&url())
+    }
+
+    fn refusing_before(url: &str) -> Self {
+        let settings = Settings::from_url(url).unwrap();
         let host = &settings.hosts()[0];
         assert!(
             !host.is_unix_socket(),
@@ -76,12 +85,13 @@ impl TcpProxy {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
         self.address.port()
     }
 
     /// Begins to listen.
-    pub(crate) fn listen_after(&self, delay: Duration) {
+    pub fn listen_after(&self, delay: Duration) {
         let socket = self.socket.lock().unwrap().take().unwrap();
         let wire = Arc::clone(&self.wire);
         let task = tokio::spawn(async move {
@@ -92,7 +102,7 @@ impl TcpProxy {
     }
 
     /// Cuts all connections, and refuses new ones until it listens again.
-    pub(crate) async fn refuse(&self) {
+    pub async fn refuse(&self) {
         let task = self.accepting.lock().unwrap().take().unwrap();
         task.abort();
         let _ = task.await;
@@ -101,46 +111,46 @@ impl TcpProxy {
     }
 
     /// Cuts all connections there are.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.wire.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// Holds back the bytes of every connection, new ones included.
-    pub(crate) fn stall(&self) {
+    pub fn stall(&self) {
         self.wire.stalled_below.send_replace(usize::MAX);
     }
 
     /// Holds back the bytes of the connections there are.
-    pub(crate) fn stall_present(&self) {
+    pub fn stall_present(&self) {
         let next = self.wire.connections.load(Ordering::SeqCst);
         self.wire.stalled_below.send_replace(next);
     }
 
     /// Turns the next connections away as a server that is starting up does.
-    pub(crate) fn not_ready(&self, connections: usize) {
+    pub fn not_ready(&self, connections: usize) {
         self.wire.not_ready.store(connections, Ordering::SeqCst);
     }
 
     /// Lets the next message that holds `text` pass to the server, and cuts the
     /// connection when the answer comes.
-    pub(crate) fn cut_instead_of_answer_to(&self, text: &'static str) {
+    pub fn cut_instead_of_answer_to(&self, text: &'static str) {
         *self.wire.trap.lock().unwrap() = Some(text);
     }
 
     /// How many times anything was sent and then answered, on all connections.
     ///
     /// What a client sends without waiting for an answer counts as one.
-    pub(crate) fn round_trips(&self) -> usize {
+    pub fn round_trips(&self) -> usize {
         self.wire.round_trips.load(Ordering::SeqCst)
     }
 
     /// How many bytes were sent to the server, on all connections.
-    pub(crate) fn bytes_sent(&self) -> usize {
+    pub fn bytes_sent(&self) -> usize {
         self.wire.bytes_sent.load(Ordering::SeqCst)
     }
 
     /// How many bytes the server answered, on all connections.
-    pub(crate) fn bytes_received(&self) -> usize {
+    pub fn bytes_received(&self) -> usize {
         self.wire.bytes_received.load(Ordering::SeqCst)
     }
 }

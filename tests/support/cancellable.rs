@@ -22,10 +22,7 @@ impl<F: Future> Future for Cancellable<F> {
 
 /// Drops the future of `call` after one poll, after two, and so on until it has
 /// an answer; each time, `sound` looks at what was left behind.
-pub(crate) async fn at_every_poll<T>(
-    mut call: impl AsyncFnMut() -> T,
-    mut sound: impl AsyncFnMut(),
-) -> T {
+pub async fn at_every_poll<T>(mut call: impl AsyncFnMut() -> T, mut sound: impl AsyncFnMut()) -> T {
     for polls_left in 1..1_000 {
         let fut = Box::pin(call());
         let output = Cancellable { fut, polls_left }.await;

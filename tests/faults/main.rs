@@ -1,0 +1,5 @@
+//! What stops, restarts or breaks a server: each test has servers of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod restart;
