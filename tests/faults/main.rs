@@ -2,4 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod failover;
+mod pair;
 mod restart;
+mod target_session_attrs;

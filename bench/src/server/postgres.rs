@@ -82,17 +82,7 @@ impl PrivateServer {
             programs: self.programs.clone(),
             port: free_port()?,
         };
-        let backup = standby.programs.program("pg_basebackup");
-        let source = format!("--dbname={}", self.url());
-        let arguments = [
-            "--pgdata=data",
-            "--write-recovery-conf",
-            "--wal-method=stream",
-            "--checkpoint=fast",
-            "--no-sync",
-            &source,
-        ];
-        standby.workspace.run(&backup, arguments).await?;
+        standby.back_up(self).await?;
         standby.configure(settings)?;
         standby.bring_up().await?;
         Ok(standby)
@@ -111,6 +101,22 @@ impl PrivateServer {
     /// Returns its folder: the data are in `data`, the log is `server.log`.
     pub fn workspace(&self) -> &Workspace {
         &self.workspace
+    }
+
+    /// Makes this server, which is stopped, a standby of `primary`: with its data, on the old port.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Folder`] if the old data can't be removed, [`Error::Program`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the server is without data, or with those of the primary.
+    pub async fn follow(&self, primary: &Self) -> Result<()> {
+        std::fs::remove_dir_all(self.workspace.path().join("data"))
+            .map_err(|source| Error::Folder { source })?;
+        self.back_up(primary).await?;
+        self.start_again().await
     }
 
     /// Adds settings, which count from the next start or [`reload`](Self::reload) on.
@@ -207,6 +213,21 @@ impl PrivateServer {
             started = self.start_again().await;
         }
         started
+    }
+
+    /// Copies the data of a running server, to follow it from there.
+    async fn back_up(&self, primary: &Self) -> Result<()> {
+        let program = self.programs.program("pg_basebackup");
+        let source = format!("--dbname={}", primary.url());
+        let arguments = [
+            "--pgdata=data",
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--no-sync",
+            &source,
+        ];
+        self.workspace.run(&program, arguments).await
     }
 
     async fn control(&self, arguments: &[&str]) -> Result<()> {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use settings::{Host, PoolMode, Settings, TargetSessionAttrs, TlsMode};
 use tokio::time::{error::Elapsed, sleep, timeout};
-use tokio_postgres::config::{self, SslMode};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{Client, Config, NoTls, Socket};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
 use tracing::warn;
 
 use crate::Error;
@@ -49,8 +49,14 @@ pub enum ConnectFailure {
     NotReady,
     /// The server has no room for another connection.
     TooManyConnections,
-    /// The server is a standby, and one that can write is asked for.
+    /// The server is read-only, and one that can write is asked for.
     ReadOnly,
+    /// The server can write, and one that can't is asked for.
+    ReadWrite,
+    /// The server is a standby, and a primary is asked for.
+    Standby,
+    /// The server is a primary, and a standby is asked for.
+    Primary,
     /// The user or the password was rejected.
     Authentication,
     /// The database does not exist.
@@ -70,7 +76,10 @@ impl ConnectFailure {
             | Self::BrokenOff
             | Self::NotReady
             | Self::TooManyConnections
-            | Self::ReadOnly => true,
+            | Self::ReadOnly
+            | Self::ReadWrite
+            | Self::Standby
+            | Self::Primary => true,
             Self::UnknownHost | Self::Authentication | Self::UnknownDatabase | Self::Rejected => {
                 false
             }
@@ -99,6 +108,9 @@ impl fmt::Display for ConnectFailure {
             Self::NotReady => "the server is not ready",
             Self::TooManyConnections => "the server has no room for another connection",
             Self::ReadOnly => "the server does not accept writes",
+            Self::ReadWrite => "the server accepts writes, and a read-only one is asked for",
+            Self::Standby => "the server is a standby, and a primary is asked for",
+            Self::Primary => "the server is a primary, and a standby is asked for",
             Self::Authentication => "the user or password was rejected",
             Self::UnknownDatabase => "the database does not exist",
             Self::Rejected => "the connection was rejected",
@@ -111,6 +123,7 @@ impl fmt::Display for ConnectFailure {
 pub(crate) struct Connector {
     hosts: Vec<Host>,
     dbname: String,
+    target_session_attrs: TargetSessionAttrs,
     /// Everything but the host.
     config: Config,
     attempt_timeout: Duration,
@@ -125,10 +138,6 @@ impl Connector {
             .dbname(settings.dbname())
             .application_name(settings.application_name())
             .ssl_mode(ssl_mode(settings.tls_mode()))
-            .target_session_attrs(match settings.target_session_attrs() {
-                TargetSessionAttrs::ReadWrite => config::TargetSessionAttrs::ReadWrite,
-                _ => config::TargetSessionAttrs::Any,
-            })
             .connect_timeout(settings.connect_timeout())
             .keepalives(true)
             .keepalives_idle(KEEPALIVE_IDLE)
@@ -144,6 +153,7 @@ impl Connector {
         Self {
             hosts: settings.hosts().to_vec(),
             dbname: settings.dbname().to_owned(),
+            target_session_attrs: settings.target_session_attrs(),
             config,
             attempt_timeout: settings.connect_timeout(),
             startup_timeout: settings.startup_timeout(),
@@ -177,8 +187,12 @@ impl Connector {
 
     async fn attempt(&self, started: Instant) -> Result<(Client, Driver), Error> {
         let mut worth_telling: Option<(&Host, Failed)> = None;
-        for host in &self.hosts {
-            let failed = match self.connect_to(host).await {
+        let mut attempts = Vec::new();
+        for wanted in wanted(self.target_session_attrs) {
+            attempts.extend(self.hosts.iter().map(|host| (host, *wanted)));
+        }
+        for (host, wanted) in attempts {
+            let failed = match self.connect_to(host, wanted).await {
                 Ok(connection) => return Ok(connection),
                 Err(failed) => failed,
             };
@@ -213,12 +227,16 @@ impl Connector {
 
     /// Tries a host's addresses one after the other, each with a time of its
     /// own.
-    async fn connect_to(&self, host: &Host) -> Result<(Client, Driver), Failed> {
+    async fn connect_to(
+        &self,
+        host: &Host,
+        wanted: TargetSessionAttrs,
+    ) -> Result<(Client, Driver), Failed> {
         let mut config = self.config.clone();
         config.port(host.port);
         if host.is_unix_socket() {
             config.host_path(&host.name);
-            return self.open(&config).await;
+            return self.open(&config, wanted).await;
         }
         let addresses = timeout(
             self.attempt_timeout,
@@ -230,7 +248,7 @@ impl Connector {
         for address in addresses {
             let mut config = config.clone();
             config.host(&host.name).hostaddr(address.ip());
-            match self.open(&config).await {
+            match self.open(&config, wanted).await {
                 Ok(connection) => return Ok(connection),
                 Err(failed) if failed.failure.is_final() => return Err(failed),
                 Err(failed) => last = failed,
@@ -239,10 +257,75 @@ impl Connector {
         Err(last)
     }
 
-    async fn open(&self, config: &Config) -> Result<(Client, Driver), Failed> {
+    async fn open(
+        &self,
+        config: &Config,
+        wanted: TargetSessionAttrs,
+    ) -> Result<(Client, Driver), Failed> {
+        let open = async {
+            let (client, mut driver) = config.connect(NoTls).await?;
+            if wanted != TargetSessionAttrs::Any {
+                let role = ask_role(&client, &mut driver).await?;
+                role.check(wanted).map_err(Failed::new)?;
+            }
+            Ok((client, driver))
+        };
         // The driver's own time-out ends with the TCP handshake.
-        Ok(timeout(self.attempt_timeout, config.connect(NoTls)).await??)
+        timeout(self.attempt_timeout, open).await?
     }
+}
+
+/// What the hosts are asked for: all of them for the first, then for the next.
+fn wanted(attrs: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
+    use TargetSessionAttrs::{Any, Primary, ReadOnly, ReadWrite, Standby};
+    match attrs {
+        ReadWrite => &[ReadWrite],
+        ReadOnly => &[ReadOnly],
+        Primary => &[Primary],
+        Standby => &[Standby],
+        TargetSessionAttrs::PreferStandby => &[Standby, Any],
+        _ => &[Any],
+    }
+}
+
+/// What a session may do, and where.
+struct Role {
+    standby: bool,
+    read_only: bool,
+}
+
+impl Role {
+    fn check(&self, wanted: TargetSessionAttrs) -> Result<(), ConnectFailure> {
+        match wanted {
+            TargetSessionAttrs::ReadWrite if self.read_only => Err(ConnectFailure::ReadOnly),
+            TargetSessionAttrs::ReadOnly if !self.read_only => Err(ConnectFailure::ReadWrite),
+            TargetSessionAttrs::Primary if self.standby => Err(ConnectFailure::Standby),
+            TargetSessionAttrs::Standby if !self.standby => Err(ConnectFailure::Primary),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Asks the server for its role. What it reports by itself since PostgreSQL 14
+/// would be that of an earlier connection behind a pooler.
+async fn ask_role(client: &Client, driver: &mut Driver) -> Result<Role, Failed> {
+    const ASK: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+         pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool";
+    let answer = tokio::select! {
+        answer = client.simple_query(ASK) => answer?,
+        ended = driver => {
+            ended?;
+            return Err(Failed::new(ConnectFailure::BrokenOff));
+        }
+    };
+    let role = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(Role {
+            standby: row.get(0) == Some("t"),
+            read_only: row.get(1) == Some("t"),
+        }),
+        _ => None,
+    });
+    role.ok_or(Failed::new(ConnectFailure::Rejected))
 }
 
 fn ssl_mode(mode: TlsMode) -> SslMode {
@@ -356,9 +439,6 @@ pub(crate) fn classify_io(error: &io::Error) -> ConnectFailure {
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => ConnectFailure::BrokenOff,
-        // The driver's own word for a read-only server; the system's "permission
-        // denied", for a Unix socket, comes with a number.
-        ErrorKind::PermissionDenied if error.raw_os_error().is_none() => ConnectFailure::ReadOnly,
         _ => ConnectFailure::Rejected,
     }
 }

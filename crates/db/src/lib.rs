@@ -136,6 +136,7 @@ mod connect;
 mod driver;
 mod link;
 mod manager;
+mod tenure;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use crate::condition::Condition;
 use crate::error::Chain;
+use crate::tenure::Tenure;
 use crate::{Error, Result, Statement};
 
 /// How many prepared statements a connection keeps.
@@ -52,6 +53,7 @@ pub(crate) struct Link {
     client: Client,
     mode: PoolMode,
     condition: Arc<Condition>,
+    tenure: Tenure,
     statements: Mutex<LruCache<Statement, tokio_postgres::Statement>>,
     hangup: CancellationToken,
     used: Instant,
@@ -79,12 +81,14 @@ impl Link {
         client: Client,
         mode: PoolMode,
         condition: Arc<Condition>,
+        tenure: Tenure,
         hangup: CancellationToken,
     ) -> Self {
         Self {
             client,
             mode,
             condition,
+            tenure,
             statements: Mutex::new(LruCache::new(STATEMENTS)),
             hangup,
             used: Instant::now(),
@@ -102,12 +106,12 @@ impl Link {
     /// Notes that the connection comes back to the pool; whether it may stay.
     pub(crate) fn given_back(&mut self) -> bool {
         self.used = Instant::now();
-        self.condition.is_clean() && !self.is_closed()
+        self.condition.is_clean() && !self.is_closed() && !self.tenure.is_over()
     }
 
     /// Whether the server still answers, asked only after a longer rest.
     pub(crate) async fn check(&self) -> bool {
-        if self.is_closed() {
+        if self.is_closed() || self.tenure.is_over() {
             return false;
         }
         if self.used.elapsed() < TRUSTED_FOR {
@@ -238,6 +242,9 @@ impl Link {
         let statement = call.name.to_owned();
         if ends_connection(&source) {
             return self.lost(call, Some(source));
+        }
+        if source.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+            self.tenure.end();
         }
         match call.limit {
             Some(limit) if after >= limit && source.code() == Some(&SqlState::QUERY_CANCELED) => {

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bb8::ManageConnection;
@@ -13,6 +13,7 @@ use crate::connect::{Connector, Driver};
 use crate::driver::drive;
 use crate::error::Chain;
 use crate::link::Link;
+use crate::tenure::Tenure;
 use crate::{Error, Result};
 
 /// What the pool, its connections and their borrowers share.
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) sockets: TaskTracker,
     /// How many callers wait for a connection.
     pub(crate) waiting: AtomicU32,
+    /// How many tenures of connections have ended.
+    tenures: Arc<AtomicU64>,
     failure: Mutex<Option<Arc<Error>>>,
 }
 
@@ -79,6 +82,7 @@ impl Manager {
             shared,
             proven: Mutex::new(None),
         };
+        let tenure = Tenure::begin(&manager.shared.tenures);
         let (client, driver) = manager.connector.connect_patiently().await?;
         let server = Server {
             version: version_number(driver.parameter("server_version").unwrap_or_default()),
@@ -87,11 +91,11 @@ impl Manager {
                 .unwrap_or_default()
                 .to_owned(),
         };
-        manager.proven = Mutex::new(Some(manager.link(client, driver)));
+        manager.proven = Mutex::new(Some(manager.link(client, driver, tenure)));
         Ok((manager, server))
     }
 
-    fn link(&self, client: Client, driver: Driver) -> Link {
+    fn link(&self, client: Client, driver: Driver, tenure: Tenure) -> Link {
         let condition = Arc::new(Condition::default());
         let hangup = self.shared.hangup.child_token();
         let cancel = client.cancel_token();
@@ -101,7 +105,7 @@ impl Manager {
             cancel,
             hangup.clone(),
         ));
-        Link::new(client, self.mode, condition, hangup)
+        Link::new(client, self.mode, condition, tenure, hangup)
     }
 
     fn proven(&self) -> Option<Link> {
@@ -120,12 +124,13 @@ impl ManageConnection for Manager {
         if let Some(link) = self.proven().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
+        let tenure = Tenure::begin(&self.shared.tenures);
         let attempt = self.shared.sockets.track_future(self.connector.connect());
         match self.shared.closing.run_until_cancelled(attempt).await {
             Some(Ok((client, driver))) => {
                 debug!("opened a connection");
                 *self.shared.failure() = None;
-                Ok(self.link(client, driver))
+                Ok(self.link(client, driver, tenure))
             }
             Some(Err(error)) => {
                 warn!(error = %Chain(&error), "failed to open a connection for the pool");
@@ -141,7 +146,7 @@ impl ManageConnection for Manager {
         if link.check().await {
             return Ok(());
         }
-        debug!("discarding a connection that doesn't answer");
+        debug!("discarding a connection that doesn't answer, or is on a read-only server");
         Err(Arc::new(Error::ConnectionLost {
             statement: "a check".to_owned(),
             source: link.condition().lost(),

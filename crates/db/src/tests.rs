@@ -353,7 +353,7 @@ fn failures_of_the_network_are_told_apart() {
         classify(io::ErrorKind::HostUnreachable),
         ConnectFailure::Network
     );
-    // A Unix socket that may not be opened isn't a server that is read-only.
+    // A Unix socket that may not be opened.
     let denied = io::Error::from_raw_os_error(13);
     assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
     assert_eq!(classify_io(&denied), ConnectFailure::Rejected);

@@ -87,9 +87,15 @@
 //! | `options` | | command-line options for the server; not in pool mode `transaction`, where poolers refuse them |
 //! | `sslmode` | `DB_SSLMODE` | as there |
 //! | `sslrootcert` | `DB_SSLROOTCERT` | as there |
-//! | `target_session_attrs` | | `any` (the default) or `read-write` |
+//! | `target_session_attrs` | | `any` (the default), `read-write`, `read-only`, `primary`, `standby` or `prefer-standby` |
 //!
 //! Any other parameter is refused, as libpq refuses it.
+//!
+//! With several hosts each new connection tries them in their order, and takes
+//! the first that will do. For writes that is `read-write`: after a failover
+//! the pool then finds the new primary by itself. A database to read from may
+//! have `standby` or `prefer-standby`. [`TargetSessionAttrs`] says what each
+//! means.
 //!
 //! # Secrets
 //!

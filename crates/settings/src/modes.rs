@@ -47,8 +47,17 @@ pub enum TargetSessionAttrs {
     /// The first that lets the user in.
     #[default]
     Any,
-    /// The first whose sessions may write: not a standby.
+    /// The first whose sessions may write: not a standby, nor one that is
+    /// read-only by default.
     ReadWrite,
+    /// The first whose sessions may not write.
+    ReadOnly,
+    /// The first that is no standby, even if it is read-only by default.
+    Primary,
+    /// The first that is a standby.
+    Standby,
+    /// The first that is a standby, or else the first that lets the user in.
+    PreferStandby,
 }
 
 impl TargetSessionAttrs {
@@ -56,6 +65,10 @@ impl TargetSessionAttrs {
         match text {
             "any" => Some(Self::Any),
             "read-write" => Some(Self::ReadWrite),
+            "read-only" => Some(Self::ReadOnly),
+            "primary" => Some(Self::Primary),
+            "standby" => Some(Self::Standby),
+            "prefer-standby" => Some(Self::PreferStandby),
             _ => None,
         }
     }

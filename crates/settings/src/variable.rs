@@ -148,8 +148,7 @@ pub(crate) const TARGET_SESSION_ATTRS: Variable<TargetSessionAttrs> = Variable {
     name: DATABASE_URL,
     parameter: Some("target_session_attrs"),
     default: TargetSessionAttrs::default,
-    expected: "`any` or `read-write`; `read-only`, `primary`, `standby` and \
-        `prefer-standby` are not built yet",
+    expected: "`any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`",
     parse: TargetSessionAttrs::parse,
 };
 

@@ -92,6 +92,22 @@ fn a_parameter_is_used_if_no_variable_beats_it() {
 }
 
 #[test]
+fn which_hosts_will_do_is_said_in_the_words_of_libpq() {
+    for (word, attrs) in [
+        ("any", TargetSessionAttrs::Any),
+        ("read-write", TargetSessionAttrs::ReadWrite),
+        ("read-only", TargetSessionAttrs::ReadOnly),
+        ("primary", TargetSessionAttrs::Primary),
+        ("standby", TargetSessionAttrs::Standby),
+        ("prefer-standby", TargetSessionAttrs::PreferStandby),
+    ] {
+        let url = format!("postgres://app@one,two/a?target_session_attrs={word}");
+        let settings = Settings::from_url(&url).unwrap();
+        assert_eq!(settings.target_session_attrs(), attrs);
+    }
+}
+
+#[test]
 fn a_parameter_that_is_beaten_is_not_looked_at() {
     let settings = read(&[
         (
@@ -124,7 +140,7 @@ fn bad_and_unknown_parameters_are_reported_by_name() {
     check_error(
         Settings::from_url(
             "postgres://app@db/a?sslmode=verify-full&sslrootcert=system&connect_timeout=0\
-             &application_name=&target_session_attrs=standby&sslcert=x&useSSL=x&a%62=x&x",
+             &application_name=&target_session_attrs=leader&sslcert=x&useSSL=x&a%62=x&x",
         ),
         expect![[r#"
             invalid settings:
@@ -134,7 +150,7 @@ fn bad_and_unknown_parameters_are_reported_by_name() {
               `DATABASE_URL`, parameter `application_name`: expected 1 to 63 bytes of printable ASCII
               `DATABASE_URL`, parameter `sslmode`: expected `disable` or `prefer`; `allow`, `require`, `verify-ca` and `verify-full` are not built yet
               `DATABASE_URL`, parameter `sslrootcert`: expected not to be set; checking certificates is not built yet
-              `DATABASE_URL`, parameter `target_session_attrs`: expected `any` or `read-write`; `read-only`, `primary`, `standby` and `prefer-standby` are not built yet
+              `DATABASE_URL`, parameter `target_session_attrs`: expected `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`
         "#]],
     );
 }

@@ -1,0 +1,150 @@
+//! A primary that is lost, and a standby that takes over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bench::Stop;
+use checkpointer::{
+    Checkpointer as _, List, PostgresCheckpointer, Projection, Thread, ThreadId, Threads as _,
+};
+use db::Database;
+use futures_util::TryStreamExt as _;
+use futures_util::future::join_all;
+use tests::{chain, eventually};
+
+use crate::pair::{Pair, connect, count, reload};
+
+const AGENTS: usize = 16;
+
+/// The steps of an agent, each with a text that is too long to be stored with the checkpoint.
+type Steps = Vec<(usize, String)>;
+
+fn text(step: usize) -> String {
+    format!("step {step} of the agent. ").repeat(50)
+}
+
+/// What the agents are told, and what they have done.
+#[derive(Default)]
+struct Work {
+    ending: AtomicBool,
+    acknowledged: AtomicUsize,
+}
+
+impl Work {
+    /// Waits for further steps.
+    async fn goes_on(&self, steps: usize) {
+        let enough = self.acknowledged.load(Ordering::SeqCst) + steps;
+        eventually("the agents go on", async || {
+            self.acknowledged.load(Ordering::SeqCst) >= enough
+        })
+        .await;
+    }
+}
+
+/// Takes step after step, one save each, whatever happens to the server; returns how many.
+async fn run_agent(mut thread: Thread<Steps>, work: Arc<Work>) -> usize {
+    let mut state = Steps::new();
+    while !work.ending.load(Ordering::SeqCst) {
+        state.push((state.len(), text(state.len())));
+        while let Err(error) = thread.save(&state).await {
+            assert!(error.is_transient(), "{}", chain(&error));
+        }
+        work.acknowledged.fetch_add(1, Ordering::SeqCst);
+    }
+    state.len()
+}
+
+/// Checks that a thread has all its steps, each in one checkpoint that follows the one before.
+async fn check_steps(checkpointer: &PostgresCheckpointer, thread_id: &str, steps: usize) {
+    let listed: Vec<_> = checkpointer
+        .list(List::thread(ThreadId::new(thread_id).unwrap()).project(Projection::Metadata))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), steps);
+    for pair in listed.windows(2) {
+        assert_eq!(pair[0].parent_config.as_ref(), Some(&pair[1].config));
+    }
+    let thread = checkpointer.thread::<Steps>(thread_id).unwrap();
+    for (tuple, last) in listed.iter().zip((0..steps).rev()).step_by(10) {
+        let state = thread.at(&tuple.config.checkpoint_id).await.unwrap();
+        let expected: Steps = (0..=last).map(|step| (step, text(step))).collect();
+        assert_eq!(state, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_go_on_at_the_standby_and_nothing_acknowledged_is_lost() {
+    let pair = Pair::start().await;
+    pair.synchronous().await;
+    let database = Database::connect(&pair.settings("read-write", &[("DB_POOL_MAX", "4")]))
+        .await
+        .unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+
+    let work = Arc::new(Work::default());
+    let agents: Vec<_> = (0..AGENTS)
+        .map(|agent| {
+            let thread_id = format!("agent-{agent}");
+            let thread = checkpointer.thread(&*thread_id).unwrap();
+            (
+                thread_id,
+                tokio::spawn(run_agent(thread, Arc::clone(&work))),
+            )
+        })
+        .collect();
+    work.goes_on(4 * AGENTS).await;
+    pair.primary.stop(Stop::Immediate).await.unwrap();
+    pair.standby.promote().await.unwrap();
+    work.goes_on(4 * AGENTS).await;
+    work.ending.store(true, Ordering::SeqCst);
+    for (thread_id, agent) in agents {
+        check_steps(&checkpointer, &thread_id, agent.await.unwrap()).await;
+    }
+
+    // The old primary comes back, as a standby. It is the first host still.
+    pair.primary.follow(&pair.standby).await.unwrap();
+    let old = connect(&pair.primary.url()).await;
+    assert_eq!(
+        count(&old, "SELECT pg_is_in_recovery()::int::int8").await,
+        1
+    );
+    let new = connect(&pair.standby.url()).await;
+    let others = "FROM pg_stat_activity WHERE application_name = 'checkpointer'";
+    new.batch_execute(&format!("SELECT pg_terminate_backend(pid) {others}"))
+        .await
+        .unwrap();
+    let mut thread = checkpointer.thread::<Steps>("agent-0").unwrap();
+    thread.update(|steps| steps.clear()).await.unwrap();
+    assert_eq!(count(&old, &format!("SELECT count(*) {others}")).await, 0);
+}
+
+#[tokio::test]
+async fn a_pool_leaves_a_server_that_was_demoted_under_its_connections() {
+    let pair = Pair::start().await;
+    let settings = pair.settings("read-write", &[("DB_POOL_MIN", "4"), ("DB_POOL_MAX", "4")]);
+    let database = Database::connect(&settings).await.unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();
+    let mut thread = checkpointer.thread::<Steps>("demoted").unwrap();
+    thread.save(&vec![(0, text(0))]).await.unwrap();
+    let borrowed = join_all((0..4).map(|_| database.get())).await;
+    assert!(borrowed.iter().all(Result::is_ok));
+    drop(borrowed);
+    pair.caught_up().await;
+
+    let old = connect(&pair.primary.url()).await;
+    let read_only = "ALTER SYSTEM SET default_transaction_read_only = on";
+    old.batch_execute(read_only).await.unwrap();
+    reload(&pair.primary).await;
+    pair.standby.promote().await.unwrap();
+
+    thread.save(&vec![(1, text(1))]).await.unwrap();
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'checkpointer'";
+    eventually("no connection is left there", async || {
+        drop(join_all((0..4).map(|_| database.get())).await);
+        count(&old, others).await == 0
+    })
+    .await;
+    let new = connect(&pair.standby.url()).await;
+    assert_eq!(count(&new, others).await, 4);
+}

@@ -1,0 +1,89 @@
+//! A primary and a standby that follows it.
+
+use bench::PrivateServer;
+use settings::Settings;
+use tests::eventually;
+use tokio_postgres::{Client, NoTls};
+
+/// Two servers with streaming replication.
+pub(crate) struct Pair {
+    pub(crate) primary: PrivateServer,
+    pub(crate) standby: PrivateServer,
+}
+
+impl Pair {
+    /// Starts both; the primary doesn't wait for the standby.
+    pub(crate) async fn start() -> Self {
+        let primary = PrivateServer::start(&[]).await.unwrap();
+        let standby = primary.standby(&[]).await.unwrap();
+        Self { primary, standby }
+    }
+
+    /// From now on a commit is acknowledged when the standby has it too.
+    pub(crate) async fn synchronous(&self) {
+        let settings = [("synchronous_standby_names", "*")];
+        self.primary.configure(&settings).unwrap();
+        self.primary.reload().await.unwrap();
+        let client = connect(&self.primary.url()).await;
+        eventually("the standby is synchronous", async || {
+            let sql = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+            count(&client, sql).await == 1
+        })
+        .await;
+    }
+
+    /// The settings for both hosts, of which one in the role that `attrs` asks for will do.
+    pub(crate) fn settings(&self, attrs: &str, variables: &[(&str, &str)]) -> Settings {
+        let (one, two) = (self.primary.port(), self.standby.port());
+        let url = format!(
+            "postgres://postgres@127.0.0.1:{one},127.0.0.1:{two}/postgres?target_session_attrs={attrs}"
+        );
+        let own = [("DATABASE_URL", &*url)];
+        let all = own.iter().chain(variables);
+        Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+            .unwrap()
+    }
+
+    /// Waits until the standby shows whatever was committed before.
+    pub(crate) async fn caught_up(&self) {
+        let primary = connect(&self.primary.url()).await;
+        let standby = connect(&self.standby.url()).await;
+        let at = "SELECT pg_current_wal_flush_lsn()::text";
+        let at: String = primary.query_one(at, &[]).await.unwrap().get(0);
+        let reached = format!("SELECT (pg_last_wal_replay_lsn() >= '{at}')::int::int8");
+        eventually("the standby has caught up", async || {
+            count(&standby, &reached).await == 1
+        })
+        .await;
+    }
+}
+
+/// The driver's own connection, to look from outside.
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, driver) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(driver);
+    client
+}
+
+/// The number that a query returns.
+pub(crate) async fn count(client: &Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Waits until new sessions have the settings too.
+pub(crate) async fn reload(server: &PrivateServer) {
+    let before = "SELECT pg_conf_load_time()::text";
+    let client = connect(&server.url()).await;
+    let loaded: String = client.query_one(before, &[]).await.unwrap().get(0);
+    server.reload().await.unwrap();
+    eventually("the settings are read again", async || {
+        let client = connect(&server.url()).await;
+        client
+            .query_one(before, &[])
+            .await
+            .unwrap()
+            .get::<_, String>(0)
+            != loaded
+    })
+    .await;
+}
