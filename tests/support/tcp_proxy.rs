@@ -34,11 +34,20 @@ struct Wire {
     connections: AtomicUsize,
     /// How many connections to turn away with "starting up".
     not_ready: AtomicUsize,
-    /// The text whose answer the client doesn't get, but a cut.
-    trap: Mutex<Option<&'static str>>,
+    /// The text whose answer the client doesn't get, and what happens instead.
+    trap: Mutex<Option<(&'static str, Instead)>>,
+    /// How many traps were sprung.
+    sprung: AtomicUsize,
     round_trips: AtomicUsize,
     bytes_sent: AtomicUsize,
     bytes_received: AtomicUsize,
+}
+
+/// What happens instead of an answer.
+#[derive(Debug, Clone, Copy)]
+enum Instead {
+    Cut,
+    Silence,
 }
 
 impl TcpProxy {
@@ -76,6 +85,7 @@ impl TcpProxy {
                 connections: AtomicUsize::new(0),
                 not_ready: AtomicUsize::new(0),
                 trap: Mutex::new(None),
+                sprung: AtomicUsize::new(0),
                 round_trips: AtomicUsize::new(0),
                 bytes_sent: AtomicUsize::new(0),
                 bytes_received: AtomicUsize::new(0),
@@ -126,6 +136,11 @@ impl TcpProxy {
         self.wire.stalled_below.send_replace(next);
     }
 
+    /// Holds nothing back any more.
+    pub fn release(&self) {
+        self.wire.stalled_below.send_replace(0);
+    }
+
     /// Turns the next connections away as a server that is starting up does.
     pub fn not_ready(&self, connections: usize) {
         self.wire.not_ready.store(connections, Ordering::SeqCst);
@@ -134,7 +149,18 @@ impl TcpProxy {
     /// Lets the next message that holds `text` pass to the server, and cuts the
     /// connection when the answer comes.
     pub fn cut_instead_of_answer_to(&self, text: &'static str) {
-        *self.wire.trap.lock().unwrap() = Some(text);
+        *self.wire.trap.lock().unwrap() = Some((text, Instead::Cut));
+    }
+
+    /// Lets the next message that holds `text` pass to the server, and holds
+    /// back the answer and all that follows on its connection.
+    pub fn silence_instead_of_answer_to(&self, text: &'static str) {
+        *self.wire.trap.lock().unwrap() = Some((text, Instead::Silence));
+    }
+
+    /// How many answers were cut off or held back so far.
+    pub fn sprung(&self) -> usize {
+        self.wire.sprung.load(Ordering::SeqCst)
     }
 
     /// How many times anything was sent and then answered, on all connections.
@@ -211,7 +237,7 @@ async fn connect(client: TcpStream, wire: Arc<Wire>) {
     let connection = Connection {
         number: wire.connections.fetch_add(1, Ordering::SeqCst),
         asked: AtomicBool::new(false),
-        trapped: AtomicBool::new(false),
+        trapped: Mutex::new(None),
     };
     tokio::select! {
         () = questions(from_client, to_server, &wire, &connection) => {}
@@ -224,8 +250,8 @@ struct Connection {
     number: usize,
     /// Whether something was sent and nothing answered yet.
     asked: AtomicBool,
-    /// Whether the next answer is a cut.
-    trapped: AtomicBool,
+    /// What comes instead of the next answer.
+    trapped: Mutex<Option<Instead>>,
 }
 
 async fn questions(
@@ -246,9 +272,9 @@ async fn questions(
             .trap
             .lock()
             .unwrap()
-            .take_if(|text| contains(bytes, text.as_bytes()));
-        if sprung.is_some() {
-            connection.trapped.store(true, Ordering::SeqCst);
+            .take_if(|(text, _)| contains(bytes, text.as_bytes()));
+        if let Some((_, instead)) = sprung {
+            *connection.trapped.lock().unwrap() = Some(instead);
         }
         if server.write_all(bytes).await.is_err() {
             return;
@@ -267,8 +293,13 @@ async fn answers(
         wire.pass(connection.number).await;
         wire.bytes_received.fetch_add(count, Ordering::SeqCst);
         connection.asked.store(false, Ordering::SeqCst);
-        if connection.trapped.load(Ordering::SeqCst) {
-            return;
+        let instead = *connection.trapped.lock().unwrap();
+        if let Some(instead) = instead {
+            wire.sprung.fetch_add(1, Ordering::SeqCst);
+            match instead {
+                Instead::Cut => return,
+                Instead::Silence => std::future::pending().await,
+            }
         }
         if client.write_all(&buffer[..count]).await.is_err() {
             return;

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -15,14 +16,15 @@ pub(crate) struct Condition {
     begun: AtomicBool,
     changed: AtomicBool,
     spoilt: AtomicBool,
-    lost: OnceLock<Arc<tokio_postgres::Error>>,
+    lost: OnceLock<Arc<dyn Error + Send + Sync>>,
 }
 
 // The marks are set by the borrower and read when the connection comes back
 // from it: there is nothing else for the orderings to publish.
 impl Condition {
-    pub(crate) fn call_begins(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    /// Counts a call, and says how many are before it.
+    pub(crate) fn call_begins(&self) -> u32 {
+        self.in_flight.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn call_ends(&self) {
@@ -79,11 +81,11 @@ impl Condition {
     }
 
     /// Notes why the connection ended.
-    pub(crate) fn set_lost(&self, error: tokio_postgres::Error) {
+    pub(crate) fn set_lost(&self, error: impl Error + Send + Sync + 'static) {
         self.lost.get_or_init(|| Arc::new(error));
     }
 
-    pub(crate) fn lost(&self) -> Option<Arc<tokio_postgres::Error>> {
+    pub(crate) fn lost(&self) -> Option<Arc<dyn Error + Send + Sync>> {
         self.lost.get().cloned()
     }
 }

@@ -14,20 +14,17 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
 use tracing::warn;
 
 use crate::Error;
+use crate::backoff::Backoff;
 use crate::error::Chain;
 
 /// The half of a connection that moves the bytes.
 pub(crate) type Driver = tokio_postgres::Connection<Socket, NoTlsStream>;
 
-// A peer that is gone without a word is noticed within half a minute, idle or
-// not, instead of the system's two hours.
+// A peer that is gone without a word while nothing is sent is noticed within
+// half a minute, instead of the system's two hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,7 +140,7 @@ impl Connector {
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES)
-            .tcp_user_timeout(TCP_USER_TIMEOUT);
+            .tcp_user_timeout(settings.network_timeout());
         if let Some(password) = settings.password() {
             config.password(password.expose());
         }
@@ -164,7 +161,7 @@ impl Connector {
     /// start-up time isn't over.
     pub(crate) async fn connect_patiently(&self) -> Result<(Client, Driver), Error> {
         let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::default();
         loop {
             let error = match self.attempt(started).await {
                 Ok(connection) => return Ok(connection),
@@ -175,8 +172,7 @@ impl Connector {
                 return Err(error);
             }
             warn!(error = %Chain(&error), "failed to connect, trying again");
-            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            sleep(backoff.pause().min(left)).await;
         }
     }
 

@@ -51,8 +51,8 @@ impl Connection {
     ///
     /// [`Error::Query`] if the server rejects it, [`Error::StatementTimeout`] if
     /// it takes too long: it had no effect. [`Error::OutcomeUnknown`] if the
-    /// connection was lost meanwhile, [`Error::ConnectionLost`] if it already
-    /// was. [`Error::ParameterCount`] if `params` don't fit the types.
+    /// connection was lost meanwhile or the answer is overdue,
+    /// [`Error::ConnectionLost`] if it already was lost. [`Error::ParameterCount`] if `params` don't fit the types.
     ///
     /// # Cancel safety
     ///
@@ -65,7 +65,8 @@ impl Connection {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>> {
         self.settle().await?;
-        Ok(self.rows(Scope::Alone, statement, params).await?.0)
+        let call = self.call(statement.name(), Scope::Alone);
+        Ok(self.rows(call, statement, params).await?.0)
     }
 
     /// Runs a statement that returns at most one row.
@@ -119,7 +120,8 @@ impl Connection {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64> {
         self.settle().await?;
-        Ok(self.rows(Scope::Alone, statement, params).await?.1)
+        let call = self.call(statement.name(), Scope::Alone);
+        Ok(self.rows(call, statement, params).await?.1)
     }
 
     /// Runs raw SQL, of one statement or several, without parameters.
@@ -138,18 +140,17 @@ impl Connection {
     /// As [`query`](Self::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
         self.settle().await?;
-        self.batch(Scope::Alone, sql).await
+        let call = self.call(statement::name(sql), Scope::Alone);
+        self.batch(call, sql).await
     }
 
     pub(crate) async fn ping(&self) -> Result<()> {
-        self.link()
-            .batch(self.call("SELECT", Scope::Alone), "SELECT")
-            .await
+        self.link().ping().await
     }
 
     pub(crate) async fn rows(
         &self,
-        scope: Scope,
+        call: Call<'_>,
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<(Vec<Row>, u64)> {
@@ -163,22 +164,18 @@ impl Connection {
         if statement.changes_session() {
             self.changed_by(statement.sql());
         }
-        self.link()
-            .rows(self.call(statement.name(), scope), statement, params)
-            .await
+        self.link().rows(call, statement, params).await
     }
 
-    pub(crate) async fn batch(&self, scope: Scope, sql: &str) -> Result<()> {
+    pub(crate) async fn batch(&self, call: Call<'_>, sql: &str) -> Result<()> {
         self.changed_by(sql);
-        self.link()
-            .batch(self.call(statement::name(sql), scope), sql)
-            .await
+        self.link().batch(call, sql).await
     }
 
-    /// Lifts the limit on how long a statement may run, as far as it is kept
-    /// here and not by the server.
-    pub(crate) fn lift_statement_timeout(&mut self) {
-        self.statement_timeout = None;
+    /// Changes how long a statement may run, as far as that is kept here and
+    /// not by the server.
+    pub(crate) fn limit_statements(&mut self, limit: Duration) {
+        self.statement_timeout = Some(limit);
     }
 
     pub(crate) fn call<'a>(&self, name: &'a str, scope: Scope) -> Call<'a> {

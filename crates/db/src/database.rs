@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -54,6 +55,14 @@ struct Inner {
     statement_timeout: Option<Duration>,
 }
 
+/// How often the pool looks for connections that are too old or idle for too
+/// long; those that are borrowed meanwhile are looked at anyway.
+fn reaper_rate(settings: &Settings) -> Duration {
+    let limits = [settings.idle_timeout(), settings.max_lifetime()];
+    let shortest = limits.into_iter().flatten().min().unwrap_or(Duration::MAX);
+    (shortest / 2).clamp(Duration::from_millis(500), Duration::from_secs(30))
+}
+
 /// A pool's figures at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -107,6 +116,9 @@ impl Database {
             .connection_timeout(settings.acquire_timeout())
             .idle_timeout(settings.idle_timeout())
             .max_lifetime(settings.max_lifetime())
+            .reaper_rate(reaper_rate(settings))
+            // The manager does that.
+            .retry_connection(false)
             .build_unchecked(manager);
         info!(
             dbname = settings.dbname(),
@@ -131,7 +143,9 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::AcquireTimeout`] if all are borrowed, [`Error::Unreachable`] if
-    /// none can be opened, [`Error::Closed`] as soon as a close has begun.
+    /// none can be opened (at once, if there is none and waiting won't help),
+    /// [`Error::Connecting`] if opening one takes too long, [`Error::Closed`] as
+    /// soon as a close has begun.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +156,14 @@ impl Database {
         // Before anything is borrowed, so that a close waits for it.
         let loan = shared.loans.token();
         let waiting = shared.wait();
-        let borrowed = shared.closing.run_until_cancelled(pool.get_owned()).await;
+        let borrowed = async {
+            tokio::select! {
+                biased;
+                borrowed = pool.get_owned() => borrowed,
+                failure = self.hopeless() => Err(RunError::User(failure)),
+            }
+        };
+        let borrowed = shared.closing.run_until_cancelled(borrowed).await;
         drop(waiting);
         let waited = started.elapsed();
         match borrowed {
@@ -156,10 +177,7 @@ impl Database {
                     self.0.statement_timeout,
                 ))
             }
-            Some(Err(RunError::User(source))) => Err(Error::Unreachable {
-                waited,
-                source: Some(source),
-            }),
+            Some(Err(RunError::User(source))) => Err(Error::Unreachable { waited, source }),
             Some(Err(RunError::TimedOut)) => Err(self.timed_out(waited)),
             None => Err(Error::Closed),
         }
@@ -299,10 +317,36 @@ impl Database {
                 waited,
             };
         }
-        Error::Unreachable {
-            waited,
-            source: self.0.shared.failure().clone(),
+        match &*self.0.shared.failure.borrow() {
+            Some(source) => Error::Unreachable {
+                waited,
+                source: Arc::clone(source),
+            },
+            None => Error::Connecting { waited },
         }
+    }
+
+    /// Waits until there is no connection, nor any point in waiting for one.
+    async fn hopeless(&self) -> Arc<Error> {
+        let mut failure = self.0.shared.failure.subscribe();
+        let is_hopeless = |failure: &Option<Arc<Error>>| {
+            failure.as_ref().is_some_and(|error| !error.is_transient())
+                && self.0.pool.state().connections == 0
+        };
+        if let Ok(failure) = failure.wait_for(is_hopeless).await
+            && let Some(failure) = &*failure
+        {
+            return Arc::clone(failure);
+        }
+        pending().await
+    }
+}
+
+impl Drop for Inner {
+    /// Without a handle nobody waits for connections: those that come back are
+    /// closed with the pool, and no new one is opened.
+    fn drop(&mut self) {
+        self.shared.closing.cancel();
     }
 }
 

@@ -1,5 +1,6 @@
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::{AsyncMessage, CancelToken, NoTls};
@@ -9,7 +10,9 @@ use tracing::{debug, warn};
 use crate::condition::Condition;
 use crate::connect::Driver;
 use crate::error::Chain;
-use crate::link::CANCEL_LIMIT;
+
+/// How long a cancel request may take.
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Moves a connection's bytes until its client is dropped, the connection is
 /// lost, or somebody hangs up.

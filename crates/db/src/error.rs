@@ -40,13 +40,19 @@ pub enum Error {
         /// How long it waited.
         waited: Duration,
     },
-    /// The pool had room for a connection, and couldn't open one in time.
+    /// The pool had room for a connection, and couldn't open one.
     #[error("no connection could be opened within {waited:.1?}")]
     Unreachable {
         /// How long it waited.
         waited: Duration,
-        /// Why the last attempt failed, if one has ended.
-        source: Option<Arc<Error>>,
+        /// Why the last attempt failed.
+        source: Arc<Error>,
+    },
+    /// The pool had room for a connection, and was still opening one.
+    #[error("no connection was open within {waited:.1?}: the server hasn't answered so far")]
+    Connecting {
+        /// How long it waited.
+        waited: Duration,
     },
     /// The database was closed.
     #[error("the database is closed; `init_db` or `Database::connect` opens it again")]
@@ -109,7 +115,7 @@ pub enum Error {
         /// The statement's name.
         statement: String,
         /// Why, if it is known.
-        source: Option<Arc<tokio_postgres::Error>>,
+        source: Option<Arc<dyn StdError + Send + Sync>>,
     },
     /// The connection was lost while the server may have been carrying out a
     /// statement or a commit.
@@ -118,7 +124,7 @@ pub enum Error {
         /// The statement's name, or `COMMIT`.
         statement: String,
         /// Why, if it is known.
-        source: Option<Arc<tokio_postgres::Error>>,
+        source: Option<Arc<dyn StdError + Send + Sync>>,
     },
     /// A transaction's body returned `Ok` after one of its statements had
     /// failed: everything was rolled back.
@@ -194,8 +200,9 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { failure, .. } => failure.is_transient(),
+            Self::Unreachable { source, .. } => source.is_transient(),
             Self::AcquireTimeout { .. }
-            | Self::Unreachable { .. }
+            | Self::Connecting { .. }
             | Self::ConnectionLost { .. }
             | Self::OutcomeUnknown { .. } => true,
             Self::Migration { source, .. } => source.is_transient(),
@@ -221,6 +228,13 @@ impl Error {
         }
         None
     }
+}
+
+/// Nothing was heard where an answer was due.
+#[derive(Debug, thiserror::Error)]
+#[error("there was no answer within {after:.1?}")]
+pub(crate) struct Silence {
+    pub(crate) after: Duration,
 }
 
 /// The classes 08 (connection), 40 (rollback) and 53 (resources), a lock that

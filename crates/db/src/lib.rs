@@ -93,6 +93,11 @@
 //!   happened to is lent again without a word to the server.
 //! - A transaction's body runs once. `Ok` means that it was committed, and an
 //!   error that it wasn't, unless [`Error::is_outcome_unknown`] says otherwise.
+//! - No call waits for ever. A connection whose answer is overdue is given up:
+//!   `DB_NETWORK_TIMEOUT` after `DB_STATEMENT_TIMEOUT`, or earlier if the other
+//!   system doesn't acknowledge what is sent. (Without a statement time-out only
+//!   the latter is noticed.)
+//! - The pool fills up again by itself after an outage.
 //! - Any future may be dropped at any time. What it started on the server ends,
 //!   by itself or by a cancel request.
 //! - Any number of processes may apply the same [`Migrations`] at once.
@@ -131,6 +136,7 @@ mod statement;
 mod transaction;
 
 // What is behind it.
+mod backoff;
 mod condition;
 mod connect;
 mod driver;

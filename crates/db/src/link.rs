@@ -14,15 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::condition::Condition;
-use crate::error::Chain;
+use crate::error::{Chain, Silence};
 use crate::tenure::Tenure;
 use crate::{Error, Result, Statement};
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-
-/// How long a cancel request may take, and then its effect.
-pub(crate) const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long an abandoned statement may still run before it is cancelled.
 ///
@@ -30,9 +27,6 @@ pub(crate) const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 /// cleans, takes 0.1 ms; a cancel request and then cleaning 2.6 ms; a cancel
 /// request and a new connection more than 4 ms, most of it for the password.
 const GRACE: Duration = Duration::from_millis(100);
-
-/// How long cleaning may take when nothing is running.
-const CLEAN_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a connection may lie idle and still be lent without a check.
 const TRUSTED_FOR: Duration = Duration::from_secs(5);
@@ -52,10 +46,12 @@ const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UN
 pub(crate) struct Link {
     client: Client,
     mode: PoolMode,
+    network_timeout: Duration,
     condition: Arc<Condition>,
     tenure: Tenure,
     statements: Mutex<LruCache<Statement, tokio_postgres::Statement>>,
     hangup: CancellationToken,
+    opened: Instant,
     used: Instant,
 }
 
@@ -80,18 +76,22 @@ impl Link {
     pub(crate) fn new(
         client: Client,
         mode: PoolMode,
+        network_timeout: Duration,
         condition: Arc<Condition>,
         tenure: Tenure,
         hangup: CancellationToken,
     ) -> Self {
+        let now = Instant::now();
         Self {
             client,
             mode,
+            network_timeout,
             condition,
             tenure,
             statements: Mutex::new(LruCache::new(STATEMENTS)),
             hangup,
-            used: Instant::now(),
+            opened: now,
+            used: now,
         }
     }
 
@@ -100,7 +100,7 @@ impl Link {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.hangup.is_cancelled()
     }
 
     /// Notes that the connection comes back to the pool; whether it may stay.
@@ -109,20 +109,44 @@ impl Link {
         self.condition.is_clean() && !self.is_closed() && !self.tenure.is_over()
     }
 
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// For how long nobody has used the connection.
+    pub(crate) fn rest(&self) -> Duration {
+        self.used.elapsed()
+    }
+
     /// Whether the server still answers, asked only after a longer rest.
     pub(crate) async fn check(&self) -> bool {
         if self.is_closed() || self.tenure.is_over() {
             return false;
         }
-        if self.used.elapsed() < TRUSTED_FOR {
+        if self.rest() < TRUSTED_FOR {
             return true;
         }
-        let answer = timeout(CHECK_LIMIT, self.client.check_connection()).await;
-        let answers = matches!(answer, Ok(Ok(())));
-        if !answers {
-            self.condition.set_spoilt();
+        let limit = CHECK_LIMIT.min(self.network_timeout);
+        match timeout(limit, self.client.check_connection()).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(_)) => self.condition.set_spoilt(),
+            Err(_) => self.set_silent(),
         }
-        answers
+        false
+    }
+
+    /// Makes a round trip, for which nothing but the network needs time.
+    pub(crate) async fn ping(&self) -> Result<()> {
+        let call = Call {
+            name: "SELECT",
+            scope: Scope::Alone,
+            limit: None,
+        };
+        let limit = self.network_timeout;
+        match timeout(limit, self.batch(call, "SELECT")).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.give_up(call, limit)),
+        }
     }
 
     /// Runs a statement; its rows, and how many it affected.
@@ -201,17 +225,23 @@ impl Link {
             });
         }
         let started = Instant::now();
-        self.condition.call_begins();
+        let before = self.condition.call_begins();
         let answer = match (self.mode, call.limit) {
+            (_, None) => Some(work.await),
             (PoolMode::Transaction, Some(limit)) => self.within(limit, work).await,
-            _ => Some(work.await),
+            // The server keeps the limit, for each call that is before this one, too.
+            (PoolMode::Session, Some(limit)) => {
+                let limit = limit.saturating_mul(before.saturating_add(1));
+                let limit = limit.saturating_add(self.network_timeout);
+                timeout(limit, work).await.ok()
+            }
         };
         let result = match answer {
             Some(answer) => {
                 self.condition.call_ends();
                 answer.map_err(|error| self.failed(call, started.elapsed(), error))
             }
-            None => Err(self.lost(call, None)),
+            None => Err(self.give_up(call, started.elapsed())),
         };
         result.inspect_err(|error| {
             debug!(statement = call.name, error = %Chain(error), "statement failed");
@@ -225,17 +255,39 @@ impl Link {
         if let Ok(answer) = timeout(limit, work.as_mut()).await {
             return Some(answer);
         }
-        let cancel = self.client.cancel_token();
-        let cancel = async {
-            if let Ok(Err(error)) = timeout(CANCEL_LIMIT, cancel.cancel_query(NoTls)).await {
-                warn!(error = %Chain(&error), "failed to cancel a statement");
-            }
-        };
-        cancel.await;
         // The request may still be on its way when the statement has ended by
         // itself, and must not hit another.
         self.condition.set_spoilt();
-        timeout(CANCEL_LIMIT, work).await.ok()
+        let token = self.client.cancel_token();
+        let cancel = async {
+            if let Err(error) = token.cancel_query(NoTls).await {
+                warn!(error = %Chain(&error), "failed to cancel a statement");
+            }
+        };
+        let answer = async {
+            tokio::select! {
+                answer = work.as_mut() => return answer,
+                () = cancel => {}
+            }
+            work.await
+        };
+        timeout(self.network_timeout, answer).await.ok()
+    }
+
+    /// Ends a connection that doesn't answer.
+    fn give_up(&self, call: Call<'_>, after: Duration) -> Error {
+        self.condition.set_lost(Silence { after });
+        self.set_silent();
+        self.hangup.cancel();
+        self.lost(call, None)
+    }
+
+    /// Notes that an answer that was due didn't come. The older connections are
+    /// likely to be no better, and to try each would take a borrower's whole
+    /// time.
+    fn set_silent(&self) {
+        self.condition.set_spoilt();
+        self.tenure.end();
     }
 
     fn failed(&self, call: Call<'_>, after: Duration, source: tokio_postgres::Error) -> Error {
@@ -261,7 +313,10 @@ impl Link {
     fn lost(&self, call: Call<'_>, error: Option<tokio_postgres::Error>) -> Error {
         let statement = call.name.to_owned();
         // What ended the connection says more than "closed".
-        let source = self.condition.lost().or(error.map(Arc::new));
+        let source = self
+            .condition
+            .lost()
+            .or(error.map(|error| Arc::new(error) as _));
         match call.scope {
             Scope::Alone => Error::OutcomeUnknown { statement, source },
             Scope::Transaction => Error::ConnectionLost { statement, source },
@@ -282,7 +337,7 @@ impl Link {
         let limit = if condition.in_flight() {
             GRACE
         } else {
-            CLEAN_LIMIT
+            self.network_timeout
         };
         // Behind a pooler a reset would hit somebody else's session.
         let reset = condition.is_changed() && self.mode == PoolMode::Session;

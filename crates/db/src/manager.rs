@@ -1,13 +1,17 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bb8::ManageConnection;
 use settings::{PoolMode, Settings};
+use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::backoff::Backoff;
 use crate::condition::Condition;
 use crate::connect::{Connector, Driver};
 use crate::driver::drive;
@@ -15,6 +19,10 @@ use crate::error::Chain;
 use crate::link::Link;
 use crate::tenure::Tenure;
 use crate::{Error, Result};
+
+/// How long to wait before another attempt where trying again won't help: until
+/// somebody has mended what is wrong.
+const HOPELESS_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the pool, its connections and their borrowers share.
 #[derive(Debug, Default)]
@@ -31,15 +39,11 @@ pub(crate) struct Shared {
     pub(crate) waiting: AtomicU32,
     /// How many tenures of connections have ended.
     tenures: Arc<AtomicU64>,
-    failure: Mutex<Option<Arc<Error>>>,
+    /// Why the last attempt to connect failed, unless one has succeeded since.
+    pub(crate) failure: watch::Sender<Option<Arc<Error>>>,
 }
 
 impl Shared {
-    /// Why the last attempt to connect failed, unless one has succeeded since.
-    pub(crate) fn failure(&self) -> MutexGuard<'_, Option<Arc<Error>>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts a caller as waiting for as long as the guard lives.
     pub(crate) fn wait(&self) -> impl Drop + use<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -67,6 +71,9 @@ pub(crate) struct Server {
 pub(crate) struct Manager {
     connector: Connector,
     mode: PoolMode,
+    network_timeout: Duration,
+    idle_timeout: Option<Duration>,
+    max_lifetime: Option<Duration>,
     shared: Arc<Shared>,
     /// The connection that proved that the server answers, until the pool asks
     /// for its first one.
@@ -79,6 +86,9 @@ impl Manager {
         let mut manager = Self {
             connector: Connector::new(settings),
             mode: settings.pool_mode(),
+            network_timeout: settings.network_timeout(),
+            idle_timeout: settings.idle_timeout(),
+            max_lifetime: settings.max_lifetime(),
             shared,
             proven: Mutex::new(None),
         };
@@ -105,7 +115,44 @@ impl Manager {
             cancel,
             hangup.clone(),
         ));
-        Link::new(client, self.mode, condition, tenure, hangup)
+        Link::new(
+            client,
+            self.mode,
+            self.network_timeout,
+            condition,
+            tenure,
+            hangup,
+        )
+    }
+
+    /// Opens a connection, however often it has to be tried: so a pool is filled
+    /// again after an outage, though nobody asks.
+    async fn persevere(&self) -> Link {
+        let mut backoff = Backoff::default();
+        loop {
+            let tenure = Tenure::begin(&self.shared.tenures);
+            match self.connector.connect().await {
+                Ok((client, driver)) => {
+                    debug!("opened a connection");
+                    self.shared.failure.send_replace(None);
+                    return self.link(client, driver, tenure);
+                }
+                Err(error) => {
+                    warn!(error = %Chain(&error), "failed to open a connection for the pool");
+                    let pause = match error.is_transient() {
+                        true => backoff.pause(),
+                        false => HOPELESS_PAUSE,
+                    };
+                    self.shared.failure.send_replace(Some(Arc::new(error)));
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    fn is_worn(&self, link: &Link) -> bool {
+        self.max_lifetime.is_some_and(|limit| link.age() >= limit)
+            || self.idle_timeout.is_some_and(|limit| link.rest() >= limit)
     }
 
     fn proven(&self) -> Option<Link> {
@@ -124,29 +171,19 @@ impl ManageConnection for Manager {
         if let Some(link) = self.proven().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
-        let tenure = Tenure::begin(&self.shared.tenures);
-        let attempt = self.shared.sockets.track_future(self.connector.connect());
-        match self.shared.closing.run_until_cancelled(attempt).await {
-            Some(Ok((client, driver))) => {
-                debug!("opened a connection");
-                *self.shared.failure() = None;
-                Ok(self.link(client, driver, tenure))
-            }
-            Some(Err(error)) => {
-                warn!(error = %Chain(&error), "failed to open a connection for the pool");
-                let error = Arc::new(error);
-                *self.shared.failure() = Some(Arc::clone(&error));
-                Err(error)
-            }
-            None => Err(Arc::new(Error::Closed)),
-        }
+        let attempts = self.shared.sockets.track_future(self.persevere());
+        let link = self.shared.closing.run_until_cancelled(attempts).await;
+        link.ok_or_else(|| Arc::new(Error::Closed))
     }
 
     async fn is_valid(&self, link: &mut Link) -> Result<(), Arc<Error>> {
-        if link.check().await {
+        if self.is_worn(link) {
+            debug!("replacing a connection that is too old or was idle for too long");
+        } else if link.check().await {
             return Ok(());
+        } else {
+            debug!("replacing a connection that doesn't answer, or is older than one that failed");
         }
-        debug!("discarding a connection that doesn't answer, or is on a read-only server");
         Err(Arc::new(Error::ConnectionLost {
             statement: "a check".to_owned(),
             source: link.condition().lost(),

@@ -1,4 +1,5 @@
 use std::fmt::Write;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -13,8 +14,15 @@ const LONGEST_IDENTIFIER: usize = 63;
 
 /// A process may wait long for another that is migrating. One that migrates
 /// must not wait long for a table, because everybody else queues behind it.
-const LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5min'";
+const LIMITS: &str = "SET LOCAL statement_timeout = '1h'; SET LOCAL lock_timeout = '5min'";
 const DDL_LIMITS: &str = "SET LOCAL lock_timeout = '10s'";
+
+/// The same here, where a server that went silent has to be noticed: how long a
+/// migration may run, how long another process may be waited for (the server
+/// gives up first), and what anything else may take.
+const MIGRATION_LIMIT: Duration = Duration::from_secs(60 * 60);
+const LOCK_LIMIT: Duration = Duration::from_secs(5 * 60 + 10);
+const STEP_LIMIT: Duration = Duration::from_secs(60);
 
 static LOCK: Statement = Statement::new(
     "-- db::lock_migrations
@@ -98,7 +106,10 @@ impl Migrations {
     /// one fails.
     ///
     /// The schema is made if it doesn't exist. If nothing is missing, no right
-    /// to create anything is needed.
+    /// to create anything is needed. Whatever the settings say of statements,
+    /// each migration has an hour, and 5 minutes are spent on waiting for
+    /// another process; what takes longer is better applied by hand, from
+    /// [`sql`](Self::sql).
     ///
     /// # Errors
     ///
@@ -114,12 +125,13 @@ impl Migrations {
     pub async fn apply(&self, db: &Database) -> Result<()> {
         let schema = db.schema();
         let mut connection = db.get().await?;
-        connection.lift_statement_timeout();
+        connection.limit_statements(STEP_LIMIT);
         connection
             .transaction(async |tx| -> Result<()> {
                 tx.batch_execute(LIMITS).await?;
                 let set = self.set;
-                tx.query(&LOCK, &[&format!("migrations of {set} in {schema}")])
+                tx.limited_to(LOCK_LIMIT)
+                    .query(&LOCK, &[&format!("migrations of {set} in {schema}")])
                     .await?;
                 tx.batch_execute(DDL_LIMITS).await?;
                 let applied = self.applied(tx, schema).await?;
@@ -266,7 +278,9 @@ impl Migrations {
             vec![Type::INT4, Type::TEXT, Type::TEXT],
         );
         let run = async {
-            tx.batch_execute(&migration.in_schema(schema)).await?;
+            tx.limited_to(MIGRATION_LIMIT)
+                .batch_execute(&migration.in_schema(schema))
+                .await?;
             tx.execute(&insert, &[&number, &name, &migration.checksum()])
                 .await
         };

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// For how long a connection is trusted to lead to where writes go.
+/// For how long a connection is trusted to lead to where it should.
 ///
 /// A server that was demoted, or a pooler whose server was, may keep its
 /// connections. The first write that is refused there as read-only ends the
 /// tenure of its connection and of all that are older: others are opened, which
-/// may lead to the new primary.
+/// may lead to the new primary. So does the first answer that doesn't come: a
+/// network that has forgotten one connection has forgotten others.
 #[derive(Debug)]
 pub(crate) struct Tenure {
     ended: Arc<AtomicU64>,
@@ -15,7 +16,7 @@ pub(crate) struct Tenure {
 
 impl Tenure {
     /// Begins before the connection is opened, so that one that is opened while
-    /// a write is refused counts as older. `ended` is the pool's.
+    /// another one fails counts as older. `ended` is the pool's.
     pub(crate) fn begin(ended: &Arc<AtomicU64>) -> Self {
         Self {
             ended: Arc::clone(ended),

@@ -61,12 +61,20 @@ fn errors_say_what_failed_and_their_sources_why() {
     check(
         &Error::Unreachable {
             waited: Duration::from_secs(5),
-            source: Some(Arc::new(connect())),
+            source: Arc::new(connect()),
         },
         &expect![[r#"
             no connection could be opened within 5.0s
             failed to connect to `db.internal:5432/agents`: the connection was refused (tried for 30.0s)
             connection refused
+        "#]],
+    );
+    check(
+        &Error::Connecting {
+            waited: Duration::from_secs(5),
+        },
+        &expect![[r#"
+            no connection was open within 5.0s: the server hasn't answered so far
         "#]],
     );
     check(

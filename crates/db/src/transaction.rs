@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -5,8 +7,8 @@ use tracing::warn;
 
 use crate::connection::{at_most_one, exactly_one};
 use crate::error::Chain;
-use crate::link::Scope;
-use crate::{Connection, Error, Result, Statement};
+use crate::link::{Call, Scope};
+use crate::{Connection, Error, Result, Statement, statement};
 
 /// A savepoint can't be made in a transaction that has failed, nor where there
 /// is none; `COMMIT` alone says "done" to both, with a tag that the driver
@@ -19,6 +21,8 @@ const COMMIT: &str = "SAVEPOINT db_commit; COMMIT";
 #[derive(Debug)]
 pub struct Transaction<'a> {
     connection: &'a Connection,
+    /// How long a statement may run, if not as long as any of the connection.
+    limit: Option<Duration>,
 }
 
 impl Connection {
@@ -62,7 +66,11 @@ impl Connection {
     {
         self.settle().await?;
         self.begin().await?;
-        match body(&Transaction { connection: self }).await {
+        let transaction = Transaction {
+            connection: self,
+            limit: None,
+        };
+        match body(&transaction).await {
             Ok(value) => {
                 self.commit().await?;
                 Ok(value)
@@ -143,11 +151,8 @@ impl Transaction<'_> {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>> {
-        Ok(self
-            .connection
-            .rows(Scope::Transaction, statement, params)
-            .await?
-            .0)
+        let call = self.call(statement.name());
+        Ok(self.connection.rows(call, statement, params).await?.0)
     }
 
     /// Runs a statement that returns at most one row.
@@ -199,11 +204,8 @@ impl Transaction<'_> {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64> {
-        Ok(self
-            .connection
-            .rows(Scope::Transaction, statement, params)
-            .await?
-            .1)
+        let call = self.call(statement.name());
+        Ok(self.connection.rows(call, statement, params).await?.1)
     }
 
     /// Runs raw SQL, of one statement or several, without parameters.
@@ -219,6 +221,24 @@ impl Transaction<'_> {
     ///
     /// As [`query`](Self::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
-        self.connection.batch(Scope::Transaction, sql).await
+        let call = self.call(statement::name(sql));
+        self.connection.batch(call, sql).await
+    }
+
+    /// The same transaction, whose statements may run for so long, as far as
+    /// that is kept here and not by the server.
+    pub(crate) fn limited_to(&self, limit: Duration) -> Transaction<'_> {
+        Transaction {
+            connection: self.connection,
+            limit: Some(limit),
+        }
+    }
+
+    fn call<'n>(&self, name: &'n str) -> Call<'n> {
+        let call = self.connection.call(name, Scope::Transaction);
+        Call {
+            limit: self.limit.or(call.limit),
+            ..call
+        }
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Environment {
     pub(crate) db_connect_timeout: Option<String>,
     pub(crate) db_startup_timeout: Option<String>,
     pub(crate) db_statement_timeout: Option<String>,
+    pub(crate) db_network_timeout: Option<String>,
     pub(crate) db_idle_timeout: Option<String>,
     pub(crate) db_max_lifetime: Option<String>,
     pub(crate) db_application_name: Option<String>,

@@ -46,6 +46,7 @@
 //! | `DB_CONNECT_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long one attempt to connect to one host may take |
 //! | `DB_STARTUP_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | How long an unreachable server is tried again at start-up; `0` is one attempt |
 //! | `DB_STATEMENT_TIMEOUT` | duration | `30s` | `1ms` to `24h`, or `off` | How long a statement may run |
+//! | `DB_NETWORK_TIMEOUT` | duration | `10s` | `100ms` to `1h` | How long an answer may be overdue before the connection is given up |
 //! | `DB_IDLE_TIMEOUT` | duration | `10min` | `1s` to `24h`, or `off` | How long a connection may lie idle before it is closed |
 //! | `DB_MAX_LIFETIME` | duration | `30min` | `1s` to `24h`, or `off` | How old a connection may become before it is replaced |
 //! | `DB_APPLICATION_NAME` | text | `checkpointer` | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows |
@@ -53,6 +54,11 @@
 //! | `DB_SSLMODE` | word | `prefer` | `disable` or `prefer` | TLS, in libpq's words |
 //! | `DB_SSLROOTCERT` | path | not set | refused, not built yet | The certificates that a server is checked against |
 //! | `DB_POOL_MODE` | word | `session` | `session` or `transaction` | `transaction` behind a pooler that hands out a connection per transaction |
+//!
+//! A connection that went silent is given up `DB_NETWORK_TIMEOUT` after the
+//! other system has ceased to acknowledge what is sent, or after a statement
+//! should have ended by `DB_STATEMENT_TIMEOUT`, whichever is earlier. With that
+//! off only the former counts.
 //!
 //! A duration is a whole number and its unit: `500ms`, `5s`, `2min`, `1h`.
 //! `off` and `0` mean the same where `off` is allowed.

@@ -13,8 +13,8 @@ use crate::{
     error::Problems,
     variable::{
         ACQUIRE_TIMEOUT, APPLICATION_NAME, CONNECT_TIMEOUT, CONNECT_TIMEOUT_SECONDS, DATABASE_URL,
-        IDLE_TIMEOUT, MAX_LIFETIME, POOL_MAX, POOL_MIN, POOL_MODE, SCHEMA, SSLMODE, SSLROOTCERT,
-        STARTUP_TIMEOUT, STATEMENT_TIMEOUT, TARGET_SESSION_ATTRS,
+        IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, POOL_MAX, POOL_MIN, POOL_MODE, SCHEMA,
+        SSLMODE, SSLROOTCERT, STARTUP_TIMEOUT, STATEMENT_TIMEOUT, TARGET_SESSION_ATTRS,
     },
 };
 
@@ -46,6 +46,7 @@ pub struct Settings {
     connect_timeout: Duration,
     startup_timeout: Duration,
     statement_timeout: Option<Duration>,
+    network_timeout: Duration,
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
     application_name: String,
@@ -160,6 +161,8 @@ impl Settings {
             STARTUP_TIMEOUT.read(env.db_startup_timeout.as_deref(), &mut problems);
         let statement_timeout =
             STATEMENT_TIMEOUT.read_limit(env.db_statement_timeout.as_deref(), &mut problems);
+        let network_timeout =
+            NETWORK_TIMEOUT.read(env.db_network_timeout.as_deref(), &mut problems);
         let idle_timeout = IDLE_TIMEOUT.read_limit(env.db_idle_timeout.as_deref(), &mut problems);
         let max_lifetime = MAX_LIFETIME.read_limit(env.db_max_lifetime.as_deref(), &mut problems);
 
@@ -202,6 +205,7 @@ impl Settings {
             connect_timeout,
             startup_timeout,
             statement_timeout,
+            network_timeout,
             idle_timeout,
             max_lifetime,
             application_name,
@@ -267,6 +271,13 @@ impl Settings {
     /// 30 seconds.
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.statement_timeout
+    }
+
+    /// How long an answer may be overdue before its connection is given up:
+    /// that of a statement after [`statement_timeout`](Self::statement_timeout),
+    /// and that of the other system to what was sent. Defaults to 10 seconds.
+    pub fn network_timeout(&self) -> Duration {
+        self.network_timeout
     }
 
     /// How long a connection may lie idle before it is closed, if there is a

@@ -3,7 +3,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use crate::{PoolMode, TargetSessionAttrs, TlsMode, duration, error::Problems};
 
 /// Every variable that is looked at, in the order of the table in the docs.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     DATABASE_URL,
     POOL_MIN.name,
     POOL_MAX.name,
@@ -11,6 +11,7 @@ pub(crate) const NAMES: [&str; 14] = [
     CONNECT_TIMEOUT.name,
     STARTUP_TIMEOUT.name,
     STATEMENT_TIMEOUT.name,
+    NETWORK_TIMEOUT.name,
     IDLE_TIMEOUT.name,
     MAX_LIFETIME.name,
     APPLICATION_NAME.name,
@@ -77,6 +78,14 @@ pub(crate) const STATEMENT_TIMEOUT: Time = Time {
     min: Duration::from_millis(1),
     max: DAY,
     zero: Zero::Off,
+};
+
+pub(crate) const NETWORK_TIMEOUT: Time = Time {
+    name: "DB_NETWORK_TIMEOUT",
+    default: Duration::from_secs(10),
+    min: Duration::from_millis(100),
+    max: HOUR,
+    zero: Zero::Refused,
 };
 
 pub(crate) const IDLE_TIMEOUT: Time = Time {

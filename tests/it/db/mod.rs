@@ -6,5 +6,6 @@ mod lifecycle;
 mod logs;
 mod migrate;
 mod pool;
+mod silence;
 mod statements;
 mod transaction;

@@ -84,16 +84,7 @@ async fn a_time_out_says_that_the_server_is_gone_and_why() {
     let error = db.get().await.unwrap_err();
     assert!(error.is_transient());
     let text = chain(&error);
-    assert!(
-        matches!(
-            &error,
-            Error::Unreachable {
-                source: Some(_),
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::Unreachable { .. }), "{error:?}");
     assert!(text.contains("refused"), "{text}");
 
     proxy.listen_after(Duration::ZERO);

@@ -5,8 +5,8 @@ use crate::{
     PoolMode, Settings, TlsMode,
     duration::written,
     variable::{
-        ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_LIFETIME, NAMES, STARTUP_TIMEOUT,
-        STATEMENT_TIMEOUT,
+        ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_LIFETIME, NAMES, NETWORK_TIMEOUT,
+        STARTUP_TIMEOUT, STATEMENT_TIMEOUT,
     },
 };
 
@@ -67,6 +67,7 @@ fn the_table_in_the_docs_gives_the_defaults_that_are_used() {
             quoted(written(settings.connect_timeout())),
             quoted(written(settings.startup_timeout())),
             limit(settings.statement_timeout()),
+            quoted(written(settings.network_timeout())),
             limit(settings.idle_timeout()),
             limit(settings.max_lifetime()),
             quoted(settings.application_name()),
@@ -86,6 +87,7 @@ fn the_table_in_the_docs_gives_the_bounds_of_every_duration() {
         CONNECT_TIMEOUT,
         STARTUP_TIMEOUT,
         STATEMENT_TIMEOUT,
+        NETWORK_TIMEOUT,
         IDLE_TIMEOUT,
         MAX_LIFETIME,
     ] {

@@ -58,6 +58,7 @@ fn defaults_apply_to_everything_but_the_url() {
             statement_timeout: Some(
                 30s,
             ),
+            network_timeout: 10s,
             idle_timeout: Some(
                 600s,
             ),
@@ -146,6 +147,12 @@ fn a_duration_needs_its_unit_and_keeps_to_its_bounds() {
         Settings::connect_timeout,
         &[("1ms", MS), ("10s", 10 * S), ("60min", H)],
         &["10", "0", "off", "61min"],
+    );
+    check(
+        "DB_NETWORK_TIMEOUT",
+        Settings::network_timeout,
+        &[("100ms", 100 * MS), ("1h", H)],
+        &["10", "0", "off", "99ms", "61min"],
     );
 }
 
@@ -262,6 +269,7 @@ fn everything_wrong_is_reported_at_once() {
               `DB_CONNECT_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`
               `DB_STARTUP_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`, or `0`
               `DB_STATEMENT_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `24h`, or `off`
+              `DB_NETWORK_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `100ms` to `1h`
               `DB_IDLE_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1s` to `24h`, or `off`
               `DB_MAX_LIFETIME`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1s` to `24h`, or `off`
               `DB_APPLICATION_NAME`: expected 1 to 63 bytes of printable ASCII
@@ -285,6 +293,7 @@ fn an_empty_variable_is_refused() {
               `DB_CONNECT_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_IDLE_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_MAX_LIFETIME`: expected a value, or not to be set at all: it is empty
+              `DB_NETWORK_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_POOL_MAX`: expected a value, or not to be set at all: it is empty
               `DB_POOL_MIN`: expected a value, or not to be set at all: it is empty
               `DB_POOL_MODE`: expected a value, or not to be set at all: it is empty
