@@ -102,4 +102,30 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A call to the checkpointer failed.
+    #[error("failed to call the checkpointer")]
+    Call {
+        /// Why.
+        source: checkpointer::Error,
+    },
+    /// The tables can't be looked at.
+    #[error("failed to look at the tables")]
+    Look {
+        /// Why.
+        source: db::Error,
+    },
+    /// Another process can't be used.
+    #[error("failed to {operation} a worker")]
+    Worker {
+        /// What was done.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// What a worker is to do can't be understood.
+    #[error("failed to read what the worker is to do")]
+    Job {
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
 }

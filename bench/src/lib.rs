@@ -5,6 +5,7 @@
 
 mod compare;
 mod error;
+mod load;
 mod replay;
 mod scratch;
 mod server;
@@ -13,6 +14,9 @@ mod trace;
 
 pub use compare::Difference;
 pub use error::{Error, Result};
+pub use load::{
+    Agent, Checker, Crashes, Event, Fact, Figures, Job, Ledger, Life, Plan, Process, Victim, Worker,
+};
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;
 pub use server::{PrivateServer, Programs, Stop, Workspace};

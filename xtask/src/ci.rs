@@ -8,7 +8,7 @@ use xshell::{Cmd, Shell, cmd};
 /// What any dependency of a user may switch on: both change how JSON is kept.
 const SERDE_JSON: &str = "suite,serde_json/arbitrary_precision,serde_json/preserve_order";
 
-/// Check formatting, lints, documentation and tests, as CI does
+/// Check formatting, lints, documentation and tests, as CI does, and torture it a little
 ///
 /// Runs every check even after one has failed, and says at the end which did.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,10 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
                 sh,
                 "cargo test --package checkpointer --lib --test memory --features {SERDE_JSON}"
             ),
+        ),
+        (
+            "a sample of torture",
+            cmd!(sh, "cargo xtask torture --scale 0.05"),
         ),
     ];
     let results = checks.map(|(name, check)| (name, passes(name, check)));

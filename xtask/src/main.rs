@@ -22,9 +22,11 @@ mod db_down;
 mod db_up;
 mod db_url;
 mod demo;
+mod program;
 mod replay;
 mod server;
 mod test;
+mod torture;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ enum Xtask {
     DbUrl(db_url::Args),
     Test(test::Args),
     Bench(bench::Args),
+    Torture(torture::Args),
     Replay(replay::Args),
     Ci(ci::Args),
 }
@@ -59,6 +62,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     match xtask {
         Xtask::Demo(args) => return demo::run(&sh, args),
         Xtask::Bench(args) => return bench::run(&sh, args),
+        Xtask::Torture(args) => return torture::run(&sh, args),
         Xtask::Replay(args) => return replay::run(&sh, args),
         Xtask::DbUp(args) => db_up::run(&sh, args)?,
         Xtask::DbDown(args) => db_down::run(&sh, args)?,

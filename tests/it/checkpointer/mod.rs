@@ -1,3 +1,4 @@
+mod checker;
 mod concurrency;
 mod contract;
 mod fidelity;

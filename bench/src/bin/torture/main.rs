@@ -1,0 +1,146 @@
+//! Tries to break the checkpointer's guarantees, with servers of its own: crashes and races in large
+//! numbers, and a check of what is stored afterwards.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the command line"
+)]
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use bench::{Crashes, Figures, PrivateServer, Victim, Worker};
+use clap::{Parser, ValueEnum};
+
+/// Try to break the guarantees: crashes and races in large numbers
+///
+/// Starts PostgreSQL servers of its own from the programs on this machine. Exits with 0 only if no
+/// guarantee was violated.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
+struct Args {
+    /// What to run [default: all]
+    #[arg(value_enum)]
+    sections: Vec<Section>,
+    /// The numbers, as a multiple of the usual ones
+    #[arg(long, default_value_t = 1.0, value_parser = above_zero)]
+    scale: f64,
+    /// What everything is chosen by that isn't left to the scheduler [default: another each time]
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// A program is killed with SIGKILL while its agents work: 200 times
+    Kills,
+    /// The server crashes while agents work: 200 times
+    Crashes,
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(scale) if scale > 0.0 && scale <= 1_000.0 => Ok(scale),
+        _ => Err("expected a number above 0, up to 1000".to_owned()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Worker::from_env() {
+        Ok(Some(worker)) => worker.run().await.map(|()| true).map_err(Into::into),
+        Ok(None) => run(&Args::parse()).await,
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the sections, and says whether nothing was violated.
+async fn run(args: &Args) -> anyhow::Result<bool> {
+    let sections = match &args.sections[..] {
+        [] => Section::value_variants(),
+        sections => sections,
+    };
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("seed {seed}");
+    let mut sound = true;
+    for section in sections {
+        let started = Instant::now();
+        let violations = section.run(args.scale, seed).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("  {} violations, {seconds:.0} s", violations.len());
+        for violation in violations.iter().take(20) {
+            println!("  VIOLATION: {violation}");
+        }
+        sound &= violations.is_empty();
+    }
+    Ok(sound)
+}
+
+impl Section {
+    /// Runs it, prints what it did, and returns the violations.
+    async fn run(self, scale: f64, seed: u64) -> anyhow::Result<Vec<String>> {
+        let number = |usual: f64| (usual * scale).ceil() as u32;
+        match self {
+            Self::Kills => crash(Victim::Worker, number(200.0), seed).await,
+            Self::Crashes => crash(Victim::Server, number(200.0), seed).await,
+        }
+    }
+}
+
+async fn crash(victim: Victim, crashes: u32, seed: u64) -> anyhow::Result<Vec<String>> {
+    let what = match victim {
+        Victim::Worker => "kills of a program",
+        Victim::Server => "crashes of the server",
+    };
+    println!("\n{crashes} {what} while its agents work");
+    let server = PrivateServer::start(&[]).await?;
+    let program = std::env::current_exe().context("find this program")?;
+    let crashes = Crashes {
+        victim,
+        crashes,
+        agents: 8,
+        steps: 40,
+        seed,
+    };
+    let progress = |figures: &Figures| {
+        if figures.crashes.is_multiple_of(20) {
+            let Figures { crashes, puts, .. } = figures;
+            eprintln!("  {crashes} {what}, {puts} puts");
+        }
+    };
+    let figures = crashes
+        .run(&server, || Command::new(&program), progress)
+        .await?;
+    let Figures {
+        puts,
+        outputs,
+        conflicts,
+        interruptions,
+        checks,
+        ..
+    } = figures;
+    println!("  {puts} puts and {outputs} outputs of tasks acknowledged, {conflicts} conflicts");
+    println!("  {interruptions} calls failed after all their retries, {checks} checks of an agent");
+    Ok(figures.violations)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_arguments_are_well_defined() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,19 @@
+//! Load whose outcome can be checked: agents that do verifiable work, and what looks for a violation
+//! of the guarantees afterwards.
+
+mod agent;
+mod check;
+mod crash;
+mod fact;
+mod ledger;
+mod plan;
+mod rows;
+mod worker;
+
+pub use agent::Agent;
+pub use check::Checker;
+pub use crash::{Crashes, Figures, Victim};
+pub use fact::{Event, Fact};
+pub use ledger::{Ledger, Life};
+pub use plan::Plan;
+pub use worker::{Job, Process, Worker};
