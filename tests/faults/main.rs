@@ -4,6 +4,8 @@
 
 mod crash;
 mod failover;
+mod limits;
+mod lost_writes;
 mod pair;
 mod restart;
 mod target_session_attrs;

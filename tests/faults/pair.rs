@@ -56,6 +56,18 @@ impl Pair {
         })
         .await;
     }
+
+    /// Lets the standby fall behind for good.
+    pub(crate) async fn stop_replication(&self) {
+        let standby = connect(&self.standby.url()).await;
+        let nowhere = "ALTER SYSTEM SET primary_conninfo = ''";
+        standby.batch_execute(nowhere).await.unwrap();
+        self.standby.reload().await.unwrap();
+        eventually("the standby receives nothing any more", async || {
+            count(&standby, "SELECT count(*) FROM pg_stat_wal_receiver").await == 0
+        })
+        .await;
+    }
 }
 
 /// The driver's own connection, to look from outside.

@@ -72,7 +72,7 @@ pub enum Error {
     #[error("the database is already initialised; call `close_db` before another `init_db`")]
     AlreadyInitialised,
     /// The server rejected a statement, or a parameter didn't fit it.
-    #[error("`{statement}` failed")]
+    #[error("`{statement}` failed{}", reason(source))]
     Query {
         /// The statement's name.
         statement: String,
@@ -235,6 +235,20 @@ impl Error {
 #[error("there was no answer within {after:.1?}")]
 pub(crate) struct Silence {
     pub(crate) after: Duration,
+}
+
+/// Why a statement failed that is in order itself, in the words of whoever has
+/// to do something about it.
+fn reason(error: &tokio_postgres::Error) -> &'static str {
+    match error.code().map(SqlState::code) {
+        Some("25006") => ": the server is read-only",
+        Some("3F000" | "42P01") => ": a schema or a table is missing",
+        Some("42501") => ": the role lacks a privilege",
+        Some("53100") => ": the server's disk is full",
+        Some("53200") => ": the server is out of memory",
+        Some("55P03") => ": somebody else has held a lock for too long",
+        _ => "",
+    }
 }
 
 /// The classes 08 (connection), 40 (rollback) and 53 (resources), a lock that

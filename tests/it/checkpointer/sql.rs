@@ -446,7 +446,7 @@ async fn open_says_what_is_missing() {
     checkpointer(&test, &[]).await;
     let expected = expect![[r#"
         failed to verify the tables
-        `db::find_migrations` failed
+        `db::find_migrations` failed: the role lacks a privilege
         db error
         ERROR: permission denied for schema SCHEMA
     "#]];
