@@ -119,6 +119,9 @@ impl Database {
             .reaper_rate(reaper_rate(settings))
             // The manager does that.
             .retry_connection(false)
+            // The one used last: its server process has the catalogs, the plans and its code at
+            // hand, and the others become idle long enough to be closed.
+            .queue_strategy(bb8::QueueStrategy::Lifo)
             .build_unchecked(manager);
         info!(
             dbname = settings.dbname(),

@@ -92,6 +92,21 @@ async fn a_time_out_says_that_the_server_is_gone_and_why() {
 }
 
 #[tokio::test]
+async fn the_connection_that_came_back_last_is_lent_first() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[("DB_POOL_MAX", "2")]).await;
+    let (first, second) = (db.get().await.unwrap(), db.get().await.unwrap());
+    let (first_pid, second_pid) = (pid(&first).await, pid(&second).await);
+    drop(first);
+    drop(second);
+    for _ in 0..3 {
+        assert_eq!(pid(&db.get().await.unwrap()).await, second_pid);
+    }
+    let _second = db.get().await.unwrap();
+    assert_eq!(pid(&db.get().await.unwrap()).await, first_pid);
+}
+
+#[tokio::test]
 async fn a_borrower_who_gives_up_is_not_counted_as_waiting() {
     let test = TestDb::without_schema().await;
     let db = test.connect(&[("DB_POOL_MAX", "1")]).await;
