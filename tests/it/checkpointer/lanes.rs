@@ -141,7 +141,8 @@ async fn writes_that_wait_at_the_same_moment_share_a_round_trip() {
         let writes = proxy.round_trips() - before;
 
         let before = proxy.round_trips();
-        put_after(&checkpointer, &heads[0], id).await.unwrap();
+        let alone = format!("{id} alone");
+        put_after(&checkpointer, &heads[0], &alone).await.unwrap();
         let alone = proxy.round_trips() - before;
         if id == "3" {
             assert_eq!((puts, writes, alone), (1, 1, 1));

@@ -73,9 +73,17 @@ async fn each_write_is_one_round_trip() {
             last = step.expect_head(Some(&last)).put(&checkpointer).await;
         })
         .await;
-        check(on, "a put of what is stored", 1, async || {
-            let step = Step::first(&thread("again")).id("again");
-            step.put(&checkpointer).await;
+        let again = Step::first(&thread("again")).id("again");
+        again.put(&checkpointer).await;
+        check(on, "a first put that is stored already", 1, async || {
+            again.put(&checkpointer).await;
+        })
+        .await;
+        // It is taken to be new, then looked for, and then replaced.
+        let again = Step::after(&last).id("again");
+        again.put(&checkpointer).await;
+        check(on, "a put that is stored already", 3, async || {
+            again.put(&checkpointer).await;
         })
         .await;
 

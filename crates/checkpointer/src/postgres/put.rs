@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use db::{Row, Statement, ToSql};
+use db::{Row, SqlState, Statement, ToSql};
 
 use super::Inner;
 use super::cache::View;
@@ -32,6 +32,8 @@ pub(super) struct Encoded {
     pub(super) parent: Option<CheckpointId>,
     pub(super) lock: Lock,
     pub(super) expected: ExpectedHead,
+    /// It is taken to be new, and its namespace to have a head.
+    next: bool,
     pub(super) required: Option<(CheckpointNs, String)>,
     pub(super) hashes: Vec<ContentHash>,
     pub(super) chunks: Vec<NewChunk>,
@@ -125,14 +127,14 @@ impl Inner {
         let mut turn = self.order.alone(put.thread_id).await;
         let mut known = self.known(put.thread_id, put.generation, &cut);
         let mut look_first = known.is_none() && needs_view(&put);
-        for _ in 0..MAX_ROUNDS {
+        for round in 0..MAX_ROUNDS {
             if look_first {
                 match self.next(&put).await? {
                     Next::Stored(view) => return Ok(stored_as(&put, view)),
                     Next::Send(view) => known = view.map(|view| (view, HashSet::new())),
                 }
             }
-            let encoded = encode(&put, &cut, &references, known.take())?;
+            let encoded = encode(&put, &cut, &references, known.take(), round == 0)?;
             let outcome;
             (outcome, turn) = self.send(Write::Put(encoded), turn).await?;
             match outcome {
@@ -222,30 +224,69 @@ impl Inner {
             ExpectedHead::Any => (false, None),
             ExpectedHead::Is(head) => (true, head.as_ref().map(CheckpointId::as_str)),
         };
+        let ns = put.checkpoint_ns.as_str();
+        let id = put.checkpoint_id.as_str();
+        let parent = put.parent.as_ref().map(CheckpointId::as_str);
+        let (required_ns, required_id) = put.required.as_ref().map_or((None, None), |(ns, id)| {
+            (Some(ns.as_str()), Some(id.as_str()))
+        });
         let (contents, refs) = columns(&put.chunks);
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
-        let required = put.required.as_ref();
+        let [checkpoint, channels, unchanged, metadata] = [
+            &put.checkpoint,
+            &put.channels,
+            &put.unchanged,
+            &put.metadata,
+        ]
+        .map(|json| Jsonb(json));
+        let (statement, rest): (_, &[&(dyn ToSql + Sync)]) = if put.next {
+            (
+                &self.sql.put_next,
+                &[
+                    /* ns */ &ns,
+                    /* id */ &id,
+                    /* parent */ &parent,
+                    /* guarded */ &guarded,
+                    /* expected */ &expected,
+                    /* hashes */ &hashes,
+                    /* contents */ &contents,
+                    /* refs */ &refs,
+                    /* checkpoint */ &checkpoint,
+                    /* channels */ &channels,
+                    /* metadata */ &metadata,
+                ],
+            )
+        } else {
+            (
+                put.lock.statement(&self.sql.put),
+                &[
+                    /* ns */ &ns,
+                    /* id */ &id,
+                    /* parent */ &parent,
+                    /* guarded */ &guarded,
+                    /* expected */ &expected,
+                    /* required_ns */ &required_ns,
+                    /* required_id */ &required_id,
+                    /* hashes */ &hashes,
+                    /* contents */ &contents,
+                    /* refs */ &refs,
+                    /* checkpoint */ &checkpoint,
+                    /* channels */ &channels,
+                    /* unchanged */ &unchanged,
+                    /* metadata */ &metadata,
+                ],
+            )
+        };
+        let parameters = all(&lock, rest);
         retry("put a checkpoint", || async {
-            let rest: [&(dyn ToSql + Sync); 14] = [
-                /* ns */ &put.checkpoint_ns.as_str(),
-                /* id */ &put.checkpoint_id.as_str(),
-                /* parent */ &put.parent.as_ref().map(CheckpointId::as_str),
-                /* guarded */ &guarded,
-                /* expected */ &expected,
-                /* required_ns */ &required.map(|(ns, _)| ns.as_str()),
-                /* required_id */ &required.map(|(_, id)| id.as_str()),
-                /* hashes */ &hashes,
-                /* contents */ &contents,
-                /* refs */ &refs,
-                /* checkpoint */ &Jsonb(&put.checkpoint),
-                /* channels */ &Jsonb(&put.channels),
-                /* unchanged */ &Jsonb(&put.unchanged),
-                /* metadata */ &Jsonb(&put.metadata),
-            ];
             let connection = self.database.get().await?;
-            connection
-                .query_opt(put.lock.statement(&self.sql.put), &all(&lock, &rest))
-                .await
+            match connection.query_opt(statement, &parameters).await {
+                // It is stored already: as if its thread had changed.
+                Err(error) if put.next && error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                    Ok(None)
+                }
+                answer => answer,
+            }
         })
         .await
     }
@@ -256,6 +297,7 @@ fn encode(
     cut: &Cut<'_>,
     references: &[Option<Reference>],
     known: Option<(View, HashSet<ContentHash>)>,
+    first_round: bool,
 ) -> Result<Encoded> {
     let nothing = HashSet::new();
     let mut encoder = Encoder::new(
@@ -264,14 +306,20 @@ fn encode(
         known.as_ref().map_or(&nothing, |(_, stored)| stored),
     );
     let channels = encoder.channels(&put.checkpoint.channel_values, references)?;
-    let unchanged = encode::unchanged(put.checkpoint, &put.new_versions);
+    let versions = encode::unchanged(put.checkpoint, &put.new_versions);
     let checkpoint = encoder.checkpoint(put.checkpoint)?;
-    let unchanged = encoder.versions(&unchanged)?;
+    let unchanged = encoder.versions(&versions)?;
     let metadata = encoder.object(put.metadata.as_map(), "the metadata")?;
     let required = match &known {
         Some((view, _)) if view.generation > 1 && put.generation.is_none() => required(put),
         _ => None,
     };
+    let next = first_round
+        && known.is_some()
+        && put.parent.is_some()
+        && !matches!(put.expected_head, ExpectedHead::Is(None))
+        && required.is_none()
+        && versions.is_empty();
     let lock = match known {
         Some((view, _)) => Lock::Known {
             view,
@@ -290,6 +338,7 @@ fn encode(
         parent: put.parent.cloned(),
         lock,
         expected: put.expected_head.clone(),
+        next,
         required,
         hashes,
         chunks,

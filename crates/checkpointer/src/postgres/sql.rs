@@ -21,7 +21,7 @@ use threads::{
     COPY_THREAD, DELETE_THREAD, LOCK_FOR_COPY, LOCK_THREAD, MAKE_COPY, SET_THREAD_METADATA,
     THREADS, THREADS_ORDER,
 };
-use write::{ANY_THREAD, DROP_WRITES, KNOWN_THREAD, LOOK, PUT, PUT_WRITES};
+use write::{ANY_THREAD, DROP_WRITES, KNOWN_THREAD, LOOK, PUT, PUT_NEXT, PUT_WRITES};
 
 /// A statement whose schema and parameters stand in braces.
 struct Template {
@@ -34,6 +34,8 @@ struct Template {
 pub(super) struct Sql {
     schema: String,
     pub(super) put: Writing,
+    /// A put to a namespace that has a head, of a thread that the client knows.
+    pub(super) put_next: Statement,
     pub(super) put_writes: Writing,
     pub(super) batch: Statement,
     pub(super) look: Statement,
@@ -79,26 +81,25 @@ impl Sql {
     pub(super) fn new(schema: &str, commit: &str) -> Self {
         let schema = quote_identifier(schema);
         let one = |template: &Template| fill(&schema, template.sql, template.parameters);
-        let writing = |name: &str, template: &Template| {
-            let statement = |lock: &Template| {
-                fill(
-                    &schema,
-                    &format!(
-                        "-- checkpointer::{name}\nWITH l AS MATERIALIZED ({}{}",
-                        lock.sql,
-                        template.sql.replace("{commit}", commit)
-                    ),
-                    &[lock.parameters, template.parameters].concat(),
-                )
-                .keeping_session()
-            };
-            Writing {
-                known: statement(&KNOWN_THREAD),
-                any: statement(&ANY_THREAD),
-            }
+        let locking = |name: &str, lock: &Template, template: &Template| {
+            fill(
+                &schema,
+                &format!(
+                    "-- checkpointer::{name}\nWITH l AS MATERIALIZED ({}{}",
+                    lock.sql,
+                    template.sql.replace("{commit}", commit)
+                ),
+                &[lock.parameters, template.parameters].concat(),
+            )
+            .keeping_session()
+        };
+        let writing = |name: &str, template: &Template| Writing {
+            known: locking(name, &KNOWN_THREAD, template),
+            any: locking(name, &ANY_THREAD, template),
         };
         Self {
             put: writing("put", &PUT),
+            put_next: locking("put", &KNOWN_THREAD, &PUT_NEXT),
             put_writes: writing("put_writes", &PUT_WRITES),
             batch: fill(
                 &schema,

@@ -8,13 +8,18 @@ use super::Template;
 ///
 /// After a lock wait only the locked row is read again; everything else is of the statement's
 /// snapshot. So what else must hold (the chunks are there) is tied to the row by `gc`.
+///
+/// Chunks are looked up one by one, by their keys. Asked for all of them at once, the planner reads
+/// every chunk of the thread while the table is small, and keeps that plan as it grows.
 pub(super) const KNOWN_THREAD: Template = Template {
     sql: "
     SELECT generation, gc FROM {schema}.threads
     WHERE thread_id = {thread_id} AND generation = {generation} AND gc = {gc} AND deleted_at IS NULL
       AND (pg_catalog.cardinality({relied}) = 0 OR pg_catalog.cardinality({relied}) = (
-          SELECT count(*) FROM {schema}.chunks
-          WHERE thread_id = {thread_id} AND hash = ANY ({relied})))
+          SELECT count(*) FROM pg_catalog.unnest({relied}) AS r (hash)
+          CROSS JOIN LATERAL (
+              SELECT FROM {schema}.chunks AS c
+              WHERE c.thread_id = {thread_id} AND c.hash = r.hash OFFSET 0) AS c))
     FOR SHARE",
     parameters: &[
         ("thread_id", Type::TEXT),
@@ -43,7 +48,52 @@ pub(super) const ANY_THREAD: Template = Template {
     ],
 };
 
-/// Stores a checkpoint.
+/// Stores a new checkpoint in a namespace that has a head: what nearly every put does, with as few
+/// steps as it takes, since each costs the server time.
+///
+/// `h` moves the head if the put goes ahead, and everything else follows it. A checkpoint that turns
+/// out to be stored already, by an attempt whose answer was lost, has a key that exists: an error, and
+/// nothing was changed. Without a row, or after that error, the client looks and sends [`PUT`].
+pub(super) const PUT_NEXT: Template = Template {
+    sql: "
+), h AS (
+    UPDATE {schema}.heads AS h SET checkpoint_id = {id}, seq = h.seq + 1, updated_at = now()
+    FROM l
+    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = {ns}
+      AND (NOT {guarded} OR h.checkpoint_id = {expected})
+      AND NOT EXISTS (
+          SELECT FROM {schema}.checkpoints
+          WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id})
+    RETURNING h.seq, l.generation, l.gc
+), k AS (
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM h, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
+    ON CONFLICT DO NOTHING
+), i AS (
+    INSERT INTO {schema}.checkpoints
+        (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+         checkpoint, channels, metadata)
+    SELECT {thread_id}, {ns}, {id}, {parent}, seq, {checkpoint}, {channels}, {metadata}
+    FROM h
+)
+SELECT generation, gc, true AS done{commit} FROM h",
+    parameters: &[
+        ("ns", Type::TEXT),
+        ("id", Type::TEXT),
+        ("parent", Type::TEXT),
+        ("guarded", Type::BOOL),
+        ("expected", Type::TEXT),
+        ("hashes", Type::BYTEA_ARRAY),
+        ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
+        ("checkpoint", Type::JSONB),
+        ("channels", Type::JSONB),
+        ("metadata", Type::JSONB),
+    ],
+};
+
+/// Stores a checkpoint, whatever there is of it.
 ///
 /// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it writes
 /// nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's values
