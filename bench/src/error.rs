@@ -87,6 +87,12 @@ pub enum Error {
         /// What it printed.
         said: String,
     },
+    /// A pooler didn't take a command.
+    #[error("failed to give the pooler a command")]
+    Console {
+        /// What it or the driver said.
+        source: tokio_postgres::Error,
+    },
     /// A server's folder can't be used.
     #[error("failed to use the folder of a server")]
     Folder {

@@ -1,7 +1,8 @@
 //! What the programs of this package share, and what their tests use.
 //!
 //! `replay` repeats recorded checkpointer traffic against a checkpointer and compares each answer
-//! with the recorded one: see [`replay`]. [`PrivateServer`] is a PostgreSQL that a program may break.
+//! with the recorded one: see [`replay`]. [`PrivateServer`] is a PostgreSQL that a program may break,
+//! [`PgBouncer`] a pooler before it.
 
 mod compare;
 mod error;
@@ -19,4 +20,4 @@ pub use load::{
 };
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;
-pub use server::{PrivateServer, Programs, Stop, Workspace};
+pub use server::{PgBouncer, PrivateServer, Programs, Stop, Workspace};

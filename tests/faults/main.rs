@@ -7,5 +7,6 @@ mod failover;
 mod limits;
 mod lost_writes;
 mod pair;
+mod pooler;
 mod restart;
 mod target_session_attrs;

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
-use super::workspace::free_port;
+use super::workspace::{START_ATTEMPTS, free_port};
 use super::{Programs, Workspace};
 use crate::{Error, Result};
 
@@ -11,9 +11,6 @@ const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 ";
-
-/// How often a port may turn out to be taken after all.
-const START_ATTEMPTS: u32 = 5;
 
 /// A PostgreSQL of a program's own, made from the programs on this machine. It is stopped and removed
 /// when this is dropped.
@@ -175,16 +172,10 @@ impl PrivateServer {
         let port = format!("-p {}", self.port);
         let arguments = ["start", "--wait", "--log=server.log", "--options", &port];
         self.control(&arguments).await.map_err(|error| match error {
-            Error::Program { program, said } => {
-                let log = std::fs::read_to_string(self.workspace.path().join("server.log"));
-                let log = log.unwrap_or_default();
-                let lines: Vec<_> = log.lines().collect();
-                let end = lines[lines.len().saturating_sub(8)..].join("\n");
-                Error::Program {
-                    program,
-                    said: format!("{said}\n{end}"),
-                }
-            }
+            Error::Program { program, said } => Error::Program {
+                program,
+                said: format!("{said}\n{}", self.workspace.end_of("server.log")),
+            },
             other => other,
         })
     }

@@ -14,6 +14,9 @@ use crate::{Error, Result};
 /// How a server's folder is called, before the id of the process that it belongs to.
 const PREFIX: &str = "checkpointer-server-";
 
+/// How often a port may turn out to be taken after all.
+pub(super) const START_ATTEMPTS: u32 = 5;
+
 /// A folder for one server, and who runs that. The folder goes when this is dropped.
 ///
 /// PostgreSQL and PgBouncer refuse to run as root: for root they run as `postgres` or `nobody`, who
@@ -113,6 +116,13 @@ impl Workspace {
         })
     }
 
+    /// The last lines of a log in the folder.
+    pub(super) fn end_of(&self, log: &str) -> String {
+        let log = fs::read_to_string(self.path().join(log)).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
+    }
+
     fn give_away(&self, path: &Path) -> Result<()> {
         match self.owner {
             Some((uid, gid)) => {
@@ -167,7 +177,22 @@ fn sweep() {
                 // Another program may be at it.
                 let _ = stop.uid(data.uid()).gid(data.gid()).output();
             }
+            kill_pooler(&folder);
             let _ = fs::remove_dir_all(folder);
         }
+    }
+}
+
+/// Kills the pooler whose folder it is, unless its number belongs to somebody else by now.
+fn kill_pooler(folder: &Path) {
+    let Ok(pid) = fs::read_to_string(folder.join("pgbouncer.pid")) else {
+        return;
+    };
+    let pid = pid.trim();
+    let works_in = fs::read_link(format!("/proc/{pid}/cwd"));
+    if works_in.is_ok_and(|works_in| works_in == folder) {
+        // The shell's own `kill`: a small system has no other.
+        let mut kill = Command::new("/bin/sh");
+        let _ = kill.args(["-c", "kill -9 $0", pid]).output();
     }
 }

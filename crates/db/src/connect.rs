@@ -13,12 +13,16 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
 use tracing::warn;
 
-use crate::Error;
 use crate::backoff::Backoff;
+use crate::cancel::Canceller;
 use crate::error::Chain;
+use crate::{Error, pooler};
 
 /// The half of a connection that moves the bytes.
 pub(crate) type Driver = tokio_postgres::Connection<Socket, NoTlsStream>;
+
+/// A new connection.
+pub(crate) type Opened = (Client, Driver, Canceller);
 
 // A peer that is gone without a word while nothing is sent is noticed within
 // half a minute, instead of the system's two hours.
@@ -58,6 +62,9 @@ pub enum ConnectFailure {
     Authentication,
     /// The database does not exist.
     UnknownDatabase,
+    /// The server, most likely a pooler, takes no start-up parameter such as
+    /// `options`.
+    StartupParameter,
     /// The server or the driver gave up for another reason.
     Rejected,
 }
@@ -77,9 +84,11 @@ impl ConnectFailure {
             | Self::ReadWrite
             | Self::Standby
             | Self::Primary => true,
-            Self::UnknownHost | Self::Authentication | Self::UnknownDatabase | Self::Rejected => {
-                false
-            }
+            Self::UnknownHost
+            | Self::Authentication
+            | Self::UnknownDatabase
+            | Self::StartupParameter
+            | Self::Rejected => false,
         }
     }
 
@@ -88,7 +97,7 @@ impl ConnectFailure {
     fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Authentication | Self::UnknownDatabase | Self::Rejected
+            Self::Authentication | Self::UnknownDatabase | Self::StartupParameter | Self::Rejected
         )
     }
 }
@@ -110,6 +119,9 @@ impl fmt::Display for ConnectFailure {
             Self::Primary => "the server is a primary, and a standby is asked for",
             Self::Authentication => "the user or password was rejected",
             Self::UnknownDatabase => "the database does not exist",
+            Self::StartupParameter => {
+                "a start-up parameter was refused; behind a pooler set DB_POOL_MODE=transaction"
+            }
             Self::Rejected => "the connection was rejected",
         })
     }
@@ -159,7 +171,7 @@ impl Connector {
 
     /// Connects, again and again while the failure is a transient one and the
     /// start-up time isn't over.
-    pub(crate) async fn connect_patiently(&self) -> Result<(Client, Driver), Error> {
+    pub(crate) async fn connect_patiently(&self) -> Result<Opened, Error> {
         let started = Instant::now();
         let mut backoff = Backoff::default();
         loop {
@@ -177,11 +189,11 @@ impl Connector {
     }
 
     /// Connects to the first host that will do.
-    pub(crate) async fn connect(&self) -> Result<(Client, Driver), Error> {
+    pub(crate) async fn connect(&self) -> Result<Opened, Error> {
         self.attempt(Instant::now()).await
     }
 
-    async fn attempt(&self, started: Instant) -> Result<(Client, Driver), Error> {
+    async fn attempt(&self, started: Instant) -> Result<Opened, Error> {
         let mut worth_telling: Option<(&Host, Failed)> = None;
         let mut attempts = Vec::new();
         for wanted in wanted(self.target_session_attrs) {
@@ -223,11 +235,7 @@ impl Connector {
 
     /// Tries a host's addresses one after the other, each with a time of its
     /// own.
-    async fn connect_to(
-        &self,
-        host: &Host,
-        wanted: TargetSessionAttrs,
-    ) -> Result<(Client, Driver), Failed> {
+    async fn connect_to(&self, host: &Host, wanted: TargetSessionAttrs) -> Result<Opened, Failed> {
         let mut config = self.config.clone();
         config.port(host.port);
         if host.is_unix_socket() {
@@ -253,18 +261,15 @@ impl Connector {
         Err(last)
     }
 
-    async fn open(
-        &self,
-        config: &Config,
-        wanted: TargetSessionAttrs,
-    ) -> Result<(Client, Driver), Failed> {
+    async fn open(&self, config: &Config, wanted: TargetSessionAttrs) -> Result<Opened, Failed> {
         let open = async {
             let (client, mut driver) = config.connect(NoTls).await?;
             if wanted != TargetSessionAttrs::Any {
                 let role = ask_role(&client, &mut driver).await?;
                 role.check(wanted).map_err(Failed::new)?;
             }
-            Ok((client, driver))
+            let canceller = Canceller::new(&client, config);
+            Ok((client, driver, canceller))
         };
         // The driver's own time-out ends with the TCP handshake.
         timeout(self.attempt_timeout, open).await?
@@ -396,8 +401,8 @@ impl From<tokio_postgres::Error> for Failed {
 }
 
 fn classify(error: &tokio_postgres::Error) -> ConnectFailure {
-    if let Some(code) = error.code() {
-        return classify_code(code);
+    if let Some(error) = error.as_db_error() {
+        return pooler::connect_failure(error).unwrap_or_else(|| classify_code(error.code()));
     }
     if error.is_closed() {
         return ConnectFailure::BrokenOff;

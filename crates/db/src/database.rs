@@ -95,7 +95,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`].
+    /// [`Error::Connect`]. [`Error::OptionsIgnored`] in pool mode `session` if a
+    /// pooler drops the start-up options, and the statement time-out with them.
     ///
     /// # Panics
     ///

@@ -79,6 +79,20 @@ pub enum Error {
         /// What the server or the driver said.
         source: tokio_postgres::Error,
     },
+    /// A prepared statement wasn't where it was prepared, as when a pooler has
+    /// given the connection to somebody else.
+    #[error(
+        "`{statement}` isn't prepared as it was left; behind a pooler set DB_POOL_MODE=transaction"
+    )]
+    NotPrepared {
+        /// The statement's name.
+        statement: String,
+        /// What the server said.
+        source: tokio_postgres::Error,
+    },
+    /// The start-up options didn't reach the server.
+    #[error("the start-up options were ignored; behind a pooler set DB_POOL_MODE=transaction")]
+    OptionsIgnored,
     /// A statement was called with more or fewer parameters than it has types.
     #[error("`{statement}` was given {given} parameters instead of {expected}")]
     ParameterCount {

@@ -137,11 +137,13 @@ mod transaction;
 
 // What is behind it.
 mod backoff;
+mod cancel;
 mod condition;
 mod connect;
 mod driver;
 mod link;
 mod manager;
+mod pooler;
 mod tenure;
 
 #[cfg(test)]

@@ -7,16 +7,17 @@ use futures_util::TryStreamExt;
 use lru::LruCache;
 use settings::PoolMode;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Row, RowStream};
+use tokio_postgres::{Client, Row, RowStream, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::cancel::Canceller;
 use crate::condition::Condition;
 use crate::error::{Chain, Silence};
 use crate::tenure::Tenure;
-use crate::{Error, Result, Statement};
+use crate::{Error, Result, Statement, pooler};
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -40,11 +41,17 @@ const CHECK_LIMIT: Duration = Duration::from_secs(1);
 const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
 
+/// Where the time-out for statements comes from: that of the start-up options is
+/// the client's.
+const ASK_FOR_OPTIONS: &str = "-- db::ask_for_options
+     SELECT source FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'";
+
 /// One connection to the server: the driver's client, the statements prepared
 /// on it, and what is known about its state.
 #[derive(Debug)]
 pub(crate) struct Link {
     client: Client,
+    canceller: Canceller,
     mode: PoolMode,
     network_timeout: Duration,
     condition: Arc<Condition>,
@@ -75,6 +82,7 @@ pub(crate) enum Scope {
 impl Link {
     pub(crate) fn new(
         client: Client,
+        canceller: Canceller,
         mode: PoolMode,
         network_timeout: Duration,
         condition: Arc<Condition>,
@@ -84,6 +92,7 @@ impl Link {
         let now = Instant::now();
         Self {
             client,
+            canceller,
             mode,
             network_timeout,
             condition,
@@ -147,6 +156,22 @@ impl Link {
             Ok(answer) => answer,
             Err(_) => Err(self.give_up(call, limit)),
         }
+    }
+
+    /// Whether the start-up options reached the server. A pooler may be told to
+    /// accept and ignore them.
+    pub(crate) async fn took_options(&self) -> Result<bool> {
+        let call = Call {
+            name: "db::ask_for_options",
+            scope: Scope::Alone,
+            limit: Some(CHECK_LIMIT),
+        };
+        let answer = self.run(call, self.client.simple_query(ASK_FOR_OPTIONS));
+        let took = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("client"),
+            _ => false,
+        };
+        Ok(answer.await?.iter().any(took))
     }
 
     /// Runs a statement; its rows, and how many it affected.
@@ -258,19 +283,7 @@ impl Link {
         // The request may still be on its way when the statement has ended by
         // itself, and must not hit another.
         self.condition.set_spoilt();
-        let token = self.client.cancel_token();
-        let cancel = async {
-            if let Err(error) = token.cancel_query(NoTls).await {
-                warn!(error = %Chain(&error), "failed to cancel a statement");
-            }
-        };
-        let answer = async {
-            tokio::select! {
-                answer = work.as_mut() => return answer,
-                () = cancel => {}
-            }
-            work.await
-        };
+        let answer = async { tokio::join!(work, self.canceller.cancel()).0 };
         timeout(self.network_timeout, answer).await.ok()
     }
 
@@ -292,8 +305,19 @@ impl Link {
 
     fn failed(&self, call: Call<'_>, after: Duration, source: tokio_postgres::Error) -> Error {
         let statement = call.name.to_owned();
-        if ends_connection(&source) {
-            return self.lost(call, Some(source));
+        match source.as_db_error() {
+            Some(error) if pooler::was_never_sent(error) => {
+                let source = Some(Arc::new(source) as _);
+                return Error::ConnectionLost { statement, source };
+            }
+            // What the server was doing at that moment may be done: it can be told to stop after
+            // it has committed.
+            Some(error) if pooler::is_fatal(error) => return self.lost(call, Some(source)),
+            None if source.is_closed() => return self.lost(call, Some(source)),
+            _ => {}
+        }
+        if self.mode == PoolMode::Session && is_unprepared(&source) {
+            return Error::NotPrepared { statement, source };
         }
         if source.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
             self.tenure.end();
@@ -312,11 +336,14 @@ impl Link {
 
     fn lost(&self, call: Call<'_>, error: Option<tokio_postgres::Error>) -> Error {
         let statement = call.name.to_owned();
-        // What ended the connection says more than "closed".
-        let source = self
-            .condition
-            .lost()
-            .or(error.map(|error| Arc::new(error) as _));
+        let source = match error {
+            Some(error) if !error.is_closed() => Some(Arc::new(error) as _),
+            // What ended the connection says more than "closed".
+            closed => self
+                .condition
+                .lost()
+                .or(closed.map(|error| Arc::new(error) as _)),
+        };
         match call.scope {
             Scope::Alone => Error::OutcomeUnknown { statement, source },
             Scope::Transaction => Error::ConnectionLost { statement, source },
@@ -406,11 +433,11 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
     }
 }
 
-/// Whether the connection doesn't survive the error. What the server was doing
-/// at that moment may be done: it can be told to stop after it has committed.
-fn ends_connection(error: &tokio_postgres::Error) -> bool {
-    let severity = error
-        .as_db_error()
-        .and_then(|error| error.parsed_severity());
-    error.is_closed() || matches!(severity, Some(Severity::Fatal | Severity::Panic))
+/// Whether a prepared statement isn't there, or another is in its place, although
+/// it was just prepared.
+fn is_unprepared(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT)
+    )
 }

@@ -6,14 +6,13 @@ use bb8::ManageConnection;
 use settings::{PoolMode, Settings};
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
 use crate::condition::Condition;
-use crate::connect::{Connector, Driver};
+use crate::connect::{Connector, Opened};
 use crate::driver::drive;
 use crate::error::Chain;
 use crate::link::Link;
@@ -93,7 +92,8 @@ impl Manager {
             proven: Mutex::new(None),
         };
         let tenure = Tenure::begin(&manager.shared.tenures);
-        let (client, driver) = manager.connector.connect_patiently().await?;
+        let opened = manager.connector.connect_patiently().await?;
+        let (_, driver, _) = &opened;
         let server = Server {
             version: version_number(driver.parameter("server_version").unwrap_or_default()),
             encoding: driver
@@ -101,22 +101,27 @@ impl Manager {
                 .unwrap_or_default()
                 .to_owned(),
         };
-        manager.proven = Mutex::new(Some(manager.link(client, driver, tenure)));
+        let link = manager.link(opened, tenure);
+        let limits_statements = settings.statement_timeout().is_some();
+        if manager.mode == PoolMode::Session && limits_statements && !link.took_options().await? {
+            return Err(Error::OptionsIgnored);
+        }
+        manager.proven = Mutex::new(Some(link));
         Ok((manager, server))
     }
 
-    fn link(&self, client: Client, driver: Driver, tenure: Tenure) -> Link {
+    fn link(&self, (client, driver, canceller): Opened, tenure: Tenure) -> Link {
         let condition = Arc::new(Condition::default());
         let hangup = self.shared.hangup.child_token();
-        let cancel = client.cancel_token();
         self.shared.sockets.spawn(drive(
             driver,
             Arc::clone(&condition),
-            cancel,
+            canceller.clone(),
             hangup.clone(),
         ));
         Link::new(
             client,
+            canceller,
             self.mode,
             self.network_timeout,
             condition,
@@ -132,10 +137,10 @@ impl Manager {
         loop {
             let tenure = Tenure::begin(&self.shared.tenures);
             match self.connector.connect().await {
-                Ok((client, driver)) => {
+                Ok(opened) => {
                     debug!("opened a connection");
                     self.shared.failure.send_replace(None);
-                    return self.link(client, driver, tenure);
+                    return self.link(opened, tenure);
                 }
                 Err(error) => {
                     warn!(error = %Chain(&error), "failed to open a connection for the pool");

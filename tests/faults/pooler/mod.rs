@@ -1,0 +1,68 @@
+//! A pooler between the agents and the server: PgBouncer in transaction mode.
+
+mod cancel;
+mod errors;
+
+use bench::{PgBouncer, PrivateServer};
+use db::Database;
+use settings::Settings;
+use tokio_postgres::{Client, NoTls};
+
+const TRANSACTION: (&str, &str) = ("DB_POOL_MODE", "transaction");
+
+/// For what must not end by itself, on a busy machine.
+const PATIENT: [(&str, &str); 3] = [
+    ("DB_ACQUIRE_TIMEOUT", "2min"),
+    ("DB_CONNECT_TIMEOUT", "2min"),
+    ("DB_STATEMENT_TIMEOUT", "2min"),
+];
+
+/// A server, and the pooler before it.
+struct Pooled {
+    server: PrivateServer,
+    pooler: PgBouncer,
+}
+
+impl Pooled {
+    /// Starts both. The pooler opens `connections` to the server at most.
+    async fn start(connections: usize) -> Self {
+        Self::with(connections, &[]).await
+    }
+
+    /// The same with further settings of the pooler.
+    async fn with(connections: usize, settings: &[(&str, &str)]) -> Self {
+        let connections = connections.to_string();
+        let own = [
+            ("default_pool_size", &*connections),
+            ("max_client_conn", "1000"),
+        ];
+        let settings: Vec<_> = own.iter().chain(settings).copied().collect();
+        let server = PrivateServer::start(&[]).await.unwrap();
+        let pooler = PgBouncer::before(server.port(), &settings).await.unwrap();
+        Self { server, pooler }
+    }
+
+    /// Connects through the pooler, in its mode.
+    async fn connect(&self, variables: &[(&str, &str)]) -> Database {
+        let variables: Vec<_> = [TRANSACTION].iter().chain(variables).copied().collect();
+        let settings = settings_for(&self.pooler.url(), &variables);
+        Database::connect(&settings).await.unwrap()
+    }
+
+    /// The driver's own connection to the server, to look from outside.
+    async fn observer(&self) -> Client {
+        client(&self.server.url()).await
+    }
+}
+
+fn settings_for(url: &str, variables: &[(&str, &str)]) -> Settings {
+    let own = [("DATABASE_URL", url)];
+    let all = own.iter().chain(variables);
+    Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
+}
+
+async fn client(url: &str) -> Client {
+    let (client, driver) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(driver);
+    client
+}
