@@ -11,12 +11,14 @@ mod cluster;
 mod docker;
 mod machine;
 mod port;
+mod programs;
 mod url;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::machine::Machine;
+pub(crate) use self::programs::ensure_programs;
 
 use self::binaries::Binaries;
 use self::cluster::Cluster;
@@ -131,10 +133,10 @@ fn try_docker(machine: &Machine<'_>) -> Option<String> {
 }
 
 fn install(machine: &Machine<'_>) -> anyhow::Result<Binaries> {
-    let Some(configuration) = &machine.apt else {
+    let Some(apt) = &machine.apt else {
         bail!(NOTHING_WORKS);
     };
-    apt::install(machine.sh, configuration)?;
+    apt.install(machine.sh, &["postgresql"])?;
     Binaries::find(machine, None).context("the package brought no PostgreSQL 14 or newer")
 }
 

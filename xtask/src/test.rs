@@ -15,6 +15,10 @@ const NEXTEST_REPORT: &str = "target/nextest/default/junit.xml";
 ///
 /// Runs unit, integration and documentation tests: with cargo-nextest where it is
 /// installed, else with `cargo test`. `DATABASE_URL` is set for them.
+///
+/// Some make servers of their own, to break them, from PostgreSQL's programs and
+/// PgBouncer. What is missing of these is installed as root on Debian or Ubuntu;
+/// elsewhere those tests fail, and say what to install.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What `cargo test` takes after `--`: names of tests, --nocapture, --exact …
@@ -30,7 +34,9 @@ pub(crate) struct Counts {
 }
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
-    let server = server::ensure(&Machine::detect(sh)?)?;
+    let machine = Machine::detect(sh)?;
+    server::ensure_programs(&machine)?;
+    let server = server::ensure(&machine)?;
     sh.set_var("DATABASE_URL", &server.url);
 
     let rest = &args.rest;

@@ -1,33 +1,61 @@
-//! The distribution's PostgreSQL, for root on Debian and Ubuntu.
+//! The distribution's packages, for root on Debian and Ubuntu.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use xshell::{Cmd, Shell, cmd};
 
-/// Installs `postgresql`. The package would set up a server of its own on port
-/// 5432 at once; a file in `configuration`, there for the moment, prevents that.
-pub(crate) fn install(sh: &Shell, configuration: &Path) -> anyhow::Result<()> {
-    eprintln!("no PostgreSQL on this machine: installing the package `postgresql`");
-    fs::create_dir_all(configuration)
-        .with_context(|| format!("create {}", configuration.display()))?;
-    let no_cluster = configuration.join("checkpointer-xtask.conf");
-    sh.write_file(&no_cluster, "create_main_cluster = false\n")?;
-    let installed = update_and_install(sh);
-    sh.remove_path(&no_cluster)?;
-    installed
+/// What keeps packages from starting anything: files that are there for the moment.
+#[derive(Debug)]
+pub(crate) struct Apt {
+    /// Debian's folder for settings of clusters, of which PostgreSQL's package
+    /// would make one, on port 5432.
+    pub(crate) createcluster: PathBuf,
+    /// The program that Debian asks before it starts a service.
+    pub(crate) policy: PathBuf,
 }
 
-fn update_and_install(sh: &Shell) -> anyhow::Result<()> {
+impl Apt {
+    /// Installs packages, and says so. No service of theirs is started, now or at
+    /// the next boot.
+    pub(crate) fn install(&self, sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
+        eprintln!("installing {}", packages.join(" and "));
+        fs::create_dir_all(&self.createcluster)
+            .with_context(|| format!("create {}", self.createcluster.display()))?;
+        let no_cluster = self.createcluster.join("checkpointer-xtask.conf");
+        sh.write_file(&no_cluster, "create_main_cluster = false\n")?;
+        // A policy of the machine's own stays.
+        let ask_us = !self.policy.exists();
+        if ask_us {
+            sh.write_file(&self.policy, "#!/bin/sh\nexit 101\n")?;
+            fs::set_permissions(&self.policy, Permissions::from_mode(0o755))
+                .with_context(|| format!("make {} a program", self.policy.display()))?;
+        }
+        let installed = update_and_install(sh, packages);
+        if ask_us {
+            sh.remove_path(&self.policy)?;
+        }
+        sh.remove_path(&no_cluster)?;
+        installed
+    }
+}
+
+fn update_and_install(sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
     run(cmd!(sh, "apt-get update"))?;
     run(cmd!(
         sh,
-        "apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends postgresql"
+        "apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends {packages...}"
     )
-    .env("DEBIAN_FRONTEND", "noninteractive"))
+    .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    // That of PostgreSQL has nothing to start.
+    if packages.contains(&"pgbouncer") {
+        run(cmd!(sh, "update-rc.d pgbouncer disable"))?;
+    }
+    Ok(())
 }
 
 /// What the command says goes to stderr: stdout is for the task's own result.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
+use super::apt::Apt;
+
 /// This machine, or a test's idea of one.
 pub(crate) struct Machine<'a> {
     /// Stands in the checkout's root; its environment is the one that counts.
@@ -15,8 +17,10 @@ pub(crate) struct Machine<'a> {
     /// For root, who can't run PostgreSQL: where the clusters of all checkouts
     /// live, within reach of the user that runs them.
     pub(crate) shared_clusters: Option<PathBuf>,
-    /// Where packages can be installed: Debian's folder for settings of clusters.
-    pub(crate) apt: Option<PathBuf>,
+    /// Where Debian has programs that are on nobody's PATH but root's.
+    pub(crate) sbin: PathBuf,
+    /// Where packages can be installed.
+    pub(crate) apt: Option<Apt>,
 }
 
 impl<'a> Machine<'a> {
@@ -33,7 +37,11 @@ impl<'a> Machine<'a> {
             sh,
             installations: installations.map(PathBuf::from).to_vec(),
             shared_clusters: is_root.then(|| PathBuf::from("/var/lib/checkpointer-xtask")),
-            apt: is_debian.then(|| PathBuf::from("/etc/postgresql-common/createcluster.d")),
+            sbin: PathBuf::from("/usr/sbin"),
+            apt: is_debian.then(|| Apt {
+                createcluster: PathBuf::from("/etc/postgresql-common/createcluster.d"),
+                policy: PathBuf::from("/usr/sbin/policy-rc.d"),
+            }),
         })
     }
 

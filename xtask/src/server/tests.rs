@@ -12,9 +12,11 @@ use expect_test::expect;
 use tempfile::TempDir;
 use xshell::{Shell, cmd};
 
+use super::apt::Apt;
+use super::programs::missing;
 use super::{
-    Binaries, Cluster, Machine, NOTHING_WORKS, Server, Source, docker, down, ensure, install, port,
-    running, url,
+    Binaries, Cluster, Machine, NOTHING_WORKS, Server, Source, docker, down, ensure,
+    ensure_programs, install, port, running, url,
 };
 
 /// A checkout of its own, with stand-ins for what the real machine has.
@@ -75,6 +77,7 @@ impl Sandbox {
             sh: &self.sh,
             installations,
             shared_clusters: real.shared_clusters.map(|_| self.path("clusters")),
+            sbin: self.path("sbin"),
             apt: None,
         }
     }
@@ -98,6 +101,35 @@ impl Sandbox {
         let says = format!("echo 'pg_ctl (PostgreSQL) {version}'");
         self.stand_in(&format!("{folder}/pg_ctl"), &says);
         path
+    }
+
+    /// Writes down what it is called with, and what keeps services from starting.
+    fn stand_in_apt(&self) {
+        self.stand_in(
+            "bin/apt-get",
+            r#"
+            case "$*" in
+                *" install "*)
+                    read -r line < ../etc/checkpointer-xtask.conf && echo "$line" >> ../calls
+                    ../etc/policy-rc.d; echo "policy-rc.d: $?" >> ../calls
+                    /bin/mv ../prepared/17 ../installed/17 ;;
+            esac
+            case "$*" in *pgbouncer*) echo > ../bin/pgbouncer ;; esac
+            echo "apt-get $*" >> ../calls"#,
+        );
+        self.stand_in("bin/update-rc.d", r#"echo "update-rc.d $*" >> ../calls"#);
+    }
+
+    /// Root's machine with Debian, whose folder `etc` is the sandbox's.
+    fn debian(&self) -> Machine<'_> {
+        let etc = self.path("etc");
+        Machine {
+            apt: Some(Apt {
+                policy: etc.join("policy-rc.d"),
+                createcluster: etc,
+            }),
+            ..self.machine()
+        }
     }
 
     /// Starts a private cluster. A machine without binaries can't; what it says
@@ -293,29 +325,78 @@ fn without_any_source_the_message_says_what_to_install() {
 fn root_on_debian_installs_the_package_without_its_cluster() {
     let sandbox = Sandbox::bare();
     let prepared = sandbox.stand_in_binaries("prepared/17/bin", "17.5");
-    sandbox.stand_in(
-        "bin/apt-get",
-        r#"
-        case "$*" in
-            *" install "*)
-                read -r line < "../etc/checkpointer-xtask.conf" && echo "$line" >> ../calls
-                /bin/mv ../prepared/17 ../installed/17 ;;
-        esac
-        echo "$*" >> ../calls"#,
-    );
-    let mut machine = sandbox.machine();
-    machine.apt = Some(sandbox.path("etc"));
+    sandbox.stand_in_apt();
+    let machine = sandbox.debian();
 
     install(&machine).unwrap();
     assert!(!prepared.exists());
     assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
     let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
     expect![[r#"
-        update
+        apt-get update
         create_main_cluster = false
-        -o DPkg::Lock::Timeout=120 install -y --no-install-recommends postgresql
+        policy-rc.d: 101
+        apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends postgresql
     "#]]
     .assert_eq(&calls);
+}
+
+#[test]
+fn root_on_debian_installs_what_breaks_servers_without_a_service() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_binaries("prepared/17/bin", "17.5");
+    sandbox.stand_in_apt();
+    let machine = sandbox.debian();
+
+    ensure_programs(&machine).unwrap();
+    assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
+    let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
+    expect![[r#"
+        apt-get update
+        create_main_cluster = false
+        policy-rc.d: 101
+        apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends postgresql pgbouncer
+        update-rc.d pgbouncer disable
+    "#]]
+    .assert_eq(&calls);
+
+    // Nothing is missing any more.
+    ensure_programs(&machine).unwrap();
+    assert_eq!(fs::read_to_string(sandbox.path("calls")).unwrap(), calls);
+}
+
+#[test]
+fn a_machine_keeps_its_own_policy_for_services() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_binaries("prepared/17/bin", "17.5");
+    sandbox.stand_in_apt();
+    fs::create_dir(sandbox.path("etc")).unwrap();
+    sandbox.stand_in("etc/policy-rc.d", "exit 104");
+
+    ensure_programs(&sandbox.debian()).unwrap();
+    let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
+    assert!(calls.contains("policy-rc.d: 104"), "{calls}");
+    assert!(sandbox.path("etc/policy-rc.d").exists());
+}
+
+#[test]
+fn where_nothing_can_be_installed_the_tests_say_what_is_missing() {
+    let sandbox = Sandbox::bare();
+    assert_eq!(missing(&sandbox.machine()), ["postgresql", "pgbouncer"]);
+    ensure_programs(&sandbox.machine()).unwrap();
+
+    sandbox.stand_in_binaries("installed/17/bin", "17.5");
+    fs::create_dir(sandbox.path("sbin")).unwrap();
+    sandbox.stand_in("sbin/pgbouncer", "exit 1");
+    assert!(missing(&sandbox.machine()).is_empty());
+}
+
+#[test]
+fn a_failure_to_install_leaves_it_to_the_tests() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in("bin/apt-get", "exit 100");
+    ensure_programs(&sandbox.debian()).unwrap();
+    assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
 }
 
 #[test]
