@@ -6,6 +6,7 @@ mod formats;
 mod growth;
 mod lanes;
 mod order;
+mod plans;
 mod removal;
 mod replay;
 mod round_trips;

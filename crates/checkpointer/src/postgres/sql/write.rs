@@ -10,16 +10,18 @@ use super::Template;
 /// snapshot. So what else must hold (the chunks are there) is tied to the row by `gc`.
 ///
 /// Chunks are looked up one by one, by their keys. Asked for all of them at once, the planner reads
-/// every chunk of the thread while the table is small, and keeps that plan as it grows.
+/// every chunk of the thread while the table is small, and keeps that plan as it grows. `OFFSET 0`
+/// hides from it how many they are, or it would make a new plan each time.
 pub(super) const KNOWN_THREAD: Template = Template {
     sql: "
     SELECT generation, gc FROM {schema}.threads
     WHERE thread_id = {thread_id} AND generation = {generation} AND gc = {gc} AND deleted_at IS NULL
-      AND (pg_catalog.cardinality({relied}) = 0 OR pg_catalog.cardinality({relied}) = (
-          SELECT count(*) FROM pg_catalog.unnest({relied}) AS r (hash)
+      AND pg_catalog.cardinality({relied}) = (
+          SELECT count(*)
+          FROM (SELECT {relied} OFFSET 0) AS g (hashes), pg_catalog.unnest(g.hashes) AS r (hash)
           CROSS JOIN LATERAL (
               SELECT FROM {schema}.chunks AS c
-              WHERE c.thread_id = {thread_id} AND c.hash = r.hash OFFSET 0) AS c))
+              WHERE c.thread_id = {thread_id} AND c.hash = r.hash OFFSET 0) AS c)
     FOR SHARE",
     parameters: &[
         ("thread_id", Type::TEXT),
@@ -182,8 +184,8 @@ SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done{commit} FRO
     ],
 };
 
-/// Stores the outputs of a task: `r` those of special channels, where the last one counts, `w` the
-/// regular ones, where the first one does.
+/// Stores the outputs of a task: of those of a special channel the last one counts, of those of a
+/// regular one the first.
 pub(super) const PUT_WRITES: Template = Template {
     sql: "
 ), k AS (
@@ -191,22 +193,14 @@ pub(super) const PUT_WRITES: Template = Template {
     SELECT {thread_id}, new.hash, new.content, new.refs
     FROM l, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
-), v AS MATERIALIZED (
-    SELECT new.idx, new.channel, new.value
-    FROM l, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
-), r AS (
-    INSERT INTO {schema}.pending_writes AS old
-        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
-    SELECT {thread_id}, {ns}, {id}, {task_id}, idx, {task_path}, channel, value
-    FROM v WHERE idx < 0
-    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
-    DO UPDATE SET channel = excluded.channel, value = excluded.value
 ), w AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
-    SELECT {thread_id}, {ns}, {id}, {task_id}, idx, {task_path}, channel, value
-    FROM v WHERE idx >= 0
-    ON CONFLICT DO NOTHING
+    SELECT {thread_id}, {ns}, {id}, {task_id}, new.idx, {task_path}, new.channel, new.value
+    FROM l, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
+    SET channel = excluded.channel, value = excluded.value
+    WHERE excluded.idx < 0
 )
 SELECT generation, gc, true AS done{commit} FROM l",
     parameters: &[
