@@ -10,3 +10,4 @@ mod pair;
 mod pooler;
 mod restart;
 mod target_session_attrs;
+mod tls;

@@ -215,14 +215,20 @@ async fn accept(listener: TcpListener, wire: Arc<Wire>) {
     }
 }
 
-/// Reads the start-up packet and answers it with the error 57P03.
+/// Declines TLS, reads the start-up packet and answers it with the error 57P03.
 async fn turn_away(mut client: TcpStream) {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
     let fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
     let length = u32::try_from(fields.len() + 4).unwrap();
     let mut packet = [0; 1024];
-    if client.read(&mut packet).await.is_ok() {
+    while let Ok(length_read @ 1..) = client.read(&mut packet).await {
+        if packet[..length_read] == SSL_REQUEST {
+            let _ = client.write_all(b"N").await;
+            continue;
+        }
         let message = [b"E", &length.to_be_bytes()[..], fields].concat();
         let _ = client.write_all(&message).await;
+        return;
     }
 }
 

@@ -11,10 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
-use tokio_postgres::{CancelToken, Client, Config, NoTls};
+use tokio_postgres::{CancelToken, Client, Config};
 use tracing::warn;
 
 use crate::error::Chain;
+use crate::tls::Tls;
 
 /// How long a cancel request may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
@@ -24,6 +25,10 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Canceller {
     token: CancelToken,
     address: Option<Address>,
+    /// Whom the certificate has to be made out to, if there is one.
+    host: String,
+    /// A request is encrypted if the connection is.
+    tls: Tls,
 }
 
 #[derive(Clone, Debug)]
@@ -34,7 +39,7 @@ enum Address {
 
 impl Canceller {
     /// `config` names the one address that the client is connected to.
-    pub(crate) fn new(client: &Client, config: &Config) -> Self {
+    pub(crate) fn new(client: &Client, config: &Config, tls: &Tls) -> Self {
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let address = match (config.get_hostaddrs(), config.get_hosts()) {
             ([ip], _) => Some(Address::Tcp(SocketAddr::new(*ip, port))),
@@ -43,9 +48,15 @@ impl Canceller {
             }
             _ => None,
         };
+        let host = match config.get_hosts() {
+            [Host::Tcp(name)] => name.clone(),
+            _ => String::new(),
+        };
         Self {
             token: client.cancel_token(),
             address,
+            host,
+            tls: tls.clone(),
         }
     }
 
@@ -61,17 +72,22 @@ impl Canceller {
 
     // The driver's own `cancel_query` closes the connection at once.
     async fn request(&self) -> Result<(), Box<dyn StdError + Send + Sync>> {
-        let Self { token, address } = self;
-        match address {
+        let Self { token, tls, .. } = self;
+        let handshake = tls.with(&self.host);
+        match &self.address {
             Some(Address::Tcp(address)) => {
                 let stream = TcpStream::connect(address).await?;
-                token.cancel_query_raw(UntilClosed(stream), NoTls).await?;
+                token
+                    .cancel_query_raw(UntilClosed(stream), handshake)
+                    .await?;
             }
             Some(Address::Unix(path)) => {
                 let stream = UnixStream::connect(path).await?;
-                token.cancel_query_raw(UntilClosed(stream), NoTls).await?;
+                token
+                    .cancel_query_raw(UntilClosed(stream), handshake)
+                    .await?;
             }
-            None => token.cancel_query(NoTls).await?,
+            None => token.cancel_query(tls.clone()).await?,
         }
         Ok(())
     }

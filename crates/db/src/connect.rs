@@ -5,24 +5,31 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use settings::{Host, PoolMode, Settings, TargetSessionAttrs, TlsMode};
+use settings::{ChannelBinding, Host, PoolMode, Settings, TargetSessionAttrs, TlsMode};
+use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, sleep, timeout};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{self, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Socket};
-use tracing::warn;
+use tokio_postgres::{Client, Config, SimpleQueryMessage, Socket};
+use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
 use crate::cancel::Canceller;
 use crate::error::Chain;
+use crate::tls::{self, Handshake, Tls};
 use crate::{Error, pooler};
 
 /// The half of a connection that moves the bytes.
-pub(crate) type Driver = tokio_postgres::Connection<Socket, NoTlsStream>;
+pub(crate) type Driver = tokio_postgres::Connection<Socket, tls::Stream<Socket>>;
 
-/// A new connection.
-pub(crate) type Opened = (Client, Driver, Canceller);
+/// A connection that was just opened.
+pub(crate) struct Opened {
+    pub(crate) client: Client,
+    pub(crate) driver: Driver,
+    pub(crate) canceller: Canceller,
+    /// For the log.
+    pub(crate) tls_version: &'static str,
+}
 
 // A peer that is gone without a word while nothing is sent is noticed within
 // half a minute, instead of the system's two hours.
@@ -65,6 +72,27 @@ pub enum ConnectFailure {
     /// The server, most likely a pooler, takes no start-up parameter such as
     /// `options`.
     StartupParameter,
+    /// The server has no TLS, which the settings ask for.
+    TlsNotOffered,
+    /// The server's certificate comes from nobody who is trusted.
+    UnknownAuthority,
+    /// The server's certificate has expired.
+    CertificateExpired,
+    /// The server's certificate is not valid yet.
+    CertificateNotYetValid,
+    /// The server's certificate is made out to another host.
+    HostNameMismatch,
+    /// The server's certificate can't be used for another reason.
+    Certificate,
+    /// The server wants a client certificate, and there is none.
+    ClientCertificateRequired,
+    /// The server doesn't accept the client certificate.
+    ClientCertificateRejected,
+    /// The proof of the password can't be bound to the TLS session, as the
+    /// settings ask for.
+    ChannelBinding,
+    /// The TLS handshake failed for another reason.
+    Handshake,
     /// The server or the driver gave up for another reason.
     Rejected,
 }
@@ -88,6 +116,16 @@ impl ConnectFailure {
             | Self::Authentication
             | Self::UnknownDatabase
             | Self::StartupParameter
+            | Self::TlsNotOffered
+            | Self::UnknownAuthority
+            | Self::CertificateExpired
+            | Self::CertificateNotYetValid
+            | Self::HostNameMismatch
+            | Self::Certificate
+            | Self::ClientCertificateRequired
+            | Self::ClientCertificateRejected
+            | Self::ChannelBinding
+            | Self::Handshake
             | Self::Rejected => false,
         }
     }
@@ -95,10 +133,7 @@ impl ConnectFailure {
     /// Whether the server answered in a way that makes another host pointless:
     /// libpq doesn't ask the next one either.
     fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Authentication | Self::UnknownDatabase | Self::StartupParameter | Self::Rejected
-        )
+        !self.is_transient() && self != Self::UnknownHost
     }
 }
 
@@ -122,6 +157,28 @@ impl fmt::Display for ConnectFailure {
             Self::StartupParameter => {
                 "a start-up parameter was refused; behind a pooler set DB_POOL_MODE=transaction"
             }
+            Self::TlsNotOffered => "the server does not offer TLS, which `DB_SSLMODE` asks for",
+            Self::UnknownAuthority => {
+                "the server's certificate comes from nobody in `DB_SSLROOTCERT`"
+            }
+            Self::CertificateExpired => {
+                "the server's certificate has expired and must be renewed there"
+            }
+            Self::CertificateNotYetValid => {
+                "the server's certificate is not valid yet; compare the clocks"
+            }
+            Self::HostNameMismatch => "the server's certificate is made out to another host",
+            Self::Certificate => "the server's certificate can't be used",
+            Self::ClientCertificateRequired => {
+                "the server wants a client certificate, which `DB_SSLCERT` and `DB_SSLKEY` name"
+            }
+            Self::ClientCertificateRejected => {
+                "the server does not accept the client certificate in `DB_SSLCERT`"
+            }
+            Self::ChannelBinding => {
+                "the server does not bind passwords to TLS, which `DB_CHANNEL_BINDING` asks for"
+            }
+            Self::Handshake => "the TLS handshake failed",
             Self::Rejected => "the connection was rejected",
         })
     }
@@ -137,6 +194,9 @@ pub(crate) struct Connector {
     config: Config,
     attempt_timeout: Duration,
     startup_timeout: Duration,
+    tls_mode: TlsMode,
+    /// Nothing if no host is reached by TLS.
+    tls_files: Option<tls::Files>,
 }
 
 impl Connector {
@@ -146,7 +206,11 @@ impl Connector {
             .user(settings.user())
             .dbname(settings.dbname())
             .application_name(settings.application_name())
-            .ssl_mode(ssl_mode(settings.tls_mode()))
+            .channel_binding(match settings.channel_binding() {
+                ChannelBinding::Disable => config::ChannelBinding::Disable,
+                ChannelBinding::Require => config::ChannelBinding::Require,
+                _ => config::ChannelBinding::Prefer,
+            })
             .connect_timeout(settings.connect_timeout())
             .keepalives(true)
             .keepalives_idle(KEEPALIVE_IDLE)
@@ -166,6 +230,8 @@ impl Connector {
             config,
             attempt_timeout: settings.connect_timeout(),
             startup_timeout: settings.startup_timeout(),
+            tls_mode: settings.tls_mode(),
+            tls_files: tls::Files::new(settings),
         }
     }
 
@@ -194,13 +260,17 @@ impl Connector {
     }
 
     async fn attempt(&self, started: Instant) -> Result<Opened, Error> {
+        let tls = match self.tls_files.clone() {
+            Some(files) => Some(read(files).await?),
+            None => None,
+        };
         let mut worth_telling: Option<(&Host, Failed)> = None;
         let mut attempts = Vec::new();
         for wanted in wanted(self.target_session_attrs) {
             attempts.extend(self.hosts.iter().map(|host| (host, *wanted)));
         }
         for (host, wanted) in attempts {
-            let failed = match self.connect_to(host, wanted).await {
+            let failed = match self.connect_to(host, wanted, tls.as_ref()).await {
                 Ok(connection) => return Ok(connection),
                 Err(failed) => failed,
             };
@@ -218,7 +288,12 @@ impl Connector {
                 break;
             }
         }
-        let (target, Failed { failure, source }) = match worth_telling {
+        let (
+            target,
+            Failed {
+                failure, source, ..
+            },
+        ) = match worth_telling {
             Some((host, failed)) => (format!("{host}/{}", self.dbname), failed),
             None => (
                 self.dbname.clone(),
@@ -235,12 +310,18 @@ impl Connector {
 
     /// Tries a host's addresses one after the other, each with a time of its
     /// own.
-    async fn connect_to(&self, host: &Host, wanted: TargetSessionAttrs) -> Result<Opened, Failed> {
+    async fn connect_to(
+        &self,
+        host: &Host,
+        wanted: TargetSessionAttrs,
+        tls: Option<&tls::Setup>,
+    ) -> Result<Opened, Failed> {
         let mut config = self.config.clone();
         config.port(host.port);
         if host.is_unix_socket() {
             config.host_path(&host.name);
-            return self.open(&config, wanted).await;
+            // As in libpq, what doesn't leave the machine isn't encrypted.
+            return self.open(&config, wanted, None).await;
         }
         let addresses = timeout(
             self.attempt_timeout,
@@ -252,7 +333,7 @@ impl Connector {
         for address in addresses {
             let mut config = config.clone();
             config.host(&host.name).hostaddr(address.ip());
-            match self.open(&config, wanted).await {
+            match self.open(&config, wanted, tls).await {
                 Ok(connection) => return Ok(connection),
                 Err(failed) if failed.failure.is_final() => return Err(failed),
                 Err(failed) => last = failed,
@@ -261,18 +342,65 @@ impl Connector {
         Err(last)
     }
 
-    async fn open(&self, config: &Config, wanted: TargetSessionAttrs) -> Result<Opened, Failed> {
+    /// Opens a connection with TLS or without, as the mode says, and if the
+    /// server has nothing of it the other way round.
+    async fn open(
+        &self,
+        config: &Config,
+        wanted: TargetSessionAttrs,
+        tls: Option<&tls::Setup>,
+    ) -> Result<Opened, Failed> {
+        let (first, second) = match (tls, self.tls_mode) {
+            (None, _) => (SslMode::Disable, None),
+            (Some(_), TlsMode::Allow) => (SslMode::Disable, Some(SslMode::Require)),
+            (Some(_), TlsMode::Prefer) => (SslMode::Prefer, Some(SslMode::Disable)),
+            (Some(_), _) => (SslMode::Require, None),
+        };
+        let failed = match self.open_with(config, first, wanted, tls).await {
+            Ok(opened) => return Ok(opened),
+            Err(failed) => failed,
+        };
+        let Some(second) = second.filter(|_| failed.other_way_may_do) else {
+            return Err(failed);
+        };
+        debug!(error = %failed.failure, "failed to connect, trying with or without TLS");
+        let with_tls = first != SslMode::Disable;
+        match self.open_with(config, second, wanted, tls).await {
+            Ok(opened) => Ok(opened),
+            Err(other) if with_tls => Err(more_telling(failed, other)),
+            Err(other) => Err(more_telling(other, failed)),
+        }
+    }
+
+    async fn open_with(
+        &self,
+        config: &Config,
+        mode: SslMode,
+        wanted: TargetSessionAttrs,
+        tls: Option<&tls::Setup>,
+    ) -> Result<Opened, Failed> {
+        let mut config = config.clone();
+        config.ssl_mode(mode);
+        let tls = Tls::new(tls);
+        let failed = |error| Failed::driver(error, mode, &tls);
         let open = async {
-            let (client, mut driver) = config.connect(NoTls).await?;
+            let (client, mut driver) = config.connect(tls.clone()).await.map_err(failed)?;
             if wanted != TargetSessionAttrs::Any {
-                let role = ask_role(&client, &mut driver).await?;
+                let role = ask_role(&client, &mut driver).await.map_err(failed)?;
+                let role = role.ok_or(Failed::new(ConnectFailure::BrokenOff))?;
                 role.check(wanted).map_err(Failed::new)?;
             }
-            let canceller = Canceller::new(&client, config);
-            Ok((client, driver, canceller))
+            let canceller = Canceller::new(&client, &config, &tls);
+            Ok::<_, Failed>((client, driver, canceller))
         };
         // The driver's own time-out ends with the TCP handshake.
-        timeout(self.attempt_timeout, open).await?
+        let (client, driver, canceller) = timeout(self.attempt_timeout, open).await??;
+        Ok(Opened {
+            client,
+            driver,
+            canceller,
+            tls_version: tls.version(),
+        })
     }
 }
 
@@ -307,35 +435,46 @@ impl Role {
     }
 }
 
-/// Asks the server for its role. What it reports by itself since PostgreSQL 14
-/// would be that of an earlier connection behind a pooler.
-async fn ask_role(client: &Client, driver: &mut Driver) -> Result<Role, Failed> {
+/// Asks the server for its role; nothing, if the connection ends instead. What it
+/// reports by itself since PostgreSQL 14 would be that of an earlier connection
+/// behind a pooler.
+async fn ask_role(
+    client: &Client,
+    driver: &mut Driver,
+) -> Result<Option<Role>, tokio_postgres::Error> {
     const ASK: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
          pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool";
     let answer = tokio::select! {
         answer = client.simple_query(ASK) => answer?,
-        ended = driver => {
-            ended?;
-            return Err(Failed::new(ConnectFailure::BrokenOff));
-        }
+        ended = driver => return ended.map(|()| None),
     };
-    let role = answer.iter().find_map(|message| match message {
+    Ok(answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(Role {
             standby: row.get(0) == Some("t"),
             read_only: row.get(1) == Some("t"),
         }),
         _ => None,
-    });
-    role.ok_or(Failed::new(ConnectFailure::Rejected))
+    }))
 }
 
-fn ssl_mode(mode: TlsMode) -> SslMode {
-    match mode {
-        TlsMode::Disable => SslMode::Disable,
-        TlsMode::Prefer => SslMode::Prefer,
-        // Without TLS the driver refuses it, which is better than to ignore it.
-        _ => SslMode::Require,
+/// Of what came of trying both ways, what helps more to put it right.
+fn more_telling(with_tls: Failed, without: Failed) -> Failed {
+    // One way lets nobody in at all if the other one gets as far as the password.
+    let got_further = without.password_was_wrong && !with_tls.password_was_wrong;
+    if got_further
+        || without.failure.is_transient()
+        || with_tls.failure == ConnectFailure::TlsNotOffered
+    {
+        without
+    } else {
+        with_tls
     }
+}
+
+async fn read(files: tls::Files) -> Result<tls::Setup, Error> {
+    spawn_blocking(move || files.read())
+        .await
+        .expect("reading files should not panic")
 }
 
 /// The `options` of the start-up packet. The user's own come last, so they win.
@@ -359,6 +498,10 @@ pub(crate) fn startup_options(settings: &Settings) -> Option<String> {
 struct Failed {
     failure: ConnectFailure,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Whether it may go better with TLS instead of without, or the other way
+    /// round.
+    other_way_may_do: bool,
+    password_was_wrong: bool,
 }
 
 impl Failed {
@@ -366,6 +509,8 @@ impl Failed {
         Self {
             failure,
             source: None,
+            other_way_may_do: false,
+            password_was_wrong: false,
         }
     }
 
@@ -375,11 +520,30 @@ impl Failed {
         let text = error.to_string();
         let temporary = text.contains("Temporary failure") || text.contains("Try again");
         Self {
-            failure: if temporary {
+            source: Some(error.into()),
+            ..Self::new(if temporary {
                 ConnectFailure::NameLookup
             } else {
                 ConnectFailure::UnknownHost
-            },
+            })
+        }
+    }
+
+    fn driver(error: tokio_postgres::Error, mode: SslMode, tls: &Tls) -> Self {
+        // A server says by class 28 whom it lets in and how, a pooler by 08. It
+        // is the answer to this way only if the connection was made this way.
+        let turned_away = error
+            .code()
+            .is_some_and(|code| matches!(code.code().get(..2), Some("28" | "08")));
+        let other_way_may_do = match tls.handshake() {
+            Some(Handshake::Failed) => true,
+            Some(Handshake::Done(_)) => turned_away,
+            None => mode == SslMode::Disable && turned_away,
+        };
+        Self {
+            failure: classify(&error, tls),
+            other_way_may_do,
+            password_was_wrong: error.code() == Some(&SqlState::INVALID_PASSWORD),
             source: Some(error.into()),
         }
     }
@@ -391,28 +555,27 @@ impl From<Elapsed> for Failed {
     }
 }
 
-impl From<tokio_postgres::Error> for Failed {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self {
-            failure: classify(&error),
-            source: Some(error.into()),
-        }
-    }
-}
-
-fn classify(error: &tokio_postgres::Error) -> ConnectFailure {
+fn classify(error: &tokio_postgres::Error, tls: &Tls) -> ConnectFailure {
     if let Some(error) = error.as_db_error() {
-        return pooler::connect_failure(error).unwrap_or_else(|| classify_code(error.code()));
+        return tls::refused_certificate(error, tls)
+            .or_else(|| pooler::connect_failure(error))
+            .unwrap_or_else(|| classify_code(error.code()));
     }
     if error.is_closed() {
         return ConnectFailure::BrokenOff;
     }
-    match error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<io::Error>())
-    {
-        Some(cause) => classify_io(cause),
-        None => ConnectFailure::Rejected,
+    if let Some(cause) = tls::cause(error) {
+        return tls::failure(cause, tls);
+    }
+    let cause = error.source();
+    if let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        return classify_io(cause);
+    }
+    // The driver has these two in words only.
+    match cause.map(ToString::to_string).as_deref() {
+        Some("server does not support TLS") => ConnectFailure::TlsNotOffered,
+        Some("server did not use channel binding") => ConnectFailure::ChannelBinding,
+        _ => ConnectFailure::Rejected,
     }
 }
 

@@ -87,7 +87,8 @@ impl Database {
     /// A failure that may pass (nothing listens, the server is starting up, a
     /// name can't be looked up for now) is tried again for
     /// [`startup_timeout`](Settings::startup_timeout); one that won't pass (a
-    /// wrong password, an unknown host or database) ends it at once.
+    /// wrong password, an unknown host or database, a certificate that isn't
+    /// trusted) ends it at once.
     ///
     /// The pool keeps [`pool_min`](Settings::pool_min) connections idle, besides
     /// those that are borrowed, as long as there aren't
@@ -95,8 +96,9 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`]. [`Error::OptionsIgnored`] in pool mode `session` if a
-    /// pooler drops the start-up options, and the statement time-out with them.
+    /// [`Error::Connect`], or [`Error::TlsFile`] if a certificate or key that the
+    /// settings name can't be used. [`Error::OptionsIgnored`] in pool mode `session`
+    /// if a pooler drops the start-up options, and the statement time-out with them.
     ///
     /// # Panics
     ///
@@ -127,6 +129,7 @@ impl Database {
         info!(
             dbname = settings.dbname(),
             server_version = server.version,
+            tls = server.tls,
             after = ?started.elapsed(),
             "connected"
         );

@@ -1,11 +1,13 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::ConnectFailure;
+use crate::{ConnectFailure, TlsFileProblem};
 
 /// A result whose error is [`Error`], unless another is named.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -29,6 +31,18 @@ pub enum Error {
         tried: Duration,
         /// What the operating system, the server or the driver said.
         source: Option<Box<dyn StdError + Send + Sync>>,
+    },
+    /// A file that TLS is set up from can't be used.
+    #[error("`{variable}`: `{}` {problem}", path.display())]
+    TlsFile {
+        /// The variable that names it, or would: it may be in the URL.
+        variable: &'static str,
+        /// The file, or `system`.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: TlsFileProblem,
+        /// What the operating system said.
+        source: Option<io::Error>,
     },
     /// All connections were borrowed, and none was given back in time.
     #[error("no connection became free within {waited:.1?}: {borrowed} of {max} are borrowed")]

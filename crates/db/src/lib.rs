@@ -145,6 +145,7 @@ mod link;
 mod manager;
 mod pooler;
 mod tenure;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -162,4 +163,5 @@ pub use crate::identifier::quote_identifier;
 pub use crate::lifecycle::{close_db, get_connection, init_db};
 pub use crate::migrate::{Migration, Migrations};
 pub use crate::statement::Statement;
+pub use crate::tls::TlsFileProblem;
 pub use crate::transaction::Transaction;

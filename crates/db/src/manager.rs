@@ -63,6 +63,8 @@ impl Drop for Waiting<'_> {
 pub(crate) struct Server {
     pub(crate) version: u32,
     pub(crate) encoding: String,
+    /// The TLS version of that connection, or `off`.
+    pub(crate) tls: &'static str,
 }
 
 /// Opens, checks and discards connections on the pool's behalf.
@@ -93,13 +95,14 @@ impl Manager {
         };
         let tenure = Tenure::begin(&manager.shared.tenures);
         let opened = manager.connector.connect_patiently().await?;
-        let (_, driver, _) = &opened;
+        let driver = &opened.driver;
         let server = Server {
             version: version_number(driver.parameter("server_version").unwrap_or_default()),
             encoding: driver
                 .parameter("server_encoding")
                 .unwrap_or_default()
                 .to_owned(),
+            tls: opened.tls_version,
         };
         let link = manager.link(opened, tenure);
         let limits_statements = settings.statement_timeout().is_some();
@@ -110,7 +113,13 @@ impl Manager {
         Ok((manager, server))
     }
 
-    fn link(&self, (client, driver, canceller): Opened, tenure: Tenure) -> Link {
+    fn link(&self, opened: Opened, tenure: Tenure) -> Link {
+        let Opened {
+            client,
+            driver,
+            canceller,
+            ..
+        } = opened;
         let condition = Arc::new(Condition::default());
         let hangup = self.shared.hangup.child_token();
         self.shared.sockets.spawn(drive(
@@ -138,7 +147,7 @@ impl Manager {
             let tenure = Tenure::begin(&self.shared.tenures);
             match self.connector.connect().await {
                 Ok(opened) => {
-                    debug!("opened a connection");
+                    debug!(tls = opened.tls_version, "opened a connection");
                     self.shared.failure.send_replace(None);
                     return self.link(opened, tenure);
                 }

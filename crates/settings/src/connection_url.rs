@@ -16,8 +16,11 @@ pub(crate) struct ConnectionUrl {
     pub(crate) dbname: String,
     // The parameters' texts, not yet parsed.
     pub(crate) application_name: Option<String>,
+    pub(crate) channel_binding: Option<String>,
     pub(crate) connect_timeout: Option<String>,
     pub(crate) options: Option<Secret>,
+    pub(crate) sslcert: Option<String>,
+    pub(crate) sslkey: Option<String>,
     pub(crate) sslmode: Option<String>,
     pub(crate) sslrootcert: Option<String>,
     pub(crate) target_session_attrs: Option<String>,
@@ -132,8 +135,11 @@ impl ConnectionUrl {
             let value = decode(value, "parameters", problems);
             match name {
                 "application_name" => self.application_name = value,
+                "channel_binding" => self.channel_binding = value,
                 "connect_timeout" => self.connect_timeout = value,
                 "options" => self.options = value.map(Secret::new),
+                "sslcert" => self.sslcert = value,
+                "sslkey" => self.sslkey = value,
                 "sslmode" => self.sslmode = value,
                 "sslrootcert" => self.sslrootcert = value,
                 "target_session_attrs" => self.target_session_attrs = value,
@@ -161,8 +167,9 @@ fn report_unknown(names: &[&str], problems: &mut Problems) {
     problems.add(
         DATABASE_URL,
         format!(
-            "none of the parameters {}; supported are `application_name`, `connect_timeout`, \
-             `options`, `sslmode`, `sslrootcert` and `target_session_attrs`",
+            "none of the parameters {}; supported are `application_name`, `channel_binding`, \
+             `connect_timeout`, `options`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert` and \
+             `target_session_attrs`",
             names.join(", ")
         ),
     );

@@ -25,6 +25,9 @@ pub(crate) struct Environment {
     pub(crate) db_schema: Option<String>,
     pub(crate) db_sslmode: Option<String>,
     pub(crate) db_sslrootcert: Option<String>,
+    pub(crate) db_sslcert: Option<String>,
+    pub(crate) db_sslkey: Option<String>,
+    pub(crate) db_channel_binding: Option<String>,
     pub(crate) db_pool_mode: Option<String>,
 }
 

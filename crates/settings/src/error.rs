@@ -69,6 +69,10 @@ impl Problems {
         self.push(DATABASE_URL.to_owned(), Some(parameter), expected.into());
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn are_about(&self, name: &str) -> bool {
         self.0.iter().any(|problem| problem.name == name)
     }

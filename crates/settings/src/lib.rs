@@ -51,8 +51,11 @@
 //! | `DB_MAX_LIFETIME` | duration | `30min` | `1s` to `24h`, or `off` | How old a connection may become before it is replaced |
 //! | `DB_APPLICATION_NAME` | text | `checkpointer` | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows |
 //! | `DB_SCHEMA` | text | `checkpointer` | 1 to 63 bytes, not beginning with `pg_` | The schema that holds the tables |
-//! | `DB_SSLMODE` | word | `prefer` | `disable` or `prefer` | TLS, in libpq's words |
-//! | `DB_SSLROOTCERT` | path | not set | refused, not built yet | The certificates that a server is checked against |
+//! | `DB_SSLMODE` | word | `prefer` | `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full` | Whether connections are encrypted, and what is checked of the server, in libpq's words |
+//! | `DB_SSLROOTCERT` | path | not set | a file, or `system` | The certificates that a server's own is checked against |
+//! | `DB_SSLCERT` | path | not set | a file | What this program shows to a server that asks for a certificate |
+//! | `DB_SSLKEY` | path | not set | a file, with `DB_SSLCERT` | That certificate's private key |
+//! | `DB_CHANNEL_BINDING` | word | `prefer` | `disable`, `prefer` or `require` | Whether the proof of a password is bound to the TLS session |
 //! | `DB_POOL_MODE` | word | `session` | `session` or `transaction` | `transaction` behind a pooler that hands out a connection per transaction |
 //!
 //! A connection that went silent is given up `DB_NETWORK_TIMEOUT` after the
@@ -70,8 +73,14 @@
 //! misspelt, and otherwise ignored. Variables with other names are not looked
 //! at.
 //!
-//! No TLS is built yet, so `prefer` connects without, as a libpq built without
-//! TLS does, and the modes that insist on it are refused.
+//! Certificates and keys are PEM files. Without root certificates, `require` and
+//! what is weaker take any server's certificate, as in libpq; with them they
+//! check it as `verify-ca` does. `system` stands for the certificates that the
+//! system trusts; the mode is then `verify-full`, and must not be set to a weaker
+//! one. The modes that verify need root certificates, and a client certificate
+//! needs its key. Unlike in libpq there are no files with a meaning of their own
+//! in the home directory, and one that is named but missing is an error. Here
+//! paths are only taken down; whoever connects reads the files.
 //!
 //! # The URL
 //!
@@ -89,8 +98,11 @@
 //! | Parameter | Variable that beats it | Value |
 //! |---|---|---|
 //! | `application_name` | `DB_APPLICATION_NAME` | as there |
+//! | `channel_binding` | `DB_CHANNEL_BINDING` | as there |
 //! | `connect_timeout` | `DB_CONNECT_TIMEOUT` | whole seconds, `1` to `3600` |
 //! | `options` | | command-line options for the server; not in pool mode `transaction`, where poolers refuse them |
+//! | `sslcert` | `DB_SSLCERT` | as there |
+//! | `sslkey` | `DB_SSLKEY` | as there |
 //! | `sslmode` | `DB_SSLMODE` | as there |
 //! | `sslrootcert` | `DB_SSLROOTCERT` | as there |
 //! | `target_session_attrs` | | `any` (the default), `read-write`, `read-only`, `primary`, `standby` or `prefer-standby` |
@@ -114,6 +126,7 @@ mod settings;
 mod host;
 mod modes;
 mod secret;
+mod tls;
 
 mod connection_url;
 mod dotenv;
@@ -128,6 +141,7 @@ mod tests;
 
 pub use error::{Error, Problem, Result};
 pub use host::Host;
-pub use modes::{PoolMode, TargetSessionAttrs, TlsMode};
+pub use modes::{ChannelBinding, PoolMode, TargetSessionAttrs, TlsMode};
 pub use secret::Secret;
 pub use settings::Settings;
+pub use tls::{ClientCertificate, RootCertificates};

@@ -1,19 +1,63 @@
-/// Whether connections are encrypted: libpq's `sslmode`.
+/// Whether connections are encrypted, and what is checked of the server: libpq's
+/// `sslmode`.
+///
+/// A Unix socket is never encrypted, whatever the mode. Where there are
+/// [root certificates](crate::RootCertificates), the server's is checked against
+/// them in every mode but `Disable`, as with `VerifyCa`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsMode {
     /// Never.
     Disable,
-    /// If the server offers it, which isn't asked as long as no TLS is built.
+    /// If the server doesn't let the user in without.
+    Allow,
+    /// If the server offers it and lets the user in with it; otherwise without,
+    /// also if the handshake fails. Somebody in between can prevent it.
     #[default]
     Prefer,
+    /// Always, with whichever server it is: nobody can listen, and anybody can
+    /// take the server's place.
+    Require,
+    /// Always, with a server that has a certificate from whom we trust.
+    VerifyCa,
+    /// Always, and that certificate is made out to the host's name.
+    VerifyFull,
 }
 
 impl TlsMode {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "disable" => Some(Self::Disable),
+            "allow" => Some(Self::Allow),
             "prefer" => Some(Self::Prefer),
+            "require" => Some(Self::Require),
+            "verify-ca" => Some(Self::VerifyCa),
+            "verify-full" => Some(Self::VerifyFull),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the proof of a password is bound to the TLS session it is given in:
+/// libpq's `channel_binding`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// If the server offers it.
+    #[default]
+    Prefer,
+    /// Always: nobody in between can pass the proof on.
+    Require,
+}
+
+impl ChannelBinding {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "disable" => Some(Self::Disable),
+            "prefer" => Some(Self::Prefer),
+            "require" => Some(Self::Require),
             _ => None,
         }
     }

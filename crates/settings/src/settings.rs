@@ -6,15 +6,17 @@ use std::{
 };
 
 use crate::{
-    Error, Host, PoolMode, Result, Secret, TargetSessionAttrs, TlsMode,
+    ChannelBinding, ClientCertificate, Error, Host, PoolMode, Result, RootCertificates, Secret,
+    TargetSessionAttrs, TlsMode,
     connection_url::ConnectionUrl,
     dotenv,
     environment::Environment,
     error::Problems,
+    tls::Tls,
     variable::{
         ACQUIRE_TIMEOUT, APPLICATION_NAME, CONNECT_TIMEOUT, CONNECT_TIMEOUT_SECONDS, DATABASE_URL,
         IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, POOL_MAX, POOL_MIN, POOL_MODE, SCHEMA,
-        SSLMODE, SSLROOTCERT, STARTUP_TIMEOUT, STATEMENT_TIMEOUT, TARGET_SESSION_ATTRS,
+        STARTUP_TIMEOUT, STATEMENT_TIMEOUT, TARGET_SESSION_ATTRS,
     },
 };
 
@@ -51,7 +53,7 @@ pub struct Settings {
     max_lifetime: Option<Duration>,
     application_name: String,
     schema: String,
-    tls_mode: TlsMode,
+    tls: Tls,
     pool_mode: PoolMode,
     options: Option<Secret>,
     target_session_attrs: TargetSessionAttrs,
@@ -172,16 +174,7 @@ impl Settings {
             &mut problems,
         );
         let schema = SCHEMA.read(env.db_schema.as_deref(), None, &mut problems);
-        let tls_mode = SSLMODE.read(
-            env.db_sslmode.as_deref(),
-            url.sslmode.as_deref(),
-            &mut problems,
-        );
-        SSLROOTCERT.read(
-            env.db_sslrootcert.as_deref(),
-            url.sslrootcert.as_deref(),
-            &mut problems,
-        );
+        let tls = Tls::read(&env, &url, &mut problems);
         let target_session_attrs =
             TARGET_SESSION_ATTRS.read(None, url.target_session_attrs.as_deref(), &mut problems);
 
@@ -210,7 +203,7 @@ impl Settings {
             max_lifetime,
             application_name,
             schema,
-            tls_mode,
+            tls,
             pool_mode,
             options,
             target_session_attrs,
@@ -303,9 +296,28 @@ impl Settings {
         &self.schema
     }
 
-    /// Whether connections are encrypted. Defaults to [`TlsMode::Prefer`].
+    /// Whether connections are encrypted, and what is checked of the server.
+    /// Defaults to [`TlsMode::Prefer`], or to [`TlsMode::VerifyFull`] with
+    /// [`RootCertificates::System`].
     pub fn tls_mode(&self) -> TlsMode {
-        self.tls_mode
+        self.tls.mode
+    }
+
+    /// What the server's certificate is checked against. There are some if the
+    /// mode is one that verifies.
+    pub fn root_certificates(&self) -> Option<&RootCertificates> {
+        self.tls.root_certificates.as_ref()
+    }
+
+    /// What is shown to a server that asks for a certificate, if anything.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.tls.client_certificate.as_ref()
+    }
+
+    /// Whether the proof of a password is bound to the TLS session. Defaults to
+    /// [`ChannelBinding::Prefer`].
+    pub fn channel_binding(&self) -> ChannelBinding {
+        self.tls.channel_binding
     }
 
     /// Whether a pooler stands in between. Defaults to [`PoolMode::Session`].

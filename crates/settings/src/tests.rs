@@ -3,6 +3,7 @@
 mod dotenv;
 mod secrets;
 mod table;
+mod tls;
 mod unknown;
 mod url;
 mod values;

@@ -1,9 +1,12 @@
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use crate::{PoolMode, TargetSessionAttrs, TlsMode, duration, error::Problems};
+use crate::{
+    ChannelBinding, PoolMode, RootCertificates, TargetSessionAttrs, TlsMode, duration,
+    error::Problems,
+};
 
 /// Every variable that is looked at, in the order of the table in the docs.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 18] = [
     DATABASE_URL,
     POOL_MIN.name,
     POOL_MAX.name,
@@ -18,6 +21,9 @@ pub(crate) const NAMES: [&str; 15] = [
     SCHEMA.name,
     SSLMODE.name,
     SSLROOTCERT.name,
+    SSLCERT.name,
+    SSLKEY.name,
+    CHANNEL_BINDING.name,
     POOL_MODE.name,
 ];
 
@@ -132,17 +138,43 @@ pub(crate) const SSLMODE: Variable<TlsMode> = Variable {
     name: "DB_SSLMODE",
     parameter: Some("sslmode"),
     default: TlsMode::default,
-    expected: "`disable` or `prefer`; \
-        `allow`, `require`, `verify-ca` and `verify-full` are not built yet",
+    expected: "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`",
     parse: TlsMode::parse,
 };
 
-pub(crate) const SSLROOTCERT: Variable<()> = Variable {
+pub(crate) const SSLROOTCERT: Variable<Option<RootCertificates>> = Variable {
     name: "DB_SSLROOTCERT",
     parameter: Some("sslrootcert"),
-    default: || (),
-    expected: "not to be set; checking certificates is not built yet",
-    parse: |_| None,
+    default: || None,
+    expected: "a file's path or `system`",
+    parse: |text| match text {
+        "system" => Some(Some(RootCertificates::System)),
+        _ => path(text).map(|path| path.map(RootCertificates::File)),
+    },
+};
+
+pub(crate) const SSLCERT: Variable<Option<PathBuf>> = Variable {
+    name: "DB_SSLCERT",
+    parameter: Some("sslcert"),
+    default: || None,
+    expected: "a file's path",
+    parse: path,
+};
+
+pub(crate) const SSLKEY: Variable<Option<PathBuf>> = Variable {
+    name: "DB_SSLKEY",
+    parameter: Some("sslkey"),
+    default: || None,
+    expected: "a file's path",
+    parse: path,
+};
+
+pub(crate) const CHANNEL_BINDING: Variable<ChannelBinding> = Variable {
+    name: "DB_CHANNEL_BINDING",
+    parameter: Some("channel_binding"),
+    default: ChannelBinding::default,
+    expected: "`disable`, `prefer` or `require`",
+    parse: ChannelBinding::parse,
 };
 
 pub(crate) const POOL_MODE: Variable<PoolMode> = Variable {
@@ -188,14 +220,23 @@ impl<T> Variable<T> {
             return (self.default)();
         };
         (self.parse)(text).unwrap_or_else(|| {
-            match self.parameter {
-                Some(parameter) if variable.is_none() => {
-                    problems.add_parameter(parameter, self.expected);
-                }
-                _ => problems.add(self.name, self.expected),
-            }
+            self.report(variable, self.expected, problems);
             (self.default)()
         })
+    }
+
+    /// Says what was expected of the parameter, if it is in the URL that
+    /// something is wrong, or else of the variable.
+    pub(crate) fn report(
+        &self,
+        variable: Option<&str>,
+        expected: &'static str,
+        problems: &mut Problems,
+    ) {
+        match self.parameter {
+            Some(parameter) if variable.is_none() => problems.add_parameter(parameter, expected),
+            _ => problems.add(self.name, expected),
+        }
     }
 }
 
@@ -270,4 +311,9 @@ impl Time {
 
 fn whole_number(text: &str, bounds: RangeInclusive<u32>) -> Option<u32> {
     text.parse().ok().filter(|number| bounds.contains(number))
+}
+
+fn path(text: &str) -> Option<Option<PathBuf>> {
+    let is_path = !text.is_empty() && !text.contains('\0');
+    is_path.then(|| Some(PathBuf::from(text)))
 }

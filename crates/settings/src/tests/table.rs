@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::URL;
 use crate::{
-    PoolMode, Settings, TlsMode,
+    ChannelBinding, PoolMode, Settings, TlsMode,
     duration::written,
     variable::{
         ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_LIFETIME, NAMES, NETWORK_TIMEOUT,
@@ -51,6 +51,9 @@ fn the_readme_has_the_same_table() {
 fn the_table_in_the_docs_gives_the_defaults_that_are_used() {
     let settings = Settings::from_url(URL).unwrap();
     assert_eq!(settings.tls_mode(), TlsMode::Prefer);
+    assert_eq!(settings.root_certificates(), None);
+    assert_eq!(settings.client_certificate(), None);
+    assert_eq!(settings.channel_binding(), ChannelBinding::Prefer);
     assert_eq!(settings.pool_mode(), PoolMode::Session);
 
     let defaults: Vec<_> = rows(include_str!("../lib.rs"))
@@ -74,6 +77,9 @@ fn the_table_in_the_docs_gives_the_defaults_that_are_used() {
             quoted(settings.schema()),
             "`prefer`".to_owned(),
             "not set".to_owned(),
+            "not set".to_owned(),
+            "not set".to_owned(),
+            "`prefer`".to_owned(),
             "`session`".to_owned(),
         ]
     );

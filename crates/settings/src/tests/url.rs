@@ -112,7 +112,7 @@ fn a_parameter_that_is_beaten_is_not_looked_at() {
     let settings = read(&[
         (
             "DATABASE_URL",
-            "postgres://app@db/a?sslmode=require&connect_timeout=0&application_name=",
+            "postgres://app@db/a?sslmode=always&connect_timeout=0&application_name=",
         ),
         ("DB_SSLMODE", "disable"),
         ("DB_CONNECT_TIMEOUT", "1s"),
@@ -126,11 +126,11 @@ fn a_bad_variable_is_reported_and_not_the_parameter_it_beats() {
     check_error(
         read(&[
             ("DATABASE_URL", "postgres://app@db/a?sslmode=disable"),
-            ("DB_SSLMODE", "require"),
+            ("DB_SSLMODE", "always"),
         ]),
         expect![[r#"
             invalid settings:
-              `DB_SSLMODE`: expected `disable` or `prefer`; `allow`, `require`, `verify-ca` and `verify-full` are not built yet
+              `DB_SSLMODE`: expected `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`
         "#]],
     );
 }
@@ -139,17 +139,20 @@ fn a_bad_variable_is_reported_and_not_the_parameter_it_beats() {
 fn bad_and_unknown_parameters_are_reported_by_name() {
     check_error(
         Settings::from_url(
-            "postgres://app@db/a?sslmode=verify-full&sslrootcert=system&connect_timeout=0\
-             &application_name=&target_session_attrs=leader&sslcert=x&useSSL=x&a%62=x&x",
+            "postgres://app@db/a?sslmode=always&sslrootcert=&sslcert=a%62&sslkey=\
+             &channel_binding=yes&connect_timeout=0&application_name=\
+             &target_session_attrs=leader&sslcrl=x&useSSL=x&a%62=x&x",
         ),
         expect![[r#"
             invalid settings:
               `DATABASE_URL`: expected `name=value` parameters after the `?`, with `&` between them
-              `DATABASE_URL`: expected none of the parameters `sslcert`, `useSSL`, `…`; supported are `application_name`, `connect_timeout`, `options`, `sslmode`, `sslrootcert` and `target_session_attrs`
+              `DATABASE_URL`: expected none of the parameters `sslcrl`, `useSSL`, `…`; supported are `application_name`, `channel_binding`, `connect_timeout`, `options`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert` and `target_session_attrs`
               `DATABASE_URL`, parameter `connect_timeout`: expected whole seconds from 1 to 3600
               `DATABASE_URL`, parameter `application_name`: expected 1 to 63 bytes of printable ASCII
-              `DATABASE_URL`, parameter `sslmode`: expected `disable` or `prefer`; `allow`, `require`, `verify-ca` and `verify-full` are not built yet
-              `DATABASE_URL`, parameter `sslrootcert`: expected not to be set; checking certificates is not built yet
+              `DATABASE_URL`, parameter `sslmode`: expected `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`
+              `DATABASE_URL`, parameter `sslrootcert`: expected a file's path or `system`
+              `DATABASE_URL`, parameter `sslkey`: expected a file's path
+              `DATABASE_URL`, parameter `channel_binding`: expected `disable`, `prefer` or `require`
               `DATABASE_URL`, parameter `target_session_attrs`: expected `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`
         "#]],
     );

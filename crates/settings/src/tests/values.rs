@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{URL, check_error, read};
 use crate::{
-    Error, PoolMode, Settings, TargetSessionAttrs, TlsMode,
+    Error, PoolMode, Settings,
     duration::{parse, written},
     error::Problems,
     variable::NAMES,
@@ -67,7 +67,12 @@ fn defaults_apply_to_everything_but_the_url() {
             ),
             application_name: "checkpointer",
             schema: "checkpointer",
-            tls_mode: Prefer,
+            tls: Tls {
+                mode: Prefer,
+                root_certificates: None,
+                client_certificate: None,
+                channel_binding: Prefer,
+            },
             pool_mode: Session,
             options: None,
             target_session_attrs: Any,
@@ -225,20 +230,7 @@ fn the_schema_is_any_name_that_the_server_takes_whole() {
 }
 
 #[test]
-fn the_modes_take_what_is_built_and_nothing_else() {
-    check(
-        "DB_SSLMODE",
-        Settings::tls_mode,
-        &[("disable", TlsMode::Disable), ("prefer", TlsMode::Prefer)],
-        &[
-            "allow",
-            "require",
-            "verify-ca",
-            "verify-full",
-            "Prefer",
-            "true",
-        ],
-    );
+fn the_pool_mode_is_one_of_two() {
     check(
         "DB_POOL_MODE",
         Settings::pool_mode,
@@ -247,12 +239,6 @@ fn the_modes_take_what_is_built_and_nothing_else() {
             ("transaction", PoolMode::Transaction),
         ],
         &["statement", "Session"],
-    );
-    check(
-        "DB_SSLROOTCERT",
-        Settings::target_session_attrs,
-        &[] as &[(&str, TargetSessionAttrs)],
-        &["/etc/ssl/ca.pem", "system"],
     );
 }
 
@@ -274,8 +260,8 @@ fn everything_wrong_is_reported_at_once() {
               `DB_MAX_LIFETIME`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1s` to `24h`, or `off`
               `DB_APPLICATION_NAME`: expected 1 to 63 bytes of printable ASCII
               `DB_SCHEMA`: expected 1 to 63 bytes without NUL, not beginning with `pg_`
-              `DB_SSLMODE`: expected `disable` or `prefer`; `allow`, `require`, `verify-ca` and `verify-full` are not built yet
-              `DB_SSLROOTCERT`: expected not to be set; checking certificates is not built yet
+              `DB_SSLMODE`: expected `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`
+              `DB_CHANNEL_BINDING`: expected `disable`, `prefer` or `require`
               `DB_POOL_MODE`: expected `session` or `transaction`
         "#]],
     );
@@ -290,6 +276,7 @@ fn an_empty_variable_is_refused() {
               `DATABASE_URL`: expected a value, or not to be set at all: it is empty
               `DB_ACQUIRE_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_APPLICATION_NAME`: expected a value, or not to be set at all: it is empty
+              `DB_CHANNEL_BINDING`: expected a value, or not to be set at all: it is empty
               `DB_CONNECT_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_IDLE_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_MAX_LIFETIME`: expected a value, or not to be set at all: it is empty
@@ -298,6 +285,8 @@ fn an_empty_variable_is_refused() {
               `DB_POOL_MIN`: expected a value, or not to be set at all: it is empty
               `DB_POOL_MODE`: expected a value, or not to be set at all: it is empty
               `DB_SCHEMA`: expected a value, or not to be set at all: it is empty
+              `DB_SSLCERT`: expected a value, or not to be set at all: it is empty
+              `DB_SSLKEY`: expected a value, or not to be set at all: it is empty
               `DB_SSLMODE`: expected a value, or not to be set at all: it is empty
               `DB_SSLROOTCERT`: expected a value, or not to be set at all: it is empty
               `DB_STARTUP_TIMEOUT`: expected a value, or not to be set at all: it is empty
