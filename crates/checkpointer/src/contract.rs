@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
 use crate::{
-    ChannelHistory, CheckpointRef, CheckpointTuple, DeleteThread, Error, GetChannelHistory,
-    GetTuple, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId, ThreadInfo, Version,
-    generate,
+    AcquireLease, ChannelHistory, CheckpointRef, CheckpointTuple, DeleteThread, Error,
+    GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId,
+    ThreadInfo, Version, generate,
 };
 
 /// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
@@ -26,6 +27,10 @@ use crate::{
 /// [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), takes the thread that somebody has started
 /// afresh since; [`set_thread_metadata`](Self::set_thread_metadata) replaces what somebody has set
 /// since.
+///
+/// Puts, pending writes and deletions carry the [`Lease`] of whoever has one. While a thread is
+/// leased, without it they are [`Error::LeaseHeld`], and with one that is no longer the thread's
+/// [`Error::LeaseLost`]; nothing is changed then.
 #[async_trait]
 pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
@@ -201,6 +206,61 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         })
     }
 
+    /// Takes a lease on a thread, so that nobody else writes to it: see [`Lease`]. The thread may not
+    /// exist yet, and isn't made by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LeaseHeld`] if somebody else has one whose time isn't over, unless that is to be
+    /// broken; [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the lease may or may not have been taken, and then nobody has it until
+    /// its time is over. Calling again meanwhile says [`Error::LeaseHeld`].
+    async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
+        let _ = acquire;
+        Err(Error::Unsupported {
+            operation: "acquire_lease",
+        })
+    }
+
+    /// Lets a lease last for `ttl` from now. Writes may go on to carry the lease as it was.
+    ///
+    /// One whose time is over is renewed as well if nobody has taken another since.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LeaseLost`] if it is no longer the thread's; [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the lease may or may not have been renewed. Calling again is harmless.
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        let _ = (lease, ttl);
+        Err(Error::Unsupported {
+            operation: "renew_lease",
+        })
+    }
+
+    /// Gives a lease back: others may write at once, and writes that still carry it are refused. One
+    /// that is lost is passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the lease may or may not have been given back. Calling again is
+    /// harmless.
+    async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        let _ = lease;
+        Err(Error::Unsupported {
+            operation: "release_lease",
+        })
+    }
+
     /// Refuses new calls, and writes that still wait for others of their thread; waits for the writes
     /// that were handed over. Calling again is harmless.
     ///
@@ -271,6 +331,18 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
         metadata: Map<String, Value>,
     ) -> Result<()> {
         (**self).set_thread_metadata(thread_id, metadata).await
+    }
+
+    async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
+        (**self).acquire_lease(acquire).await
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        (**self).renew_lease(lease, ttl).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        (**self).release_lease(lease).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What can go wrong, and what to do about it.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use crate::codec::Refused;
 use crate::{CheckpointId, CheckpointNs, NameProblem, ThreadId};
 
@@ -64,6 +66,24 @@ pub enum Error {
     /// The thread was deleted. Only a first checkpoint starts it afresh.
     #[error("thread `{thread_id}` was deleted; only a first checkpoint starts it afresh")]
     ThreadDeleted {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+    /// Somebody else has a lease on the thread. Wait, or break it
+    /// ([`AcquireLease::force`](crate::AcquireLease::force)).
+    #[error("thread `{thread_id}` is leased to somebody else until {}", time(.until))]
+    LeaseHeld {
+        /// The thread.
+        thread_id: ThreadId,
+        /// When the lease is over unless it is renewed, by the database's clock.
+        until: SystemTime,
+    },
+    /// The lease is no longer the thread's, for good: somebody else may be writing now. Stop, or take
+    /// another one and load again.
+    #[error(
+        "the lease on thread `{thread_id}` is lost: somebody else has taken it, or it was released"
+    )]
+    LeaseLost {
         /// The thread.
         thread_id: ThreadId,
     },
@@ -230,6 +250,12 @@ fn in_ns(checkpoint_ns: &CheckpointNs) -> String {
     } else {
         format!(", namespace `{checkpoint_ns}`")
     }
+}
+
+/// The time in UTC. What can't be one, such as infinity, is the last one that can.
+fn time(at: &SystemTime) -> String {
+    let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_millis((*at).clamp(UNIX_EPOCH, last)).to_string()
 }
 
 fn id_or_none(id: &Option<CheckpointId>) -> String {

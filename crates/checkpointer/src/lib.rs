@@ -6,6 +6,7 @@
 //!
 //! - [`Threads::thread`] saves and loads a struct, for people without a graph runtime.
 //! - [`Checkpointer`] is what a graph runtime holds, as `Arc<dyn Checkpointer>`.
+//! - [`Lease`] keeps a thread to one writer at a time, for those who want that.
 //! - [`channels`] has the names that mean something, such as that of a task's interrupt.
 //! - [`PostgresCheckpointer`] is the real one, set up with [`Options`] or without;
 //!   [`MemoryCheckpointer`] behaves the same, for tests and prototypes.
@@ -69,6 +70,7 @@ mod checkpoint;
 mod error;
 mod ids;
 mod json;
+mod lease;
 mod metadata;
 mod request;
 mod version;
@@ -87,6 +89,7 @@ pub use checkpoint::{
 pub use contract::Checkpointer;
 pub use error::{Error, Result};
 pub use ids::{CheckpointId, CheckpointNs, NameProblem, TaskId, ThreadId};
+pub use lease::{AcquireLease, Lease};
 pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
 pub use postgres::{Durability, Options, PostgresCheckpointer};

@@ -2,6 +2,7 @@
 
 mod check;
 mod containment;
+mod lease;
 mod thread;
 
 use std::cmp::Ordering;
@@ -16,11 +17,12 @@ use futures_util::stream::{self, BoxStream};
 use serde_json::{Map, Value};
 
 use crate::{
-    ChannelHistory, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread,
-    Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, List, ListThreads, Prune,
-    PruneStrategy, Put, PutWrites, Result, ThreadId, ThreadInfo,
+    AcquireLease, ChannelHistory, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
+    DeleteThread, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, Lease, List,
+    ListThreads, Prune, PruneStrategy, Put, PutWrites, Result, ThreadId, ThreadInfo,
 };
 use containment::contains_map;
+use lease::Leased;
 use thread::{Namespace, Thread};
 
 /// A checkpointer for tests and prototypes: it behaves like the one on PostgreSQL, keeps everything
@@ -101,6 +103,15 @@ impl Store {
         UNIX_EPOCH + Duration::from_micros(self.last_change)
     }
 
+    /// Refuses a write to a thread that somebody else has a lease on.
+    fn admit_lease(&mut self, thread_id: &ThreadId, lease: Option<&Lease>) -> Result<()> {
+        let now = self.now();
+        let leased = self.threads.get(thread_id).map(|thread| &thread.leased);
+        leased
+            .unwrap_or(&Leased::default())
+            .admit(thread_id, lease, now)
+    }
+
     /// The generation that a call is about, unless it is over.
     fn admit(
         &self,
@@ -108,7 +119,8 @@ impl Store {
         generation: Option<Generation>,
         starts_afresh: bool,
     ) -> Result<Generation> {
-        let current = match self.threads.get(thread_id) {
+        let thread = self.threads.get(thread_id);
+        let current = match thread.filter(|thread| !thread.is_reserved()) {
             Some(thread) if thread.deleted && !starts_afresh => None,
             Some(thread) => Some(thread.generation),
             // Whoever has read a generation has read a thread that is forgotten since.
@@ -134,12 +146,35 @@ impl Store {
         let new = || Thread::new(generation, now);
         let thread = self.threads.entry(thread_id.clone()).or_insert_with(new);
         if thread.deleted {
-            *thread = new();
+            let leased = std::mem::take(&mut thread.leased);
+            *thread = Thread { leased, ..new() };
         }
         thread
     }
 
+    /// Finds a guarded put that has been stored already, though its head and its lease are others by
+    /// now.
+    fn stored_before(&self, put: &Put<'_>) -> Option<CheckpointRef> {
+        let ExpectedHead::Is(expected) = &put.expected_head else {
+            return None;
+        };
+        let thread = self.live(put.thread_id)?;
+        let stored = thread.namespaces.get(&*put.checkpoint_ns)?;
+        let is_of_this_life = put.generation.is_none_or(|read| read == thread.generation);
+        let found = is_of_this_life && *expected != stored.head && stored.holds(put);
+        found.then(|| CheckpointRef {
+            generation: Some(thread.generation),
+            ..CheckpointRef::new(put.thread_id.clone(), put.checkpoint.id.clone())
+                .in_ns(put.checkpoint_ns.clone().into_owned())
+        })
+    }
+
     fn put(&mut self, put: &Put<'_>) -> Result<CheckpointRef> {
+        let admitted = self.admit_lease(put.thread_id, put.lease);
+        if let Some(stored) = self.stored_before(put) {
+            return Ok(stored);
+        }
+        admitted?;
         let (thread_id, ns) = (put.thread_id, &*put.checkpoint_ns);
         let is_first = put.parent.is_none() && ns.is_root() && put.generation.is_none();
         let expects_none = !matches!(put.expected_head, ExpectedHead::Is(Some(_)));
@@ -162,9 +197,6 @@ impl Store {
         if let ExpectedHead::Is(expected) = &put.expected_head
             && expected.as_ref() != head
         {
-            if stored.is_some_and(|stored| stored.holds(put)) {
-                return Ok(config);
-            }
             return Err(Error::Conflict {
                 thread_id: thread_id.clone(),
                 checkpoint_ns: ns.clone(),
@@ -183,6 +215,7 @@ impl Store {
 
     fn put_writes(&mut self, put: &PutWrites<'_>) -> Result<()> {
         let config = put.config;
+        self.admit_lease(&config.thread_id, put.lease)?;
         let generation = self.admit(&config.thread_id, config.generation, false)?;
         let now = self.now();
         let thread = self.live_or_new(&config.thread_id, generation, now);
@@ -248,13 +281,18 @@ impl Store {
             .collect()
     }
 
-    fn delete(&mut self, thread_id: &ThreadId) {
+    fn delete(&mut self, delete: &DeleteThread) -> Result<()> {
+        let thread_id = &delete.thread_id;
+        if self.live(thread_id).is_none() {
+            return Ok(());
+        }
+        self.admit_lease(thread_id, delete.lease.as_ref())?;
+        self.admit(thread_id, delete.generation, false)?;
         let now = self.now();
-        if let Some(thread) = self.threads.get_mut(thread_id)
-            && !thread.deleted
-        {
+        if let Some(thread) = self.threads.get_mut(thread_id) {
             *thread = thread.tombstone(now);
         }
+        Ok(())
     }
 
     fn threads(&self, query: &ListThreads) -> Vec<ThreadInfo> {
@@ -314,12 +352,7 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
-        let mut store = self.open()?;
-        if delete.generation.is_some() {
-            store.admit(&delete.thread_id, delete.generation, false)?;
-        }
-        store.delete(&delete.thread_id);
-        Ok(())
+        self.open()?.delete(&delete)
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
@@ -349,17 +382,25 @@ impl Checkpointer for MemoryCheckpointer {
             created_at: now,
             updated_at: now,
             generation: Generation(1),
+            leased: Leased::default(),
             ..thread.clone()
         };
-        match store.threads.get(target) {
-            None => store.threads.insert(target.clone(), copy),
+        match store.threads.get_mut(target) {
+            None => {
+                store.threads.insert(target.clone(), copy);
+            }
+            Some(thread) if thread.is_reserved() => {
+                thread.leased.admit(target, None, now)?;
+                let leased = std::mem::take(&mut thread.leased);
+                *thread = Thread { leased, ..copy };
+            }
             Some(thread) if thread.deleted => return Err(deleted(target)),
             Some(_) => {
                 return Err(Error::ThreadExists {
                     thread_id: target.clone(),
                 });
             }
-        };
+        }
         Ok(())
     }
 
@@ -367,7 +408,7 @@ impl Checkpointer for MemoryCheckpointer {
         let mut store = self.open()?;
         for thread_id in &prune.thread_ids {
             match prune.strategy {
-                PruneStrategy::Delete => store.delete(thread_id),
+                PruneStrategy::Delete => store.delete(&DeleteThread::new(thread_id))?,
                 PruneStrategy::KeepLatest => {
                     if let Some(thread) = store.threads.get_mut(thread_id) {
                         thread.prune();
@@ -408,12 +449,45 @@ impl Checkpointer for MemoryCheckpointer {
         check::thread_metadata(thread_id, &metadata)?;
         let mut store = self.open()?;
         store.admit(thread_id, None, false)?;
-        let Some(thread) = store.threads.get_mut(thread_id) else {
+        let thread = store.threads.get_mut(thread_id);
+        let Some(thread) = thread.filter(|thread| !thread.is_reserved()) else {
             return Err(Error::ThreadNotFound {
                 thread_id: thread_id.clone(),
             });
         };
         thread.metadata = metadata;
+        Ok(())
+    }
+
+    async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
+        let mut store = self.open()?;
+        let thread_id = acquire.thread_id;
+        if !acquire.force {
+            store.admit_lease(&thread_id, None)?;
+        }
+        let now = store.now();
+        let reserved = || Thread::reserved(now);
+        let thread = store
+            .threads
+            .entry(thread_id.clone())
+            .or_insert_with(reserved);
+        Ok(thread.leased.acquire(thread_id, acquire.ttl, now))
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        let mut store = self.open()?;
+        let now = store.now();
+        match store.threads.get_mut(&lease.thread_id) {
+            Some(thread) => thread.leased.renew(lease, ttl, now),
+            None => Leased::default().renew(lease, ttl, now),
+        }
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        let mut store = self.open()?;
+        if let Some(thread) = store.threads.get_mut(&lease.thread_id) {
+            thread.leased.release(lease);
+        }
         Ok(())
     }
 

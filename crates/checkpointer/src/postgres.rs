@@ -10,6 +10,7 @@ mod encode;
 mod history;
 mod jsonb;
 mod lanes;
+mod lease;
 mod list;
 mod look;
 mod memo;
@@ -25,6 +26,7 @@ mod threads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use db::{Database, Migration, Migrations};
@@ -35,9 +37,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error,
-    GetChannelHistory, GetTuple, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId,
-    ThreadInfo,
+    AcquireLease, ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread,
+    Error, GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Result,
+    ThreadId, ThreadInfo,
 };
 use cache::Cache;
 use lanes::Lanes;
@@ -49,11 +51,18 @@ use sql::Sql;
 /// The tables, as numbered steps.
 const MIGRATIONS: Migrations = Migrations::new(
     "checkpointer",
-    &[Migration {
-        number: 1,
-        name: "checkpoints",
-        sql: include_str!("../migrations/0001_checkpoints.sql"),
-    }],
+    &[
+        Migration {
+            number: 1,
+            name: "checkpoints",
+            sql: include_str!("../migrations/0001_checkpoints.sql"),
+        },
+        Migration {
+            number: 2,
+            name: "leases",
+            sql: include_str!("../migrations/0002_leases.sql"),
+        },
+    ],
 );
 
 /// The oldest PostgreSQL whose features the tables use.
@@ -229,6 +238,21 @@ impl Checkpointer for PostgresCheckpointer {
     ) -> Result<()> {
         self.inner.check_open()?;
         self.inner.set_thread_metadata(thread_id, metadata).await
+    }
+
+    async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
+        self.inner.check_open()?;
+        self.inner.acquire_lease(acquire).await
+    }
+
+    async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        self.inner.check_open()?;
+        self.inner.renew_lease(lease, ttl).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        self.inner.check_open()?;
+        self.inner.release_lease(lease).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::{
-    ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, Generation, Metadata,
-    Result, TaskId, ThreadId, ThreadInfo,
+    ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, Generation, Lease,
+    Metadata, Result, TaskId, ThreadId, ThreadInfo,
 };
 
 /// Which head a put expects to find: its guard against other writers.
@@ -42,6 +42,8 @@ pub struct Put<'a> {
     pub new_versions: Cow<'a, ChannelVersions>,
     /// The head it expects.
     pub expected_head: ExpectedHead,
+    /// The lease on the thread.
+    pub lease: Option<&'a Lease>,
 }
 
 impl<'a> Put<'a> {
@@ -61,6 +63,7 @@ impl<'a> Put<'a> {
             metadata,
             new_versions: Cow::Owned(ChannelVersions::new()),
             expected_head: ExpectedHead::Any,
+            lease: None,
         }
     }
 
@@ -117,6 +120,12 @@ impl<'a> Put<'a> {
             ..self
         }
     }
+
+    /// Carries the lease on the thread. Defaults to none.
+    #[must_use]
+    pub fn lease(self, lease: Option<&'a Lease>) -> Self {
+        Self { lease, ..self }
+    }
 }
 
 /// Asks to store the outputs of a task.
@@ -131,6 +140,8 @@ pub struct PutWrites<'a> {
     pub task_path: &'a str,
     /// Channels and values, in the task's order.
     pub writes: &'a [(String, Value)],
+    /// The lease on the thread.
+    pub lease: Option<&'a Lease>,
 }
 
 impl<'a> PutWrites<'a> {
@@ -146,6 +157,7 @@ impl<'a> PutWrites<'a> {
             task_id,
             task_path: "",
             writes,
+            lease: None,
         }
     }
 
@@ -153,6 +165,12 @@ impl<'a> PutWrites<'a> {
     #[must_use]
     pub fn task_path(self, task_path: &'a str) -> Self {
         Self { task_path, ..self }
+    }
+
+    /// Carries the lease on the thread. Defaults to none.
+    #[must_use]
+    pub fn lease(self, lease: Option<&'a Lease>) -> Self {
+        Self { lease, ..self }
     }
 }
 
@@ -327,6 +345,8 @@ pub struct DeleteThread {
     pub thread_id: ThreadId,
     /// The generation to delete; any if there is none.
     pub generation: Option<Generation>,
+    /// The lease on the thread.
+    pub lease: Option<Lease>,
 }
 
 impl DeleteThread {
@@ -336,6 +356,7 @@ impl DeleteThread {
         Self {
             thread_id: thread_id.into(),
             generation: None,
+            lease: None,
         }
     }
 
@@ -343,6 +364,15 @@ impl DeleteThread {
     #[must_use]
     pub fn generation(self, generation: Option<Generation>) -> Self {
         Self { generation, ..self }
+    }
+
+    /// Carries the lease on the thread, which goes on. Defaults to none.
+    #[must_use]
+    pub fn lease(self, lease: Option<&Lease>) -> Self {
+        Self {
+            lease: lease.cloned(),
+            ..self
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub mod forks;
 pub mod generations;
 pub mod get_tuple;
 pub mod guards;
+pub mod leases;
 pub mod lifecycle;
 pub mod list;
 pub mod prune;
@@ -59,7 +60,7 @@ macro_rules! contract_tests {
     ($checkpointer:expr) => {
         $crate::contract_tests! { $checkpointer;
             put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
-            channel_history, forks, guards, generations, threads, fidelity, lifecycle
+            channel_history, forks, guards, generations, leases, threads, fidelity, lifecycle
         }
     };
     ($checkpointer:expr; $($group:ident),+ $(,)?) => {
@@ -201,6 +202,18 @@ macro_rules! __contract_cases {
             unnamed_put_needs_its_parent, unnamed_subgraph_put_needs_its_root,
             unnamed_writes_wait_for_their_checkpoint, late_unnamed_writes_never_show,
             metadata_is_gone,
+        }
+    };
+    (leases, $each:path) => {
+        $each! { leases:
+            holder_writes, others_are_refused, one_at_a_time, of_many_one_is_taken, names_its_end,
+            reading_is_free, upkeep_is_free, time_that_is_over_lets_others_in,
+            time_that_is_over_refuses_nobody_else, taken_by_another_is_lost, renewed_is_the_same,
+            renewed_after_its_time, released_lets_others_in, lost_release_changes_nothing,
+            force_breaks, of_another_thread_is_lost, numbers_grow, makes_no_thread,
+            keeps_a_place, released_place_is_free, copies_respect_a_place, outlives_a_delete,
+            late_root_put_is_refused, on_a_deleted_thread, guards_hold,
+            stored_before_it_was_lost,
         }
     };
     (threads, $each:path) => {

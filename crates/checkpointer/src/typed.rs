@@ -1,6 +1,7 @@
 //! Threads whose state is a Rust type.
 
 mod channels;
+mod lease;
 mod shape;
 mod to_value;
 
@@ -19,7 +20,8 @@ use serde_json::Value;
 
 use crate::{
     ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
-    Checkpointer, Error, GetTuple, List, Metadata, Projection, Put, Result, Source, ThreadId,
+    Checkpointer, Error, GetTuple, Lease, List, Metadata, Projection, Put, Result, Source,
+    ThreadId,
 };
 use channels::Channels;
 use shape::Shape;
@@ -54,6 +56,7 @@ impl<C: Checkpointer + Clone> Threads for C {
             shape: Shape::default(),
             position: Position::default(),
             attempt: None,
+            lease: None,
             state: PhantomData,
         })
     }
@@ -69,6 +72,7 @@ impl<C: Checkpointer + Clone> Threads for C {
 ///
 /// Saving is guarded: if somebody else has saved since the last [`load`](Self::load) or
 /// [`save`](Self::save) of this handle, it is a [`Conflict`](Error::Conflict), never a silent fork.
+/// [`acquire_lease`](Self::acquire_lease) keeps others from saving at all.
 ///
 /// # Examples
 ///
@@ -101,6 +105,8 @@ pub struct Thread<State> {
     position: Position,
     /// A save whose outcome isn't known.
     attempt: Option<Arc<Attempt>>,
+    /// What saves carry.
+    lease: Option<Lease>,
     state: PhantomData<fn(State) -> State>,
 }
 
@@ -244,7 +250,8 @@ impl<State> Thread<State> {
         let again = self.attempt.replace(Arc::clone(&attempt)).is_some();
         let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
             .new_versions(&attempt.new_versions)
-            .expect_head(attempt.from.head.as_ref());
+            .expect_head(attempt.from.head.as_ref())
+            .lease(self.lease.as_ref());
         if let Some(Parent { config, .. }) = &attempt.from.parent {
             put = put
                 .parent(Some(&config.checkpoint_id))
@@ -286,7 +293,13 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     pub async fn load(&mut self) -> Result<Option<State>> {
         match self.settle().await {
             // Lost to somebody else: what they left is loaded now.
-            Ok(()) | Err(Error::Conflict { .. } | Error::ThreadDeleted { .. }) => {}
+            Ok(())
+            | Err(
+                Error::Conflict { .. }
+                | Error::ThreadDeleted { .. }
+                | Error::LeaseHeld { .. }
+                | Error::LeaseLost { .. },
+            ) => {}
             Err(error) => return Err(error),
         }
         let query = GetTuple::head(&self.thread_id);
@@ -308,8 +321,10 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     /// # Errors
     ///
     /// [`Error::Conflict`] if somebody else has saved meanwhile, [`Error::ThreadDeleted`] if the
-    /// thread was deleted: load, and decide. [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
-    /// large or too deep. Nothing is saved then.
+    /// thread was deleted: load, and decide. [`Error::LeaseHeld`] if somebody else has a lease on the
+    /// thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
+    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too large
+    /// or too deep. Nothing is saved then.
     ///
     /// # Cancel safety
     ///

@@ -5,6 +5,7 @@ mod fidelity;
 mod formats;
 mod growth;
 mod lanes;
+mod leases;
 mod order;
 mod plans;
 mod removal;

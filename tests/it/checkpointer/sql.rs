@@ -434,12 +434,12 @@ async fn open_says_what_is_missing() {
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 0 of `checkpointer`, this program needs 1
+        the database is at migration 0 of `checkpointer`, this program needs 2
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 0 of `checkpointer`, this program needs 1
+        the database is at migration 0 of `checkpointer`, this program needs 2
     "#]];
     check_not_opened(&test, &role, expected).await;
 
@@ -460,7 +460,7 @@ async fn open_says_what_is_missing() {
     observer.execute(&sql, &[]).await.unwrap();
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 1000 of `checkpointer`, this program knows 1
+        the database is at migration 1000 of `checkpointer`, this program knows 2
     "#]];
     check_not_opened(&test, &url(), expected).await;
     drop_role(&test).await;

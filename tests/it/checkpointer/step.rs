@@ -1,7 +1,7 @@
 //! Checkpoints to put, and what comes back.
 
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointRef, CheckpointTuple, Checkpointer, GetTuple, List,
+    Checkpoint, CheckpointId, CheckpointRef, CheckpointTuple, Checkpointer, GetTuple, Lease, List,
     Metadata, PostgresCheckpointer, Put, PutWrites, Result, Source, TaskId, ThreadId, Version,
 };
 use futures_util::TryStreamExt;
@@ -52,6 +52,7 @@ pub(super) struct Step {
     expected: Option<Option<CheckpointId>>,
     pub(super) checkpoint: Checkpoint,
     pub(super) metadata: Metadata,
+    lease: Option<Lease>,
 }
 
 impl Step {
@@ -62,6 +63,7 @@ impl Step {
             expected: None,
             checkpoint: Checkpoint::new(CheckpointId::generate(None)),
             metadata: Metadata::new(Source::Loop, 0),
+            lease: None,
         }
     }
 
@@ -101,6 +103,13 @@ impl Step {
         }
     }
 
+    pub(super) fn lease(self, lease: &Lease) -> Self {
+        Self {
+            lease: Some(lease.clone()),
+            ..self
+        }
+    }
+
     /// Leaves the generation of the parent unnamed.
     pub(super) fn without_generation(mut self) -> Self {
         if let Some(parent) = &mut self.parent {
@@ -120,6 +129,7 @@ impl Step {
             None => Put::new(&self.thread_id, &self.checkpoint, &self.metadata),
         };
         let put = put.new_versions(&self.checkpoint.channel_versions);
+        let put = put.lease(self.lease.as_ref());
         let put = match &self.expected {
             Some(head) => put.expect_head(head.as_ref()),
             None => put,

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::error::Error as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
@@ -200,6 +200,35 @@ fn what_is_not_there_is_named() {
         };
         check(&error, expected);
     }
+}
+
+#[test]
+fn a_lease_that_refuses_says_whose_it_is() {
+    let held_until = |until| Error::LeaseHeld {
+        thread_id: thread_id(),
+        until,
+    };
+    check(
+        &held_until(SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_250)),
+        expect![[r#"
+            thread `support-4711` is leased to somebody else until 2026-09-21T14:13:20.250Z
+        "#]],
+    );
+    // As SQL may have it: `infinity`.
+    check(
+        &held_until(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)),
+        expect![[r#"
+            thread `support-4711` is leased to somebody else until 9999-12-31T23:59:59.000Z
+        "#]],
+    );
+    check(
+        &Error::LeaseLost {
+            thread_id: thread_id(),
+        },
+        expect![[r#"
+            the lease on thread `support-4711` is lost: somebody else has taken it, or it was released
+        "#]],
+    );
 }
 
 #[tokio::test]

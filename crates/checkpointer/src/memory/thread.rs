@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use super::lease::Leased;
 use crate::prune::{Kept, Node, Nodes};
 use crate::{
     ChannelHistory, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
@@ -13,7 +14,7 @@ use crate::{
     ThreadInfo, prune, writes,
 };
 
-/// A thread, or what reminds of a deleted one.
+/// A thread, what reminds of a deleted one, or what keeps the place of one that isn't there yet.
 #[derive(Clone)]
 pub(super) struct Thread {
     pub(super) generation: Generation,
@@ -22,6 +23,7 @@ pub(super) struct Thread {
     pub(super) updated_at: SystemTime,
     pub(super) metadata: Map<String, Value>,
     pub(super) namespaces: BTreeMap<CheckpointNs, Namespace>,
+    pub(super) leased: Leased,
 }
 
 /// The checkpoints of a thread in one namespace.
@@ -60,7 +62,21 @@ impl Thread {
             updated_at: now,
             metadata: Map::new(),
             namespaces: BTreeMap::new(),
+            leased: Leased::default(),
         }
+    }
+
+    /// What keeps the place of a thread for whoever has a lease on it.
+    pub(super) fn reserved(now: SystemTime) -> Self {
+        Self {
+            deleted: true,
+            ..Self::new(Generation(1), now)
+        }
+    }
+
+    /// Whether there is no such thread, nor was.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.deleted && self.generation == Generation(1)
     }
 
     /// What is left of it once it is deleted: no state, no metadata.
@@ -68,6 +84,7 @@ impl Thread {
         let next = Generation(self.generation.0 + 1);
         Self {
             deleted: true,
+            leased: self.leased.clone(),
             ..Self::new(next, now)
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Inner;
+use super::lease;
 use super::put::deleted;
 use super::retry::retry;
 use crate::{Error, Result, ThreadId};
@@ -15,6 +16,7 @@ enum Outcome {
     NoSource,
     TargetExists,
     TargetDeleted,
+    TargetLeased(Error),
 }
 
 impl Inner {
@@ -47,15 +49,19 @@ impl Inner {
         let outcome = retry("copy a thread", || async {
             self.database
                 .transaction(async |tx| {
-                    let (source, target) = (source.as_str(), target.as_str());
-                    let rows = tx
-                        .query(&self.sql.lock_for_copy, &[&source, &target])
-                        .await?;
+                    let (from, to) = (source.as_str(), target.as_str());
+                    let rows = tx.query(&self.sql.lock_for_copy, &[&from, &to]).await?;
                     let mut has_source = false;
                     for row in &rows {
                         let last: Option<&str> = row.get("operation");
+                        let reserved: bool = row.get("reserved");
                         match (row.get("is_target"), row.get("deleted")) {
-                            (true, _) if source == target => has_source = true,
+                            (true, _) if source == target => has_source = !reserved,
+                            (true, true) if reserved => {
+                                if let Some(refusal) = lease::refusal(target, false, row) {
+                                    return Ok(Outcome::TargetLeased(refusal));
+                                }
+                            }
                             (true, true) => return Ok(Outcome::TargetDeleted),
                             (true, false) if last == Some(&operation) => {
                                 return Ok(Outcome::Copied);
@@ -71,13 +77,12 @@ impl Inner {
                         return Ok(Outcome::Copied);
                     }
                     let made = tx
-                        .execute(&self.sql.make_copy, &[&source, &target, &operation])
+                        .execute(&self.sql.make_copy, &[&from, &to, &operation])
                         .await?;
                     if made == 0 {
                         return Ok(Outcome::TargetExists);
                     }
-                    tx.execute(&self.sql.copy_thread, &[&source, &target])
-                        .await?;
+                    tx.execute(&self.sql.copy_thread, &[&from, &to]).await?;
                     Ok::<_, db::Error>(Outcome::Copied)
                 })
                 .await
@@ -92,6 +97,7 @@ impl Inner {
                 thread_id: target.clone(),
             }),
             Outcome::TargetDeleted => Err(deleted(target)),
+            Outcome::TargetLeased(refusal) => Err(refusal),
         }
     }
 }

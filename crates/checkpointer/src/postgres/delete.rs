@@ -5,9 +5,17 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Inner;
+use super::lease;
 use super::put::deleted;
 use super::retry::retry;
-use crate::{DeleteThread, Generation, Result};
+use crate::{DeleteThread, Error, Generation, Result};
+
+/// What a delete has come to.
+enum Outcome {
+    Gone,
+    AnotherGeneration,
+    Refused(Error),
+}
 
 impl Inner {
     pub(super) async fn delete_thread(self: &Arc<Self>, delete: DeleteThread) -> Result<()> {
@@ -23,23 +31,29 @@ impl Inner {
 
     async fn delete_in_turn(&self, delete: &DeleteThread) -> Result<()> {
         let thread_id = &delete.thread_id;
+        let lease = delete.lease.as_ref().map(|lease| &lease.token);
         // Kept in the tombstone: a retry whose first attempt went through leaves the thread alone
         // that somebody has started afresh since.
         let operation = Uuid::new_v4().to_string();
-        let expected = retry("delete a thread", || async {
+        let outcome = retry("delete a thread", || async {
             self.database
                 .transaction(async |tx| {
                     let locked = tx
-                        .query_opt(&self.sql.lock_thread, &[&thread_id.as_str()])
+                        .query_opt(&self.sql.lock_thread, &[&thread_id.as_str(), &lease])
                         .await?;
-                    let Some(row) = locked else { return Ok(true) };
+                    let Some(row) = locked else {
+                        return Ok(Outcome::Gone);
+                    };
                     let last: Option<&str> = row.get("operation");
                     if row.get("deleted") || last == Some(&operation) {
-                        return Ok(true);
+                        return Ok(Outcome::Gone);
+                    }
+                    if let Some(refusal) = lease::refusal(thread_id, lease.is_some(), &row) {
+                        return Ok(Outcome::Refused(refusal));
                     }
                     let generation = Generation(row.get("generation"));
                     if delete.generation.is_some_and(|read| read != generation) {
-                        return Ok(false);
+                        return Ok(Outcome::AnotherGeneration);
                     }
                     tx.execute(
                         &self.sql.delete_thread,
@@ -49,16 +63,16 @@ impl Inner {
                         ],
                     )
                     .await?;
-                    Ok::<_, db::Error>(true)
+                    Ok::<_, db::Error>(Outcome::Gone)
                 })
                 .await
         })
         .await?;
         self.cache.forget(thread_id);
-        if expected {
-            Ok(())
-        } else {
-            Err(deleted(thread_id))
+        match outcome {
+            Outcome::Gone => Ok(()),
+            Outcome::AnotherGeneration => Err(deleted(thread_id)),
+            Outcome::Refused(refusal) => Err(refusal),
         }
     }
 }

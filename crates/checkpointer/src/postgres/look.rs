@@ -4,12 +4,22 @@ use db::Row;
 
 use super::Inner;
 use super::cache::View;
+use super::lease;
 use super::retry::retry;
-use crate::{CheckpointId, CheckpointNs, Result, ThreadId};
+use crate::{CheckpointId, CheckpointNs, Error, Lease, Result, ThreadId};
+
+/// What a look at a thread has shown.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// The thread, if there is one.
+    pub(super) thread: Option<Seen>,
+    /// Why a write with that lease isn't admitted.
+    pub(super) refusal: Option<Error>,
+}
 
 /// What a thread looks like from one of its namespaces.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Seen {
     pub(super) view: View,
     pub(super) deleted: bool,
     pub(super) head: Option<CheckpointId>,
@@ -25,7 +35,8 @@ impl Inner {
         checkpoint_ns: &CheckpointNs,
         checkpoint_id: &CheckpointId,
         parent: Option<&CheckpointId>,
-    ) -> Result<Option<Look>> {
+        lease: Option<&Lease>,
+    ) -> Result<Look> {
         let row = retry("look at the thread", || async {
             let connection = self.database.get().await?;
             connection
@@ -36,22 +47,36 @@ impl Inner {
                         /* ns */ &checkpoint_ns.as_str(),
                         /* id */ &checkpoint_id.as_str(),
                         /* parent */ &parent.map(CheckpointId::as_str),
+                        /* lease */ &lease.map(|lease| &lease.token),
                     ],
                 )
                 .await
         })
         .await?;
         self.cache.forget(thread_id);
-        let Some(row) = row else { return Ok(None) };
-        let look = Look::read(&row);
-        if !look.deleted {
-            self.cache.note(thread_id, look.view, std::iter::empty());
+        let Some(row) = row else {
+            return Ok(Look {
+                thread: None,
+                refusal: lease.map(|_| lease::lost(thread_id)),
+            });
+        };
+        let seen = Seen::read(&row);
+        if !seen.deleted {
+            self.cache.note(thread_id, seen.view, std::iter::empty());
         }
-        Ok(Some(look))
+        Ok(Look {
+            refusal: lease::refusal(thread_id, lease.is_some(), &row),
+            thread: (!seen.is_reserved()).then_some(seen),
+        })
     }
 }
 
-impl Look {
+impl Seen {
+    /// Whether a lease only keeps the place of a thread that isn't there yet.
+    fn is_reserved(&self) -> bool {
+        self.deleted && self.view.generation == 1
+    }
+
     fn read(row: &Row) -> Self {
         Self {
             view: View {

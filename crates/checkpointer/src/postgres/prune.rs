@@ -80,7 +80,8 @@ impl Inner {
             self.database
                 .transaction(async |tx| {
                     let id = thread_id.as_str();
-                    tx.execute(&self.sql.lock_thread, &[&id]).await?;
+                    let lease: Option<&str> = None;
+                    tx.execute(&self.sql.lock_thread, &[&id, &lease]).await?;
                     let rows = tx.query(&self.sql.nodes, &[&id, &runs]).await?;
                     let removed = Removed::choose(&rows, removal);
                     if !removed.ids.is_empty() {

@@ -12,6 +12,7 @@ use super::cut::Cut;
 use super::encode::{self, Encoder, NewChunk};
 use super::jsonb::Jsonb;
 use super::lanes::{Outcome, Write};
+use super::look::Seen;
 use super::retry::retry;
 use super::sql::Writing;
 use crate::codec::ContentHash;
@@ -50,9 +51,14 @@ pub(super) enum Lock {
     Known {
         view: View,
         relied: Vec<ContentHash>,
+        lease: Option<String>,
     },
     /// It may be any, or none.
-    Any { restarted: bool, restart: bool },
+    Any {
+        restarted: bool,
+        restart: bool,
+        lease: Option<String>,
+    },
 }
 
 impl Lock {
@@ -60,7 +66,8 @@ impl Lock {
     pub(super) fn statement<'a>(&self, writing: &'a Writing) -> &'a Statement {
         match self {
             Self::Known { .. } => &writing.known,
-            Self::Any { .. } => &writing.any,
+            Self::Any { lease: None, .. } => &writing.any,
+            Self::Any { lease: Some(_), .. } => &writing.leased,
         }
     }
 
@@ -68,7 +75,11 @@ impl Lock {
     pub(super) fn parameters(&self, thread_id: &ThreadId) -> Vec<Box<dyn ToSql + Sync + Send>> {
         let thread_id = Box::new(thread_id.as_str().to_owned());
         match self {
-            Self::Known { view, relied } => {
+            Self::Known {
+                view,
+                relied,
+                lease,
+            } => {
                 let relied: Vec<Vec<u8>> =
                     relied.iter().map(|hash| hash.as_bytes().to_vec()).collect();
                 vec![
@@ -76,10 +87,20 @@ impl Lock {
                     Box::new(view.generation),
                     Box::new(view.gc),
                     Box::new(relied),
+                    Box::new(lease.clone()),
                 ]
             }
-            Self::Any { restarted, restart } => {
-                vec![thread_id, Box::new(*restarted), Box::new(*restart)]
+            Self::Any {
+                restarted,
+                restart,
+                lease,
+            } => {
+                let mut parameters: Vec<Box<dyn ToSql + Sync + Send>> =
+                    vec![thread_id, Box::new(*restarted), Box::new(*restart)];
+                if let Some(lease) = lease {
+                    parameters.push(Box::new(lease.clone()));
+                }
+                parameters
             }
         }
     }
@@ -89,6 +110,13 @@ impl Lock {
         match self {
             Self::Known { view, .. } => Some(*view),
             Self::Any { .. } => None,
+        }
+    }
+
+    /// The lease that the write carries.
+    pub(super) fn lease(&self) -> Option<&str> {
+        match self {
+            Self::Known { lease, .. } | Self::Any { lease, .. } => lease.as_deref(),
         }
     }
 
@@ -159,32 +187,13 @@ impl Inner {
                 &put.checkpoint_ns,
                 &put.checkpoint.id,
                 put.parent,
+                put.lease,
             )
             .await?;
-        let head = match &look {
-            Some(look) if look.deleted && !is_first(put) => return Err(deleted(put.thread_id)),
-            Some(look) if look.deleted => return Ok(Next::Send(None)),
-            Some(look) => {
-                let generation = Generation(look.view.generation);
-                if put.generation.is_some_and(|read| read != generation) {
-                    return Err(deleted(put.thread_id));
-                }
-                look.head.as_ref()
-            }
-            None if put.generation.is_some() => return Err(deleted(put.thread_id)),
-            None => None,
-        };
-        match &put.expected_head {
-            ExpectedHead::Is(expected) if expected.as_ref() != head => match &look {
-                Some(look) if look.stored => Ok(Next::Stored(look.view)),
-                _ => Err(Error::Conflict {
-                    thread_id: put.thread_id.clone(),
-                    checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
-                    expected: expected.clone(),
-                    head: head.cloned(),
-                }),
-            },
-            _ => Ok(Next::Send(look.map(|look| look.view))),
+        match (next(put, look.thread), look.refusal) {
+            // What was stored before the lease was lost is stored.
+            (Err(_) | Ok(Next::Send(_)), Some(refusal)) => Err(refusal),
+            (next, _) => next,
         }
     }
 
@@ -292,6 +301,35 @@ impl Inner {
     }
 }
 
+/// How a put goes on, by its thread.
+fn next(put: &Put<'_>, seen: Option<Seen>) -> Result<Next> {
+    let head = match &seen {
+        Some(seen) if seen.deleted && !is_first(put) => return Err(deleted(put.thread_id)),
+        Some(seen) if seen.deleted => return Ok(Next::Send(None)),
+        Some(seen) => {
+            let generation = Generation(seen.view.generation);
+            if put.generation.is_some_and(|read| read != generation) {
+                return Err(deleted(put.thread_id));
+            }
+            seen.head.as_ref()
+        }
+        None if put.generation.is_some() => return Err(deleted(put.thread_id)),
+        None => None,
+    };
+    match &put.expected_head {
+        ExpectedHead::Is(expected) if expected.as_ref() != head => match &seen {
+            Some(seen) if seen.stored => Ok(Next::Stored(seen.view)),
+            _ => Err(Error::Conflict {
+                thread_id: put.thread_id.clone(),
+                checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+                expected: expected.clone(),
+                head: head.cloned(),
+            }),
+        },
+        _ => Ok(Next::Send(seen.map(|seen| seen.view))),
+    }
+}
+
 fn encode(
     put: &Put<'_>,
     cut: &Cut<'_>,
@@ -320,14 +358,17 @@ fn encode(
         && !matches!(put.expected_head, ExpectedHead::Is(None))
         && required.is_none()
         && versions.is_empty();
+    let lease = put.lease.map(|lease| lease.token.clone());
     let lock = match known {
         Some((view, _)) => Lock::Known {
             view,
             relied: encoder.relied.iter().copied().collect(),
+            lease,
         },
         None => Lock::Any {
             restarted: is_first(put),
             restart: is_first(put),
+            lease,
         },
     };
     let (hashes, chunks) = encoder.chunks.into_iter().unzip();

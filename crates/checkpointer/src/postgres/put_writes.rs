@@ -46,7 +46,7 @@ impl Inner {
         for _ in 0..MAX_ROUNDS {
             if look_first {
                 known = self
-                    .view_for_writes(put.config)
+                    .view_for_writes(&put)
                     .await?
                     .map(|view| (view, HashSet::new()));
             }
@@ -64,25 +64,30 @@ impl Inner {
     }
 
     /// Looks at the thread: its state, or none if there is no such thread yet.
-    async fn view_for_writes(&self, config: &CheckpointRef) -> Result<Option<View>> {
+    async fn view_for_writes(&self, put: &PutWrites<'_>) -> Result<Option<View>> {
+        let config = put.config;
         let look = self
             .look(
                 &config.thread_id,
                 &config.checkpoint_ns,
                 &config.checkpoint_id,
                 None,
+                put.lease,
             )
             .await?;
-        match look {
-            Some(look) if look.deleted => Err(deleted(&config.thread_id)),
-            Some(look)
+        if let Some(refusal) = look.refusal {
+            return Err(refusal);
+        }
+        match look.thread {
+            Some(seen) if seen.deleted => Err(deleted(&config.thread_id)),
+            Some(seen)
                 if config
                     .generation
-                    .is_some_and(|Generation(read)| read != look.view.generation) =>
+                    .is_some_and(|Generation(read)| read != seen.view.generation) =>
             {
                 Err(deleted(&config.thread_id))
             }
-            Some(look) => Ok(Some(look.view)),
+            Some(seen) => Ok(Some(seen.view)),
             None if config.generation.is_some() => Err(deleted(&config.thread_id)),
             None => Ok(None),
         }
@@ -138,16 +143,19 @@ fn encode(
         channels.push(write.channel.to_owned());
         values.push(value);
     }
+    let lease = put.lease.map(|lease| lease.token.clone());
     let lock = match known {
         Some((view, _)) => Lock::Known {
             view,
             relied: encoder.relied.iter().copied().collect(),
+            lease,
         },
         // Writes that come before their checkpoint stay invisible until it comes, so a thread that
         // was started afresh will do.
         None => Lock::Any {
             restarted: true,
             restart: false,
+            lease,
         },
     };
     let (hashes, chunks) = encoder.chunks.into_iter().unzip();

@@ -7,6 +7,7 @@
 //! on the search path, would be taken instead. (`unnest` of several arrays is syntax.)
 
 mod batch;
+mod lease;
 mod read;
 mod remove;
 mod threads;
@@ -15,13 +16,16 @@ mod write;
 use db::{Statement, Type, quote_identifier};
 
 use batch::BATCH;
+use lease::{ACQUIRE_LEASE, RELEASE_LEASE, RENEW_LEASE};
 use read::{CHANNEL_HISTORY, GET_TUPLE, LIST, LIST_ORDER, READ};
 use remove::{NODES, REMOVE, SWEEP_CHUNKS, THREADS_OF_RUNS};
 use threads::{
     COPY_THREAD, DELETE_THREAD, LOCK_FOR_COPY, LOCK_THREAD, MAKE_COPY, SET_THREAD_METADATA,
     THREADS, THREADS_ORDER,
 };
-use write::{ANY_THREAD, DROP_WRITES, KNOWN_THREAD, LOOK, PUT, PUT_NEXT, PUT_WRITES};
+use write::{
+    ANY_THREAD, DROP_WRITES, KNOWN_THREAD, LEASED_THREAD, LOOK, PUT, PUT_NEXT, PUT_WRITES,
+};
 
 /// A statement whose schema and parameters stand in braces.
 struct Template {
@@ -52,15 +56,20 @@ pub(super) struct Sql {
     pub(super) make_copy: Statement,
     pub(super) copy_thread: Statement,
     pub(super) channel_history: Statement,
+    pub(super) acquire_lease: Statement,
+    pub(super) renew_lease: Statement,
+    pub(super) release_lease: Statement,
 }
 
-/// A statement that locks its thread first, for both ways to lock it.
+/// A statement that locks its thread first, for each way to lock it.
 #[derive(Debug)]
 pub(super) struct Writing {
     /// The client knows the thread.
     pub(super) known: Statement,
     /// The client knows nothing of it.
     pub(super) any: Statement,
+    /// The client knows nothing of it but its lease.
+    pub(super) leased: Statement,
 }
 
 /// What restricts a page of a list; each combination is a statement of its own, so that each gets a
@@ -96,6 +105,7 @@ impl Sql {
         let writing = |name: &str, template: &Template| Writing {
             known: locking(name, &KNOWN_THREAD, template),
             any: locking(name, &ANY_THREAD, template),
+            leased: locking(name, &LEASED_THREAD, template),
         };
         Self {
             put: writing("put", &PUT),
@@ -125,6 +135,9 @@ impl Sql {
             make_copy: one(&MAKE_COPY),
             copy_thread: one(&COPY_THREAD),
             channel_history: one(&CHANNEL_HISTORY),
+            acquire_lease: one(&ACQUIRE_LEASE),
+            renew_lease: one(&RENEW_LEASE),
+            release_lease: one(&RELEASE_LEASE),
             schema,
         }
     }
@@ -208,9 +221,13 @@ impl Sql {
     }
 }
 
+/// Whether the row of a thread admits a write, by the lease that it carries.
+const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
+        OR ({lease} IS NULL AND lease_until <= now()))";
+
 /// Puts in the schema, already quoted, and numbers the parameters.
 fn fill(schema: &str, sql: &str, parameters: &[(&str, Type)]) -> Statement {
-    let mut sql = sql.to_owned();
+    let mut sql = sql.replace("{admitted}", ADMITTED);
     for (index, (name, _)) in parameters.iter().enumerate() {
         sql = sql.replace(&format!("{{{name}}}"), &format!("${}", index + 1));
     }

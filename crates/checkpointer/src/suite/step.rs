@@ -1,12 +1,14 @@
 //! What the cases share: checkpoints to put, and ways to look at what is stored.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ChannelHistory, ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef,
-    CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
-    GetChannelHistory, GetTuple, List, Metadata, PendingWrite, Prune, PruneStrategy, Put,
+    AcquireLease, ChannelHistory, ChannelVersions, Checkpoint, CheckpointId, CheckpointNs,
+    CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
+    GetChannelHistory, GetTuple, Lease, List, Metadata, PendingWrite, Prune, PruneStrategy, Put,
     PutWrites, Result, Source, TaskId, ThreadId, Version,
 };
 
@@ -55,6 +57,7 @@ pub(super) struct Step {
     pub(super) metadata: Metadata,
     new_versions: ChannelVersions,
     expected_head: ExpectedHead,
+    lease: Option<Lease>,
 }
 
 impl Step {
@@ -68,6 +71,7 @@ impl Step {
             metadata: Metadata::new(Source::Loop, 0),
             new_versions: ChannelVersions::new(),
             expected_head: ExpectedHead::Any,
+            lease: None,
         }
     }
 
@@ -143,12 +147,20 @@ impl Step {
         }
     }
 
+    pub(super) fn lease(self, lease: &Lease) -> Self {
+        Self {
+            lease: Some(lease.clone()),
+            ..self
+        }
+    }
+
     pub(super) async fn try_put(&self, checkpointer: &dyn Checkpointer) -> Result<CheckpointRef> {
         let put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
             .in_ns(&self.checkpoint_ns)
             .parent(self.parent.as_ref())
             .generation(self.generation)
-            .new_versions(&self.new_versions);
+            .new_versions(&self.new_versions)
+            .lease(self.lease.as_ref());
         let put = match &self.expected_head {
             ExpectedHead::Any => put,
             ExpectedHead::Is(head) => put.expect_head(head.as_ref()),
@@ -186,13 +198,25 @@ pub(super) async fn try_write(
     task_path: &str,
     writes: Value,
 ) -> Result<()> {
+    try_write_leased(checkpointer, config, task, task_path, writes, None).await
+}
+
+/// Stores writes of a task that may carry a lease.
+pub(super) async fn try_write_leased(
+    checkpointer: &dyn Checkpointer,
+    config: &CheckpointRef,
+    task: &str,
+    task_path: &str,
+    writes: Value,
+    lease: Option<&Lease>,
+) -> Result<()> {
     let task_id = TaskId::new(task).unwrap();
     let writes = writes.as_array().unwrap().iter();
     let writes: Vec<(String, Value)> = writes
         .map(|write| (write[0].as_str().unwrap().to_owned(), write[1].clone()))
         .collect();
     let writes = PutWrites::new(config, &task_id, &writes).task_path(task_path);
-    checkpointer.put_writes(writes).await
+    checkpointer.put_writes(writes.lease(lease)).await
 }
 
 /// Stores writes of a task without a path: `[[channel, value], …]`.
@@ -301,4 +325,27 @@ pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId)
 /// Whether a call was refused because the thread was deleted.
 pub(super) fn is_deleted<T>(result: &Result<T>) -> bool {
     matches!(result, Err(Error::ThreadDeleted { .. }))
+}
+
+/// How long a lease lasts whose time isn't over in a test.
+pub(super) const LONG: Duration = Duration::from_secs(60 * 60);
+
+/// Takes a lease that nobody else has.
+pub(super) async fn acquire(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+    ttl: Duration,
+) -> Lease {
+    let acquired = checkpointer.acquire_lease(AcquireLease::new(thread_id, ttl));
+    acquired.await.unwrap()
+}
+
+/// Whether a call was refused because somebody else has a lease.
+pub(super) fn is_held<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::LeaseHeld { .. }))
+}
+
+/// Whether a call was refused because its lease is lost.
+pub(super) fn is_lost<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::LeaseLost { .. }))
 }

@@ -31,6 +31,7 @@ fn every_case_is_in_the_table() {
         forks,
         guards,
         generations,
+        leases,
         threads,
         fidelity,
         lifecycle

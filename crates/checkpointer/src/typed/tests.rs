@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod leases;
 mod outcomes;
 mod shapes;
 mod unreliable;

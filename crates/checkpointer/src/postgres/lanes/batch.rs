@@ -30,6 +30,7 @@ struct Calls<'a> {
     threads: Vec<&'a str>,
     generations: Vec<i64>,
     gcs: Vec<i64>,
+    leases: Vec<Option<&'a str>>,
     put: Vec<bool>,
 }
 
@@ -127,6 +128,7 @@ impl<'a> Batch<'a> {
             .generations
             .push(lock.view().map_or(0, |view| view.generation));
         calls.gcs.push(lock.view().map_or(0, |view| view.gc));
+        calls.leases.push(lock.lease());
         self.relied.add(call, thread_id, lock.relied());
         call
     }
@@ -159,6 +161,7 @@ impl<'a> Batch<'a> {
             /* threads */ &calls.threads,
             /* generations */ &calls.generations,
             /* gcs */ &calls.gcs,
+            /* leases */ &calls.leases,
             /* puts */ &calls.put,
             /* relied_calls */ &relied.calls,
             /* relied_threads */ &relied.threads,

@@ -32,14 +32,16 @@ WITH f AS MATERIALIZED (
     WHERE k.stored IS NULL
 ), l AS MATERIALIZED (
     SELECT x.call, x.put, x.generation, x.gc
-    FROM (SELECT {threads}, {generations}, {gcs}, {puts} OFFSET 0)
-        AS g (threads, generations, gcs, puts),
-        unnest(g.threads, g.generations, g.gcs, g.puts)
-        WITH ORDINALITY AS x (thread_id, generation, gc, put, call)
+    FROM (SELECT {threads}, {generations}, {gcs}, {leases}, {puts} OFFSET 0)
+        AS g (threads, generations, gcs, leases, puts),
+        unnest(g.threads, g.generations, g.gcs, g.leases, g.puts)
+        WITH ORDINALITY AS x (thread_id, generation, gc, lease, put, call)
     CROSS JOIN LATERAL (
         SELECT FROM {schema}.threads AS t
         WHERE t.thread_id = x.thread_id AND t.generation = x.generation AND t.gc = x.gc
           AND t.deleted_at IS NULL
+          AND (t.lease_token IS NOT DISTINCT FROM x.lease
+            OR (x.lease IS NULL AND t.lease_until <= now()))
         FOR SHARE SKIP LOCKED
     ) AS t
     WHERE x.call <> ALL (ARRAY(SELECT call FROM f))
@@ -120,6 +122,7 @@ FROM l WHERE NOT l.put OR l.call = ANY (ARRAY(SELECT call FROM h))",
         ("threads", Type::TEXT_ARRAY),
         ("generations", Type::INT8_ARRAY),
         ("gcs", Type::INT8_ARRAY),
+        ("leases", Type::TEXT_ARRAY),
         ("puts", Type::BOOL_ARRAY),
         ("relied_calls", Type::INT8_ARRAY),
         ("relied_threads", Type::TEXT_ARRAY),

@@ -24,7 +24,8 @@ WITH u AS (
     UPDATE {schema}.threads SET metadata = {metadata}
     WHERE thread_id = {thread_id} AND deleted_at IS NULL
 )
-SELECT deleted_at IS NOT NULL AS deleted FROM {schema}.threads WHERE thread_id = {thread_id}",
+SELECT deleted_at IS NOT NULL AS deleted FROM {schema}.threads
+WHERE thread_id = {thread_id} AND (deleted_at IS NULL OR generation > 1)",
     parameters: &[("thread_id", Type::TEXT), ("metadata", Type::JSONB)],
 };
 
@@ -32,9 +33,10 @@ SELECT deleted_at IS NOT NULL AS deleted FROM {schema}.threads WHERE thread_id =
 /// write that held the lock.
 pub(super) const LOCK_THREAD: Template = Template {
     sql: "-- checkpointer::lock_thread
-SELECT generation, deleted_at IS NOT NULL AS deleted, operation
+SELECT generation, deleted_at IS NOT NULL AS deleted, operation, lease_until,
+    {admitted} AS admitted
 FROM {schema}.threads WHERE thread_id = {thread_id} FOR UPDATE",
-    parameters: &[("thread_id", Type::TEXT)],
+    parameters: &[("thread_id", Type::TEXT), ("lease", Type::TEXT)],
 };
 
 /// Raises the generation of a thread and removes everything in it. The thread is locked.
@@ -54,17 +56,24 @@ WHERE thread_id = {thread_id}",
 /// Locks both threads of a copy, in the order of their ids.
 pub(super) const LOCK_FOR_COPY: Template = Template {
     sql: "-- checkpointer::lock_for_copy
-SELECT thread_id = {target} AS is_target, deleted_at IS NOT NULL AS deleted, operation
+SELECT thread_id = {target} AS is_target, deleted_at IS NOT NULL AS deleted, operation,
+    deleted_at IS NOT NULL AND generation = 1 AS reserved,
+    lease_until, coalesce(lease_until <= now(), true) AS admitted
 FROM {schema}.threads WHERE thread_id IN ({source}, {target}) ORDER BY thread_id FOR SHARE",
     parameters: &[("source", Type::TEXT), ("target", Type::TEXT)],
 };
 
-/// Makes the thread that is copied to, unless somebody else just did.
+/// Makes the thread that is copied to, unless somebody else just did. Its place may be reserved by a
+/// lease that is over.
 pub(super) const MAKE_COPY: Template = Template {
     sql: "-- checkpointer::make_copy
-INSERT INTO {schema}.threads (thread_id, metadata, operation)
+INSERT INTO {schema}.threads AS t (thread_id, metadata, operation)
 SELECT {target}, metadata, {operation} FROM {schema}.threads WHERE thread_id = {source}
-ON CONFLICT DO NOTHING",
+ON CONFLICT (thread_id) DO UPDATE
+SET deleted_at = NULL, created_at = excluded.created_at, metadata = excluded.metadata,
+    operation = excluded.operation
+WHERE t.deleted_at IS NOT NULL AND t.generation = 1
+  AND (t.lease_token IS NULL OR t.lease_until <= excluded.created_at)",
     parameters: &[
         ("source", Type::TEXT),
         ("target", Type::TEXT),

@@ -16,6 +16,7 @@ pub(super) const KNOWN_THREAD: Template = Template {
     sql: "
     SELECT generation, gc FROM {schema}.threads
     WHERE thread_id = {thread_id} AND generation = {generation} AND gc = {gc} AND deleted_at IS NULL
+      AND {admitted}
       AND pg_catalog.cardinality({relied}) = (
           SELECT count(*)
           FROM (SELECT {relied} OFFSET 0) AS g (hashes), pg_catalog.unnest(g.hashes) AS r (hash)
@@ -28,18 +29,24 @@ pub(super) const KNOWN_THREAD: Template = Template {
         ("generation", Type::INT8),
         ("gc", Type::INT8),
         ("relied", Type::BYTEA_ARRAY),
+        ("lease", Type::TEXT),
     ],
 };
 
 /// Locks a thread the client knows nothing of, and makes it if it doesn't exist. The client sends
-/// every chunk and relies on none.
+/// every chunk and relies on none, and has no lease.
+///
+/// `excluded.created_at` is the time. A row of the first generation that is deleted only reserves a
+/// place.
 pub(super) const ANY_THREAD: Template = Template {
     sql: "
     INSERT INTO {schema}.threads AS t (thread_id) VALUES ({thread_id})
     ON CONFLICT (thread_id) DO UPDATE
     SET deleted_at = NULL,
         created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE excluded.created_at END
-    WHERE CASE WHEN t.deleted_at IS NULL THEN t.generation = 1 OR {restarted} ELSE {restart} END
+    WHERE (t.lease_token IS NULL OR t.lease_until <= excluded.created_at)
+      AND (t.generation = 1
+        OR CASE WHEN t.deleted_at IS NULL THEN {restarted} ELSE {restart} END)
     RETURNING generation, gc",
     parameters: &[
         ("thread_id", Type::TEXT),
@@ -47,6 +54,24 @@ pub(super) const ANY_THREAD: Template = Template {
         ("restarted", Type::BOOL),
         // Whether a deleted thread is started afresh.
         ("restart", Type::BOOL),
+    ],
+};
+
+/// The same for a client that has a lease: its row is there, or else the lease is lost.
+pub(super) const LEASED_THREAD: Template = Template {
+    sql: "
+    UPDATE {schema}.threads AS t
+    SET deleted_at = NULL,
+        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE now() END
+    WHERE t.thread_id = {thread_id} AND t.lease_token = {lease}
+      AND (t.generation = 1
+        OR CASE WHEN t.deleted_at IS NULL THEN {restarted} ELSE {restart} END)
+    RETURNING generation, gc",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("restarted", Type::BOOL),
+        ("restart", Type::BOOL),
+        ("lease", Type::TEXT),
     ],
 };
 
@@ -222,7 +247,7 @@ SELECT generation, gc, true AS done{commit} FROM l",
 /// since is forgotten.
 pub(super) const LOOK: Template = Template {
     sql: "-- checkpointer::look
-SELECT generation, gc, deleted_at IS NOT NULL AS deleted,
+SELECT generation, gc, deleted_at IS NOT NULL AS deleted, lease_until, {admitted} AS admitted,
     (SELECT checkpoint_id FROM {schema}.heads
      WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}) AS head,
     EXISTS (SELECT FROM {schema}.checkpoints
@@ -234,6 +259,7 @@ FROM {schema}.threads WHERE thread_id = {thread_id}",
         ("ns", Type::TEXT),
         ("id", Type::TEXT),
         ("parent", Type::TEXT),
+        ("lease", Type::TEXT),
     ],
 };
 

@@ -1,0 +1,8 @@
+-- A lease on a thread. It outlives the thread's deletion, so that a late writer stays fenced off.
+ALTER TABLE {schema}.threads
+    -- Of the lease that was taken last.
+    ADD COLUMN lease_number  bigint NOT NULL DEFAULT 0,
+    -- Tells it from every other; none once it was released.
+    ADD COLUMN lease_token   text,
+    -- Until when others are kept out.
+    ADD COLUMN lease_until   timestamptz;

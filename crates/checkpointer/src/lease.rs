@@ -1,0 +1,121 @@
+//! Leases: one writer of a thread at a time, for those who want that.
+
+use std::time::{Duration, SystemTime};
+
+use crate::ThreadId;
+
+/// The longest time to live: longer ones are cut to it.
+pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A lease on a thread, which its holder's writes carry.
+///
+/// While it lasts, whoever else writes to the thread is refused:
+///
+/// - [`put`](crate::Checkpointer::put), [`put_writes`](crate::Checkpointer::put_writes) and
+///   [`delete_thread`](crate::Checkpointer::delete_thread) without a lease, and a
+///   [`prune`](crate::Checkpointer::prune) that deletes, are [`Error::LeaseHeld`](crate::Error::LeaseHeld)
+///   until its time is over;
+/// - those with another lease are [`Error::LeaseLost`](crate::Error::LeaseLost), for good.
+///
+/// A lease is lost when somebody else has taken one since, or when it was released, and not by the
+/// time alone: that only lets others in. So a holder that was held up, or cut off from a database that
+/// was down, goes on if nobody has come meanwhile. All times are by the database's clock.
+///
+/// Reading is free. So is what works beside any writer: a prune that keeps the latest,
+/// [`delete_for_runs`](crate::Checkpointer::delete_for_runs), a copy of the thread to elsewhere, and the
+/// thread's own metadata. A lease guards against other writers, not against the holder's own: where
+/// those may race, guard the puts as well ([`Put::expect_head`](crate::Put::expect_head)).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use checkpointer::{AcquireLease, Checkpoint, CheckpointId, Checkpointer, Error, Metadata, Put, Source, ThreadId};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+/// let thread_id = ThreadId::new("support-4711")?;
+/// let ttl = Duration::from_secs(30);
+/// let lease = checkpointer.acquire_lease(AcquireLease::new(&thread_id, ttl)).await?;
+///
+/// let checkpoint = Checkpoint::new(CheckpointId::generate(None));
+/// let metadata = Metadata::new(Source::Input, -1);
+/// let put = Put::new(&thread_id, &checkpoint, &metadata);
+/// checkpointer.put(put.clone().lease(Some(&lease))).await?;
+/// assert!(matches!(checkpointer.put(put).await, Err(Error::LeaseHeld { .. })));
+///
+/// // Now and then, well before the time is over.
+/// let lease = checkpointer.renew_lease(&lease, ttl).await?;
+/// checkpointer.release_lease(&lease).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lease {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// Greater than that of every lease that was taken on the thread before: for others who fence off
+    /// late writers, such as a file store that the agent writes to. It begins again at 1 once the
+    /// mark of a deleted thread has expired.
+    pub number: i64,
+    /// Tells it from every other lease.
+    pub token: String,
+    /// When its time is over, by the database's clock. A lease that was renewed has it later.
+    pub until: SystemTime,
+}
+
+impl Lease {
+    /// Makes a lease from what is known of it: one that another process took, or one that a
+    /// checkpointer gives out.
+    #[must_use]
+    pub fn new(
+        thread_id: ThreadId,
+        number: i64,
+        token: impl Into<String>,
+        until: SystemTime,
+    ) -> Self {
+        Self {
+            thread_id,
+            number,
+            token: token.into(),
+            until,
+        }
+    }
+}
+
+/// Asks for a lease on a thread, which may not exist yet, or be deleted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AcquireLease {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// How long it lasts, unless it is renewed; a hundred years at most.
+    pub ttl: Duration,
+    /// Whether a lease that somebody else holds is broken.
+    pub force: bool,
+}
+
+impl AcquireLease {
+    /// Asks for a lease that lasts for `ttl`.
+    #[must_use]
+    pub fn new(thread_id: impl Into<ThreadId>, ttl: Duration) -> Self {
+        Self {
+            thread_id: thread_id.into(),
+            ttl,
+            force: false,
+        }
+    }
+
+    /// Breaks the lease that somebody else holds, whose writes are then refused. Defaults to waiting
+    /// for nobody and breaking nothing: [`Error::LeaseHeld`](crate::Error::LeaseHeld).
+    #[must_use]
+    pub fn force(self) -> Self {
+        Self {
+            force: true,
+            ..self
+        }
+    }
+}
