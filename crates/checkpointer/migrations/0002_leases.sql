@@ -6,3 +6,6 @@ ALTER TABLE {schema}.threads
     ADD COLUMN lease_token   text,
     -- Until when others are kept out.
     ADD COLUMN lease_until   timestamptz;
+
+-- The marks of deleted threads, by their age: old ones are swept.
+CREATE INDEX threads_deleted ON {schema}.threads (deleted_at) WHERE deleted_at IS NOT NULL;

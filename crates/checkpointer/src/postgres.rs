@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::lease::MAX_TTL;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread,
     Error, GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Result,
@@ -44,6 +45,7 @@ use crate::{
 use cache::Cache;
 use lanes::Lanes;
 use memo::Memo;
+use options::Retention;
 pub use options::{Durability, Options};
 use order::Order;
 use sql::Sql;
@@ -114,6 +116,7 @@ struct Inner {
     memo: Memo,
     order: Order,
     lanes: Lanes,
+    retention: Retention,
     closing: CancellationToken,
     under_way: TaskTracker,
 }
@@ -171,6 +174,7 @@ impl PostgresCheckpointer {
                 memo: Memo::new(CACHE_BYTES / 2),
                 order: Order::default(),
                 lanes,
+                retention: options.retention(),
                 closing: CancellationToken::new(),
                 under_way: TaskTracker::new(),
             }),
@@ -318,6 +322,11 @@ fn check_server(database: &Database) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// A duration as SQL gets it, cut to what no timestamp is too early or too late for.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.min(MAX_TTL).as_micros()).unwrap_or(i64::MAX)
 }
 
 fn database_error(operation: &'static str) -> impl Fn(db::Error) -> Error {

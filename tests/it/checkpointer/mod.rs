@@ -13,3 +13,4 @@ mod replay;
 mod round_trips;
 mod sql;
 mod step;
+mod tombstones;

@@ -27,7 +27,7 @@ async fn rows(test: &TestDb, thread_id: &ThreadId) -> [i64; 4] {
 }
 
 /// Prunes a thread to its latest checkpoint.
-async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
+pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
     checkpointer.prune(prune).await.unwrap();
 }
@@ -151,9 +151,25 @@ async fn read_all(checkpointer: &dyn Checkpointer, expected: &Expected) -> usize
     listed.len()
 }
 
+/// Checks that each namespace with checkpoints has the one put last as its head, whatever was removed.
+async fn check_heads(test: &TestDb) {
+    let sql = format!(
+        "SELECT coalesce(c.thread_id, h.thread_id), h.checkpoint_id, c.last
+         FROM {schema}.heads AS h FULL JOIN (
+             SELECT DISTINCT ON (thread_id, checkpoint_ns)
+                 thread_id, checkpoint_ns, checkpoint_id AS last
+             FROM {schema}.checkpoints ORDER BY thread_id, checkpoint_ns, seq DESC
+         ) AS c USING (thread_id, checkpoint_ns)
+         WHERE h.checkpoint_id IS DISTINCT FROM c.last",
+        schema = test.schema()
+    );
+    let wrong = test.observer().await.query(&sql, &[]).await.unwrap();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() {
-    let (_test, [one, other]) = two().await;
+    let (test, [one, other]) = two().await;
     let expected = Expected::default();
     let threads = ["a", "b", "shared"].map(thread);
     let agents = [(&one, 0), (&other, 1), (&one, 2), (&other, 2)];
@@ -187,6 +203,7 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
             }
         }
         read_all(checkpointer, &expected).await;
+        check_heads(&test).await;
         rounds += 1;
     }
     for agent in agents {
@@ -212,6 +229,7 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
         assert_eq!(head.unwrap().pending_writes.len(), 1);
     }
     read_all(&other, &expected).await;
+    check_heads(&test).await;
 }
 
 #[tokio::test]

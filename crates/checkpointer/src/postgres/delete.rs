@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use db::ToSql;
 use uuid::Uuid;
 
 use super::Inner;
@@ -9,6 +10,10 @@ use super::lease;
 use super::put::deleted;
 use super::retry::retry;
 use crate::{DeleteThread, Error, Generation, Result};
+
+/// How many marks go with a deletion, which makes one: so that they don't pile up, and nobody waits
+/// long.
+const SWEPT_AT_ONCE: i64 = 16;
 
 /// What a delete has come to.
 enum Outcome {
@@ -24,9 +29,28 @@ impl Inner {
         self.finish(async move {
             let outcome = inner.delete_in_turn(&delete).await;
             drop(turn);
+            inner.sweep_tombstones().await;
             outcome
         })
         .await
+    }
+
+    /// Removes a few marks of threads that were deleted long ago. It is for nobody's sake in particular:
+    /// where it fails, the next one does it.
+    pub(super) async fn sweep_tombstones(&self) {
+        let swept = async {
+            let connection = self.database.get().await?;
+            let parameters: [&(dyn ToSql + Sync); 2] = [
+                /* micros */ &self.retention.tombstones,
+                /* limit */ &SWEPT_AT_ONCE,
+            ];
+            connection
+                .execute(&self.sql.sweep_tombstones, &parameters)
+                .await
+        };
+        if let Err(error) = swept.await {
+            tracing::debug!(%error, "failed to sweep the marks of deleted threads");
+        }
     }
 
     async fn delete_in_turn(&self, delete: &DeleteThread) -> Result<()> {

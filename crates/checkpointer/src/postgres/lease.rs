@@ -5,10 +5,9 @@ use std::time::Duration;
 use db::Row;
 use uuid::Uuid;
 
-use super::Inner;
 use super::put::MAX_ROUNDS;
 use super::retry::retry;
-use crate::lease::MAX_TTL;
+use super::{Inner, micros};
 use crate::{AcquireLease, Error, Lease, Result, ThreadId};
 
 impl Inner {
@@ -105,8 +104,4 @@ pub(super) fn lost(thread_id: &ThreadId) -> Error {
     Error::LeaseLost {
         thread_id: thread_id.clone(),
     }
-}
-
-fn micros(ttl: Duration) -> i64 {
-    i64::try_from(ttl.min(MAX_TTL).as_micros()).unwrap_or(i64::MAX)
 }

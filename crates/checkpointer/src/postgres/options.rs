@@ -1,9 +1,17 @@
 //! What can be chosen about the checkpointer in PostgreSQL.
 
+use std::time::Duration;
+
 use db::Database;
 
-use super::{MIGRATIONS, PostgresCheckpointer, check_server, database_error};
+use super::{MIGRATIONS, PostgresCheckpointer, check_server, database_error, micros};
 use crate::Result;
+
+/// How long the mark of a deleted thread stays.
+const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long writes wait for their checkpoint.
+const ORPHANED_WRITE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Chooses how a [`PostgresCheckpointer`] writes.
 ///
@@ -26,6 +34,15 @@ use crate::Result;
 pub struct Options {
     shared_transactions: bool,
     durability: Durability,
+    tombstone_retention: Duration,
+    orphaned_write_retention: Duration,
+}
+
+/// How long things stay that nobody may need, in microseconds.
+#[derive(Debug)]
+pub(super) struct Retention {
+    pub(super) tombstones: i64,
+    pub(super) orphaned_writes: i64,
 }
 
 /// What is certain once a write has returned.
@@ -52,6 +69,8 @@ impl Default for Options {
         Self {
             shared_transactions: true,
             durability: Durability::default(),
+            tombstone_retention: TOMBSTONE_RETENTION,
+            orphaned_write_retention: ORPHANED_WRITE_RETENTION,
         }
     }
 }
@@ -74,6 +93,29 @@ impl Options {
     /// Chooses what is certain once a write has returned. Defaults to [`Durability::Full`].
     pub fn durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
+    }
+
+    /// Chooses how long a deleted thread is remembered, for as long as late writes may come. Defaults
+    /// to 30 days.
+    ///
+    /// What is remembered is its id, its generation and its lease, without any of its state and
+    /// metadata. Each deletion and each prune removes a few marks that are older. After that the
+    /// thread is like one that never was, and a late write that names no generation brings it back.
+    pub fn tombstone_retention(self, tombstone_retention: Duration) -> Self {
+        Self {
+            tombstone_retention,
+            ..self
+        }
+    }
+
+    /// Chooses how long pending writes wait for their checkpoint. Defaults to a day.
+    ///
+    /// Older ones are removed when a prune or a `delete_for_runs` removes a checkpoint of their thread.
+    pub fn orphaned_write_retention(self, orphaned_write_retention: Duration) -> Self {
+        Self {
+            orphaned_write_retention,
+            ..self
+        }
     }
 
     /// Makes or migrates the tables, and uses them: [`PostgresCheckpointer::setup`] with options.
@@ -110,6 +152,13 @@ impl Options {
             .await
             .map_err(database_error("verify the tables"))?;
         Ok(PostgresCheckpointer::new(database, &self))
+    }
+
+    pub(super) fn retention(&self) -> Retention {
+        Retention {
+            tombstones: micros(self.tombstone_retention),
+            orphaned_writes: micros(self.orphaned_write_retention),
+        }
     }
 
     pub(super) fn shares_transactions(&self) -> bool {

@@ -33,6 +33,7 @@ impl Inner {
                 PruneStrategy::KeepLatest => self.thin(thread_id, Removal::Old).await?,
             }
         }
+        self.sweep_tombstones().await;
         Ok(())
     }
 
@@ -87,7 +88,13 @@ impl Inner {
                     if !removed.ids.is_empty() {
                         tx.execute(
                             &self.sql.remove,
-                            &[&id, &removed.namespaces, &removed.ids, &removed.over],
+                            &[
+                                &id,
+                                &removed.namespaces,
+                                &removed.ids,
+                                &removed.over,
+                                &self.retention.orphaned_writes,
+                            ],
                         )
                         .await?;
                         tx.execute(&self.sql.sweep_chunks, &[&id]).await?;

@@ -21,7 +21,7 @@ use read::{CHANNEL_HISTORY, GET_TUPLE, LIST, LIST_ORDER, READ};
 use remove::{NODES, REMOVE, SWEEP_CHUNKS, THREADS_OF_RUNS};
 use threads::{
     COPY_THREAD, DELETE_THREAD, LOCK_FOR_COPY, LOCK_THREAD, MAKE_COPY, SET_THREAD_METADATA,
-    THREADS, THREADS_ORDER,
+    SWEEP_TOMBSTONES, THREADS, THREADS_ORDER,
 };
 use write::{
     ANY_THREAD, DROP_WRITES, KNOWN_THREAD, LEASED_THREAD, LOOK, PUT, PUT_NEXT, PUT_WRITES,
@@ -52,6 +52,7 @@ pub(super) struct Sql {
     pub(super) remove: Statement,
     pub(super) threads_of_runs: Statement,
     pub(super) sweep_chunks: Statement,
+    pub(super) sweep_tombstones: Statement,
     pub(super) lock_for_copy: Statement,
     pub(super) make_copy: Statement,
     pub(super) copy_thread: Statement,
@@ -131,6 +132,7 @@ impl Sql {
             remove: one(&REMOVE),
             threads_of_runs: one(&THREADS_OF_RUNS),
             sweep_chunks: one(&SWEEP_CHUNKS),
+            sweep_tombstones: one(&SWEEP_TOMBSTONES),
             lock_for_copy: one(&LOCK_FOR_COPY),
             make_copy: one(&MAKE_COPY),
             copy_thread: one(&COPY_THREAD),

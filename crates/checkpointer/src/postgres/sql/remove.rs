@@ -27,7 +27,7 @@ WHERE c.thread_id = {thread_id}",
 /// Removes checkpoints with their writes, and whole namespaces.
 ///
 /// Where a head goes, the checkpoint put last among the rest becomes the head. A parent that goes is
-/// forgotten. Writes whose checkpoint hasn't come within a day go as well. The thread is locked.
+/// forgotten. Writes that have waited too long for their checkpoint go as well. The thread is locked.
 pub(super) const REMOVE: Template = Template {
     sql: "-- checkpointer::remove
 WITH d AS MATERIALIZED (
@@ -42,7 +42,7 @@ WITH d AS MATERIALIZED (
     WHERE w.thread_id = {thread_id} AND (
         w.checkpoint_ns = ANY ({over_ns})
         OR (w.checkpoint_ns, w.checkpoint_id) IN (SELECT checkpoint_ns, checkpoint_id FROM d)
-        OR (w.written_at < now() - interval '1 day' AND NOT EXISTS (
+        OR (w.written_at < now() - {micros} * interval '1 microsecond' AND NOT EXISTS (
             SELECT FROM {schema}.checkpoints AS c
             WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
               AND c.checkpoint_id = w.checkpoint_id)))
@@ -76,6 +76,8 @@ UPDATE {schema}.threads SET gc = gc + 1 WHERE thread_id = {thread_id}",
         ("removed_ids", Type::TEXT_ARRAY),
         // The namespaces that go with the writes whose checkpoint never came.
         ("over_ns", Type::TEXT_ARRAY),
+        // How long writes wait for their checkpoint.
+        ("micros", Type::INT8),
     ],
 };
 

@@ -53,6 +53,19 @@ WHERE thread_id = {thread_id}",
     parameters: &[("thread_id", Type::TEXT), ("operation", Type::TEXT)],
 };
 
+/// Removes marks of deleted threads, and places kept for threads that never came, of which the oldest
+/// go first. One that somebody has locked stays for the next time; a lease keeps one for as long as a
+/// deletion does.
+pub(super) const SWEEP_TOMBSTONES: Template = Template {
+    sql: "-- checkpointer::sweep_tombstones
+DELETE FROM {schema}.threads WHERE thread_id = ANY (ARRAY(
+    SELECT t.thread_id FROM {schema}.threads AS t
+    CROSS JOIN (SELECT now() - {micros} * interval '1 microsecond' AS oldest) AS x
+    WHERE t.deleted_at < x.oldest AND (t.lease_until IS NULL OR t.lease_until < x.oldest)
+    ORDER BY t.deleted_at LIMIT {limit} FOR UPDATE OF t SKIP LOCKED))",
+    parameters: &[("micros", Type::INT8), ("limit", Type::INT8)],
+};
+
 /// Locks both threads of a copy, in the order of their ids.
 pub(super) const LOCK_FOR_COPY: Template = Template {
     sql: "-- checkpointer::lock_for_copy

@@ -1,0 +1,181 @@
+//! What is left of deleted threads, and for how long; and writes whose checkpoint never came.
+
+use std::time::Duration;
+
+use checkpointer::{
+    AcquireLease, Checkpointer, DeleteThread, Error, Options, PostgresCheckpointer, Prune,
+    PruneStrategy,
+};
+use serde_json::json;
+
+use super::step::{Step, checkpointer, large, map, thread, try_write};
+use tests::TestDb;
+
+/// How many marks a deletion removes.
+const SWEPT_AT_ONCE: i64 = 16;
+
+async fn count(test: &TestDb, of: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {}.{of}", test.schema());
+    let observer = test.observer().await;
+    observer.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+async fn delete(checkpointer: &PostgresCheckpointer, name: &str) {
+    let delete = DeleteThread::new(thread(name));
+    checkpointer.delete_thread(delete).await.unwrap();
+}
+
+/// Deletes a thread that had a checkpoint.
+async fn make_mark(checkpointer: &PostgresCheckpointer, name: &str) {
+    Step::first(&thread(name)).put(checkpointer).await;
+    delete(checkpointer, name).await;
+}
+
+/// Makes all marks older.
+async fn age(test: &TestDb, by: &str) {
+    let sql = format!(
+        "UPDATE {}.threads SET deleted_at = deleted_at - interval '{by}'",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mark_holds_nothing_of_the_thread() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let thread_id = thread("forgotten");
+    let step = Step::first(&thread_id).values(json!({ "secret": large(1), "word": "secret" }));
+    let config = step.metadata("word", "secret").put(&checkpointer).await;
+    let written = try_write(&checkpointer, &config, "secret", &json!("secret")).await;
+    written.unwrap();
+    let metadata = map(json!({ "word": "secret" }));
+    let set = checkpointer.set_thread_metadata(&thread_id, metadata);
+    set.await.unwrap();
+    delete(&checkpointer, "forgotten").await;
+    for table in ["heads", "checkpoints", "chunks", "pending_writes"] {
+        assert_eq!(count(&test, table).await, 0, "{table}");
+    }
+    assert_eq!(
+        count(&test, "threads AS t WHERE t::text ~ 'secret'").await,
+        0
+    );
+    assert_eq!(count(&test, "threads WHERE metadata = '{}'").await, 1);
+}
+
+#[tokio::test]
+async fn marks_are_swept_after_30_days_and_few_at_a_time() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let old = SWEPT_AT_ONCE + 5;
+    for number in 0..old {
+        make_mark(&checkpointer, &format!("old {number}")).await;
+    }
+    Step::first(&thread("alive")).put(&checkpointer).await;
+    age(&test, "29 days 23 hours").await;
+    make_mark(&checkpointer, "recent").await;
+    assert_eq!(count(&test, "threads").await, old + 2);
+
+    age(&test, "2 hours").await;
+    delete(&checkpointer, "recent").await;
+    assert_eq!(count(&test, "threads").await, old + 2 - SWEPT_AT_ONCE);
+    let nothing = Prune::new(Vec::new(), PruneStrategy::KeepLatest);
+    checkpointer.prune(nothing).await.unwrap();
+    // What is left: the one that is alive, and the mark that isn't old.
+    assert_eq!(count(&test, "threads").await, 2);
+    assert_eq!(count(&test, "heads").await, 1);
+}
+
+#[tokio::test]
+async fn a_thread_whose_mark_is_gone_is_like_one_that_never_was() {
+    let test = TestDb::without_schema().await;
+    let options = Options::default().tombstone_retention(Duration::ZERO);
+    let database = test.connect(&[]).await;
+    let checkpointer = options.setup(database).await.unwrap();
+    let thread_id = thread("gone");
+    let with = json!({ "a": large(1) });
+    let step = Step::first(&thread_id).values(with.clone());
+    let first = step.put(&checkpointer).await;
+    delete(&checkpointer, "gone").await;
+    assert_eq!(count(&test, "threads").await, 0);
+
+    let late = Step::after(&first).try_put(&checkpointer).await;
+    assert!(matches!(late, Err(Error::ThreadDeleted { .. })), "{late:?}");
+    // What the former life had stored, a client may still believe in.
+    let late = Step::after(&first).without_generation().values(with);
+    late.put(&checkpointer).await;
+    let restored = super::step::get(&checkpointer, &late.config()).await;
+    assert_eq!(restored.checkpoint.channel_values["a"], large(1));
+}
+
+#[tokio::test]
+async fn a_lease_keeps_a_mark_and_a_place_for_as_long_as_a_deletion_does() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    make_mark(&checkpointer, "leased").await;
+    let ttl = Duration::from_secs(60 * 60);
+    for name in ["leased", "place"] {
+        let acquire = AcquireLease::new(thread(name), ttl);
+        checkpointer.acquire_lease(acquire).await.unwrap();
+    }
+    age(&test, "40 days").await;
+    make_mark(&checkpointer, "other").await;
+    assert_eq!(count(&test, "threads").await, 3);
+
+    let observer = test.observer().await;
+    for (lease_until, left) in [("29 days", 3), ("31 days", 1)] {
+        let sql = format!(
+            "UPDATE {}.threads SET lease_until = now() - interval '{lease_until}'
+             WHERE lease_until IS NOT NULL",
+            test.schema()
+        );
+        observer.batch_execute(&sql).await.unwrap();
+        delete(&checkpointer, "nobody").await;
+        assert_eq!(count(&test, "threads").await, left);
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_somebody_has_locked_holds_nobody_up() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    for name in ["locked", "free"] {
+        make_mark(&checkpointer, name).await;
+    }
+    age(&test, "40 days").await;
+    let somebody = test.observer().await;
+    let sql = format!(
+        "BEGIN; SELECT FROM {}.threads WHERE thread_id = 'locked' FOR SHARE",
+        test.schema()
+    );
+    somebody.batch_execute(&sql).await.unwrap();
+    delete(&checkpointer, "nobody").await;
+    assert_eq!(count(&test, "threads WHERE thread_id = 'locked'").await, 1);
+    assert_eq!(count(&test, "threads").await, 1);
+    somebody.batch_execute("COMMIT").await.unwrap();
+    delete(&checkpointer, "nobody").await;
+    assert_eq!(count(&test, "threads").await, 0);
+}
+
+#[tokio::test]
+async fn writes_wait_for_their_checkpoint_as_long_as_is_chosen() {
+    for (waits, left) in [(None, 1), (Some(Duration::ZERO), 0)] {
+        let test = TestDb::without_schema().await;
+        let options = match waits {
+            Some(waits) => Options::default().orphaned_write_retention(waits),
+            None => Options::default(),
+        };
+        let database = test.connect(&[]).await;
+        let checkpointer = options.setup(database).await.unwrap();
+        let thread_id = thread("orphans");
+        let orphaned = Step::first(&thread_id).config();
+        let written = try_write(&checkpointer, &orphaned, "task", &json!(1)).await;
+        written.unwrap();
+        let first = Step::first(&thread_id).put(&checkpointer).await;
+        let second = Step::after(&first).put(&checkpointer).await;
+        let written = try_write(&checkpointer, &second, "task", &json!(1)).await;
+        written.unwrap();
+        super::removal::prune(&checkpointer, &thread_id).await;
+        assert_eq!(count(&test, "pending_writes").await, left + 1);
+    }
+}
