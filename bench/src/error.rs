@@ -102,6 +102,9 @@ pub enum Error {
     /// Servers refuse to run as root.
     #[error("a server can't run as root, and there is neither a user `postgres` nor `nobody`")]
     NobodyToRunServers,
+    /// A process that races has ended.
+    #[error("a process that races has ended in the middle of the race")]
+    RacerGone,
     /// There is no free port.
     #[error("failed to find a free port")]
     NoPort {

@@ -3,10 +3,12 @@
 //! `replay` repeats recorded checkpointer traffic against a checkpointer and compares each answer
 //! with the recorded one: see [`replay`]. [`PrivateServer`] is a PostgreSQL that a program may break,
 //! [`PgBouncer`] a pooler before it.
+//! [`race`] lets processes race for a thread's head.
 
 mod compare;
 mod error;
 mod load;
+mod race;
 mod replay;
 mod scratch;
 mod server;
@@ -18,6 +20,7 @@ pub use error::{Error, Result};
 pub use load::{
     Agent, Checker, Crashes, Event, Fact, Figures, Job, Ledger, Life, Plan, Process, Victim, Worker,
 };
+pub use race::{Race, race, race_along};
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;
 pub use server::{PgBouncer, PrivateServer, Programs, Stop, Workspace};

@@ -1,0 +1,129 @@
+//! A thread that is deleted while runs write to it: what comes late is refused, and a new run starts
+//! on nothing.
+
+use checkpointer::{
+    CheckpointRef, Checkpointer, DeleteThread, Error, GetTuple, Options, PostgresCheckpointer,
+    Result, ThreadId,
+};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::step::{Step, get, ids, large, thread, try_write, values};
+use tests::{TestDb, eventually};
+
+/// How many runs write at the same moment.
+const RUNS: usize = 8;
+
+/// Writes to a thread until that is refused, and returns how.
+async fn run(checkpointer: PostgresCheckpointer, first: CheckpointRef, number: usize) -> Error {
+    // A foreign front names no generation.
+    let named = number.is_multiple_of(2);
+    let mut last = first;
+    for n in 0.. {
+        let step = Step::after(&last).values(json!({ "run": number, "a": large(n % 3) }));
+        let step = match named {
+            true => step,
+            false => step.without_generation(),
+        };
+        let put = async { step.try_put(&checkpointer).await };
+        let tasks = ["one", "two"].map(|task| {
+            let config = match named {
+                true => last.clone(),
+                false => CheckpointRef::new(last.thread_id.clone(), last.checkpoint_id.clone()),
+            };
+            let checkpointer = &checkpointer;
+            async move { try_write(checkpointer, &config, task, &large(n % 3)).await }
+        });
+        match step_of(put, tasks).await {
+            Ok(config) => last = config,
+            Err(error) => return error,
+        }
+    }
+    unreachable!()
+}
+
+/// The tasks of a step at once, and its checkpoint beside them: all are in flight together.
+async fn step_of(
+    put: impl Future<Output = Result<CheckpointRef>>,
+    tasks: [impl Future<Output = Result<()>>; 2],
+) -> Result<CheckpointRef> {
+    let (put, tasks) = tokio::join!(put, join_all(tasks));
+    let config = put?;
+    tasks.into_iter().collect::<Result<()>>()?;
+    Ok(config)
+}
+
+async fn rows(test: &TestDb, thread_id: &ThreadId) -> i64 {
+    let tables = ["heads", "checkpoints", "chunks", "pending_writes"];
+    let counts = tables.map(|table| {
+        let schema = test.schema();
+        format!("(SELECT count(*) FROM {schema}.{table} WHERE thread_id = $1)")
+    });
+    let sql = format!("SELECT {}", counts.join(" + "));
+    let observer = test.observer().await;
+    let count = observer.query_one(&sql, &[&thread_id.as_str()]).await;
+    count.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_comes_late_to_a_deleted_thread_is_refused() {
+    let test = TestDb::without_schema().await;
+    let mut writers = Vec::new();
+    for shared in [true, false] {
+        let options = Options::default().shared_transactions(shared);
+        let database = test.connect(&[]).await;
+        writers.push(options.setup(database).await.unwrap());
+    }
+    let operator = Options::default().setup(test.connect(&[]).await).await;
+    let operator = operator.unwrap();
+
+    let mut runs = Vec::new();
+    for number in 0..RUNS {
+        let thread_id = thread(&format!("run {number}"));
+        let writer = writers[number / 2 % 2].clone();
+        let first = Step::first(&thread_id).put(&writer).await;
+        let handle = tokio::spawn(run(writer, first, number));
+        runs.push((thread_id, handle));
+    }
+    let mut restarted = Vec::new();
+    for (number, (thread_id, _)) in runs.iter().enumerate() {
+        eventually("the run is on its way", async || {
+            ids(&operator, thread_id).await.len() > 3
+        })
+        .await;
+        let delete = DeleteThread::new(thread_id);
+        operator.delete_thread(delete).await.unwrap();
+        // A new run starts at once on some, and on the others nobody.
+        restarted.push(match number < RUNS / 2 {
+            true => {
+                let step = Step::first(thread_id).values(json!({ "new": large(number) }));
+                Some(step.put(&operator).await)
+            }
+            false => None,
+        });
+    }
+    for ((thread_id, handle), restarted) in runs.into_iter().zip(restarted) {
+        let refusal = handle.await.unwrap();
+        assert!(
+            matches!(refusal, Error::ThreadDeleted { .. }),
+            "{refusal:?}"
+        );
+        let Some(new) = restarted else {
+            let head = operator.get_tuple(GetTuple::head(&thread_id)).await;
+            assert_eq!(head.unwrap(), None);
+            assert_eq!(rows(&test, &thread_id).await, 0);
+            continue;
+        };
+        let found = ids(&operator, &thread_id).await;
+        assert_eq!(found.as_slice(), std::slice::from_ref(&new.checkpoint_id));
+        assert_eq!(get(&operator, &new).await.pending_writes, []);
+        for writer in &writers {
+            let step = Step::after(&new).values(json!({ "new": large(1) }));
+            let next = step.put(writer).await;
+            try_write(writer, &next, "task", &large(2)).await.unwrap();
+            let tuple = get(&operator, &next).await;
+            assert_eq!(values(&tuple), json!({ "new": large(1) }));
+            assert_eq!(tuple.pending_writes.len(), 1);
+        }
+    }
+}
