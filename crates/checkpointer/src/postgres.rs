@@ -70,10 +70,6 @@ const MIGRATIONS: Migrations = Migrations::new(
 /// The oldest PostgreSQL whose features the tables use.
 const MIN_SERVER_VERSION: u32 = 140_000;
 
-/// How much memory goes to remembering: one half to which chunks are stored, one to the values put
-/// last.
-const CACHE_BYTES: usize = 64 << 20;
-
 /// Keeps agent graph state in PostgreSQL.
 ///
 /// It is a cheap handle: clones share the pool and what is known of the threads. A put, and the writes
@@ -166,12 +162,13 @@ impl PostgresCheckpointer {
             true => Lanes::new(database.state().max),
             false => Lanes::none(),
         };
+        let (chunk_bytes, value_bytes) = options.cache_shares();
         Self {
             inner: Arc::new(Inner {
                 database,
                 sql,
-                cache: Cache::new(CACHE_BYTES / 2),
-                memo: Memo::new(CACHE_BYTES / 2),
+                cache: Cache::new(chunk_bytes),
+                memo: Memo::new(value_bytes),
                 order: Order::default(),
                 lanes,
                 retention: options.retention(),
