@@ -8,6 +8,8 @@ mod decode;
 mod delete;
 mod encode;
 mod history;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod jsonb;
 mod lanes;
 mod lease;
