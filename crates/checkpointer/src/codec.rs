@@ -16,6 +16,7 @@
 //! it is read. Each value has one form, whatever features of `serde_json` the
 //! program was built with, so programs built differently share a database.
 
+mod canonical;
 mod decode;
 mod encode;
 mod escape;
@@ -26,8 +27,9 @@ mod refused;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use self::canonical::Canonical;
 pub(crate) use self::decode::decode;
 pub(crate) use self::encode::{MAX_BYTES, MAX_DEPTH, encode, encode_key, encode_object};
 pub(crate) use self::escape::{PRIVATE, stored_key};
-pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, measure};
+pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, measure_and_keep};
 pub(crate) use self::refused::{Path, Reason, Refused};

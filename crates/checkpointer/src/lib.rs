@@ -92,6 +92,9 @@ pub use ids::{CheckpointId, CheckpointNs, NameProblem, TaskId, ThreadId};
 pub use lease::{AcquireLease, Lease};
 pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use postgres::internals;
 pub use postgres::{Durability, Options, PostgresCheckpointer};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,

@@ -8,6 +8,8 @@ mod decode;
 mod delete;
 mod encode;
 mod history;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod jsonb;
 mod lanes;
 mod lease;
@@ -69,10 +71,6 @@ const MIGRATIONS: Migrations = Migrations::new(
 
 /// The oldest PostgreSQL whose features the tables use.
 const MIN_SERVER_VERSION: u32 = 140_000;
-
-/// How much memory goes to remembering: one half to which chunks are stored, one to the values put
-/// last.
-const CACHE_BYTES: usize = 64 << 20;
 
 /// Keeps agent graph state in PostgreSQL.
 ///
@@ -166,12 +164,13 @@ impl PostgresCheckpointer {
             true => Lanes::new(database.state().max),
             false => Lanes::none(),
         };
+        let (chunk_bytes, value_bytes) = options.cache_shares();
         Self {
             inner: Arc::new(Inner {
                 database,
                 sql,
-                cache: Cache::new(CACHE_BYTES / 2),
-                memo: Memo::new(CACHE_BYTES / 2),
+                cache: Cache::new(chunk_bytes),
+                memo: Memo::new(value_bytes),
                 order: Order::default(),
                 lanes,
                 retention: options.retention(),

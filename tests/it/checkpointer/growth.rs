@@ -1,7 +1,7 @@
 //! What a step costs: what changed, and a small constant.
 
 use checkpointer::{
-    CheckpointRef, Checkpointer, GetTuple, List, PostgresCheckpointer, Projection, Threads,
+    CheckpointRef, Checkpointer, GetTuple, List, Options, PostgresCheckpointer, Projection, Threads,
 };
 use db::Database;
 use futures_util::TryStreamExt;
@@ -39,11 +39,15 @@ struct Cost {
 
 impl Watched {
     async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Self {
         let test = TestDb::without_schema().await;
         let proxy = TcpProxy::new();
         let settings = test.settings_through(&proxy, &[("DB_POOL_MAX", "1")]);
         let database = Database::connect(&settings).await.unwrap();
-        let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+        let checkpointer = options.setup(database).await.unwrap();
         let client = test.observer().await;
         let watched = Self {
             test,
@@ -177,6 +181,25 @@ async fn a_change_costs_what_changed() {
     watched
         .check("new versions alone", unchanged.clone(), unchanged, 0)
         .await;
+}
+
+/// What is forgotten is sent again, and stored once all the same.
+#[tokio::test]
+async fn a_cache_without_room_costs_what_is_sent_again_only() {
+    // One for nothing at all, one for a few threads but no long value.
+    for bytes in [0, 16 << 10] {
+        let watched = Watched::with(Options::default().cache_bytes(bytes)).await;
+        let state = |length: usize| json!({ "messages": messages(0..length) });
+        let first = watched.first("forgotten", state(1000)).await;
+        let (second, cost) = watched.cost_of(watched.after(&first, state(1001))).await;
+        let whole = state(1001).to_string().len();
+        assert!(cost.sent > whole, "{cost:?} with {bytes} bytes");
+        assert!(cost.chunks <= CHUNKS, "{cost:?} with {bytes} bytes");
+        for (config, length) in [(first, 1000), (second, 1001)] {
+            let tuple = get(&watched.checkpointer, &config).await;
+            assert_eq!(values(&tuple), state(length));
+        }
+    }
 }
 
 #[tokio::test]

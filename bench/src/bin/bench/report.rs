@@ -206,7 +206,7 @@ fn seconds(value: f64) -> String {
     format!("{value:.2} s")
 }
 
-pub(crate) fn bytes(bytes: i64) -> String {
+fn bytes(bytes: i64) -> String {
     match bytes {
         1_000_000.. => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.0} kB", bytes as f64 / 1e3),

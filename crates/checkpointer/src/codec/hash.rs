@@ -24,6 +24,7 @@ use std::{slice, vec};
 
 use serde_json::{Map, Number, Value, map};
 
+use super::Canonical;
 use super::number::{self, Kind};
 
 const FORMAT: u8 = 1;
@@ -52,32 +53,22 @@ pub(crate) struct Measure {
 /// Computes the hash of `value`. An integer and a float never have the same, nor
 /// do `0.0` and `-0.0`.
 pub(crate) fn hash(value: &Value) -> ContentHash {
-    measure(value).hash
+    Sink::of(value).0.finish()
 }
 
-/// Hashes `value`, and measures it on the way.
-pub(crate) fn measure(value: &Value) -> Measure {
-    let mut sink = Sink::default();
-    sink.bytes(&[FORMAT]);
-    // A stack of its own: the value's depth has perhaps not been checked yet.
-    let mut open = Vec::new();
-    let mut depth = 0;
-    open.extend(sink.value(value));
-    while let Some(children) = open.last_mut() {
-        match children.next(&mut sink) {
-            Some(child) => open.extend(sink.value(child)),
-            None => {
-                depth = depth.max(open.len());
-                open.pop();
-            }
-        }
-    }
-    Measure {
+/// Hashes `value`, measures it, and keeps what was hashed, unless that is so long that to hash it
+/// takes hardly longer than to compare it.
+pub(crate) fn measure_and_keep(value: &Value) -> (Measure, Option<Canonical>) {
+    let (mut sink, depth) = Sink::of(value);
+    let measure = Measure {
+        hash: sink.finish(),
         depth,
         bytes: sink.length - FLOAT_DISCOUNT * sink.floats,
         max_bytes: MAX_GROWTH * sink.length + FLOAT_GROWTH * sink.floats + WORD_GROWTH * sink.words,
-        hash: sink.finish(),
-    }
+    };
+    let is_whole = sink.hasher.is_none();
+    let canonical = is_whole.then(|| Canonical::new(sink.buffer));
+    (measure, canonical)
 }
 
 /// How much longer a value can be, as text or as JSONB, than what is hashed of
@@ -95,6 +86,17 @@ const FLOAT_GROWTH: usize = 400;
 const WORD_GROWTH: usize = 9;
 
 impl ContentHash {
+    /// Hashes bytes of any kind.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self::first_half(&blake3::hash(bytes))
+    }
+
+    fn first_half(hash: &blake3::Hash) -> Self {
+        let mut first = [0; 16];
+        first.copy_from_slice(&hash.as_bytes()[..16]);
+        Self(first)
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
@@ -163,9 +165,9 @@ impl<'a> Children<'a> {
 }
 
 /// Collects small pieces: BLAKE3 is several times faster on long ones.
-#[derive(Default)]
 struct Sink {
-    hasher: blake3::Hasher,
+    /// Of what was longer than the buffer.
+    hasher: Option<Box<blake3::Hasher>>,
     buffer: Vec<u8>,
     /// How many bytes there were.
     length: usize,
@@ -177,7 +179,37 @@ struct Sink {
 
 const BUFFER: usize = 16 * 1024;
 
+/// What the buffer has room for at first: most parts of a value are shorter.
+const FIRST_BUFFER: usize = 1024;
+
 impl Sink {
+    /// Takes all of a value; says how many arrays and objects lie inside each other.
+    fn of(value: &Value) -> (Self, usize) {
+        let mut buffer = Vec::with_capacity(FIRST_BUFFER);
+        buffer.push(FORMAT);
+        let mut sink = Self {
+            hasher: None,
+            length: buffer.len(),
+            buffer,
+            floats: 0,
+            words: 0,
+        };
+        // A stack of its own: the value's depth has perhaps not been checked yet.
+        let mut open = Vec::new();
+        let mut depth = 0;
+        open.extend(sink.value(value));
+        while let Some(children) = open.last_mut() {
+            match children.next(&mut sink) {
+                Some(child) => open.extend(sink.value(child)),
+                None => {
+                    depth = depth.max(open.len());
+                    open.pop();
+                }
+            }
+        }
+        (sink, depth)
+    }
+
     /// Hashes all of a scalar, or the head of an array or object.
     fn value<'a>(&mut self, value: &'a Value) -> Option<Children<'a>> {
         match value {
@@ -236,17 +268,18 @@ impl Sink {
         while self.buffer.len() + bytes.len() > BUFFER {
             let (fitting, rest) = bytes.split_at(BUFFER - self.buffer.len());
             self.buffer.extend_from_slice(fitting);
-            self.hasher.update(&self.buffer);
+            let hasher = self.hasher.get_or_insert_default();
+            hasher.update(&self.buffer);
             self.buffer.clear();
             bytes = rest;
         }
         self.buffer.extend_from_slice(bytes);
     }
 
-    fn finish(mut self) -> ContentHash {
-        self.hasher.update(&self.buffer);
-        let mut first = [0; 16];
-        first.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
-        ContentHash(first)
+    fn finish(&mut self) -> ContentHash {
+        match &mut self.hasher {
+            None => ContentHash::of(&self.buffer),
+            Some(hasher) => ContentHash::first_half(&hasher.update(&self.buffer).finalize()),
+        }
     }
 }

@@ -53,16 +53,16 @@ impl Cache {
         }
     }
 
-    /// Returns the thread's state, and which of `hashes` are known to be stored in it.
-    pub(super) fn look_up(
-        &self,
-        thread_id: &ThreadId,
-        hashes: impl Iterator<Item = ContentHash>,
-    ) -> Option<(View, HashSet<ContentHash>)> {
-        let mut threads = self.lock();
-        let known = threads.by_id.get(thread_id)?;
-        let stored = hashes.filter(|hash| known.hashes.contains(hash)).collect();
-        Some((known.view, stored))
+    /// The thread's state, if it is known.
+    pub(super) fn view(&self, thread_id: &ThreadId) -> Option<View> {
+        self.lock().by_id.get(thread_id).map(|known| known.view)
+    }
+
+    /// Whether a chunk is stored, as far as is known of the thread in that state.
+    pub(super) fn has(&self, thread_id: &ThreadId, view: View, hash: &ContentHash) -> bool {
+        let threads = self.lock();
+        let known = threads.by_id.peek(thread_id);
+        known.is_some_and(|known| known.view == view && known.hashes.contains(hash))
     }
 
     /// Notes what a committed statement, or a read, has shown.

@@ -75,7 +75,7 @@ impl Reference {
     /// The hash of the value referred to, as part of another's.
     pub(super) fn hash(&self) -> ContentHash {
         let mut hasher = Hasher::new(self.letter());
-        hasher.0.update(&[self.depth]);
+        hasher.0.push(self.depth);
         self.parts.iter().for_each(|part| hasher.item(part));
         hasher.finish()
     }
@@ -121,13 +121,13 @@ pub(super) fn node_hash<'a>(children: impl Iterator<Item = &'a ContentHash>) -> 
 
 /// Makes the hash of what is made of hashed parts.
 #[derive(Debug)]
-pub(super) struct Hasher(blake3::Hasher);
+pub(super) struct Hasher(Vec<u8>);
 
 impl Hasher {
     fn new(what: u8) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[FORMAT, what]);
-        Self(hasher)
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(&[FORMAT, what]);
+        Self(bytes)
     }
 
     /// Hashes the items or the members of a leaf.
@@ -136,26 +136,28 @@ impl Hasher {
     }
 
     pub(super) fn item(&mut self, hash: &ContentHash) {
-        self.0.update(hash.as_bytes());
+        self.0.extend_from_slice(hash.as_bytes());
     }
 
     /// Takes the next member, in the order of their keys.
     pub(super) fn member(&mut self, key: &str, value: &ContentHash) {
-        self.0.update(&(key.len() as u64).to_le_bytes());
-        self.0.update(key.as_bytes());
+        self.0.extend_from_slice(&(key.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(key.as_bytes());
         self.item(value);
     }
 
     pub(super) fn finish(&self) -> ContentHash {
-        let mut hash = [0; 16];
-        self.0.finalize_xof().fill(&mut hash);
-        ContentHash::from_bytes(hash)
+        ContentHash::of(&self.0)
     }
 }
 
 /// Puts hashes one behind the other.
-pub(super) fn pack(hashes: &[ContentHash]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
+pub(super) fn pack<'a>(hashes: impl IntoIterator<Item = &'a ContentHash>) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for hash in hashes {
+        packed.extend_from_slice(hash.as_bytes());
+    }
+    packed
 }
 
 /// Takes packed hashes apart.

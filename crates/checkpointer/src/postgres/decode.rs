@@ -1,6 +1,6 @@
 //! Values on their way back from the database.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
@@ -13,14 +13,16 @@ use crate::{
 };
 
 /// The chunks of a read, from which it makes values.
-#[derive(Debug, Default)]
-pub(super) struct Decoder {
-    chunks: HashMap<ThreadId, HashMap<ContentHash, Chunk>>,
+#[derive(Debug)]
+pub(super) struct Decoder<'r> {
+    chunks: HashMap<ThreadId, HashMap<ContentHash, Chunk<'r>>>,
+    /// Whether what was parsed is kept for further values, which then copy it.
+    keeps: bool,
 }
 
 #[derive(Debug)]
-struct Chunk {
-    body: Body,
+struct Chunk<'r> {
+    body: Body<'r>,
     /// How many bytes it takes where it is stored.
     bytes: usize,
     /// The kind of tree in which its content was found to match its hash: it may be in many values.
@@ -28,26 +30,45 @@ struct Chunk {
 }
 
 #[derive(Debug)]
-enum Body {
-    /// A leaf's content, whose hash depends on the kind of tree it is in.
-    Leaf(Value),
+enum Body<'r> {
+    /// A leaf, whose hash depends on the kind of tree it is in.
+    Leaf {
+        text: &'r [u8],
+        parsed: RefCell<Option<Value>>,
+    },
     Node(Vec<ContentHash>),
 }
 
-impl Decoder {
+impl<'r> Decoder<'r> {
+    /// Makes a decoder for values that have no or few chunks in common.
+    pub(super) fn of_one() -> Self {
+        Self {
+            chunks: HashMap::new(),
+            keeps: false,
+        }
+    }
+
+    /// Makes a decoder for values that share most of their chunks.
+    pub(super) fn of_many() -> Self {
+        Self {
+            keeps: true,
+            ..Self::of_one()
+        }
+    }
+
     /// Takes a chunk.
     pub(super) fn take_chunk(
         &mut self,
         thread_id: &ThreadId,
         hash: ContentHash,
-        content: Option<&[u8]>,
-        refs: Option<&[u8]>,
+        content: Option<&'r [u8]>,
+        refs: Option<&'r [u8]>,
     ) -> Result<()> {
         let wrong = |what| corrupt(thread_id, format!("chunk {hash} {what}"));
         let (body, bytes) = match (content, refs) {
-            (Some(content), _) => {
-                let leaf = json(thread_id, content, || format!("chunk {hash}"))?;
-                (Body::Leaf(leaf), content.len())
+            (Some(text), _) => {
+                let parsed = RefCell::new(None);
+                (Body::Leaf { text, parsed }, text.len())
             }
             (None, Some(refs)) => {
                 let children = unpack(refs).ok_or_else(|| wrong("holds half a hash"))?;
@@ -60,10 +81,15 @@ impl Decoder {
             bytes,
             verified: Cell::new(None),
         };
-        self.chunks
-            .entry(thread_id.clone())
-            .or_default()
-            .insert(hash, chunk);
+        match self.chunks.get_mut(thread_id) {
+            Some(chunks) => {
+                chunks.insert(hash, chunk);
+            }
+            None => {
+                let chunks = HashMap::from([(hash, chunk)]);
+                self.chunks.insert(thread_id.clone(), chunks);
+            }
+        }
         Ok(())
     }
 
@@ -103,6 +129,7 @@ impl Decoder {
         let mut assembler = Assembler {
             thread_id,
             chunks: self.chunks.get(thread_id),
+            keeps: self.keeps,
             channel,
             left: MAX_READ,
         };
@@ -117,7 +144,8 @@ const MAX_READ: usize = 4 * MAX_BYTES;
 /// Makes the value of one channel, and checks each chunk against its hash.
 struct Assembler<'a> {
     thread_id: &'a ThreadId,
-    chunks: Option<&'a HashMap<ContentHash, Chunk>>,
+    chunks: Option<&'a HashMap<ContentHash, Chunk<'a>>>,
+    keeps: bool,
     channel: &'a str,
     /// How many more bytes of chunks the value may take.
     left: usize,
@@ -151,8 +179,8 @@ impl<'a> Assembler<'a> {
             Kind::Value => match &reference.parts[..] {
                 [hash] => {
                     let (chunk, value) = self.leaf(hash)?;
-                    self.verify(hash, chunk, Kind::Value, || codec::hash(value))?;
-                    Ok(value.clone())
+                    self.verify(hash, chunk, Kind::Value, || codec::hash(&value))?;
+                    Ok(value)
                 }
                 _ => Err(self.corrupt("refers to no chunk")),
             },
@@ -195,21 +223,21 @@ impl<'a> Assembler<'a> {
     fn items(&mut self, hash: &ContentHash, depth: usize, items: &mut Vec<Value>) -> Result<()> {
         let (chunk, content) = self.leaf(hash)?;
         match content {
-            Value::Array(plain) => {
+            Value::Array(mut plain) => {
                 self.verify(hash, chunk, Kind::Array, || {
                     let hashes: Vec<_> = plain.iter().map(codec::hash).collect();
                     items_hash(hashes.iter())
                 })?;
-                items.extend_from_slice(plain);
+                items.append(&mut plain);
                 Ok(())
             }
-            Value::Object(mixed) => {
-                let Some(Value::Array(entries)) = mixed.get("m") else {
+            Value::Object(mut mixed) => {
+                let Some(Value::Array(entries)) = mixed.remove("m") else {
                     return Err(self.unknown_form(hash));
                 };
                 let mut hashes = Vec::new();
                 for entry in entries {
-                    let (item, hash) = self.entry(entry.clone(), depth + 1)?;
+                    let (item, hash) = self.entry(entry, depth + 1)?;
                     items.push(item);
                     hashes.push(hash);
                 }
@@ -230,8 +258,8 @@ impl<'a> Assembler<'a> {
             members_hash(hashes.iter().map(|(key, hash)| (*key, hash)))
         };
         match content {
-            Value::Array(plain) => {
-                let [Value::Object(plain)] = &plain[..] else {
+            Value::Array(mut plain) => {
+                let (Some(Value::Object(plain)), []) = (plain.pop(), &plain[..]) else {
                     return Err(self.unknown_form(hash));
                 };
                 self.verify(hash, chunk, Kind::Object, || {
@@ -242,38 +270,46 @@ impl<'a> Assembler<'a> {
                             .collect(),
                     )
                 })?;
-                members.extend(
-                    plain
-                        .iter()
-                        .map(|(key, value)| (key.clone(), value.clone())),
-                );
+                members.extend(plain);
                 Ok(())
             }
-            Value::Object(mixed) => {
-                let Some(Value::Object(entries)) = mixed.get("m") else {
+            Value::Object(mut mixed) => {
+                let Some(Value::Object(entries)) = mixed.remove("m") else {
                     return Err(self.unknown_form(hash));
                 };
-                let mut hashes = BTreeMap::new();
+                let mut keys = Vec::new();
+                let mut hashes = Vec::new();
                 for (key, entry) in entries {
-                    let (value, hash) = self.entry(entry.clone(), depth + 1)?;
-                    hashes.insert(key.as_str(), hash);
-                    members.insert(key.clone(), value);
+                    let (value, hash) = self.entry(entry, depth + 1)?;
+                    keys.push(key.clone());
+                    hashes.push(hash);
+                    members.insert(key, value);
                 }
-                self.verify(hash, chunk, Kind::Object, || hash_of(&hashes))
+                self.verify(hash, chunk, Kind::Object, || {
+                    let keys = keys.iter().map(String::as_str);
+                    hash_of(&keys.zip(hashes).collect())
+                })
             }
             _ => Err(self.unknown_form(hash)),
         }
     }
 
-    fn leaf(&mut self, hash: &ContentHash) -> Result<(&'a Chunk, &'a Value)> {
+    fn leaf(&mut self, hash: &ContentHash) -> Result<(&'a Chunk<'a>, Value)> {
         let chunk = self.chunk(hash)?;
-        match &chunk.body {
-            Body::Leaf(content) => Ok((chunk, content)),
-            Body::Node(_) => Err(self.corrupt(&format!("has a node, chunk {hash}, for a leaf"))),
+        let Body::Leaf { text, parsed } = &chunk.body else {
+            return Err(self.corrupt(&format!("has a node, chunk {hash}, for a leaf")));
+        };
+        let content = match parsed.take() {
+            Some(content) => content,
+            None => json(self.thread_id, text, || format!("chunk {hash}"))?,
+        };
+        if self.keeps {
+            parsed.replace(Some(content.clone()));
         }
+        Ok((chunk, content))
     }
 
-    fn chunk(&mut self, hash: &ContentHash) -> Result<&'a Chunk> {
+    fn chunk(&mut self, hash: &ContentHash) -> Result<&'a Chunk<'a>> {
         let chunk = self.chunks.and_then(|chunks| chunks.get(hash));
         let chunk = chunk.ok_or_else(|| self.corrupt(&format!("misses chunk {hash}")))?;
         match self.left.checked_sub(chunk.bytes) {
@@ -287,7 +323,7 @@ impl<'a> Assembler<'a> {
     fn verify(
         &self,
         hash: &ContentHash,
-        chunk: &Chunk,
+        chunk: &Chunk<'_>,
         kind: Kind,
         found: impl FnOnce() -> ContentHash,
     ) -> Result<()> {

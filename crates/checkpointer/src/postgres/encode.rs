@@ -1,11 +1,12 @@
 //! Values on their way to the database.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::chunk::{Reference, pack};
-use super::cut::{Chunk, Cut};
+use super::chunk::pack;
+use super::cut::{Cut, Members, Tree, Whole};
 use crate::codec::{self, ContentHash, Refused};
 use crate::{ChannelVersions, Checkpoint, Error, Result, ThreadId};
 
@@ -21,31 +22,41 @@ pub(super) struct NewChunk {
     pub(super) refs: Option<Vec<u8>>,
 }
 
+impl NewChunk {
+    fn leaf(content: Vec<u8>) -> Self {
+        Self {
+            content: Some(content),
+            refs: None,
+        }
+    }
+}
+
 /// Writes values: small ones as they are, large ones as references to chunks, of which it collects
 /// those that aren't stored yet.
-#[derive(Debug)]
 pub(super) struct Encoder<'a> {
     thread_id: &'a ThreadId,
-    /// The values, cut.
-    cut: &'a Cut<'a>,
-    /// The chunks known to be stored, each with everything below it.
-    stored: &'a HashSet<ContentHash>,
+    /// Whether a chunk is known to be stored, with everything below it.
+    is_stored: &'a dyn Fn(&ContentHash) -> bool,
     /// The chunks to store, by hash: rows are locked in this order.
     pub(super) chunks: BTreeMap<ContentHash, NewChunk>,
     /// The chunks relied on: the topmost ones.
     pub(super) relied: HashSet<ContentHash>,
 }
 
+/// A tree with the contents of its leaves.
+struct Contents<'a> {
+    tree: &'a Tree,
+    members: Members<'a>,
+}
+
 impl<'a> Encoder<'a> {
     pub(super) fn new(
         thread_id: &'a ThreadId,
-        cut: &'a Cut<'a>,
-        stored: &'a HashSet<ContentHash>,
+        is_stored: &'a dyn Fn(&ContentHash) -> bool,
     ) -> Self {
         Self {
             thread_id,
-            cut,
-            stored,
+            is_stored,
             chunks: BTreeMap::new(),
             relied: HashSet::new(),
         }
@@ -55,135 +66,170 @@ impl<'a> Encoder<'a> {
     pub(super) fn value(
         &mut self,
         value: &Value,
-        reference: Option<&Reference>,
+        cut: Option<&Cut>,
         place: &str,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        match reference {
-            None => {
-                out.push(b'[');
-                self.json(value, place, out)?;
-                out.push(b']');
+        let Some(cut) = cut else {
+            out.push(b'[');
+            self.json(value, place, out)?;
+            out.push(b']');
+            return Ok(());
+        };
+        // Each chunk is refused for what it holds; and what is stored isn't looked at again.
+        if cut.is_doubtful() {
+            self.json(value, place, &mut Vec::new())?;
+        }
+        match cut {
+            Cut::Whole(whole) => self.whole(value, whole),
+            Cut::Tree(tree) => self.tree(value, tree),
+        }
+        .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))?;
+        cut.reference().write(out);
+        Ok(())
+    }
+
+    /// Whether a chunk must be written: it isn't stored, nor among those that will be.
+    fn is_missing(&mut self, hash: &ContentHash) -> bool {
+        if (self.is_stored)(hash) {
+            self.relied.insert(*hash);
+            return false;
+        }
+        !self.chunks.contains_key(hash)
+    }
+
+    fn whole(&mut self, value: &Value, whole: &Whole) -> Result<(), Refused> {
+        if self.is_missing(whole.hash()) {
+            let mut content = Vec::new();
+            codec::encode(value, &mut content)?;
+            self.chunks.insert(*whole.hash(), NewChunk::leaf(content));
+        }
+        Ok(())
+    }
+
+    fn tree(&mut self, value: &Value, tree: &Tree) -> Result<(), Refused> {
+        let Some(members) = Members::of(value) else {
+            return Ok(());
+        };
+        let contents = Contents { tree, members };
+        let top = tree.levels().len() - 1;
+        self.nodes(&contents, top, 0..tree.levels()[top].len())
+    }
+
+    /// Collects chunks of a level, with those below them.
+    fn nodes(
+        &mut self,
+        contents: &Contents<'_>,
+        level: usize,
+        places: Range<usize>,
+    ) -> Result<(), Refused> {
+        let nodes = &contents.tree.levels()[level];
+        let before = nodes[..places.start].iter();
+        let mut first = before.map(|node| node.length).sum();
+        for node in &nodes[places] {
+            let below = first..first + node.length;
+            first = below.end;
+            if !self.is_missing(&node.hash) {
+                continue;
             }
-            Some(reference) => {
-                // Each chunk is refused for what it holds; and what is stored isn't looked at again.
-                if self.cut.is_doubtful(reference) {
-                    self.json(value, place, &mut Vec::new())?;
+            let new = if level == 0 {
+                self.leaf(contents, node.nested, below)?
+            } else {
+                self.nodes(contents, level - 1, below.clone())?;
+                let children = &contents.tree.levels()[level - 1][below];
+                NewChunk {
+                    content: None,
+                    refs: Some(pack(children.iter().map(|child| &child.hash))),
                 }
-                self.collect(&reference.parts)
-                    .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))?;
-                reference.write(out);
-            }
-        }
-        Ok(())
-    }
-
-    /// Collects the chunks that aren't stored, with those below them.
-    fn collect(&mut self, hashes: &[ContentHash]) -> Result<(), Refused> {
-        for hash in hashes {
-            if self.stored.contains(hash) {
-                self.relied.insert(*hash);
-                continue;
-            }
-            if self.chunks.contains_key(hash) {
-                continue;
-            }
-            let Some(chunk) = self.cut.chunk(hash) else {
-                continue;
             };
-            let new = self.chunk(chunk)?;
-            self.chunks.insert(*hash, new);
+            self.chunks.insert(node.hash, new);
         }
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: &Chunk<'_>) -> Result<NewChunk, Refused> {
+    fn leaf(
+        &mut self,
+        contents: &Contents<'_>,
+        nested: bool,
+        places: Range<usize>,
+    ) -> Result<NewChunk, Refused> {
+        let Contents { tree, members } = contents;
         let mut out = Vec::new();
         let mut refs = Vec::new();
-        match chunk {
-            Chunk::Value(value) => codec::encode(value, &mut out)?,
-            Chunk::Node(children) => {
-                self.collect(children)?;
-                return Ok(NewChunk {
-                    content: None,
-                    refs: Some(pack(children)),
-                });
+        let first = places.start;
+        let is_object = matches!(members, Members::Sorted(_));
+        out.extend_from_slice(match (nested, is_object) {
+            (true, false) => b"{\"m\":[",
+            (true, true) => b"{\"m\":{",
+            (false, false) => b"[",
+            (false, true) => b"[{",
+        });
+        for place in places {
+            separate(place - first, &mut out);
+            let (key, value) = members.at(place);
+            if is_object {
+                codec::encode_key(key, &mut out)?;
+                out.push(b':');
             }
-            Chunk::Items {
-                first,
-                items,
-                references,
-            } => {
-                let nested = !references.is_empty();
-                out.extend_from_slice(if nested { b"{\"m\":[" } else { b"[" });
-                for (place, item) in items.iter().enumerate() {
-                    separate(place, &mut out);
-                    self.part(item, references.get(&place), nested, &mut refs, &mut out)
-                        .map_err(|refused| refused.in_index(first + place))?;
-                }
-                out.extend_from_slice(if nested { b"]}" } else { b"]" });
-            }
-            Chunk::Members {
-                members,
-                references,
-            } => {
-                let nested = !references.is_empty();
-                out.extend_from_slice(if nested { b"{\"m\":{" } else { b"[{" });
-                for (place, (key, value)) in members.iter().enumerate() {
-                    separate(place, &mut out);
-                    codec::encode_key(key, &mut out)?;
-                    out.push(b':');
-                    self.part(value, references.get(&place), nested, &mut refs, &mut out)
-                        .map_err(|refused| refused.in_key(key))?;
-                }
-                out.extend_from_slice(if nested { b"}}" } else { b"}]" });
-            }
+            let cut = &tree.pieces()[place].cut;
+            self.piece(value, cut, nested, &mut refs, &mut out)
+                .map_err(|refused| match is_object {
+                    true => refused.in_key(key),
+                    false => refused.in_index(place),
+                })?;
         }
+        out.extend_from_slice(match (nested, is_object) {
+            (true, false) => b"]}",
+            (true, true) => b"}}",
+            (false, false) => b"]",
+            (false, true) => b"}]",
+        });
         Ok(NewChunk {
             content: Some(out),
             refs: (!refs.is_empty()).then(|| pack(&refs)),
         })
     }
 
-    fn part(
+    /// Writes an item or a member's value, in a leaf that may hold references or not.
+    fn piece(
         &mut self,
         value: &Value,
-        reference: Option<&Reference>,
+        cut: &Cut,
         nested: bool,
         refs: &mut Vec<ContentHash>,
         out: &mut Vec<u8>,
     ) -> Result<(), Refused> {
-        match reference {
-            Some(reference) => {
-                self.collect(&reference.parts)?;
-                refs.extend_from_slice(&reference.parts);
-                reference.write(out);
+        match cut {
+            Cut::Tree(tree) => {
+                self.tree(value, tree)?;
+                refs.extend_from_slice(&tree.reference().parts);
+                tree.reference().write(out);
             }
-            None if nested => {
+            Cut::Whole(_) if nested => {
                 out.push(b'[');
                 codec::encode(value, out)?;
                 out.push(b']');
             }
-            None => codec::encode(value, out)?,
+            Cut::Whole(_) => codec::encode(value, out)?,
         }
         Ok(())
     }
 
     /// Writes the values of channels as one object.
-    pub(super) fn channels(
+    pub(super) fn channels<'c>(
         &mut self,
         values: &BTreeMap<String, Value>,
-        references: &[Option<Reference>],
+        cuts: impl Iterator<Item = Option<&'c Cut>>,
     ) -> Result<Vec<u8>> {
         let mut out = vec![b'{'];
-        for (index, ((channel, value), reference)) in values.iter().zip(references).enumerate() {
+        for (index, ((channel, value), cut)) in values.iter().zip(cuts).enumerate() {
             separate(index, &mut out);
             codec::encode_key(channel, &mut out).map_err(|refused| {
                 Error::unstorable(self.thread_id, "a channel's name", &refused)
             })?;
             out.push(b':');
             let place = format!("channel `{channel}`");
-            self.value(value, reference.as_ref(), &place, &mut out)?;
+            self.value(value, cut, &place, &mut out)?;
         }
         out.push(b'}');
         Ok(out)

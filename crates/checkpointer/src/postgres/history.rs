@@ -54,7 +54,7 @@ fn assemble(
     rows: &[Row],
     histories: &mut BTreeMap<String, ChannelHistory>,
 ) -> Result<()> {
-    let mut decoder = Decoder::default();
+    let mut decoder = Decoder::of_many();
     let mut writes: Vec<&Row> = Vec::new();
     let mut seeds: Vec<&Row> = Vec::new();
     for row in rows {
@@ -89,7 +89,7 @@ fn order(row: &Row) -> (std::cmp::Reverse<i32>, &str, &str, i32) {
 
 fn value(
     thread_id: &ThreadId,
-    decoder: &Decoder,
+    decoder: &Decoder<'_>,
     row: &Row,
 ) -> Result<(String, serde_json::Value)> {
     let channel: String = row.get("channel");

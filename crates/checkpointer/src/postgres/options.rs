@@ -13,6 +13,9 @@ const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long writes wait for their checkpoint.
 const ORPHANED_WRITE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How much memory goes to remembering what is stored.
+const CACHE_BYTES: usize = 64 << 20;
+
 /// Chooses how a [`PostgresCheckpointer`] writes.
 ///
 /// # Examples
@@ -36,6 +39,7 @@ pub struct Options {
     durability: Durability,
     tombstone_retention: Duration,
     orphaned_write_retention: Duration,
+    cache_bytes: usize,
 }
 
 /// How long things stay that nobody may need, in microseconds.
@@ -71,6 +75,7 @@ impl Default for Options {
             durability: Durability::default(),
             tombstone_retention: TOMBSTONE_RETENTION,
             orphaned_write_retention: ORPHANED_WRITE_RETENTION,
+            cache_bytes: CACHE_BYTES,
         }
     }
 }
@@ -114,6 +119,24 @@ impl Options {
     pub fn orphaned_write_retention(self, orphaned_write_retention: Duration) -> Self {
         Self {
             orphaned_write_retention,
+            ..self
+        }
+    }
+
+    /// Chooses about how many bytes of memory go to remembering what is stored. Defaults to 64 MiB.
+    ///
+    /// An eighth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so that
+    /// they aren't sent again. The rest is for the large values put last, in about as many bytes as they
+    /// take as JSON, so that only what has changed is hashed again. All threads share both, and those
+    /// used longest ago are forgotten first: their next put sends and hashes everything, which takes
+    /// longer and has the same effect. With `0` nothing is remembered, and a put that brings a generation,
+    /// as one after a [`CheckpointRef`](crate::CheckpointRef) does, takes a look at its thread first.
+    ///
+    /// It is harmless when the database holds less than is remembered, as after a restore: each statement
+    /// checks what it relies on.
+    pub fn cache_bytes(self, cache_bytes: usize) -> Self {
+        Self {
+            cache_bytes,
             ..self
         }
     }
@@ -163,6 +186,12 @@ impl Options {
 
     pub(super) fn shares_transactions(&self) -> bool {
         self.shared_transactions
+    }
+
+    /// What goes to the chunks that are stored, and what to the values put last.
+    pub(super) fn cache_shares(&self) -> (usize, usize) {
+        let chunks = self.cache_bytes / 8;
+        (chunks, self.cache_bytes - chunks)
     }
 
     /// What a statement that writes selects besides its answer: its transaction only is changed.

@@ -1,18 +1,16 @@
 //! Storing a checkpoint.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use db::{Row, SqlState, Statement, ToSql};
 
 use super::Inner;
 use super::cache::View;
-use super::chunk::Reference;
-use super::cut::Cut;
 use super::encode::{self, Encoder, NewChunk};
 use super::jsonb::Jsonb;
 use super::lanes::{Outcome, Write};
 use super::look::Seen;
+use super::memo::Cuts;
 use super::retry::retry;
 use super::sql::Writing;
 use crate::codec::ContentHash;
@@ -142,27 +140,21 @@ impl Inner {
         self.check_open()?;
         check::put(&put)?;
         // Cut before the turn is waited for: this is the expensive part.
-        let mut cut = Cut::default();
-        let values = put.checkpoint.channel_values.iter();
-        let references: Vec<_> = values
-            .map(|(channel, value)| {
-                self.memo
-                    .with(put.thread_id, &put.checkpoint_ns, channel, |known| {
-                        cut.value(value, known)
-                    })
-            })
-            .collect();
+        let values = &put.checkpoint.channel_values;
+        let cuts = self.memo.cut(put.thread_id, &put.checkpoint_ns, values);
         let mut turn = self.order.alone(put.thread_id).await;
-        let mut known = self.known(put.thread_id, put.generation, &cut);
-        let mut look_first = known.is_none() && needs_view(&put);
+        let mut view = self.known(put.thread_id, put.generation);
+        let mut relies = view;
+        let mut look_first = view.is_none() && needs_view(&put);
         for round in 0..MAX_ROUNDS {
             if look_first {
                 match self.next(&put).await? {
                     Next::Stored(view) => return Ok(stored_as(&put, view)),
-                    Next::Send(view) => known = view.map(|view| (view, HashSet::new())),
+                    Next::Send(found) => (view, relies) = (found, None),
                 }
             }
-            let encoded = encode(&put, &cut, &references, known.take(), round == 0)?;
+            let is_stored = self.is_stored(put.thread_id, relies);
+            let encoded = encode(&put, &cuts, view, &is_stored, round == 0)?;
             let outcome;
             (outcome, turn) = self.send(Write::Put(encoded), turn).await?;
             match outcome {
@@ -197,18 +189,24 @@ impl Inner {
         }
     }
 
-    /// What is known of a thread, if the caller may have read it in that state.
+    /// The state that a thread is known to be in, if the caller may have read it in that state.
     pub(super) fn known(
         &self,
         thread_id: &ThreadId,
         generation: Option<Generation>,
-        cut: &Cut<'_>,
-    ) -> Option<(View, HashSet<ContentHash>)> {
-        let known = self.cache.look_up(thread_id, cut.hashes());
-        match (known, generation) {
-            (Some((view, _)), Some(Generation(read))) if view.generation != read => None,
-            (known, _) => known,
-        }
+    ) -> Option<View> {
+        let view = self.cache.view(thread_id)?;
+        let may_be = generation.is_none_or(|Generation(read)| view.generation == read);
+        may_be.then_some(view)
+    }
+
+    /// Whether chunks are known to be stored in a thread; without a state to rely on none is.
+    pub(super) fn is_stored(
+        &self,
+        thread_id: &ThreadId,
+        view: Option<View>,
+    ) -> impl Fn(&ContentHash) -> bool {
+        move |hash| view.is_some_and(|view| self.cache.has(thread_id, view, hash))
     }
 
     /// Drops the writes to a checkpoint whose put is refused.
@@ -332,35 +330,30 @@ fn next(put: &Put<'_>, seen: Option<Seen>) -> Result<Next> {
 
 fn encode(
     put: &Put<'_>,
-    cut: &Cut<'_>,
-    references: &[Option<Reference>],
-    known: Option<(View, HashSet<ContentHash>)>,
+    cuts: &Cuts<'_>,
+    view: Option<View>,
+    is_stored: &dyn Fn(&ContentHash) -> bool,
     first_round: bool,
 ) -> Result<Encoded> {
-    let nothing = HashSet::new();
-    let mut encoder = Encoder::new(
-        put.thread_id,
-        cut,
-        known.as_ref().map_or(&nothing, |(_, stored)| stored),
-    );
-    let channels = encoder.channels(&put.checkpoint.channel_values, references)?;
+    let mut encoder = Encoder::new(put.thread_id, is_stored);
+    let channels = encoder.channels(&put.checkpoint.channel_values, cuts.iter())?;
     let versions = encode::unchanged(put.checkpoint, &put.new_versions);
     let checkpoint = encoder.checkpoint(put.checkpoint)?;
     let unchanged = encoder.versions(&versions)?;
     let metadata = encoder.object(put.metadata.as_map(), "the metadata")?;
-    let required = match &known {
-        Some((view, _)) if view.generation > 1 && put.generation.is_none() => required(put),
+    let required = match view {
+        Some(view) if view.generation > 1 && put.generation.is_none() => required(put),
         _ => None,
     };
     let next = first_round
-        && known.is_some()
+        && view.is_some()
         && put.parent.is_some()
         && !matches!(put.expected_head, ExpectedHead::Is(None))
         && required.is_none()
         && versions.is_empty();
     let lease = put.lease.map(|lease| lease.token.clone());
-    let lock = match known {
-        Some((view, _)) => Lock::Known {
+    let lock = match view {
+        Some(view) => Lock::Known {
             view,
             relied: encoder.relied.iter().copied().collect(),
             lease,

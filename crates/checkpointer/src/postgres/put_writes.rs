@@ -1,13 +1,11 @@
 //! Storing the outputs of a task.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use db::{Row, ToSql};
 
 use super::Inner;
 use super::cache::View;
-use super::chunk::Reference;
 use super::cut::Cut;
 use super::encode::{Encoder, NewChunk};
 use super::jsonb::Jsonb;
@@ -37,20 +35,22 @@ impl Inner {
         self.check_open()?;
         check::put_writes(&put)?;
         let thread_id = &put.config.thread_id;
-        let mut cut = Cut::default();
         let writes = writes::number(put.writes);
-        let references: Vec<_> = writes.iter().map(|write| cut.write(write.value)).collect();
+        let cuts: Vec<_> = writes
+            .iter()
+            .map(|write| Cut::of_write(write.value))
+            .collect();
         let mut turn = self.order.shared(thread_id).await;
-        let mut known = self.known(thread_id, put.config.generation, &cut);
-        let mut look_first = known.is_none() && put.config.generation.is_some();
+        let mut view = self.known(thread_id, put.config.generation);
+        let mut relies = view;
+        let mut look_first = view.is_none() && put.config.generation.is_some();
         for _ in 0..MAX_ROUNDS {
             if look_first {
-                known = self
-                    .view_for_writes(&put)
-                    .await?
-                    .map(|view| (view, HashSet::new()));
+                view = self.view_for_writes(&put).await?;
+                relies = None;
             }
-            let encoded = encode(&put, &writes, &cut, &references, known.take())?;
+            let is_stored = self.is_stored(thread_id, relies);
+            let encoded = encode(&put, &writes, &cuts, view, &is_stored)?;
             let outcome;
             (outcome, turn) = self.send(Write::Writes(encoded), turn).await?;
             if let Outcome::Stored(_) = outcome {
@@ -124,28 +124,23 @@ impl Inner {
 fn encode(
     put: &PutWrites<'_>,
     writes: &[Numbered<'_>],
-    cut: &Cut<'_>,
-    references: &[Option<Reference>],
-    known: Option<(View, HashSet<ContentHash>)>,
+    cuts: &[Option<Cut>],
+    view: Option<View>,
+    is_stored: &dyn Fn(&ContentHash) -> bool,
 ) -> Result<Encoded> {
-    let nothing = HashSet::new();
-    let mut encoder = Encoder::new(
-        &put.config.thread_id,
-        cut,
-        known.as_ref().map_or(&nothing, |(_, stored)| stored),
-    );
+    let mut encoder = Encoder::new(&put.config.thread_id, is_stored);
     let (mut indexes, mut channels, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    for (write, reference) in writes.iter().zip(references) {
+    for (write, cut) in writes.iter().zip(cuts) {
         let mut value = Vec::new();
         let place = format!("the write to channel `{}`", write.channel);
-        encoder.value(write.value, reference.as_ref(), &place, &mut value)?;
+        encoder.value(write.value, cut.as_ref(), &place, &mut value)?;
         indexes.push(write.idx);
         channels.push(write.channel.to_owned());
         values.push(value);
     }
     let lease = put.lease.map(|lease| lease.token.clone());
-    let lock = match known {
-        Some((view, _)) => Lock::Known {
+    let lock = match view {
+        Some(view) => Lock::Known {
             view,
             relied: encoder.relied.iter().copied().collect(),
             lease,

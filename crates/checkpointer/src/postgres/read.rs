@@ -40,7 +40,11 @@ impl Inner {
         rows: &[Row],
         projection: &Projection,
     ) -> Result<Vec<CheckpointTuple>> {
-        let mut decoder = Decoder::default();
+        let is_checkpoint = |row: &&Row| row.get::<_, &str>("kind") == "c";
+        let mut decoder = match rows.iter().filter(is_checkpoint).count() {
+            ..=1 => Decoder::of_one(),
+            _ => Decoder::of_many(),
+        };
         let mut checkpoints: BTreeMap<i64, &Row> = BTreeMap::new();
         let mut writes: BTreeMap<i64, Vec<&Row>> = BTreeMap::new();
         for row in rows {
@@ -88,12 +92,16 @@ pub(super) fn only(projection: &Projection) -> Option<Vec<Cow<'_, str>>> {
 }
 
 /// Takes the row of a chunk.
-pub(super) fn take_chunk(decoder: &mut Decoder, thread_id: &ThreadId, row: &Row) -> Result<()> {
+pub(super) fn take_chunk<'r>(
+    decoder: &mut Decoder<'r>,
+    thread_id: &ThreadId,
+    row: &'r Row,
+) -> Result<()> {
     let Ok(hash) = row.get::<_, &[u8]>("hash").try_into() else {
         let what = "the hash of a chunk isn't 16 bytes long".to_owned();
         return Err(decode::corrupt(thread_id, what));
     };
-    let content: Option<Jsonb<'_>> = row.get("content");
+    let content: Option<Jsonb<'r>> = row.get("content");
     decoder.take_chunk(
         thread_id,
         ContentHash::from_bytes(hash),
@@ -103,7 +111,7 @@ pub(super) fn take_chunk(decoder: &mut Decoder, thread_id: &ThreadId, row: &Row)
 }
 
 fn tuple(
-    decoder: &Decoder,
+    decoder: &Decoder<'_>,
     row: &Row,
     mut writes: Vec<&Row>,
     projection: &Projection,
@@ -157,7 +165,7 @@ fn write_key(row: &Row) -> (&str, &str, i32) {
     )
 }
 
-fn pending_write(decoder: &Decoder, thread_id: &ThreadId, row: &Row) -> Result<PendingWrite> {
+fn pending_write(decoder: &Decoder<'_>, thread_id: &ThreadId, row: &Row) -> Result<PendingWrite> {
     let channel: String = row.get("checkpoint_id");
     let Jsonb(value) = row.get("content");
     let value = decoder.value(thread_id, value, &channel)?;

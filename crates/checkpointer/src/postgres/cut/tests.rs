@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use super::Cut;
 use crate::ThreadId;
 use crate::codec::ContentHash;
-use crate::codec::tests::through_jsonb;
+use crate::codec::tests::{same, through_jsonb};
 use crate::postgres::decode::Decoder;
 use crate::postgres::encode::{Encoder, NewChunk};
-use crate::postgres::memo::Known;
 
 mod boundaries;
 mod corruption;
@@ -40,12 +39,31 @@ impl Sent {
 
     /// Reads the value as the server gives it back.
     fn read(&self) -> crate::Result<Value> {
-        let mut decoder = Decoder::default();
-        for (hash, chunk) in &self.chunks {
-            let content = chunk.content.as_deref().map(through_jsonb);
-            decoder.take_chunk(&thread(), *hash, content.as_deref(), chunk.refs.as_deref())?;
+        let chunks = self.chunks.iter().map(|(hash, chunk)| {
+            let [content, refs] = [&chunk.content, &chunk.refs];
+            let content = content.as_deref().map(through_jsonb);
+            let refs = refs.clone();
+            (*hash, NewChunk { content, refs })
+        });
+        let server = Self {
+            stored: through_jsonb(&self.stored),
+            chunks: chunks.collect(),
+            relied: HashSet::new(),
+        };
+        let value = server.decoded(Decoder::of_many())?;
+        assert!(same(&server.decoded(Decoder::of_one())?, &value));
+        Ok(value)
+    }
+
+    /// Reads the value twice.
+    fn decoded<'r>(&'r self, mut decoder: Decoder<'r>) -> crate::Result<Value> {
+        let thread = thread();
+        for (hash, NewChunk { content, refs }) in &self.chunks {
+            decoder.take_chunk(&thread, *hash, content.as_deref(), refs.as_deref())?;
         }
-        decoder.value(&thread(), &through_jsonb(&self.stored), "a")
+        let value = decoder.value(&thread, &self.stored, "a")?;
+        assert!(same(&decoder.value(&thread, &self.stored, "a")?, &value));
+        Ok(value)
     }
 }
 
@@ -54,12 +72,12 @@ fn thread() -> ThreadId {
 }
 
 fn try_send(value: &Value, stored: &HashSet<ContentHash>) -> crate::Result<Sent> {
-    let mut cut = Cut::default();
-    let reference = cut.value(value, &mut Known::default());
+    let cut = Cut::of_channel(value, || None);
     let thread = thread();
-    let mut encoder = Encoder::new(&thread, &cut, stored);
+    let is_stored = |hash: &ContentHash| stored.contains(hash);
+    let mut encoder = Encoder::new(&thread, &is_stored);
     let mut out = Vec::new();
-    encoder.value(value, reference.as_ref(), "channel `a`", &mut out)?;
+    encoder.value(value, cut.as_ref(), "channel `a`", &mut out)?;
     Ok(Sent {
         stored: out,
         chunks: encoder.chunks,

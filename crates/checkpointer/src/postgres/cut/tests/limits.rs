@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use super::{send, try_send};
 use crate::Error;
 use crate::codec::tests::{any_value, same};
-use crate::codec::{self, MAX_BYTES, MAX_DEPTH};
+use crate::codec::{self, ContentHash, MAX_BYTES, MAX_DEPTH};
 use crate::postgres::cut::{Cut, LEAF_BYTES};
-use crate::postgres::memo::Known;
 
 /// A list in a list in a list …, cut at every level: each has a long text next to the next one.
 fn nested(levels: usize, inner: Value) -> Value {
@@ -18,13 +17,27 @@ fn nested(levels: usize, inner: Value) -> Value {
     })
 }
 
+/// Collects the hashes of all chunks of a value.
+fn collect_hashes(cut: &Cut, hashes: &mut HashSet<ContentHash>) {
+    match cut {
+        Cut::Whole(whole) => {
+            hashes.insert(*whole.hash());
+        }
+        Cut::Tree(tree) => {
+            hashes.extend(tree.levels().iter().flatten().map(|node| node.hash));
+            for piece in tree.pieces() {
+                collect_hashes(&piece.cut, hashes);
+            }
+        }
+    }
+}
+
 /// A value that is refused as the codec refuses it, though every chunk of it is stored.
 #[track_caller]
 fn check_refused(value: &Value, expected: Expect) {
     let refused = codec::encode(value, &mut Vec::new()).unwrap_err();
-    let mut cut = Cut::default();
-    cut.value(value, &mut Known::default());
-    let stored = cut.hashes().collect();
+    let mut stored = HashSet::new();
+    collect_hashes(&Cut::of_channel(value, || None).unwrap(), &mut stored);
     match try_send(value, &stored).map(|_| ()).unwrap_err() {
         Error::Unstorable {
             place,
@@ -84,7 +97,7 @@ fn a_value_too_large_is_refused_though_none_of_its_chunks_is() {
 #[test]
 fn an_array_of_too_many_members_is_refused_though_no_chunk_has_as_many() {
     let nulls = Value::from(vec![Value::Null; (1 << 24) + 1]);
-    let most = codec::measure(&nulls).max_bytes;
+    let most = codec::measure_and_keep(&nulls).0.max_bytes;
     assert!(most > MAX_BYTES, "{most}");
 }
 
@@ -94,7 +107,7 @@ fn what_is_measured_is_never_less_than_what_is_written() {
     fn check(value: &Value) {
         let mut text = Vec::new();
         codec::encode(value, &mut text).unwrap();
-        let measure = codec::measure(value);
+        let measure = codec::measure_and_keep(value).0;
         assert!(text.len() <= measure.max_bytes, "{value}");
         let depth = (0..=MAX_DEPTH).find(|depth| is_at_most(value, *depth));
         assert_eq!(Some(measure.depth), depth, "{value}");

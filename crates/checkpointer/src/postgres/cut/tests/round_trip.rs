@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 use super::{message, messages, send, try_send};
 use crate::codec::tests::{any_value, same};
 use crate::postgres::cut::{Cut, MAX_PARTS};
-use crate::postgres::memo::Known;
 
 #[track_caller]
 fn check(value: &Value) {
@@ -116,7 +115,7 @@ fn objects_are_cut_alike_whatever_order_their_keys_are_kept_in() {
 #[test]
 fn a_reference_names_few_chunks_however_long_the_value_is() {
     for value in [messages(0..3000), Value::from(vec![json!("same"); 200_000])] {
-        let reference = Cut::default().value(&value, &mut Known::default()).unwrap();
-        assert!(reference.parts.len() <= MAX_PARTS);
+        let cut = Cut::of_channel(&value, || None).unwrap();
+        assert!(cut.reference().parts.len() <= MAX_PARTS);
     }
 }

@@ -1,0 +1,372 @@
+//! Large arrays and objects as trees, and how one is made from the one before it.
+
+use serde_json::{Map, Value};
+
+use super::leaves::first_leaf;
+use super::{Cut, FAN_OUT, MAX_FAN_OUT, MAX_PARTS, low_bits};
+use crate::codec::{ContentHash, Measure};
+use crate::postgres::chunk::{Kind, Reference, node_hash};
+
+/// What is known of a large array or object besides its contents.
+#[derive(Debug)]
+pub(in crate::postgres) struct Tree {
+    /// Its items, or its members in the order of their keys.
+    pieces: Vec<Piece>,
+    /// The chunks, the leaves first and those that the reference names last.
+    levels: Vec<Vec<Node>>,
+    reference: Reference,
+    measure: Measure,
+    memory: usize,
+}
+
+/// An item or a member, whose key is empty if it is an item.
+#[derive(Debug)]
+pub(in crate::postgres) struct Piece {
+    pub(super) key: Box<str>,
+    pub(in crate::postgres) cut: Cut,
+}
+
+/// A chunk: a leaf or an inner node, with what there is in all of it.
+#[derive(Debug)]
+pub(in crate::postgres) struct Node {
+    pub(in crate::postgres) hash: ContentHash,
+    /// How many pieces a leaf has, or how many children a node; never none.
+    pub(in crate::postgres) length: usize,
+    /// Whether some pieces are trees of their own.
+    pub(in crate::postgres) nested: bool,
+    /// How deep the deepest piece is.
+    pub(super) depth: usize,
+    /// The most bytes that the pieces can take.
+    pub(super) max_bytes: usize,
+    /// About how much memory the pieces take here.
+    pub(super) memory: usize,
+}
+
+impl Tree {
+    /// Cuts an array or object that lies `depth` deep, where another may have been before. Only what
+    /// differs is hashed and cut.
+    pub(super) fn of(members: &Members<'_>, depth: usize, known: Option<Self>) -> Self {
+        let kind = members.kind();
+        let (known, mut known_levels) = match known {
+            Some(known) if known.reference.kind == kind => (known.pieces, known.levels),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let overlap = Overlap::of(&known, members);
+        let pieces = overlap.replace(known, members, depth);
+        let mut known_levels = known_levels.drain(..);
+        let known_leaves = known_levels.next().unwrap_or_default();
+        let (leaves, mut kept) = overlap.leaves(kind, &pieces, known_leaves);
+        let mut levels = vec![leaves];
+        let mut top = 0;
+        while levels[top].len() > MAX_PARTS {
+            let known = known_levels.next().unwrap_or_default();
+            let above;
+            (above, kept) = nodes_above(&levels[top], known, kept);
+            levels.push(above);
+            top += 1;
+        }
+        let whole = Node::above(&levels[top]);
+        let reference = Reference {
+            kind,
+            nested: whole.nested,
+            depth: u8::try_from(top).unwrap_or(u8::MAX),
+            parts: levels[top].iter().map(|node| node.hash).collect(),
+        };
+        let measure = Measure {
+            hash: reference.hash(),
+            depth: whole.depth + 1,
+            bytes: reference.bytes(),
+            max_bytes: whole.max_bytes,
+        };
+        let nodes: usize = levels.iter().map(Vec::len).sum();
+        Self {
+            pieces,
+            levels,
+            reference,
+            measure,
+            memory: whole.memory + nodes * size_of::<Node>() + size_of::<Self>(),
+        }
+    }
+
+    pub(in crate::postgres) fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    pub(in crate::postgres) fn levels(&self) -> &[Vec<Node>] {
+        &self.levels
+    }
+
+    pub(in crate::postgres) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The measure of the whole, where its reference stands for it.
+    pub(super) fn measure(&self) -> &Measure {
+        &self.measure
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    pub(super) fn is_of(&self, value: &Value) -> bool {
+        match value {
+            Value::Array(items) => {
+                self.reference.kind == Kind::Array
+                    && self.pieces.len() == items.len()
+                    && self
+                        .pieces
+                        .iter()
+                        .zip(items)
+                        .all(|(piece, item)| piece.cut.is_of(item))
+            }
+            Value::Object(members) => {
+                self.reference.kind == Kind::Object
+                    && self.pieces.len() == members.len()
+                    && self
+                        .pieces
+                        .iter()
+                        .zip(members)
+                        .all(|(piece, (key, value))| piece.is(key, value))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Piece {
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.cut.memory()
+    }
+
+    fn is(&self, key: &str, value: &Value) -> bool {
+        *self.key == *key && self.cut.is_of(value)
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            hash: ContentHash::from_bytes([0; 16]),
+            length: 0,
+            nested: false,
+            depth: 0,
+            max_bytes: 0,
+            memory: 0,
+        }
+    }
+}
+
+impl Node {
+    /// Collects what there is in all of some nodes; the hash isn't made yet.
+    fn above(children: &[Self]) -> Self {
+        let mut node = Self::default();
+        for child in children {
+            node.add(child);
+        }
+        node
+    }
+
+    fn add(&mut self, child: &Self) {
+        self.length += 1;
+        self.nested |= child.nested;
+        self.depth = self.depth.max(child.depth);
+        self.max_bytes += child.max_bytes;
+        self.memory += child.memory;
+    }
+}
+
+/// Puts nodes above others, of which the first `kept` are as they were below the known nodes. Says
+/// how many of the nodes are known ones.
+fn nodes_above(below: &[Node], mut known: Vec<Node>, kept: usize) -> (Vec<Node>, usize) {
+    let mut first = 0;
+    let same = known.iter().take_while(|node| {
+        // The last one may have ended because there were no more.
+        let is_same = first + node.length < kept;
+        if is_same {
+            first += node.length;
+        }
+        is_same
+    });
+    let same = same.count();
+    known.truncate(same);
+    let mut nodes = known;
+    while first < below.len() {
+        let mut node = Node::default();
+        for child in &below[first..] {
+            node.add(child);
+            // Two at least, so that each level is shorter than the one below.
+            let ends = node.length >= 2 && low_bits(&child.hash).is_multiple_of(FAN_OUT);
+            if ends || node.length == MAX_FAN_OUT {
+                break;
+            }
+        }
+        let children = &below[first..first + node.length];
+        node.hash = node_hash(children.iter().map(|child| &child.hash));
+        first += node.length;
+        nodes.push(node);
+    }
+    (nodes, same)
+}
+
+/// The items of an array, or the members of an object in the order of their keys.
+#[derive(Debug)]
+pub(in crate::postgres) enum Members<'v> {
+    Items(&'v [Value]),
+    Sorted(Vec<(&'v str, &'v Value)>),
+}
+
+impl<'v> Members<'v> {
+    pub(in crate::postgres) fn of(value: &'v Value) -> Option<Self> {
+        match value {
+            Value::Array(items) => Some(Self::Items(items)),
+            Value::Object(object) => Some(Self::of_object(object)),
+            _ => None,
+        }
+    }
+
+    fn of_object(object: &'v Map<String, Value>) -> Self {
+        let mut members: Vec<_> = object.iter().map(|(key, value)| (&**key, value)).collect();
+        // Sorted already, unless somebody switched on `preserve_order`.
+        members.sort_unstable_by_key(|(key, _)| *key);
+        Self::Sorted(members)
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Items(_) => Kind::Array,
+            Self::Sorted(_) => Kind::Object,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Items(items) => items.len(),
+            Self::Sorted(members) => members.len(),
+        }
+    }
+
+    /// The key, which an item has not, and the value at a place.
+    pub(in crate::postgres) fn at(&self, place: usize) -> (&'v str, &'v Value) {
+        match self {
+            Self::Items(items) => ("", &items[place]),
+            Self::Sorted(members) => members[place],
+        }
+    }
+}
+
+/// What an array or object has in common with the one that was there before.
+#[derive(Debug)]
+struct Overlap {
+    /// How many pieces there were, and how many there are.
+    before: usize,
+    len: usize,
+    /// How many pieces were cut off the front.
+    trimmed: usize,
+    /// How many pieces behind those, and how many at the end, are the same as before.
+    front: usize,
+    back: usize,
+}
+
+impl Overlap {
+    fn of(known: &[Piece], members: &Members<'_>) -> Self {
+        let is = |piece: &Piece, place| {
+            let (key, value) = members.at(place);
+            piece.is(key, value)
+        };
+        let (before, len) = (known.len(), members.len());
+        let trimmed = match members {
+            Members::Items([_, ..]) => known.iter().position(|piece| is(piece, 0)),
+            _ => None,
+        };
+        let trimmed = trimmed.unwrap_or(0);
+        let known = &known[trimmed..];
+        let at_most = known.len().min(len);
+        let front = (0..at_most)
+            .take_while(|place| is(&known[*place], *place))
+            .count();
+        let back = (1..=at_most - front)
+            .take_while(|back| is(&known[known.len() - back], len - back))
+            .count();
+        Self {
+            before,
+            len,
+            trimmed,
+            front,
+            back,
+        }
+    }
+
+    /// Puts what is new in the place of what was there before.
+    fn replace(&self, mut known: Vec<Piece>, members: &Members<'_>, depth: usize) -> Vec<Piece> {
+        let back = known.split_off(self.before - self.back);
+        let mut replaced = known
+            .split_off(self.trimmed + self.front)
+            .into_iter()
+            .peekable();
+        let mut pieces = known;
+        pieces.drain(..self.trimmed);
+        for place in self.front..self.len - self.back {
+            let (key, value) = members.at(place);
+            // Items by their place, members by their key.
+            while replaced.next_if(|piece| *piece.key < *key).is_some() {}
+            let known = replaced.next_if(|piece| *piece.key == *key);
+            pieces.push(Piece {
+                key: key.into(),
+                cut: Cut::again(value, depth + 1, known.map(|piece| piece.cut)),
+            });
+        }
+        pieces.extend(back);
+        pieces
+    }
+
+    /// Cuts the pieces into leaves, as far as they can't be taken over. Says how many at the front
+    /// were.
+    fn leaves(&self, kind: Kind, pieces: &[Piece], known: Vec<Node>) -> (Vec<Node>, usize) {
+        let mut known = known.into_iter();
+        let mut next = known.next();
+        let mut next_begins = 0;
+        let mut leaves = Vec::new();
+        let (mut begins, mut kept) = (0, 0);
+        while begins < self.len {
+            let leaf = self.same_since(begins).and_then(|(was, end)| {
+                while let Some(leaf) = &next
+                    && next_begins < was
+                {
+                    next_begins += leaf.length;
+                    next = known.next();
+                }
+                // What comes behind a leaf decides too whether it ends.
+                next.take_if(|leaf| {
+                    let ends = begins + leaf.length;
+                    next_begins == was && (ends < end || ends == self.len && end == self.len)
+                })
+            });
+            let leaf = match leaf {
+                Some(leaf) => {
+                    next_begins += leaf.length;
+                    next = known.next();
+                    if self.trimmed == 0 && begins < self.front && kept == leaves.len() {
+                        kept += 1;
+                    }
+                    leaf
+                }
+                None => first_leaf(kind, &pieces[begins..]),
+            };
+            begins += leaf.length;
+            leaves.push(leaf);
+        }
+        (leaves, kept)
+    }
+
+    /// Where the piece at a place was before, and up to where those behind it are the same, too.
+    fn same_since(&self, place: usize) -> Option<(usize, usize)> {
+        if place < self.front {
+            Some((place + self.trimmed, self.front))
+        } else if place >= self.len - self.back {
+            Some((place + self.before - self.len, self.len))
+        } else {
+            None
+        }
+    }
+}
