@@ -7,7 +7,7 @@ use bench::Stop;
 use checkpointer::{
     Checkpointer as _, List, PostgresCheckpointer, Projection, Thread, ThreadId, Threads as _,
 };
-use db::Database;
+use db::{Database, Statement};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 use tests::{chain, eventually};
@@ -147,4 +147,55 @@ async fn a_pool_leaves_a_server_that_was_demoted_under_its_connections() {
     .await;
     let new = connect(&pair.standby.url()).await;
     assert_eq!(count(&new, others).await, 4);
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_that_a_synchronous_standby_does_not_have() {
+    static INSERT: Statement = Statement::new("INSERT INTO notes VALUES (1)", &[]);
+    let pair = Pair::start().await;
+    pair.synchronous().await;
+    let brief = [
+        ("DB_STATEMENT_TIMEOUT", "300ms"),
+        ("DB_NETWORK_TIMEOUT", "1s"),
+    ];
+    let settings =
+        |mode| pair.settings("read-write", &[brief[0], brief[1], ("DB_POOL_MODE", mode)]);
+    let primary = connect(&pair.primary.url()).await;
+    primary
+        .batch_execute("CREATE TABLE notes (id int)")
+        .await
+        .unwrap();
+    let mut databases = Vec::new();
+    for mode in ["session", "transaction"] {
+        databases.push(Database::connect(&settings(mode)).await.unwrap());
+    }
+    let checkpointer = PostgresCheckpointer::setup(databases[1].clone())
+        .await
+        .unwrap();
+    let mut thread = checkpointer.thread::<Steps>("waiting").unwrap();
+    thread.save(&vec![(0, text(0))]).await.unwrap();
+
+    pair.standby.stop(Stop::Immediate).await.unwrap();
+    for database in &databases {
+        let inserted = database.get().await.unwrap().execute(&INSERT, &[]).await;
+        let error = inserted.unwrap_err();
+        assert!(error.is_outcome_unknown(), "{}", chain(&error));
+    }
+    let saving = tokio::spawn(async move { thread.save(&vec![(1, text(1))]).await });
+    eventually("a commit waits for the standby", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+            WHERE wait_event = 'SyncRep' AND query LIKE '%checkpointer::put%'";
+        count(&primary, sql).await > 0
+    })
+    .await;
+    assert!(!saving.is_finished());
+    pair.standby.start_again().await.unwrap();
+    let saved = saving.await.unwrap().unwrap();
+
+    pair.primary.stop(Stop::Immediate).await.unwrap();
+    pair.standby.promote().await.unwrap();
+    let mut thread = checkpointer.thread::<Steps>("waiting").unwrap();
+    let state = thread.load().await.unwrap();
+    assert_eq!(thread.checkpoint_id(), Some(&saved.checkpoint_id));
+    assert_eq!(state, Some(vec![(1, text(1))]));
 }

@@ -312,7 +312,7 @@ async fn a_server_without_memory_is_named_and_works_again_with_memory() {
 }
 
 #[tokio::test]
-async fn a_locked_table_and_a_slow_statement_end_with_the_statement_time_out() {
+async fn a_table_that_somebody_locked_is_waited_for_as_long_as_a_limit_allows() {
     let server = PrivateServer::start(&[]).await.unwrap();
     let (_, checkpointer) = set_up(&server.url(), &[("DB_STATEMENT_TIMEOUT", "1s")]).await;
     let mut thread = checkpointer.thread::<Vec<String>>("locked").unwrap();

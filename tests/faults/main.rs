@@ -9,5 +9,6 @@ mod lost_writes;
 mod pair;
 mod pooler;
 mod restart;
+mod standby_reads;
 mod target_session_attrs;
 mod tls;

@@ -14,8 +14,13 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts both; the primary doesn't wait for the standby.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts both, the standby with settings of its own.
+    pub(crate) async fn start_with(of_standby: &[(&str, &str)]) -> Self {
         let primary = PrivateServer::start(&[]).await.unwrap();
-        let standby = primary.standby(&[]).await.unwrap();
+        let standby = primary.standby(of_standby).await.unwrap();
         Self { primary, standby }
     }
 

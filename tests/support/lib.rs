@@ -9,10 +9,12 @@
 )]
 
 mod cancellable;
+mod log;
 mod tcp_proxy;
 mod test_db;
 
 pub use cancellable::at_every_poll;
+pub use log::log;
 pub use tcp_proxy::TcpProxy;
 pub use test_db::{TestDb, url};
 

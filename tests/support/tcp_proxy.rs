@@ -31,6 +31,8 @@ struct Wire {
     cuts: watch::Sender<usize>,
     /// Connections with a lower number have their bytes held back.
     stalled_below: watch::Sender<usize>,
+    /// Whether the server's bytes are held back.
+    answers_held: watch::Sender<bool>,
     connections: AtomicUsize,
     /// How many connections to turn away with "starting up".
     not_ready: AtomicUsize,
@@ -82,6 +84,7 @@ impl TcpProxy {
                 upstream: host.to_string(),
                 cuts: watch::Sender::new(0),
                 stalled_below: watch::Sender::new(0),
+                answers_held: watch::Sender::new(false),
                 connections: AtomicUsize::new(0),
                 not_ready: AtomicUsize::new(0),
                 trap: Mutex::new(None),
@@ -136,8 +139,14 @@ impl TcpProxy {
         self.wire.stalled_below.send_replace(next);
     }
 
+    /// Holds back what the server sends, on every connection; it gets all that is sent to it.
+    pub fn hold_answers(&self) {
+        self.wire.answers_held.send_replace(true);
+    }
+
     /// Holds nothing back any more.
     pub fn release(&self) {
+        self.wire.answers_held.send_replace(false);
         self.wire.stalled_below.send_replace(0);
     }
 
@@ -297,6 +306,7 @@ async fn answers(
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = server.read(&mut buffer).await {
         wire.pass(connection.number).await;
+        wire.pass_answer().await;
         wire.bytes_received.fetch_add(count, Ordering::SeqCst);
         connection.asked.store(false, Ordering::SeqCst);
         let instead = *connection.trapped.lock().unwrap();
@@ -318,6 +328,11 @@ impl Wire {
     async fn pass(&self, number: usize) {
         let mut stalled_below = self.stalled_below.subscribe();
         let _ = stalled_below.wait_for(|below| number >= *below).await;
+    }
+
+    /// Waits while the server's bytes are held back.
+    async fn pass_answer(&self) {
+        let _ = self.answers_held.subscribe().wait_for(|held| !held).await;
     }
 }
 

@@ -24,6 +24,7 @@ mod put_writes;
 mod read;
 mod retry;
 mod sql;
+mod standby;
 mod threads;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ use options::Retention;
 pub use options::{Durability, Options};
 use order::Order;
 use sql::Sql;
+use standby::Standby;
 
 /// The tables, as numbered steps.
 const MIGRATIONS: Migrations = Migrations::new(
@@ -104,6 +106,7 @@ const MIN_SERVER_VERSION: u32 = 140_000;
 #[derive(Debug, Clone)]
 pub struct PostgresCheckpointer {
     inner: Arc<Inner>,
+    standby: Option<Arc<Standby>>,
 }
 
 #[derive(Debug)]
@@ -158,6 +161,49 @@ impl PostgresCheckpointer {
         &MIGRATIONS
     }
 
+    /// Returns a handle to the same checkpointer that reads from a standby what may be a moment old:
+    /// [`list`](Checkpointer::list), [`threads`](Checkpointer::threads), and
+    /// [`get_tuple`](Checkpointer::get_tuple) where it names a checkpoint.
+    ///
+    /// It is for those who look at threads, and takes that work off the primary. A standby is behind
+    /// by moments, or by as much as replication is:
+    ///
+    /// - A list lacks what was put last, and still has what was deleted or pruned last.
+    /// - A checkpoint that isn't there yet is read from the primary. One that is there is as it was put,
+    ///   but its pending writes may lack the last ones. A run that resumes from it might do a task
+    ///   again whose output is stored: resume with a handle that doesn't read from the standby.
+    /// - Everything else goes to the primary, such as reading a head, and every write.
+    ///
+    /// A standby that can't be read from is logged once, and the primary is asked instead. For a while
+    /// reads pass it over, then one tries it again. A read that is cancelled there because it is in the
+    /// way of replication is sent again. The standby has the tables in the schema of this checkpointer;
+    /// nothing is checked when the handle is made.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use checkpointer::PostgresCheckpointer;
+    /// use settings::Settings;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let hosts = "postgres://agents@db1,db2/agents";
+    /// let primary = Settings::from_url(&format!("{hosts}?target_session_attrs=read-write"))?;
+    /// let standby = Settings::from_url(&format!("{hosts}?target_session_attrs=prefer-standby"))?;
+    ///
+    /// let primary = db::Database::connect(&primary).await?;
+    /// let checkpointer = PostgresCheckpointer::setup(primary).await?;
+    /// let for_the_web_page = checkpointer.read_from(db::Database::connect(&standby).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn read_from(&self, standby: Database) -> Self {
+        Self {
+            standby: Some(Arc::new(Standby::new(standby))),
+            ..self.clone()
+        }
+    }
+
     fn new(database: Database, options: &Options) -> Self {
         let sql = Sql::new(database.schema(), options.commit());
         let lanes = match options.shares_transactions() {
@@ -177,6 +223,7 @@ impl PostgresCheckpointer {
                 closing: CancellationToken::new(),
                 under_way: TaskTracker::new(),
             }),
+            standby: None,
         }
     }
 }
@@ -195,11 +242,11 @@ impl Checkpointer for PostgresCheckpointer {
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
         self.inner.check_open()?;
-        self.inner.get_tuple(query).await
+        self.inner.get_tuple(query, self.standby.as_deref()).await
     }
 
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
-        list::pages(Arc::clone(&self.inner), query)
+        list::pages(Arc::clone(&self.inner), self.standby.clone(), query)
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
@@ -231,7 +278,7 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
-        threads::pages(Arc::clone(&self.inner), query)
+        threads::pages(Arc::clone(&self.inner), self.standby.clone(), query)
     }
 
     async fn set_thread_metadata(

@@ -252,19 +252,23 @@ impl Link {
         let started = Instant::now();
         let before = self.condition.call_begins();
         let answer = match (self.mode, call.limit) {
-            (_, None) => Some(work.await),
+            (_, None) => Some(work.await.map_err(Some)),
             (PoolMode::Transaction, Some(limit)) => self.within(limit, work).await,
             // The server keeps the limit, for each call that is before this one, too.
             (PoolMode::Session, Some(limit)) => {
                 let limit = limit.saturating_mul(before.saturating_add(1));
                 let limit = limit.saturating_add(self.network_timeout);
-                timeout(limit, work).await.ok()
+                let answer = timeout(limit, work).await.ok();
+                answer.map(|answer| answer.map_err(Some))
             }
         };
         let result = match answer {
             Some(answer) => {
                 self.condition.call_ends();
-                answer.map_err(|error| self.failed(call, started.elapsed(), error))
+                answer.map_err(|error| match error {
+                    Some(error) => self.failed(call, started.elapsed(), error),
+                    None => self.lost(call, None),
+                })
             }
             None => Err(self.give_up(call, started.elapsed())),
         };
@@ -274,17 +278,25 @@ impl Link {
     }
 
     /// The answer within the limit, or else what came of a cancel request:
-    /// nothing, if the server doesn't answer at all.
-    async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    /// nothing, if the server doesn't answer at all, and no error if it says
+    /// that the statement was done.
+    async fn within<T, E>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Option<Result<T, Option<E>>> {
         let mut work = pin!(work);
         if let Ok(answer) = timeout(limit, work.as_mut()).await {
-            return Some(answer);
+            return Some(answer.map_err(Some));
         }
         // The request may still be on its way when the statement has ended by
         // itself, and must not hit another.
         self.condition.set_spoilt();
         let answer = async { tokio::join!(work, self.canceller.cancel()).0 };
-        timeout(self.network_timeout, answer).await.ok()
+        let answer = timeout(self.network_timeout, answer).await.ok()?;
+        // A commit that waits for a synchronous standby succeeds when it is
+        // cancelled, and the standby may not have it.
+        Some(answer.map_err(Some).and(Err(None)))
     }
 
     /// Ends a connection that doesn't answer.

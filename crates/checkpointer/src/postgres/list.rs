@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::Inner;
 use super::jsonb::Jsonb;
 use super::read::only;
-use super::retry::retry;
 use super::sql::ListKey;
+use super::standby::Standby;
 use crate::codec;
 use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, List, Projection, Result, ThreadId,
@@ -23,11 +23,15 @@ const PAGE: usize = 64;
 const METADATA_PAGE: usize = 1000;
 
 /// Lists checkpoints; a connection is held only while a page is fetched.
-pub(super) fn pages(inner: Arc<Inner>, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
+pub(super) fn pages(
+    inner: Arc<Inner>,
+    standby: Option<Arc<Standby>>,
+    query: List,
+) -> BoxStream<'static, Result<CheckpointTuple>> {
     let left = query.limit.unwrap_or(usize::MAX);
     let pages = stream::try_unfold(
-        (inner, query, left, None),
-        |(inner, query, left, last)| async move {
+        (inner, standby, query, left, None),
+        |(inner, standby, query, left, last)| async move {
             let page = left.min(match query.projection {
                 Projection::Metadata => METADATA_PAGE,
                 _ => PAGE,
@@ -35,11 +39,13 @@ pub(super) fn pages(inner: Arc<Inner>, query: List) -> BoxStream<'static, Result
             if page == 0 {
                 return Ok(None);
             }
-            let tuples = inner.page(&query, page, last.as_ref()).await?;
+            let tuples = inner
+                .page(&query, page, last.as_ref(), standby.as_deref())
+                .await?;
             let left = if tuples.len() < page { 0 } else { left - page };
             let last = tuples.last().map(|tuple| tuple.config.clone());
             let tuples = stream::iter(tuples.into_iter().map(Ok));
-            Ok(Some((tuples, (inner, query, left, last))))
+            Ok(Some((tuples, (inner, standby, query, left, last))))
         },
     );
     pages.try_flatten().boxed()
@@ -51,6 +57,7 @@ impl Inner {
         query: &List,
         page: usize,
         last: Option<&CheckpointRef>,
+        standby: Option<&Standby>,
     ) -> Result<Vec<CheckpointTuple>> {
         self.check_open()?;
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
@@ -75,27 +82,25 @@ impl Inner {
         let last_id = last.map(|last| last.checkpoint_id.as_str());
         let last_thread_id = last.map(|last| last.thread_id.as_str());
         let last_ns = last.map(|last| last.checkpoint_ns.as_str());
-        let rows = retry("list checkpoints", || async {
-            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&only, &state, &limit];
-            let restrictions: [(bool, &(dyn ToSql + Sync)); 8] = [
-                (thread_id.is_some(), &thread_id),
-                (ns.is_some(), &ns),
-                (id.is_some(), &id),
-                (filter.is_some(), &filter),
-                (before.is_some(), &before),
-                (last.is_some(), &last_id),
-                (last.is_some(), &last_thread_id),
-                (last.is_some(), &last_ns),
-            ];
-            parameters.extend(
-                restrictions
-                    .into_iter()
-                    .filter_map(|(on, parameter)| on.then_some(parameter)),
-            );
-            let connection = self.database.get().await?;
-            connection.query(&statement, &parameters).await
-        })
-        .await?;
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&only, &state, &limit];
+        let restrictions: [(bool, &(dyn ToSql + Sync)); 8] = [
+            (thread_id.is_some(), &thread_id),
+            (ns.is_some(), &ns),
+            (id.is_some(), &id),
+            (filter.is_some(), &filter),
+            (before.is_some(), &before),
+            (last.is_some(), &last_id),
+            (last.is_some(), &last_thread_id),
+            (last.is_some(), &last_ns),
+        ];
+        parameters.extend(
+            restrictions
+                .into_iter()
+                .filter_map(|(on, parameter)| on.then_some(parameter)),
+        );
+        let rows = self
+            .read("list checkpoints", standby, &statement, &parameters)
+            .await?;
         self.tuples(&rows, &query.projection)
     }
 }

@@ -9,7 +9,7 @@ use super::Inner;
 use super::cache::View;
 use super::decode::{self, Decoder};
 use super::jsonb::Jsonb;
-use super::retry::retry;
+use super::standby::Standby;
 use crate::codec::{self, ContentHash};
 use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Generation, GetTuple, Loaded,
@@ -17,21 +17,31 @@ use crate::{
 };
 
 impl Inner {
-    pub(super) async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+    pub(super) async fn get_tuple(
+        &self,
+        query: GetTuple,
+        standby: Option<&Standby>,
+    ) -> Result<Option<CheckpointTuple>> {
         let only = only(&query.projection);
-        let rows = retry("get a checkpoint", || async {
-            let parameters: [&(dyn ToSql + Sync); 5] = [
-                /* only */ &only,
-                /* state */ &(query.projection != Projection::Metadata),
-                /* thread_id */ &query.thread_id.as_str(),
-                /* ns */ &query.checkpoint_ns.as_str(),
-                /* id */ &query.checkpoint_id.as_ref().map(CheckpointId::as_str),
-            ];
-            let connection = self.database.get().await?;
-            connection.query(&self.sql.get_tuple, &parameters).await
-        })
-        .await?;
-        Ok(self.tuples(&rows, &query.projection)?.pop())
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            /* only */ &only,
+            /* state */ &(query.projection != Projection::Metadata),
+            /* thread_id */ &query.thread_id.as_str(),
+            /* ns */ &query.checkpoint_ns.as_str(),
+            /* id */ &query.checkpoint_id.as_ref().map(CheckpointId::as_str),
+        ];
+        // Which one is the head only the primary knows, and whether there is no such checkpoint.
+        let standby = standby.filter(|_| query.checkpoint_id.is_some());
+        let from_standby = standby.map(Some).into_iter();
+        for from in from_standby.chain([None]) {
+            let rows = self
+                .read("get a checkpoint", from, &self.sql.get_tuple, &parameters)
+                .await?;
+            if let Some(tuple) = self.tuples(&rows, &query.projection)?.pop() {
+                return Ok(Some(tuple));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts together the checkpoints of a read, in their order, and remembers what it has shown.

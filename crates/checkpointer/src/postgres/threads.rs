@@ -11,6 +11,7 @@ use super::jsonb::Jsonb;
 use super::list::encode_filter;
 use super::put::deleted;
 use super::retry::retry;
+use super::standby::Standby;
 use super::{Inner, decode};
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
 
@@ -20,28 +21,36 @@ const PAGE: usize = 1000;
 /// Lists threads; a connection is held only while a page is fetched.
 pub(super) fn pages(
     inner: Arc<Inner>,
+    standby: Option<Arc<Standby>>,
     query: ListThreads,
 ) -> BoxStream<'static, Result<ThreadInfo>> {
     let left = query.limit.unwrap_or(usize::MAX);
     let pages = stream::try_unfold(
-        (inner, query, left),
-        |(inner, mut query, left)| async move {
+        (inner, standby, query, left),
+        |(inner, standby, mut query, left)| async move {
             let page = left.min(PAGE);
             if page == 0 {
                 return Ok(None);
             }
-            let threads = inner.page_of_threads(&query, page).await?;
+            let threads = inner
+                .page_of_threads(&query, page, standby.as_deref())
+                .await?;
             let left = if threads.len() < page { 0 } else { left - page };
             query.after = threads.last().cloned();
             let threads = stream::iter(threads.into_iter().map(Ok));
-            Ok(Some((threads, (inner, query, left))))
+            Ok(Some((threads, (inner, standby, query, left))))
         },
     );
     pages.try_flatten().boxed()
 }
 
 impl Inner {
-    async fn page_of_threads(&self, query: &ListThreads, page: usize) -> Result<Vec<ThreadInfo>> {
+    async fn page_of_threads(
+        &self,
+        query: &ListThreads,
+        page: usize,
+        standby: Option<&Standby>,
+    ) -> Result<Vec<ThreadInfo>> {
         self.check_open()?;
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
             return Ok(Vec::new());
@@ -51,19 +60,17 @@ impl Inner {
         let filter = filter.as_deref().map(Jsonb);
         let after = query.after.as_ref();
         let after = after.map(|last| (last.updated_at, last.thread_id.as_str()));
-        let rows = retry("list threads", || async {
-            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
-            if let Some(filter) = &filter {
-                parameters.push(filter);
-            }
-            if let Some((at, thread_id)) = &after {
-                parameters.push(at);
-                parameters.push(thread_id);
-            }
-            let connection = self.database.get().await?;
-            connection.query(&statement, &parameters).await
-        })
-        .await?;
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
+        if let Some(filter) = &filter {
+            parameters.push(filter);
+        }
+        if let Some((at, thread_id)) = &after {
+            parameters.push(at);
+            parameters.push(thread_id);
+        }
+        let rows = self
+            .read("list threads", standby, &statement, &parameters)
+            .await?;
         rows.iter().map(thread_info).collect()
     }
 

@@ -245,15 +245,22 @@ SELECT generation, gc, true AS done{commit} FROM l",
 /// Reads a thread's state as of now: before a put that needs to know it, and before a conflict is
 /// reported, for the put may have been stored by an attempt that seemed lost. A parent that was pruned
 /// since is forgotten.
+///
+/// What that attempt stored can be seen before a synchronous standby has it, if its wait was cut short.
+/// So the look that finds it writes a word to the log, and with that its own commit waits.
 pub(super) const LOOK: Template = Template {
     sql: "-- checkpointer::look
-SELECT generation, gc, deleted_at IS NOT NULL AS deleted, lease_until, {admitted} AS admitted,
-    (SELECT checkpoint_id FROM {schema}.heads
-     WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}) AS head,
-    EXISTS (SELECT FROM {schema}.checkpoints
-        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-          AND (parent_checkpoint_id = {parent} OR parent_checkpoint_id IS NULL)) AS stored
-FROM {schema}.threads WHERE thread_id = {thread_id}",
+SELECT generation, gc, deleted, lease_until, admitted, head, stored, CASE WHEN stored
+    THEN pg_catalog.pg_logical_emit_message(true, 'checkpointer', 'look')::pg_catalog.text
+    END AS logged
+FROM (
+    SELECT generation, gc, deleted_at IS NOT NULL AS deleted, lease_until, {admitted} AS admitted,
+        (SELECT checkpoint_id FROM {schema}.heads
+         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}) AS head,
+        EXISTS (SELECT FROM {schema}.checkpoints
+            WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+              AND (parent_checkpoint_id = {parent} OR parent_checkpoint_id IS NULL)) AS stored
+    FROM {schema}.threads WHERE thread_id = {thread_id} OFFSET 0) AS look",
     parameters: &[
         ("thread_id", Type::TEXT),
         ("ns", Type::TEXT),

@@ -1,0 +1,110 @@
+//! Reading from a standby what may be a moment old.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use db::{Database, Row, SqlState, Statement, ToSql};
+
+use super::Inner;
+use super::retry::retry;
+use crate::Result;
+
+/// How long a standby that failed is left alone. Then one read tries it, and the others still don't.
+const LEFT_ALONE: Duration = Duration::from_secs(5);
+
+/// How often a read is sent to the standby that had to make way for replication.
+const ATTEMPTS: usize = 3;
+
+/// A database that follows the primary's.
+#[derive(Debug)]
+pub(super) struct Standby {
+    database: Database,
+    /// Until when it is left alone, if it has failed.
+    failed: Mutex<Option<Instant>>,
+}
+
+impl Standby {
+    pub(super) fn new(database: Database) -> Self {
+        Self {
+            database,
+            failed: Mutex::default(),
+        }
+    }
+
+    /// Reads, if the standby can.
+    async fn query(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Option<Vec<Row>> {
+        if !self.may_be_tried() {
+            return None;
+        }
+        for _ in 0..ATTEMPTS {
+            match self.attempt(statement, parameters).await {
+                Ok(rows) => {
+                    if self.failed().take().is_some() {
+                        tracing::info!("the standby answers again");
+                    }
+                    return Some(rows);
+                }
+                Err(error) if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) => {
+                    tracing::debug!(%error, "a read had to make way for replication");
+                }
+                Err(error) => {
+                    if self.failed().replace(Instant::now() + LEFT_ALONE).is_none() {
+                        tracing::warn!(%error, "the standby can't be read from, so the primary is");
+                    }
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    async fn attempt(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, db::Error> {
+        let connection = self.database.get().await?;
+        connection.query(statement, parameters).await
+    }
+
+    fn may_be_tried(&self) -> bool {
+        match &mut *self.failed() {
+            None => true,
+            Some(until) if *until > Instant::now() => false,
+            Some(until) => {
+                *until = Instant::now() + LEFT_ALONE;
+                true
+            }
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Reads from the standby, if there is one that answers, or else from the primary.
+    pub(super) async fn read(
+        &self,
+        operation: &'static str,
+        standby: Option<&Standby>,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>> {
+        if let Some(standby) = standby
+            && let Some(rows) = standby.query(statement, parameters).await
+        {
+            return Ok(rows);
+        }
+        retry(operation, || async {
+            let connection = self.database.get().await?;
+            connection.query(statement, parameters).await
+        })
+        .await
+    }
+}
