@@ -72,11 +72,14 @@ pub enum Error {
         source: db::Error,
     },
     /// A program that a server is made of isn't on this machine.
-    #[error("there is no `{program}` on this machine: install the package `{package}`")]
+    #[error(
+        "there is no `{program}` on this machine: install `{package}` (Debian, Ubuntu: apt-get; \
+         macOS: brew)"
+    )]
     MissingProgram {
         /// The program.
         program: &'static str,
-        /// Debian's package.
+        /// The package, which is called the same everywhere.
         package: &'static str,
     },
     /// A program that a server is made of failed.

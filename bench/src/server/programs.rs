@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Where Debian and Ubuntu keep one folder per version of PostgreSQL.
-const INSTALLATIONS: &str = "/usr/lib/postgresql";
+/// Where Debian and Ubuntu, or Homebrew, keep one folder per version of PostgreSQL.
+const INSTALLATIONS: [&str; 3] = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
 
 /// Where programs are that are only for root's PATH.
 const SYSTEM: &str = "/usr/sbin";
@@ -59,14 +59,16 @@ fn path() -> impl Iterator<Item = PathBuf> {
 
 /// The folders of the installed versions, newest first.
 fn versions() -> Vec<PathBuf> {
-    let Ok(entries) = Path::new(INSTALLATIONS).read_dir() else {
-        return Vec::new();
-    };
-    let mut versions: Vec<(u32, PathBuf)> = entries
-        .flatten()
+    let mut versions: Vec<(u32, PathBuf)> = INSTALLATIONS
+        .iter()
+        .filter_map(|folder| Path::new(folder).read_dir().ok())
+        .flat_map(|entries| entries.flatten())
         .filter_map(|entry| {
-            let version = entry.file_name().to_str()?.parse().ok()?;
-            Some((version, entry.path().join("bin")))
+            let name = entry.file_name();
+            let name = name.to_str()?;
+            // Homebrew's are called `postgresql@17`.
+            let version = name.strip_prefix("postgresql@").unwrap_or(name);
+            Some((version.parse().ok()?, entry.path().join("bin")))
         })
         .collect();
     versions.sort();

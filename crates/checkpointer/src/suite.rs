@@ -58,10 +58,7 @@ pub mod threads;
 #[macro_export]
 macro_rules! contract_tests {
     ($checkpointer:expr) => {
-        $crate::contract_tests! { $checkpointer;
-            put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
-            channel_history, forks, guards, generations, leases, threads, fidelity, lifecycle
-        }
+        $crate::__contract_groups! { $crate::contract_tests, $checkpointer; }
     };
     ($checkpointer:expr; $($group:ident),+ $(,)?) => {
         async fn contract_checkpointer() -> ::std::sync::Arc<dyn $crate::Checkpointer> {
@@ -69,6 +66,18 @@ macro_rules! contract_tests {
         }
 
         $($crate::__contract_cases! { $group, $crate::__contract_group })+
+    };
+}
+
+/// The groups.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_groups {
+    ($each:path $(, $checkpointer:expr;)?) => {
+        $each! { $($checkpointer;)?
+            put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
+            channel_history, forks, guards, generations, leases, threads, fidelity, lifecycle
+        }
     };
 }
 

@@ -1,12 +1,17 @@
 //! A pooler between the agents and the server: PgBouncer in transaction mode.
 
 mod cancel;
+mod contract;
 mod errors;
+mod leaks;
+mod outages;
 
 use bench::{PgBouncer, PrivateServer};
 use db::Database;
 use settings::Settings;
 use tokio_postgres::{Client, NoTls};
+
+use leaks::leftovers;
 
 const TRANSACTION: (&str, &str) = ("DB_POOL_MODE", "transaction");
 

@@ -1,0 +1,207 @@
+//! What a client leaves behind on a connection to the server, which the next client gets.
+
+use std::collections::BTreeSet;
+
+use checkpointer::{Durability, Options, Threads as _};
+use db::{Database, Migration, Migrations, Statement, Type};
+use futures_util::future::join_all;
+use tests::at_every_poll;
+use tokio::sync::Barrier;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::{PATIENT, Pooled, client};
+
+/// Settings that the pooler itself sets for each client are none of it.
+const LOOK: &str = "
+    SELECT 'setting ' || name FROM pg_settings WHERE source = 'session' AND name NOT IN
+        ('application_name', 'client_encoding', 'DateStyle', 'TimeZone',
+         'standard_conforming_strings')
+    UNION ALL SELECT 'prepared statement ' || name FROM pg_prepared_statements
+    UNION ALL SELECT 'cursor ' || name FROM pg_cursors
+    UNION ALL SELECT 'advisory lock' FROM pg_locks
+        WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+    UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()
+    UNION ALL SELECT 'channel ' || channel FROM pg_listening_channels() AS channel
+    UNION ALL SELECT 'transaction' WHERE pg_current_xact_id_if_assigned() IS NOT NULL
+    ORDER BY 1";
+
+static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
+static INSERT: Statement = Statement::new(
+    "INSERT INTO checkpointer.notes (id, body) VALUES ($1, $2)
+     ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+    &[Type::INT8, Type::TEXT],
+);
+
+const NOTES: Migrations = Migrations::new(
+    "notes",
+    &[Migration {
+        number: 1,
+        name: "notes",
+        sql: "CREATE TABLE {schema}.notes (id bigint PRIMARY KEY, body text NOT NULL)",
+    }],
+);
+
+/// What is left on the connections to the server, which are all waited for.
+pub(super) async fn leftovers(pooled: &Pooled, connections: usize) -> Vec<String> {
+    let url = pooled.pooler.url();
+    // Each keeps the others away from the connection that it looks at.
+    let look = async || {
+        let client = client(&url).await;
+        client.batch_execute("BEGIN").await.unwrap();
+        let pid = client
+            .simple_query("SELECT pg_backend_pid()")
+            .await
+            .unwrap();
+        let found = client.simple_query(LOOK).await.unwrap();
+        (client, first_columns(pid), first_columns(found))
+    };
+    let looked = join_all((0..connections).map(|_| look())).await;
+    let seen: BTreeSet<_> = looked.iter().map(|(_, pid, _)| pid).collect();
+    assert_eq!(seen.len(), connections);
+    let found = looked.iter().flat_map(|(_, _, found)| found.clone());
+    found.collect()
+}
+
+fn first_columns(answer: Vec<SimpleQueryMessage>) -> Vec<String> {
+    let column = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0)?.to_owned()),
+        _ => None,
+    };
+    answer.iter().filter_map(column).collect()
+}
+
+#[tokio::test]
+async fn what_a_client_leaves_on_a_server_connection_is_found() {
+    let pooled = Pooled::start(1).await;
+    let careless = client(&pooled.pooler.url()).await;
+    careless
+        .batch_execute(
+            "SET statement_timeout = '7min'; PREPARE kept AS SELECT 1; LISTEN kept;
+             SELECT pg_advisory_lock(7); CREATE TEMP TABLE kept (); SET application_name = 'x'",
+        )
+        .await
+        .unwrap();
+    expect_test::expect![[r#"
+        [
+            "advisory lock",
+            "channel kept",
+            "prepared statement kept",
+            "setting statement_timeout",
+            "table kept",
+        ]
+    "#]]
+    .assert_debug_eq(&leftovers(&pooled, 1).await);
+}
+
+/// Drops a call at each of its polls; whoever gets the only connection to the server next finds
+/// nothing.
+async fn check(pooled: &Pooled, db: &Database, call: impl AsyncFn(&Database)) {
+    at_every_poll(
+        async || call(db).await,
+        async || assert_eq!(leftovers(pooled, 1).await, [""; 0]),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
+    let pooled = Pooled::start(1).await;
+    let db = pooled.connect(&PATIENT).await;
+    let insert = async |db: &Database| {
+        let connection = db.get().await.unwrap();
+        connection
+            .execute(&INSERT, &[&1_i64, &"alone"])
+            .await
+            .unwrap();
+    };
+    let transaction = async |db: &Database| {
+        db.transaction(async |tx| {
+            tx.batch_execute("SET LOCAL statement_timeout = '7min'")
+                .await?;
+            tx.execute(&INSERT, &[&2_i64, &"in a transaction"]).await
+        })
+        .await
+        .unwrap();
+    };
+    let left_open = async |db: &Database| {
+        let connection = db.get().await.unwrap();
+        connection.batch_execute("BEGIN").await.unwrap();
+        connection
+            .execute(&INSERT, &[&3_i64, &"never"])
+            .await
+            .unwrap();
+    };
+    check(&pooled, &db, async |db| NOTES.apply(db).await.unwrap()).await;
+    check(&pooled, &db, insert).await;
+    check(&pooled, &db, transaction).await;
+    check(&pooled, &db, left_open).await;
+
+    let sql = "SELECT string_agg(body, ', ' ORDER BY id) FROM checkpointer.notes";
+    let observer = pooled.observer().await;
+    let kept: String = observer.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(kept, "alone, in a transaction");
+}
+
+#[tokio::test]
+async fn a_relaxed_write_that_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
+    let pooled = Pooled::start(1).await;
+    let db = pooled.connect(&PATIENT).await;
+    let options = Options::default().durability(Durability::Relaxed);
+    let checkpointer = options.setup(db).await.unwrap();
+    at_every_poll(
+        async || {
+            let mut thread = checkpointer.thread::<Vec<u32>>("dropped").unwrap();
+            thread.update(|state| state.push(1)).await.unwrap();
+        },
+        async || assert_eq!(leftovers(&pooled, 1).await, [""; 0]),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_transaction_stays_on_one_server_connection() {
+    let pooled = Pooled::start(4).await;
+    let variables: Vec<_> = PATIENT
+        .iter()
+        .chain(&[("DB_POOL_MAX", "16")])
+        .copied()
+        .collect();
+    let db = pooled.connect(&variables).await;
+    // As many as the pooler has connections are open at once, each time.
+    let all_open = Barrier::new(4);
+    let pids = join_all((0..16).map(async |_| {
+        db.transaction(async |tx| -> db::Result<BTreeSet<i32>> {
+            let mut pids = BTreeSet::new();
+            for _ in 0..4 {
+                pids.insert(tx.query_one(&PID, &[]).await?.get(0));
+                all_open.wait().await;
+            }
+            Ok(pids)
+        })
+        .await
+        .unwrap()
+    }))
+    .await;
+    assert!(pids.iter().all(|pids| pids.len() == 1), "{pids:?}");
+    let used: BTreeSet<_> = pids.into_iter().flatten().collect();
+    assert_eq!(used.len(), 4);
+}
+
+#[tokio::test]
+async fn statements_that_are_sent_as_one_are_one_transaction() {
+    let pooled = Pooled::start(4).await;
+    let db = pooled.connect(&PATIENT).await;
+    NOTES.apply(&db).await.unwrap();
+    let connection = db.get().await.unwrap();
+    let two = "INSERT INTO checkpointer.notes VALUES (1, 'first'); SELECT 1/0";
+    connection.batch_execute(two).await.unwrap_err();
+    let sql = "SELECT count(*) FROM checkpointer.notes";
+    let count: i64 = pooled
+        .observer()
+        .await
+        .query_one(sql, &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(count, 0);
+}

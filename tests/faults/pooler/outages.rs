@@ -1,0 +1,131 @@
+//! Agents at work while the pooler, or the server behind it, comes and goes.
+
+use std::sync::Arc;
+
+use bench::Stop;
+use checkpointer::{
+    CheckpointRef, Checkpointer as _, DeleteThread, List, PostgresCheckpointer, PutWrites, TaskId,
+    Thread, Threads as _,
+};
+use db::Database;
+use futures_util::TryStreamExt as _;
+use serde_json::json;
+use tests::TcpProxy;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{PATIENT, Pooled, TRANSACTION, leftovers, settings_for};
+
+/// How many connections the pooler opens to the server.
+const CONNECTIONS: usize = 4;
+const PROCESSES: usize = 4;
+const AGENTS_OF_EACH: usize = 16;
+const STEPS: u32 = 12;
+
+/// Saves step after step, whatever happens, and counts them along.
+async fn work(mut thread: Thread<Vec<u32>>, saved: Arc<watch::Sender<usize>>) {
+    let mut state = Vec::new();
+    for step in 0..STEPS {
+        state.push(step);
+        while let Err(error) = thread.save(&state).await {
+            assert!(error.is_transient(), "{error:?}");
+        }
+        saved.send_modify(|saved| *saved += 1);
+    }
+}
+
+#[tokio::test]
+async fn agents_go_on_through_outages_of_the_pooler_and_of_the_server_behind_it() {
+    let mut pooled = Pooled::start(CONNECTIONS).await;
+    let saved = Arc::new(watch::Sender::new(0));
+    let mut agents = JoinSet::new();
+    let mut processes = Vec::new();
+    for process in 0..PROCESSES {
+        let max = AGENTS_OF_EACH.to_string();
+        let variables: Vec<_> = PATIENT
+            .iter()
+            .chain(&[("DB_POOL_MAX", &*max)])
+            .copied()
+            .collect();
+        let database = pooled.connect(&variables).await;
+        let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+        for agent in 0..AGENTS_OF_EACH {
+            let thread = checkpointer
+                .thread(format!("{process}-{agent}").as_str())
+                .unwrap();
+            agents.spawn(work(thread, Arc::clone(&saved)));
+        }
+        processes.push(checkpointer);
+    }
+    // Each disturbance comes when the agents have got on after the one before.
+    let total = PROCESSES * AGENTS_OF_EACH * STEPS as usize;
+    let mut progress = saved.subscribe();
+    let mut get_on = async |eighths: usize| {
+        let goal = total * eighths / 8;
+        let _ = progress.wait_for(|saved| *saved >= goal).await.unwrap();
+    };
+    get_on(1).await;
+    pooled.pooler.command("PAUSE").await.unwrap();
+    pooled.pooler.command("RESUME").await.unwrap();
+    get_on(2).await;
+    pooled.pooler.command("RECONNECT").await.unwrap();
+    get_on(3).await;
+    pooled.pooler.kill();
+    pooled.pooler.start_again().await.unwrap();
+    get_on(4).await;
+    pooled.server.stop(Stop::Immediate).await.unwrap();
+    pooled.server.start_again().await.unwrap();
+    get_on(5).await;
+    pooled.server.stop(Stop::Fast).await.unwrap();
+    pooled.server.start_again().await.unwrap();
+    get_on(6).await;
+    pooled.pooler.command("KILL postgres").await.unwrap();
+    pooled.pooler.command("RESUME postgres").await.unwrap();
+    agents.join_all().await;
+
+    // Every step is there, and none twice.
+    for (process, checkpointer) in processes.iter().enumerate() {
+        for agent in 0..AGENTS_OF_EACH {
+            let mut thread = checkpointer
+                .thread::<Vec<u32>>(format!("{process}-{agent}").as_str())
+                .unwrap();
+            let state = thread.load().await.unwrap().unwrap();
+            assert!(state.iter().copied().eq(0..STEPS), "{state:?}");
+            let history: Vec<_> = thread.history().try_collect().await.unwrap();
+            assert_eq!(history.len(), STEPS as usize);
+        }
+    }
+    assert_eq!(leftovers(&pooled, CONNECTIONS).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
+    let pooled = Pooled::start(1).await;
+    let proxy = TcpProxy::before(&pooled.pooler.url());
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
+    let settings = settings_for(&url, &[TRANSACTION]);
+    let database = Database::connect(&settings).await.unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let mut thread = checkpointer.thread::<Vec<u32>>("lost").unwrap();
+    thread.save(&vec![1]).await.unwrap();
+
+    // Guarded by the head, which the first attempt has moved.
+    proxy.cut_instead_of_answer_to("checkpointer::put");
+    let config: CheckpointRef = thread.save(&vec![1, 2]).await.unwrap();
+    let stored: Vec<_> = thread.history().try_collect().await.unwrap();
+    assert_eq!(stored.len(), 2);
+
+    proxy.cut_instead_of_answer_to("checkpointer::put_writes");
+    let task_id = TaskId::new("task").unwrap();
+    let writes = [("written".to_owned(), json!(1))];
+    let writes = PutWrites::new(&config, &task_id, &writes);
+    checkpointer.put_writes(writes).await.unwrap();
+    let listed = checkpointer.list(List::thread(thread.thread_id()).limit(1));
+    let listed: Vec<_> = listed.try_collect().await.unwrap();
+    assert_eq!(listed[0].pending_writes.len(), 1);
+
+    proxy.cut_instead_of_answer_to("COMMIT");
+    let delete = DeleteThread::new(thread.thread_id());
+    checkpointer.delete_thread(delete).await.unwrap();
+    assert_eq!(thread.load().await.unwrap(), None);
+}
