@@ -1,3 +1,6 @@
+-- Types are PostgreSQL's own, whatever is on the search_path of whoever makes the tables.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- A lease on a thread. It outlives the thread's deletion, so that a late writer stays fenced off.
 ALTER TABLE {schema}.threads
     -- Of the lease that was taken last.

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::step::{Step, get, head, ids, large, thread, two, values};
-use tests::{TcpProxy, TestDb};
+use tests::{TcpProxy, TestDb, eventually};
 
 /// How long a lease lasts whose time isn't over in a test.
 const LONG: Duration = Duration::from_secs(60 * 60);
@@ -145,6 +145,57 @@ async fn calls_whose_answers_are_lost_take_effect_once() {
     assert_eq!(ids(&checkpointer, &thread_id).await.len(), 3);
     let next = acquire(&checkpointer, &thread_id, LONG).await;
     assert_eq!(next.number, 2);
+}
+
+#[tokio::test]
+async fn a_write_that_waited_for_the_thread_sees_who_holds_the_lease_by_then() {
+    let (test, [checkpointer, other]) = two().await;
+    let mut writes = Vec::new();
+    for (name, by) in [
+        ("known", &checkpointer),
+        ("unknown", &other),
+        ("known, leased", &checkpointer),
+        ("unknown, leased", &other),
+    ] {
+        let thread_id = thread(name);
+        let first = Step::first(&thread_id).put(&checkpointer).await;
+        let is_leased = name.ends_with("leased");
+        // No more than what a foreign front knows, which takes no look first.
+        let step = Step::after(&first).without_generation();
+        let step = match is_leased {
+            true => step.lease(&acquire(&checkpointer, &thread_id, LONG).await),
+            false => step,
+        };
+        writes.push((is_leased, step, by.clone()));
+    }
+    let (somebody, observer) = (test.observer().await, test.observer().await);
+    let sql = format!(
+        "BEGIN; UPDATE {}.threads
+         SET lease_token = 'somebody', lease_until = now() + interval '1 hour'",
+        test.schema()
+    );
+    somebody.batch_execute(&sql).await.unwrap();
+    let count = writes.len();
+    let puts = writes.into_iter().map(|(is_leased, step, by)| {
+        tokio::spawn(async move { (is_leased, step.try_put(&by).await) })
+    });
+    let puts: Vec<_> = puts.collect();
+    eventually("all of them wait for the thread", async || {
+        test.backends(&observer, "wait_event_type = 'Lock'").await == count as i64
+    })
+    .await;
+    somebody.batch_execute("COMMIT").await.unwrap();
+    for put in puts {
+        let (is_leased, refusal) = put.await.unwrap();
+        match refusal {
+            Err(Error::LeaseHeld { .. }) => assert!(!is_leased),
+            Err(Error::LeaseLost { .. }) => assert!(is_leased),
+            other => panic!("{other:?}"),
+        }
+    }
+    let listed = checkpointer.list(List::all());
+    let listed: Vec<_> = listed.try_collect().await.unwrap();
+    assert_eq!(listed.len(), count);
 }
 
 /// Works on a thread as long as the others do, in turns: takes a lease, reads what is there and adds

@@ -10,6 +10,10 @@ use crate::Result;
 /// How long the mark of a deleted thread stays.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How long it stays at least. A deletion is tried again for half a minute, and knows by the mark what
+/// it has done already.
+const SHORTEST_TOMBSTONE_RETENTION: Duration = Duration::from_secs(60);
+
 /// How long writes wait for their checkpoint.
 const ORPHANED_WRITE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -100,8 +104,8 @@ impl Options {
         Self { durability, ..self }
     }
 
-    /// Chooses how long a deleted thread is remembered, for as long as late writes may come. Defaults
-    /// to 30 days.
+    /// Chooses how long a deleted thread is remembered, for as long as late writes may come: a minute at
+    /// least. Defaults to 30 days.
     ///
     /// What is remembered is its id, its generation and its lease, without any of its state and
     /// metadata. Each deletion and each prune removes a few marks that are older. After that the
@@ -179,7 +183,7 @@ impl Options {
 
     pub(super) fn retention(&self) -> Retention {
         Retention {
-            tombstones: micros(self.tombstone_retention),
+            tombstones: micros(self.tombstone_retention.max(SHORTEST_TOMBSTONE_RETENTION)),
             orphaned_writes: micros(self.orphaned_write_retention),
         }
     }
