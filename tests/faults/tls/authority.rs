@@ -1,8 +1,13 @@
 use std::time::SystemTime;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SigningKey as _,
+    date_time_ymd,
 };
+use x509_cert::der::asn1::BitString;
+use x509_cert::der::pem::LineEnding;
+use x509_cert::der::{DecodePem as _, Encode as _, EncodePem as _};
+use x509_cert::{Certificate, Version};
 
 /// Somebody who makes certificates.
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -45,6 +50,20 @@ impl Authority {
     /// Makes one with a common name and nothing else.
     pub(super) fn issue_with_common_name(&self, name: &str) -> Issued {
         self.sign(named(name, &[], Valid::Now))
+    }
+
+    /// Makes one of X.509's first version, as `openssl x509` does unless told
+    /// otherwise: with a common name, and without extensions.
+    pub(super) fn issue_first_version(&self, name: &str) -> Issued {
+        let mut issued = self.issue_with_common_name(name);
+        let mut certificate = Certificate::from_pem(&issued.certificate).unwrap();
+        certificate.tbs_certificate.version = Version::V1;
+        certificate.tbs_certificate.extensions = None;
+        let signed = certificate.tbs_certificate.to_der().unwrap();
+        let signature = self.0.key().sign(&signed).unwrap();
+        certificate.signature = BitString::from_bytes(&signature).unwrap();
+        issued.certificate = certificate.to_pem(LineEnding::LF).unwrap();
+        issued
     }
 
     fn sign(&self, mut params: CertificateParams) -> Issued {

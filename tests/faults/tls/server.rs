@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use bench::{PrivateServer, Stop};
-use db::{Database, Statement};
+use db::{Database, Error, Statement};
 use settings::Settings;
 use tokio_postgres::{Client, NoTls};
 
@@ -77,6 +77,20 @@ impl TlsServer {
         self.restart().await;
     }
 
+    /// Has it ask for client certificates, and check them against this one.
+    pub(super) async fn ask_for_certificates_of(&self, certificate: &str) {
+        let path = self.file("clients.crt", certificate);
+        self.0
+            .configure(&[("ssl_ca_file", path.to_str().unwrap())])
+            .unwrap();
+        self.restart().await;
+    }
+
+    pub(super) async fn configure(&self, settings: &[(&str, &str)]) {
+        self.0.configure(settings).unwrap();
+        self.restart().await;
+    }
+
     async fn restart(&self) {
         self.0.stop(Stop::Fast).await.unwrap();
         self.0.start_again().await.unwrap();
@@ -108,6 +122,15 @@ impl TlsServer {
         ];
         let all = own.iter().chain(variables);
         Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    pub(super) async fn connect(
+        &self,
+        user: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Database, Error> {
+        let settings = self.settings(&self.url(user, "localhost"), variables);
+        Database::connect(&settings.unwrap()).await
     }
 
     /// Past all that is tested.
