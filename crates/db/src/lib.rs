@@ -115,6 +115,14 @@
 //! statement that it prepares. The statement time-out is kept here, with a
 //! cancel request.
 //!
+//! # TLS
+//!
+//! By rustls, as the settings say in libpq's words. A [`ConnectFailure`] says which
+//! check failed; it ends [`Database::connect`] at once. Certificates and keys are
+//! read for each connection, so that renewed ones count without a restart. What
+//! `connected` in the log has as `tls` is the version, or `off`. A cancel request
+//! is encrypted if its connection is.
+//!
 //! # Logs
 //!
 //! Everything goes to `tracing`, under the target `db`: connecting, migrating

@@ -79,8 +79,9 @@
 //! system trusts; the mode is then `verify-full`, and must not be set to a weaker
 //! one. The modes that verify need root certificates, and a client certificate
 //! needs its key. Unlike in libpq there are no files with a meaning of their own
-//! in the home directory, and one that is named but missing is an error. Here
-//! paths are only taken down; whoever connects reads the files.
+//! in the home directory, and one that is named but missing is an error unless the
+//! mode is `disable`. Here paths are only taken down; whoever connects reads the
+//! files.
 //!
 //! # The URL
 //!
