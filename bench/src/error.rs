@@ -141,3 +141,14 @@ pub enum Error {
         source: serde_json::Error,
     },
 }
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Call { source } => source.is_transient(),
+            Self::Look { source } | Self::Connect { source } => source.is_transient(),
+            _ => false,
+        }
+    }
+}

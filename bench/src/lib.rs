@@ -18,7 +18,8 @@ mod trace;
 pub use compare::Difference;
 pub use error::{Error, Result};
 pub use load::{
-    Agent, Checker, Crashes, Event, Fact, Figures, Job, Ledger, Life, Plan, Process, Victim, Worker,
+    Agent, Checker, ChunkRaces, Churner, Counts, Crashes, Event, Fact, Figures, Job, Ledger, Life,
+    Plan, Process, Role, Victim, Worker,
 };
 pub use race::{Race, race, race_along};
 pub use replay::{Answer, Disagreement, Report, replay};

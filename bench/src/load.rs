@@ -3,17 +3,23 @@
 
 mod agent;
 mod check;
+mod churn;
+mod content;
 mod crash;
 mod fact;
 mod ledger;
 mod plan;
+mod races;
+mod rewind;
 mod rows;
 mod worker;
 
 pub use agent::Agent;
 pub use check::Checker;
+pub use churn::{Churner, Role};
 pub use crash::{Crashes, Figures, Victim};
 pub use fact::{Event, Fact};
 pub use ledger::{Ledger, Life};
 pub use plan::Plan;
+pub use races::{ChunkRaces, Counts};
 pub use worker::{Job, Process, Worker};

@@ -6,7 +6,7 @@ use std::process::Command;
 use bench::{Crashes, PrivateServer, Victim, Worker};
 
 /// Starts this program again to run one test, which then is the worker.
-fn this_test(name: &str) -> impl Fn() -> Command {
+pub(super) fn this_test(name: &str) -> impl Fn() -> Command {
     move || {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args([name, "--exact", "--nocapture"]);

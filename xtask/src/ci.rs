@@ -8,7 +8,7 @@ use xshell::{Cmd, Shell, cmd};
 /// What any dependency of a user may switch on: both change how JSON is kept.
 const SERDE_JSON: &str = "suite,serde_json/arbitrary_precision,serde_json/preserve_order";
 
-/// Check formatting, lints, documentation and tests, as CI does, and torture it a little
+/// Check formatting, lints, documentation and tests, as CI does, and soak it for a minute
 ///
 /// Runs every check even after one has failed, and says at the end which did.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,7 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             "a sample of torture",
             cmd!(sh, "cargo xtask torture --scale 0.05"),
         ),
+        ("a minute of soak", cmd!(sh, "cargo xtask soak --minutes 1")),
     ];
     let results = checks.map(|(name, check)| (name, passes(name, check)));
 

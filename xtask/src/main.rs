@@ -25,6 +25,7 @@ mod demo;
 mod program;
 mod replay;
 mod server;
+mod soak;
 mod test;
 mod torture;
 
@@ -42,6 +43,7 @@ enum Xtask {
     Test(test::Args),
     Bench(bench::Args),
     Torture(torture::Args),
+    Soak(soak::Args),
     Replay(replay::Args),
     Ci(ci::Args),
 }
@@ -63,6 +65,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
         Xtask::Demo(args) => return demo::run(&sh, args),
         Xtask::Bench(args) => return bench::run(&sh, args),
         Xtask::Torture(args) => return torture::run(&sh, args),
+        Xtask::Soak(args) => return soak::run(&sh, args),
         Xtask::Replay(args) => return replay::run(&sh, args),
         Xtask::DbUp(args) => db_up::run(&sh, args)?,
         Xtask::DbDown(args) => db_down::run(&sh, args)?,

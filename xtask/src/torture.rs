@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use xshell::Shell;
 
 use crate::program::{self, Options};
+use crate::server::{self, Machine};
 
 /// Try to break the guarantees: crashes and races in large numbers
 ///
@@ -17,5 +18,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<ExitCode> {
+    if !args.options.ask_for_help() {
+        server::ensure_programs(&Machine::detect(sh)?)?;
+    }
     program::run(sh, "torture", &args.options, &[])
 }

@@ -69,15 +69,33 @@ impl Checker {
     /// Only reads.
     pub async fn agent(&self, plan: &Plan, life: &Life) -> Result<Vec<String>> {
         let thread_id = plan.thread_id().map_err(call)?;
-        let listed = self.checkpointer.list(List::thread(&thread_id));
+        self.thread(&thread_id, plan, life).await
+    }
+
+    /// Checks, as [`agent`](Self::agent) does, a thread that holds what the agent's did: a copy of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`agent`](Self::agent).
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    pub async fn thread(
+        &self,
+        thread_id: &ThreadId,
+        plan: &Plan,
+        life: &Life,
+    ) -> Result<Vec<String>> {
+        let listed = self.checkpointer.list(List::thread(thread_id));
         let listed: Vec<CheckpointTuple> = match listed.try_collect().await {
             Ok(listed) => listed,
-            Err(error) => return damage(&thread_id, error),
+            Err(error) => return damage(thread_id, error),
         };
         let mut stored = Stored {
             plan,
             life,
-            thread_id,
+            thread_id: thread_id.clone(),
             by_number: BTreeMap::new(),
             wrong: Vec::new(),
         };

@@ -220,7 +220,7 @@ impl<C: Fn() -> Command> Run<'_, C> {
             Event::Conflict => self.figures.conflicts += 1,
             Event::Interrupted(_) => self.figures.interruptions += 1,
             Event::Gone => self.figures.violations.push(format!("{fact}")),
-            Event::Begun { .. } | Event::Finished | Event::Violation(_) => {}
+            Event::Begun { .. } | Event::Finished | Event::Did(_) | Event::Violation(_) => {}
         }
         self.ledger.note(fact);
         self.figures

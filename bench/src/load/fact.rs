@@ -49,6 +49,8 @@ pub enum Event {
     Gone,
     /// The last checkpoint was acknowledged, now or before.
     Finished,
+    /// Something was done that is only counted.
+    Did(String),
     /// Something that must not be.
     Violation(String),
 }

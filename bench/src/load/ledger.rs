@@ -56,7 +56,7 @@ impl Ledger {
                     ));
                 }
             }
-            Event::Conflict | Event::Interrupted(_) => {}
+            Event::Conflict | Event::Interrupted(_) | Event::Did(_) => {}
             Event::Gone => life.gone = true,
             Event::Finished => life.finished = true,
             Event::Violation(what) => self.violations.push(format!("agent {agent}: {what}")),
@@ -85,6 +85,14 @@ impl Ledger {
 }
 
 impl Life {
+    /// What is known of an agent of which checkpoints were removed, whatever was acknowledged.
+    pub fn of_pruned() -> Self {
+        Self {
+            pruned: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether a checkpoint of it was acknowledged.
     pub fn has_begun(&self) -> bool {
         !self.put.is_empty()

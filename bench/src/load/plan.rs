@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
-use checkpointer::{ChannelValues, Checkpoint, ThreadId};
+use checkpointer::{ChannelValues, Checkpoint, CheckpointTuple, ThreadId};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use super::agent::number;
 
 /// Real text for the contents.
 const TEXT: &str = include_str!("../../../README.md");
@@ -48,7 +50,11 @@ pub(super) struct Message {
 
 impl Plan {
     /// The thread.
-    pub(super) fn thread_id(&self) -> checkpointer::Result<ThreadId> {
+    ///
+    /// # Errors
+    ///
+    /// Never: the name can be stored.
+    pub fn thread_id(&self) -> checkpointer::Result<ThreadId> {
         ThreadId::new(format!("agent-{}", self.agent))
     }
 
@@ -112,7 +118,19 @@ impl Plan {
         json!({ "agent": self.agent, "goals": goals.collect::<Vec<_>>() })
     }
 
-    /// Says what is wrong with a checkpoint, by its content alone.
+    /// Checks a checkpoint by its content alone.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words.
+    pub fn verify(&self, tuple: &CheckpointTuple) -> Result<(), String> {
+        let number = number(tuple).ok_or("a checkpoint has no number")?;
+        let checked = self.check(number, &tuple.checkpoint);
+        let checked = checked.map_err(|wrong| format!("checkpoint {number} {wrong}"));
+        checked.map(drop)
+    }
+
+    /// Checks the content of the checkpoint with this number, and returns its messages.
     pub(super) fn check(
         &self,
         number: u64,

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use checkpointer::PostgresCheckpointer;
 use db::Database;
-use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use settings::Settings;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
+use tokio::task::JoinSet;
 
-use super::{Agent, Fact, Plan};
+use super::{Agent, Churner, Fact, Plan};
 use crate::{Error, Result};
 
 /// The variable that makes a process a worker.
@@ -39,6 +39,8 @@ pub struct Worker {
 pub enum Job {
     /// Runs agents, all at once. Of each it is said whether its thread was there before.
     Agents(Vec<(Plan, bool)>),
+    /// Meets others on a few threads, several times at once.
+    Churn(Vec<Churner>),
 }
 
 impl Worker {
@@ -71,22 +73,25 @@ impl Worker {
         let database = self.connect().await?;
         let checkpointer = PostgresCheckpointer::open(database.clone()).await;
         let checkpointer = checkpointer.map_err(|source| Error::Tables { source })?;
+        let mut tasks = JoinSet::new();
         match self.job {
             Job::Agents(agents) => {
-                let agents = agents.into_iter().map(|(plan, begun)| {
-                    let checkpointer = checkpointer.clone();
-                    tokio::spawn(async move {
-                        let agent = Agent::new(plan, checkpointer, |fact| say(&fact));
-                        agent.run(begun).await;
-                    })
-                });
-                for ended in join_all(agents.collect::<Vec<_>>()).await {
-                    ended.map_err(|failed| Error::Worker {
-                        operation: "run an agent in",
-                        source: failed.into(),
-                    })?;
+                for (plan, begun) in agents {
+                    let agent = Agent::new(plan, checkpointer.clone(), |fact| say(&fact));
+                    tasks.spawn(async move { agent.run(begun).await });
                 }
             }
+            Job::Churn(churners) => {
+                for churner in churners {
+                    tasks.spawn(churner.run(checkpointer.clone(), |fact| say(&fact)));
+                }
+            }
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|failed| Error::Worker {
+                operation: "run a task of",
+                source: failed.into(),
+            })?;
         }
         let closed = database.close(CLOSES_WITHIN).await;
         closed.map_err(|source| Error::Connect { source })

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use bench::{Agent, Checker, Event, Ledger, Plan};
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{Checkpointer, DeleteThread};
 
 use tests::TestDb;
 
@@ -49,18 +49,14 @@ const DAMAGE: [(&str, &str); 8] = [
 
 #[tokio::test]
 async fn the_checker_finds_any_damage_and_nothing_else() {
-    for (what, damage) in DAMAGE {
-        let test = TestDb::without_schema().await;
-        let database = test.connect(&[]).await;
-        let checker = Checker::setup(database.clone()).await.unwrap();
-        let ledger = Mutex::new(Ledger::default());
-        let plan = Plan {
-            seed: 4,
-            agent: 7,
-            steps: 12,
-        };
-        let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
-        let agent = Agent::new(plan, checkpointer, |fact| {
+    let test = TestDb::without_schema().await;
+    let database = test.connect(&[]).await;
+    let checker = Checker::setup(database).await.unwrap();
+    let ledger = Mutex::new(Ledger::default());
+    for (agent, (what, damage)) in (0..).zip(DAMAGE) {
+        let (seed, steps) = (4, 8);
+        let plan = Plan { seed, agent, steps };
+        let agent = Agent::new(plan, checker.checkpointer().clone(), |fact| {
             ledger.lock().unwrap().note(fact);
         });
         agent.run(false).await;
@@ -77,6 +73,8 @@ async fn the_checker_finds_any_damage_and_nothing_else() {
         let changed = test.observer().await.execute(&damage, &[]).await.unwrap();
         assert!(changed > 0, "{what}");
         assert_ne!(check().await, [""; 0], "not found: {what}");
+        let delete = DeleteThread::new(plan.thread_id().unwrap());
+        checker.checkpointer().delete_thread(delete).await.unwrap();
     }
 }
 

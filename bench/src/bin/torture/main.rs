@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use bench::{Crashes, Figures, PrivateServer, Victim, Worker};
+use bench::{ChunkRaces, Counts, Crashes, Figures, PrivateServer, Victim, Worker};
 use clap::{Parser, ValueEnum};
 
 /// Try to break the guarantees: crashes and races in large numbers
@@ -37,6 +37,8 @@ enum Section {
     Kills,
     /// The server crashes while agents work: 200 times
     Crashes,
+    /// Processes write, remove and read in a few threads that go back in time: 100,000 puts
+    Chunks,
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {
@@ -92,6 +94,7 @@ impl Section {
         match self {
             Self::Kills => crash(Victim::Worker, number(200.0), seed).await,
             Self::Crashes => crash(Victim::Server, number(200.0), seed).await,
+            Self::Chunks => chunks(number(100_000.0).into(), seed).await,
         }
     }
 }
@@ -131,6 +134,34 @@ async fn crash(victim: Victim, crashes: u32, seed: u64) -> anyhow::Result<Vec<St
     println!("  {puts} puts and {outputs} outputs of tasks acknowledged, {conflicts} conflicts");
     println!("  {interruptions} calls failed after all their retries, {checks} checks of an agent");
     Ok(figures.violations)
+}
+
+async fn chunks(puts: u64, seed: u64) -> anyhow::Result<Vec<String>> {
+    println!("\n{puts} puts beside removers, in threads that go back in time");
+    let server = PrivateServer::start(&[]).await?;
+    let program = std::env::current_exe().context("find this program")?;
+    let races = ChunkRaces {
+        puts,
+        writers: 3,
+        removers: 2,
+        threads: 4,
+        seed,
+    };
+    let mut said = 0;
+    let progress = |counts: &Counts| {
+        let puts = counts.done.get("put").copied().unwrap_or_default();
+        if puts >= said + 1_000 {
+            said = puts;
+            eprintln!("  {puts} puts, {} violations", counts.violations.len());
+        }
+    };
+    let counts = races
+        .run(&server, || Command::new(&program), progress)
+        .await?;
+    for (what, count) in &counts.done {
+        println!("  {count} × {what}");
+    }
+    Ok(counts.violations)
 }
 
 #[cfg(test)]

@@ -1,0 +1,25 @@
+//! `cargo xtask soak`
+
+use std::process::ExitCode;
+
+use xshell::Shell;
+
+use crate::program::{self, Options};
+use crate::server::{self, Machine};
+
+/// Run agents for a while under every fault at once, and check the guarantees as it goes
+///
+/// `--help` comes from the program that does it, and lists its options. It has a server of its own.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<ExitCode> {
+    if !args.options.ask_for_help() {
+        server::ensure_programs(&Machine::detect(sh)?)?;
+    }
+    program::run(sh, "soak", &args.options, &[])
+}
