@@ -7,6 +7,7 @@ mod crash;
 mod failover;
 mod limits;
 mod lost_writes;
+mod migrations;
 mod pair;
 mod pooler;
 mod restart;

@@ -82,7 +82,9 @@ const MIN_SERVER_VERSION: u32 = 140_000;
 /// transaction per thread. What a call did is durable when it returns ([`Options`] can change that), and
 /// goes on to its end for the thread under way if the future is dropped, but for
 /// [`set_thread_metadata`](Checkpointer::set_thread_metadata). A transient failure (a lost connection,
-/// a server that starts again) is retried for half a minute before it is reported.
+/// a server that starts again) is retried before it is reported, for as long as
+/// [`Database::retries`](db::Database::retries) says, and for 5 seconds more at most once a close has
+/// begun.
 ///
 /// # Examples
 ///

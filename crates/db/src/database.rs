@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bb8::RunError;
+use futures_util::FutureExt;
 use settings::{PoolMode, Settings};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tracing::{info, trace, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::error::Chain;
 use crate::manager::{Manager, Server, Shared};
@@ -53,6 +54,25 @@ struct Inner {
     mode: PoolMode,
     max: u32,
     statement_timeout: Option<Duration>,
+    retries: Retries,
+}
+
+/// Replaces idle connections that are lost when that is noticed, and not only
+/// when somebody borrows them. Ends with the pool.
+async fn replace_lost(pool: bb8::Pool<Manager>, shared: Arc<Shared>) {
+    let replace = async {
+        loop {
+            shared.lost.notified().await;
+            // Those that are fit are ready at once, and held until the others are found.
+            let idle = 0..pool.state().idle_connections;
+            let fit: Vec<_> = idle.map(|_| pool.get_owned().now_or_never()).collect();
+            debug!(
+                fit = fit.iter().flatten().count(),
+                "looked for lost connections"
+            );
+        }
+    };
+    shared.closing.run_until_cancelled(replace).await;
 }
 
 /// How often the pool looks for connections that are too old or idle for too
@@ -79,6 +99,19 @@ pub struct State {
     pub max: u32,
     /// Whether the database was closed.
     pub closed: bool,
+}
+
+/// How an operation that may be repeated is tried again after a failure that
+/// [is transient](Error::is_transient).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retries {
+    /// For how long.
+    pub timeout: Duration,
+    /// How often at most, the first attempt included.
+    pub attempts: u32,
+    /// The longest pause between two attempts.
+    pub longest_pause: Duration,
 }
 
 impl Database {
@@ -126,6 +159,9 @@ impl Database {
             // hand, and the others become idle long enough to be closed.
             .queue_strategy(bb8::QueueStrategy::Lifo)
             .build_unchecked(manager);
+        if settings.pool_min() > 0 {
+            tokio::spawn(replace_lost(pool.clone(), Arc::clone(&shared)));
+        }
         info!(
             dbname = settings.dbname(),
             server_version = server.version,
@@ -142,6 +178,11 @@ impl Database {
             mode: settings.pool_mode(),
             max: settings.pool_max(),
             statement_timeout: settings.statement_timeout(),
+            retries: Retries {
+                timeout: settings.retry_timeout(),
+                attempts: settings.retry_attempts(),
+                longest_pause: settings.retry_pause(),
+            },
         })))
     }
 
@@ -293,6 +334,12 @@ impl Database {
     /// Whether a connection lasts for a session or for a transaction.
     pub fn pool_mode(&self) -> PoolMode {
         self.0.mode
+    }
+
+    /// How the settings want transient failures to be retried, by those who know
+    /// what may be repeated: nothing in this crate is.
+    pub fn retries(&self) -> Retries {
+        self.0.retries
     }
 
     /// The server's version as one number: 150018 is 15.18.

@@ -9,6 +9,7 @@ use crate::cancel::Canceller;
 use crate::condition::Condition;
 use crate::connect::Driver;
 use crate::error::Chain;
+use crate::manager::Shared;
 
 /// Moves a connection's bytes until its client is dropped, the connection is
 /// lost, or somebody hangs up.
@@ -17,16 +18,16 @@ pub(crate) async fn drive(
     condition: Arc<Condition>,
     canceller: Canceller,
     hangup: CancellationToken,
+    shared: Arc<Shared>,
 ) {
-    let hung_up = match hangup.run_until_cancelled(exchange(&mut driver)).await {
-        Some(Ok(())) => false,
-        Some(Err(error)) => {
-            warn!(error = %Chain(&error), "lost a connection");
-            condition.set_lost(error);
-            false
-        }
-        None => true,
-    };
+    let ended = hangup.run_until_cancelled(exchange(&mut driver)).await;
+    let hung_up = ended.is_none();
+    let lost = ended.and_then(Result::err);
+    let is_lost = lost.is_some();
+    if let Some(error) = lost {
+        warn!(error = %Chain(&error), "lost a connection");
+        condition.set_lost(error);
+    }
     // The server doesn't notice that nobody listens before it has a result, and a
     // pooler no longer knows what to cancel once the connection is closed.
     if hung_up && condition.in_flight() {
@@ -34,6 +35,9 @@ pub(crate) async fn drive(
     }
     // From here on everything that still waits for an answer gets an error.
     drop(driver);
+    if is_lost {
+        shared.lost.notify_one();
+    }
     debug!(hung_up, "closed a connection");
 }
 

@@ -223,6 +223,15 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed a little later.
     ///
+    /// That is a lost connection, a pool without a free one, a server that is
+    /// out of reach for now, and of what a server says: SQLSTATE class 08
+    /// (connection), 40 (rollback: a deadlock, a serialization failure) and 53
+    /// (resources: memory, connections, room on the disk), `55P03` (a lock wasn't available),
+    /// `57P01` to `57P03` (shutting down, starting up) and `25006` (read-only: a
+    /// failover may be under way). Of those classes, `40002` (a constraint),
+    /// `40003` (nobody knows what happened) and `53400` (a configured limit)
+    /// aren't, nor is a statement that was cancelled or took too long.
+    ///
     /// It doesn't say that repeating is harmless: see
     /// [`is_outcome_unknown`](Self::is_outcome_unknown).
     pub fn is_transient(&self) -> bool {
@@ -279,19 +288,12 @@ fn reason(error: &tokio_postgres::Error) -> &'static str {
     }
 }
 
-/// The classes 08 (connection), 40 (rollback) and 53 (resources), a lock that
-/// wasn't available, a server that shuts down or starts, and a standby that a
-/// fail-over may just be promoting.
-fn is_transient(code: &SqlState) -> bool {
-    matches!(code.code().get(..2), Some("08" | "40" | "53"))
-        || [
-            SqlState::LOCK_NOT_AVAILABLE,
-            SqlState::ADMIN_SHUTDOWN,
-            SqlState::CRASH_SHUTDOWN,
-            SqlState::CANNOT_CONNECT_NOW,
-            SqlState::READ_ONLY_SQL_TRANSACTION,
-        ]
-        .contains(code)
+pub(crate) fn is_transient(code: &SqlState) -> bool {
+    match code.code() {
+        "40002" | "40003" | "53400" => false,
+        "25006" | "55P03" | "57P01" | "57P02" | "57P03" => true,
+        code => matches!(code.get(..2), Some("08" | "40" | "53")),
+    }
 }
 
 /// An error with all its causes on one line, for the log.

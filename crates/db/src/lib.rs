@@ -165,7 +165,7 @@ pub use tokio_postgres::{Row, types};
 
 pub use crate::connect::ConnectFailure;
 pub use crate::connection::Connection;
-pub use crate::database::{Database, State};
+pub use crate::database::{Database, Retries, State};
 pub use crate::error::{Error, Result};
 pub use crate::identifier::quote_identifier;
 pub use crate::lifecycle::{close_db, get_connection, init_db};

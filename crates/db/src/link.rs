@@ -60,6 +60,7 @@ pub(crate) struct Link {
     hangup: CancellationToken,
     opened: Instant,
     used: Instant,
+    lent: bool,
 }
 
 /// What an error says about a call, and the limit it runs under.
@@ -101,6 +102,7 @@ impl Link {
             hangup,
             opened: now,
             used: now,
+            lent: false,
         }
     }
 
@@ -114,7 +116,10 @@ impl Link {
 
     /// Notes that the connection comes back to the pool; whether it may stay.
     pub(crate) fn given_back(&mut self) -> bool {
-        self.used = Instant::now();
+        // A borrower who went away during the check has proven nothing.
+        if std::mem::take(&mut self.lent) {
+            self.used = Instant::now();
+        }
         self.condition.is_clean() && !self.is_closed() && !self.tenure.is_over()
     }
 
@@ -128,13 +133,18 @@ impl Link {
     }
 
     /// Whether the server still answers, asked only after a longer rest.
-    pub(crate) async fn check(&self) -> bool {
-        if self.is_closed() || self.tenure.is_over() {
-            return false;
-        }
-        if self.rest() < TRUSTED_FOR {
-            return true;
-        }
+    pub(crate) async fn check(&mut self) -> bool {
+        self.lent = if self.is_closed() || self.tenure.is_over() {
+            false
+        } else if self.rest() < TRUSTED_FOR {
+            true
+        } else {
+            self.answers().await
+        };
+        self.lent
+    }
+
+    async fn answers(&self) -> bool {
         let limit = CHECK_LIMIT.min(self.network_timeout);
         match timeout(limit, self.client.check_connection()).await {
             Ok(Ok(())) => return true,
@@ -347,6 +357,8 @@ impl Link {
     }
 
     fn lost(&self, call: Call<'_>, error: Option<tokio_postgres::Error>) -> Error {
+        // The driver may take a moment to find that out.
+        self.condition.set_spoilt();
         let statement = call.name.to_owned();
         let source = match error {
             Some(error) if !error.is_closed() => Some(Arc::new(error) as _),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bb8::ManageConnection;
 use settings::{PoolMode, Settings};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) sockets: TaskTracker,
     /// How many callers wait for a connection.
     pub(crate) waiting: AtomicU32,
+    /// A connection has ended by itself.
+    pub(crate) lost: Notify,
     /// How many tenures of connections have ended.
     tenures: Arc<AtomicU64>,
     /// Why the last attempt to connect failed, unless one has succeeded since.
@@ -127,6 +129,7 @@ impl Manager {
             Arc::clone(&condition),
             canceller.clone(),
             hangup.clone(),
+            Arc::clone(&self.shared),
         ));
         Link::new(
             client,

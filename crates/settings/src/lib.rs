@@ -47,6 +47,9 @@
 //! | `DB_STARTUP_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | How long an unreachable server is tried again at start-up; `0` is one attempt |
 //! | `DB_STATEMENT_TIMEOUT` | duration | `30s` | `1ms` to `24h`, or `off` | How long a statement may run |
 //! | `DB_NETWORK_TIMEOUT` | duration | `10s` | `100ms` to `1h` | How long an answer may be overdue before the connection is given up |
+//! | `DB_RETRY_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | For how long an operation is tried again after a transient failure; `0` is one attempt |
+//! | `DB_RETRY_ATTEMPTS` | attempts | `100` | `1` to `10000` | How often it is tried at most |
+//! | `DB_RETRY_PAUSE` | duration | `2s` | `1ms` to `1h` | The longest pause between two attempts |
 //! | `DB_IDLE_TIMEOUT` | duration | `10min` | `1s` to `24h`, or `off` | How long a connection may lie idle before it is closed |
 //! | `DB_MAX_LIFETIME` | duration | `30min` | `1s` to `24h`, or `off` | How old a connection may become before it is replaced |
 //! | `DB_APPLICATION_NAME` | text | `checkpointer` | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows |
@@ -62,6 +65,11 @@
 //! other system has ceased to acknowledge what is sent, or after a statement
 //! should have ended by `DB_STATEMENT_TIMEOUT`, whichever is earlier. With that
 //! off only the former counts.
+//!
+//! The `DB_RETRY_*` variables are for programs that try again, such as the
+//! checkpointer. The pauses between attempts begin short, grow to
+//! `DB_RETRY_PAUSE`, and are cut at random, so that many agents don't come back
+//! at the same moment.
 //!
 //! A duration is a whole number and its unit: `500ms`, `5s`, `2min`, `1h`.
 //! `off` and `0` mean the same where `off` is allowed.

@@ -15,8 +15,9 @@ use crate::{
     tls::Tls,
     variable::{
         ACQUIRE_TIMEOUT, APPLICATION_NAME, CONNECT_TIMEOUT, CONNECT_TIMEOUT_SECONDS, DATABASE_URL,
-        IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, POOL_MAX, POOL_MIN, POOL_MODE, SCHEMA,
-        STARTUP_TIMEOUT, STATEMENT_TIMEOUT, TARGET_SESSION_ATTRS,
+        IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, POOL_MAX, POOL_MIN, POOL_MODE, RETRY_ATTEMPTS,
+        RETRY_PAUSE, RETRY_TIMEOUT, SCHEMA, STARTUP_TIMEOUT, STATEMENT_TIMEOUT,
+        TARGET_SESSION_ATTRS,
     },
 };
 
@@ -49,6 +50,9 @@ pub struct Settings {
     startup_timeout: Duration,
     statement_timeout: Option<Duration>,
     network_timeout: Duration,
+    retry_timeout: Duration,
+    retry_attempts: u32,
+    retry_pause: Duration,
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
     application_name: String,
@@ -165,6 +169,10 @@ impl Settings {
             STATEMENT_TIMEOUT.read_limit(env.db_statement_timeout.as_deref(), &mut problems);
         let network_timeout =
             NETWORK_TIMEOUT.read(env.db_network_timeout.as_deref(), &mut problems);
+        let retry_timeout = RETRY_TIMEOUT.read(env.db_retry_timeout.as_deref(), &mut problems);
+        let retry_attempts =
+            RETRY_ATTEMPTS.read(env.db_retry_attempts.as_deref(), None, &mut problems);
+        let retry_pause = RETRY_PAUSE.read(env.db_retry_pause.as_deref(), &mut problems);
         let idle_timeout = IDLE_TIMEOUT.read_limit(env.db_idle_timeout.as_deref(), &mut problems);
         let max_lifetime = MAX_LIFETIME.read_limit(env.db_max_lifetime.as_deref(), &mut problems);
 
@@ -199,6 +207,9 @@ impl Settings {
             startup_timeout,
             statement_timeout,
             network_timeout,
+            retry_timeout,
+            retry_attempts,
+            retry_pause,
             idle_timeout,
             max_lifetime,
             application_name,
@@ -271,6 +282,22 @@ impl Settings {
     /// and that of the other system to what was sent. Defaults to 10 seconds.
     pub fn network_timeout(&self) -> Duration {
         self.network_timeout
+    }
+
+    /// For how long an operation that may be repeated is tried again after a
+    /// transient failure; zero is one attempt. Defaults to 30 seconds.
+    pub fn retry_timeout(&self) -> Duration {
+        self.retry_timeout
+    }
+
+    /// How often such an operation is tried at most, 1 or more. Defaults to 100.
+    pub fn retry_attempts(&self) -> u32 {
+        self.retry_attempts
+    }
+
+    /// The longest pause between two attempts. Defaults to 2 seconds.
+    pub fn retry_pause(&self) -> Duration {
+        self.retry_pause
     }
 
     /// How long a connection may lie idle before it is closed, if there is a

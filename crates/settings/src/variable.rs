@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Every variable that is looked at, in the order of the table in the docs.
-pub(crate) const NAMES: [&str; 18] = [
+pub(crate) const NAMES: [&str; 21] = [
     DATABASE_URL,
     POOL_MIN.name,
     POOL_MAX.name,
@@ -15,6 +15,9 @@ pub(crate) const NAMES: [&str; 18] = [
     STARTUP_TIMEOUT.name,
     STATEMENT_TIMEOUT.name,
     NETWORK_TIMEOUT.name,
+    RETRY_TIMEOUT.name,
+    RETRY_ATTEMPTS.name,
+    RETRY_PAUSE.name,
     IDLE_TIMEOUT.name,
     MAX_LIFETIME.name,
     APPLICATION_NAME.name,
@@ -90,6 +93,30 @@ pub(crate) const NETWORK_TIMEOUT: Time = Time {
     name: "DB_NETWORK_TIMEOUT",
     default: Duration::from_secs(10),
     min: Duration::from_millis(100),
+    max: HOUR,
+    zero: Zero::Refused,
+};
+
+pub(crate) const RETRY_TIMEOUT: Time = Time {
+    name: "DB_RETRY_TIMEOUT",
+    default: Duration::from_secs(30),
+    min: Duration::from_millis(1),
+    max: HOUR,
+    zero: Zero::Allowed,
+};
+
+pub(crate) const RETRY_ATTEMPTS: Variable<u32> = Variable {
+    name: "DB_RETRY_ATTEMPTS",
+    parameter: None,
+    default: || 100,
+    expected: "a whole number from 1 to 10000",
+    parse: |text| whole_number(text, 1..=10_000),
+};
+
+pub(crate) const RETRY_PAUSE: Time = Time {
+    name: "DB_RETRY_PAUSE",
+    default: Duration::from_secs(2),
+    min: Duration::from_millis(1),
     max: HOUR,
     zero: Zero::Refused,
 };

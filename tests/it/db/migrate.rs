@@ -4,7 +4,7 @@ use db::{Database, Error, Migration, Migrations, quote_identifier};
 use expect_test::expect;
 use tokio::process::Command;
 
-use tests::{TestDb, chain};
+use tests::{TestDb, chain, eventually};
 
 const ONE: Migration = Migration {
     number: 1,
@@ -261,4 +261,88 @@ async fn the_printed_sql_does_what_apply_does() {
     BOTH.verify(&db).await.unwrap();
     BOTH.apply(&db).await.unwrap();
     assert_eq!(tables(&test).await, ["one", "shop_migrations", "two"]);
+}
+
+#[tokio::test]
+async fn a_migration_whose_backend_is_killed_half_way_leaves_nothing_behind() {
+    const SLOW: Migrations = Migrations::new(
+        "shop",
+        &[
+            ONE,
+            Migration {
+                sql: "CREATE TABLE {schema}.two (id bigint REFERENCES {schema}.one);
+                      SELECT pg_sleep(60) WHERE to_regclass('{schema}.slow') IS NOT NULL;
+                      CREATE INDEX two_id ON {schema}.two (id)",
+                ..TWO
+            },
+        ],
+    );
+    for mode in ["session", "transaction"] {
+        let test = TestDb::new().await;
+        let db = test.connect(&[("DB_POOL_MODE", mode)]).await;
+        let observer = test.observer().await;
+        let slow = format!("{}.slow", test.schema());
+        let sql = format!("CREATE TABLE {slow} ()");
+        observer.batch_execute(&sql).await.unwrap();
+        let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE application_name = $1 AND wait_event = 'PgSleep'";
+        let (applied, ()) = tokio::join!(
+            SLOW.apply(&db),
+            eventually("it was killed", async || {
+                observer.execute(kill, &[&test.schema()]).await.unwrap() == 1
+            })
+        );
+        let error = applied.unwrap_err();
+        assert!(error.is_transient() && !error.is_outcome_unknown());
+        let text = chain(&error);
+        let (failed, cause) = text.split_once('\n').unwrap();
+        assert_eq!(failed, "migration 2 `two` of `shop` failed");
+        let killed = "FATAL: terminating connection due to administrator command\n";
+        assert!(cause.ends_with(killed), "{cause}");
+        assert_eq!(tables(&test).await, ["slow"]);
+
+        observer
+            .batch_execute(&format!("DROP TABLE {slow}"))
+            .await
+            .unwrap();
+        SLOW.apply(&db).await.unwrap();
+        SLOW.verify(&db).await.unwrap();
+        assert_eq!(tables(&test).await, ["one", "shop_migrations", "two"]);
+    }
+}
+
+#[tokio::test]
+async fn a_migration_gives_up_if_somebody_keeps_a_table_locked() {
+    const ALTERED: Migrations = Migrations::new(
+        "shop",
+        &[
+            ONE,
+            Migration {
+                sql: "-- shop::name\nALTER TABLE {schema}.one ADD COLUMN name text",
+                ..TWO
+            },
+        ],
+    );
+    let test = TestDb::new().await;
+    let db = test.connect(&[]).await;
+    FIRST.apply(&db).await.unwrap();
+    let somebody = test.observer().await;
+    let sql = format!(
+        "BEGIN; LOCK TABLE {}.one IN ACCESS SHARE MODE",
+        test.schema()
+    );
+    somebody.batch_execute(&sql).await.unwrap();
+    let error = ALTERED.apply(&db).await.unwrap_err();
+    assert!(error.is_transient());
+    let text = chain(&error).replace(test.schema(), "SCHEMA");
+    expect![[r#"
+        migration 2 `two` of `shop` failed
+        `shop::name` failed: somebody else has held a lock for too long
+        db error
+        ERROR: canceling statement due to lock timeout
+    "#]]
+    .assert_eq(&text);
+    FIRST.verify(&db).await.unwrap();
+    somebody.batch_execute("COMMIT").await.unwrap();
+    ALTERED.apply(&db).await.unwrap();
 }

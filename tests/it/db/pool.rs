@@ -3,11 +3,19 @@ use std::time::Duration;
 use db::{Database, Error, Statement};
 use expect_test::expect;
 use futures_util::FutureExt;
+use settings::Settings;
 use tokio::time::timeout;
 
-use tests::{TcpProxy, TestDb, chain, eventually};
+use tests::{TcpProxy, TestDb, chain, eventually, timeless};
 
 static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
+
+/// The URL of the test server for another role, whose password is `own`.
+fn as_role(role: &str) -> String {
+    let settings = Settings::from_url(&tests::url()).unwrap();
+    let (host, dbname) = (&settings.hosts()[0], settings.dbname());
+    format!("postgres://{role}:own@{host}/{dbname}")
+}
 
 async fn pid(connection: &db::Connection) -> i32 {
     connection.query_one(&PID, &[]).await.unwrap().get(0)
@@ -60,16 +68,173 @@ async fn a_time_out_says_how_many_are_borrowed_and_for_how_long_it_waited() {
     .await;
     let error = db.get().await.unwrap_err();
     assert!(error.is_transient());
-    let Error::AcquireTimeout {
-        borrowed,
-        max,
-        waited,
-    } = &error
-    else {
+    let Error::AcquireTimeout { waited, .. } = &error else {
         panic!("{error:?}")
     };
-    assert_eq!((*borrowed, *max), (2, 2));
     assert!(*waited >= Duration::from_secs(1) && *waited < Duration::from_secs(10));
+    expect![[r#"
+        no connection became free within TIME: 2 of 2 are borrowed
+    "#]]
+    .assert_eq(&timeless(&error));
+}
+
+#[tokio::test]
+async fn a_time_out_says_that_the_server_has_no_room() {
+    let test = TestDb::without_schema().await;
+    let observer = test.observer().await;
+    let role = test.schema();
+    let sql = format!("CREATE ROLE {role} LOGIN PASSWORD 'own' CONNECTION LIMIT 1");
+    observer.batch_execute(&sql).await.unwrap();
+    let url = as_role(role);
+    // A client may come back before the server has noticed that it was gone.
+    let settings = test.settings_for(&url, &[("DB_ACQUIRE_TIMEOUT", "2s")]);
+    let db = Database::connect(&settings).await.unwrap();
+    let first = db.get().await.unwrap();
+    let error = db.get().await.unwrap_err();
+    assert!(error.is_transient());
+    let host = settings.hosts()[0].to_string();
+    let text = timeless(&error)
+        .replace(&host, "HOST")
+        .replace(role, "ROLE");
+    expect![[r#"
+        no connection could be opened within TIME
+        failed to connect to `HOST/postgres`: the server has no room for another connection (tried for TIME)
+        db error
+        FATAL: too many connections for role "ROLE"
+    "#]]
+    .assert_eq(&text.replace(&format!("HOST/{}", settings.dbname()), "HOST/postgres"));
+    drop(first);
+    db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_time_out_says_that_a_connection_is_still_being_opened() {
+    let test = TestDb::without_schema().await;
+    let proxy = TcpProxy::new();
+    let settings = test.settings_through(&proxy, &[("DB_ACQUIRE_TIMEOUT", "2s")]);
+    let db = Database::connect(&settings).await.unwrap();
+    let borrowed = db.get().await.unwrap();
+    proxy.stall();
+    let error = db.get().await.unwrap_err();
+    assert!(error.is_transient());
+    expect![[r#"
+        no connection was open within TIME: the server hasn't answered so far
+    "#]]
+    .assert_eq(&timeless(&error));
+    proxy.release();
+    drop(borrowed);
+    db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waiting_will_not_mend_is_reported_at_once() {
+    let test = TestDb::without_schema().await;
+    let observer = test.observer().await;
+    let role = test.schema();
+    let sql = format!("CREATE ROLE {role} LOGIN PASSWORD 'own'");
+    observer.batch_execute(&sql).await.unwrap();
+    let settings = test.settings_for(&as_role(role), &[("DB_ACQUIRE_TIMEOUT", "1h")]);
+    let db = Database::connect(&settings).await.unwrap();
+    let sql = format!(
+        "ALTER ROLE {role} NOLOGIN; \
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+    );
+    observer.batch_execute(&sql).await.unwrap();
+    let mut last = None;
+    eventually("the loss is noticed", async || {
+        last = db.ping().await.err();
+        matches!(last, Some(Error::Unreachable { .. }))
+    })
+    .await;
+    let error = last.unwrap();
+    assert!(!error.is_transient());
+    assert!(chain(&error).contains("the user or password was rejected"));
+
+    // What somebody has mended is found out without anybody's asking.
+    let sql = format!("ALTER ROLE {role} LOGIN");
+    observer.batch_execute(&sql).await.unwrap();
+    eventually("the pool recovers", async || db.state().connections == 1).await;
+    db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_is_replaced_however_busy_it_is() {
+    let test = TestDb::without_schema().await;
+    let db = test
+        .connect(&[("DB_POOL_MAX", "1"), ("DB_MAX_LIFETIME", "1s")])
+        .await;
+    let first = pid(&db.get().await.unwrap()).await;
+    eventually("it is replaced", async || {
+        pid(&db.get().await.unwrap()).await != first
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_that_lay_idle_too_long_are_closed_though_nobody_asks() {
+    let test = TestDb::without_schema().await;
+    let observer = test.observer().await;
+    let variables = [("DB_IDLE_TIMEOUT", "1s"), ("DB_POOL_MIN", "1")];
+    let db = test.connect(&variables).await;
+    let mut lent = Vec::new();
+    for _ in 0..3 {
+        lent.push(db.get().await.unwrap());
+    }
+    let mut first = Vec::new();
+    for connection in &lent {
+        first.push(pid(connection).await.to_string());
+    }
+    lent.clear();
+    let first = format!("pid IN ({})", first.join(", "));
+    eventually("they are closed, but for the minimum", async || {
+        test.backends(&observer, &first).await == 0 && db.state().connections == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_past_its_time_is_not_lent_even_if_it_is_still_there() {
+    for (variables, minutes) in [
+        (
+            [("DB_IDLE_TIMEOUT", "10min"), ("DB_MAX_LIFETIME", "off")],
+            11,
+        ),
+        (
+            [("DB_IDLE_TIMEOUT", "off"), ("DB_MAX_LIFETIME", "30min")],
+            31,
+        ),
+    ] {
+        let test = TestDb::without_schema().await;
+        let proxy = TcpProxy::new();
+        let settings = test.settings_through(&proxy, &variables);
+        let db = Database::connect(&settings).await.unwrap();
+        let first = pid(&db.get().await.unwrap()).await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60 * minutes)).await;
+        tokio::time::resume();
+        assert_ne!(pid(&db.get().await.unwrap()).await, first);
+    }
+}
+
+#[tokio::test]
+async fn a_pool_fills_up_again_by_itself_after_an_outage() {
+    let test = TestDb::without_schema().await;
+    let proxy = TcpProxy::new();
+    let settings = test.settings_through(&proxy, &[("DB_POOL_MIN", "3"), ("DB_POOL_MAX", "5")]);
+    let db = Database::connect(&settings).await.unwrap();
+    eventually("it is full", async || db.state().idle == 3).await;
+    proxy.refuse().await;
+    eventually("all are lost", async || db.state().connections == 0).await;
+    proxy.listen_after(Duration::ZERO);
+    eventually("it is full again", async || db.state().idle == 3).await;
+
+    let mut lent = Vec::new();
+    for _ in 0..5 {
+        let connection = db.get().await.unwrap();
+        pid(&connection).await;
+        lent.push(connection);
+    }
+    assert_eq!(db.state().connections, 5);
 }
 
 #[tokio::test]

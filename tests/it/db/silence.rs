@@ -7,7 +7,7 @@ use expect_test::expect;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use tests::{TcpProxy, TestDb, chain, eventually};
+use tests::{TcpProxy, TestDb, chain, eventually, timeless};
 
 static ECHO: Statement = Statement::new("-- echo\nSELECT $1::int8", &[Type::INT8]);
 static NAP: Statement = Statement::new("-- nap\nSELECT pg_sleep(2)", &[]);
@@ -34,14 +34,6 @@ async fn unanswered<T>(proxy: &TcpProxy, text: &'static str, call: impl Future<O
     let result = call.await;
     tokio::time::resume();
     result
-}
-
-/// The text of an error, without the time.
-fn timeless(error: &Error) -> String {
-    let text = chain(error);
-    let (before, time) = text.split_once("no answer within ").unwrap();
-    let (_, after) = time.split_once("s\n").unwrap();
-    format!("{before}no answer within TIME\n{after}")
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ impl Inner {
     async fn copy_in_turn(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
         // Kept in the copy: a retry whose first attempt went through finds its own work.
         let operation = Uuid::new_v4().to_string();
-        let outcome = retry("copy a thread", || async {
+        let outcome = retry(self, "copy a thread", || async {
             self.database
                 .transaction(async |tx| {
                     let (from, to) = (source.as_str(), target.as_str());

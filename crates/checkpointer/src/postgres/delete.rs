@@ -59,7 +59,7 @@ impl Inner {
         // Kept in the tombstone: a retry whose first attempt went through leaves the thread alone
         // that somebody has started afresh since.
         let operation = Uuid::new_v4().to_string();
-        let outcome = retry("delete a thread", || async {
+        let outcome = retry(self, "delete a thread", || async {
             self.database
                 .transaction(async |tx| {
                     let locked = tx

@@ -25,7 +25,7 @@ impl Inner {
             .iter()
             .map(|channel| codec::stored_key(channel).into_owned())
             .collect();
-        let rows = retry("read the history of channels", || async {
+        let rows = retry(self, "read the history of channels", || async {
             let parameters: [&(dyn ToSql + Sync); 5] = [
                 /* thread_id */ &target.thread_id.as_str(),
                 /* ns */ &target.checkpoint_ns.as_str(),

@@ -15,7 +15,7 @@ impl Inner {
         let thread_id = &acquire.thread_id;
         let token = Uuid::new_v4().to_string();
         for _ in 0..MAX_ROUNDS {
-            let row = retry("acquire a lease", || async {
+            let row = retry(self, "acquire a lease", || async {
                 let connection = self.database.get().await?;
                 connection
                     .query_opt(
@@ -46,7 +46,7 @@ impl Inner {
     }
 
     pub(super) async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
-        let row = retry("renew a lease", || async {
+        let row = retry(self, "renew a lease", || async {
             let connection = self.database.get().await?;
             connection
                 .query_opt(
@@ -69,7 +69,7 @@ impl Inner {
     }
 
     pub(super) async fn release_lease(&self, lease: &Lease) -> Result<()> {
-        retry("release a lease", || async {
+        retry(self, "release a lease", || async {
             let connection = self.database.get().await?;
             connection
                 .execute(

@@ -37,7 +37,7 @@ impl Inner {
         parent: Option<&CheckpointId>,
         lease: Option<&Lease>,
     ) -> Result<Look> {
-        let row = retry("look at the thread", || async {
+        let row = retry(self, "look at the thread", || async {
             let connection = self.database.get().await?;
             connection
                 .query_opt(

@@ -46,7 +46,7 @@ impl Inner {
                 encode_filter(Some(&filter)).flatten()
             })
             .collect();
-        let threads = retry("find the threads of runs", || async {
+        let threads = retry(self, "find the threads of runs", || async {
             let runs: Vec<Jsonb<'_>> = runs.iter().map(|run| Jsonb(run)).collect();
             let connection = self.database.get().await?;
             connection.query(&self.sql.threads_of_runs, &[&runs]).await
@@ -77,7 +77,7 @@ impl Inner {
             Removal::Old => Vec::new(),
             Removal::Runs(runs) => runs.iter().map(|run| Jsonb(run)).collect(),
         };
-        retry("remove checkpoints", || async {
+        retry(self, "remove checkpoints", || async {
             self.database
                 .transaction(async |tx| {
                     let id = thread_id.as_str();

@@ -211,7 +211,7 @@ impl Inner {
 
     /// Drops the writes to a checkpoint whose put is refused.
     async fn drop_writes(&self, put: &Put<'_>) -> Result<()> {
-        retry("drop the writes of a refused put", || async {
+        retry(self, "drop the writes of a refused put", || async {
             let parameters: [&(dyn ToSql + Sync); 3] = [
                 /* thread_id */ &put.thread_id.as_str(),
                 /* ns */ &put.checkpoint_ns.as_str(),
@@ -285,7 +285,7 @@ impl Inner {
             )
         };
         let parameters = all(&lock, rest);
-        retry("put a checkpoint", || async {
+        retry(self, "put a checkpoint", || async {
             let connection = self.database.get().await?;
             match connection.query_opt(statement, &parameters).await {
                 // It is stored already: as if its thread had changed.

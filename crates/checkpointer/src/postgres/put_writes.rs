@@ -99,7 +99,7 @@ impl Inner {
         let (contents, refs) = columns(&put.chunks);
         let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
-        retry("put pending writes", || async {
+        retry(self, "put pending writes", || async {
             let rest: [&(dyn ToSql + Sync); 10] = [
                 /* ns */ &put.config.checkpoint_ns.as_str(),
                 /* id */ &put.config.checkpoint_id.as_str(),

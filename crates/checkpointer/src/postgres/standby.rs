@@ -101,7 +101,7 @@ impl Inner {
         {
             return Ok(rows);
         }
-        retry(operation, || async {
+        retry(self, operation, || async {
             let connection = self.database.get().await?;
             connection.query(statement, parameters).await
         })

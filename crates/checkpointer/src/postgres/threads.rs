@@ -82,7 +82,7 @@ impl Inner {
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
             .map_err(|refused| Error::unstorable(thread_id, "the thread's metadata", &refused))?;
-        let thread = retry("set a thread's metadata", || async {
+        let thread = retry(self, "set a thread's metadata", || async {
             let connection = self.database.get().await?;
             let parameters: [&(dyn ToSql + Sync); 2] = [
                 /* thread_id */ &thread_id.as_str(),

@@ -6,7 +6,7 @@ use crate::{
     duration::written,
     variable::{
         ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_LIFETIME, NAMES, NETWORK_TIMEOUT,
-        STARTUP_TIMEOUT, STATEMENT_TIMEOUT,
+        RETRY_PAUSE, RETRY_TIMEOUT, STARTUP_TIMEOUT, STATEMENT_TIMEOUT,
     },
 };
 
@@ -71,6 +71,9 @@ fn the_table_in_the_docs_gives_the_defaults_that_are_used() {
             quoted(written(settings.startup_timeout())),
             limit(settings.statement_timeout()),
             quoted(written(settings.network_timeout())),
+            quoted(written(settings.retry_timeout())),
+            quoted(settings.retry_attempts()),
+            quoted(written(settings.retry_pause())),
             limit(settings.idle_timeout()),
             limit(settings.max_lifetime()),
             quoted(settings.application_name()),
@@ -94,6 +97,8 @@ fn the_table_in_the_docs_gives_the_bounds_of_every_duration() {
         STARTUP_TIMEOUT,
         STATEMENT_TIMEOUT,
         NETWORK_TIMEOUT,
+        RETRY_TIMEOUT,
+        RETRY_PAUSE,
         IDLE_TIMEOUT,
         MAX_LIFETIME,
     ] {

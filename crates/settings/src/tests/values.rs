@@ -59,6 +59,9 @@ fn defaults_apply_to_everything_but_the_url() {
                 30s,
             ),
             network_timeout: 10s,
+            retry_timeout: 30s,
+            retry_attempts: 100,
+            retry_pause: 2s,
             idle_timeout: Some(
                 600s,
             ),
@@ -82,7 +85,7 @@ fn defaults_apply_to_everything_but_the_url() {
 }
 
 #[test]
-fn the_pool_sizes_are_whole_numbers_within_their_bounds() {
+fn counts_are_whole_numbers_within_their_bounds() {
     check(
         "DB_POOL_MIN",
         Settings::pool_min,
@@ -94,6 +97,12 @@ fn the_pool_sizes_are_whole_numbers_within_their_bounds() {
         Settings::pool_max,
         &[("1", 1), ("1000", 1000)],
         &["1001", "-1", "ten", "10 connections"],
+    );
+    check(
+        "DB_RETRY_ATTEMPTS",
+        Settings::retry_attempts,
+        &[("1", 1), ("10000", 10_000)],
+        &["0", "10001", "-1", "off"],
     );
 }
 
@@ -159,10 +168,22 @@ fn a_duration_needs_its_unit_and_keeps_to_its_bounds() {
         &[("100ms", 100 * MS), ("1h", H)],
         &["10", "0", "off", "99ms", "61min"],
     );
+    check(
+        "DB_RETRY_PAUSE",
+        Settings::retry_pause,
+        &[("1ms", MS), ("1h", H)],
+        &["10", "0", "off", "61min"],
+    );
 }
 
 #[test]
-fn a_startup_time_of_nought_is_one_attempt() {
+fn a_startup_or_retry_time_of_nought_is_one_attempt() {
+    check(
+        "DB_RETRY_TIMEOUT",
+        Settings::retry_timeout,
+        &[("0", Duration::ZERO), ("0s", Duration::ZERO), ("1h", H)],
+        &["off", "1", "2h"],
+    );
     check(
         "DB_STARTUP_TIMEOUT",
         Settings::startup_timeout,
@@ -256,6 +277,9 @@ fn everything_wrong_is_reported_at_once() {
               `DB_STARTUP_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`, or `0`
               `DB_STATEMENT_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `24h`, or `off`
               `DB_NETWORK_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `100ms` to `1h`
+              `DB_RETRY_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`, or `0`
+              `DB_RETRY_ATTEMPTS`: expected a whole number from 1 to 10000
+              `DB_RETRY_PAUSE`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`
               `DB_IDLE_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1s` to `24h`, or `off`
               `DB_MAX_LIFETIME`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1s` to `24h`, or `off`
               `DB_APPLICATION_NAME`: expected 1 to 63 bytes of printable ASCII
@@ -284,6 +308,9 @@ fn an_empty_variable_is_refused() {
               `DB_POOL_MAX`: expected a value, or not to be set at all: it is empty
               `DB_POOL_MIN`: expected a value, or not to be set at all: it is empty
               `DB_POOL_MODE`: expected a value, or not to be set at all: it is empty
+              `DB_RETRY_ATTEMPTS`: expected a value, or not to be set at all: it is empty
+              `DB_RETRY_PAUSE`: expected a value, or not to be set at all: it is empty
+              `DB_RETRY_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_SCHEMA`: expected a value, or not to be set at all: it is empty
               `DB_SSLCERT`: expected a value, or not to be set at all: it is empty
               `DB_SSLKEY`: expected a value, or not to be set at all: it is empty
