@@ -44,7 +44,8 @@ const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UN
 /// Where the time-out for statements comes from: that of the start-up options is
 /// the client's.
 const ASK_FOR_OPTIONS: &str = "-- db::ask_for_options
-     SELECT source FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'";
+     SELECT source FROM pg_catalog.pg_settings
+     WHERE name OPERATOR(pg_catalog.=) 'statement_timeout'";
 
 /// One connection to the server: the driver's client, the statements prepared
 /// on it, and what is known about its state.
