@@ -5,6 +5,9 @@ mod files;
 mod names;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 pub use files::TlsFileProblem;
 
 pub(crate) use failure::{cause, failure, refused_certificate};

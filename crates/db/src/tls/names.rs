@@ -68,7 +68,7 @@ fn common_name(certificate: &Certificate) -> Option<String> {
 }
 
 /// A `*` stands for one label, and only for the first one as a whole.
-pub(crate) fn matches(pattern: &str, host: &str) -> bool {
+pub(super) fn matches(pattern: &str, host: &str) -> bool {
     let host = host.trim_end_matches('.');
     if let Some(domain) = pattern.strip_prefix("*.") {
         return host
