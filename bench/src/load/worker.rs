@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{PostgresCheckpointer, ThreadId};
 use db::Database;
 use serde::{Deserialize, Serialize};
 use settings::Settings;
@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdout};
 use tokio::task::JoinSet;
 
 use super::{Agent, Churner, Fact, Plan};
-use crate::{Error, Result};
+use crate::{Error, Result, race_along};
 
 /// The variable that makes a process a worker.
 const VARIABLE: &str = "BENCH_WORKER";
@@ -41,6 +41,8 @@ pub enum Job {
     Agents(Vec<(Plan, bool)>),
     /// Meets others on a few threads, several times at once.
     Churn(Vec<Churner>),
+    /// Races along for the head of the thread of this name.
+    Race(String),
 }
 
 impl Worker {
@@ -58,6 +60,17 @@ impl Worker {
         }
     }
 
+    /// Tells a command, which must start a program that calls [`from_env`](Self::from_env), what to do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Job`].
+    pub fn equip(&self, command: &mut Command) -> Result<()> {
+        let job = serde_json::to_string(self).map_err(|source| Error::Job { source })?;
+        command.env(VARIABLE, job);
+        Ok(())
+    }
+
     /// Does the work, and says on the standard output what has happened. Ends the process if the one
     /// that started it has ended.
     ///
@@ -69,7 +82,10 @@ impl Worker {
     ///
     /// If dropped, calls may be under way.
     pub async fn run(self) -> Result<()> {
-        thread::spawn(end_with_parent);
+        // A racer reads its standard input itself.
+        if !matches!(self.job, Job::Race(_)) {
+            thread::spawn(end_with_parent);
+        }
         let database = self.connect().await?;
         let checkpointer = PostgresCheckpointer::open(database.clone()).await;
         let checkpointer = checkpointer.map_err(|source| Error::Tables { source })?;
@@ -80,6 +96,10 @@ impl Worker {
                     let agent = Agent::new(plan, checkpointer.clone(), |fact| say(&fact));
                     tasks.spawn(async move { agent.run(begun).await });
                 }
+            }
+            Job::Race(thread) => {
+                let thread_id = ThreadId::new(thread).map_err(|source| Error::Call { source })?;
+                race_along(&checkpointer, &thread_id).await?;
             }
             Job::Churn(churners) => {
                 for churner in churners {
@@ -142,11 +162,8 @@ impl Process {
             operation: "start",
             source,
         };
-        let job = serde_json::to_string(worker).map_err(|source| Error::Job { source })?;
-        command
-            .env(VARIABLE, job)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        worker.equip(&mut command)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
         let mut child = command.kill_on_drop(true).spawn().map_err(failed)?;
         let stdout = child.stdout.take();

@@ -10,8 +10,11 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use bench::{ChunkRaces, Counts, Crashes, Figures, PrivateServer, Victim, Worker};
+use bench::{ChunkRaces, Counts, Crashes, Figures, Job, PrivateServer, Victim, Worker};
+use checkpointer::{PostgresCheckpointer, ThreadId};
 use clap::{Parser, ValueEnum};
+use db::Database;
+use settings::Settings;
 
 /// Try to break the guarantees: crashes and races in large numbers
 ///
@@ -39,6 +42,8 @@ enum Section {
     Crashes,
     /// Processes write, remove and read in a few threads that go back in time: 100,000 puts
     Chunks,
+    /// Two processes save on one head: 10,000 rounds
+    Guards,
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {
@@ -95,6 +100,7 @@ impl Section {
             Self::Kills => crash(Victim::Worker, number(200.0), seed).await,
             Self::Crashes => crash(Victim::Server, number(200.0), seed).await,
             Self::Chunks => chunks(number(100_000.0).into(), seed).await,
+            Self::Guards => guards(number(10_000.0) as usize).await,
         }
     }
 }
@@ -162,6 +168,30 @@ async fn chunks(puts: u64, seed: u64) -> anyhow::Result<Vec<String>> {
         println!("  {count} × {what}");
     }
     Ok(counts.violations)
+}
+
+async fn guards(rounds: usize) -> anyhow::Result<Vec<String>> {
+    println!("\n{rounds} rounds of two processes that save on one head");
+    let server = PrivateServer::start(&[]).await?;
+    let database = Database::connect(&Settings::from_url(&server.url())?).await?;
+    let checkpointer = PostgresCheckpointer::setup(database).await?;
+    let thread_id = ThreadId::new("race")?;
+    let mut racers = Vec::new();
+    for racer in 0..2 {
+        let worker = Worker {
+            url: server.url(),
+            name: format!("racer-{racer}"),
+            pool: 2,
+            job: Job::Race(thread_id.as_str().to_owned()),
+        };
+        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+        worker.equip(&mut command)?;
+        racers.push(command.into());
+    }
+    let race = bench::race(&checkpointer, &thread_id, racers, rounds).await?;
+    let (won, unwon) = (race.won, race.unwon);
+    println!("  won by the one and the other {won:?}, by nobody {unwon}");
+    Ok(race.violations)
 }
 
 #[cfg(test)]
