@@ -48,22 +48,26 @@ impl Refusing {
 
     /// Makes the server refuse writes with a code, if a condition on the number of the `attempt` holds.
     async fn refuse(&self, code: &str, condition: &str) {
-        let sql = "
-            ALTER SEQUENCE {schema}.attempts RESTART;
-            CREATE OR REPLACE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        // Each by itself: a transaction of all could wait for a write that waits for it.
+        for sql in [
+            "ALTER SEQUENCE {schema}.attempts RESTART",
+            "CREATE OR REPLACE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
                 DECLARE attempt bigint := nextval('{schema}.attempts');
                 BEGIN
                     IF {condition} THEN
                         RAISE EXCEPTION 'no, says the test' USING ERRCODE = '{code}';
                     END IF;
                     RETURN NEW;
-                END $$;
-            CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON {schema}.pending_writes
-                FOR EACH ROW EXECUTE FUNCTION {schema}.refuse()"
-            .replace("{schema}", self.test.schema())
-            .replace("{condition}", condition)
-            .replace("{code}", code);
-        self.observer.batch_execute(&sql).await.unwrap();
+                END $$",
+            "CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON {schema}.pending_writes
+                FOR EACH ROW EXECUTE FUNCTION {schema}.refuse()",
+        ] {
+            let sql = sql
+                .replace("{schema}", self.test.schema())
+                .replace("{condition}", condition)
+                .replace("{code}", code);
+            self.observer.batch_execute(&sql).await.unwrap();
+        }
     }
 
     async fn write(&self, task: &str) -> checkpointer::Result<()> {
