@@ -8,7 +8,9 @@ use xshell::{Cmd, Shell, cmd};
 /// What any dependency of a user may switch on: both change how JSON is kept.
 const SERDE_JSON: &str = "suite,serde_json/arbitrary_precision,serde_json/preserve_order";
 
-/// Check formatting, lints, documentation and tests, as CI does, and soak it for a minute
+/// Check formatting, lints, documentation and tests, a sample of torture and a minute of soak
+///
+/// It is what CI runs, in `.ci/run`.
 ///
 /// Runs every check even after one has failed, and says at the end which did.
 #[derive(Debug, clap::Args)]

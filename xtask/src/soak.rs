@@ -7,7 +7,7 @@ use xshell::Shell;
 use crate::program::{self, Options};
 use crate::server::{self, Machine};
 
-/// Run agents for a while under every fault at once, and check the guarantees as it goes
+/// Run agents under kills, cuts, restarts and crashes at once, and check the guarantees
 ///
 /// `--help` comes from the program that does it, and lists its options. It has a server of its own.
 #[derive(Debug, clap::Args)]

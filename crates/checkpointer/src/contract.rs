@@ -21,12 +21,13 @@ use crate::{
 /// lists where they are stricter.
 ///
 /// A call may be repeated after an unknown outcome (a time-out, a lost connection, a dropped future)
-/// and has the effect of one call. Three are to be repeated with care:
-/// [`copy_thread`](Self::copy_thread) finds its own copy and says [`Error::ThreadExists`]; a delete
-/// without a generation, by [`delete_thread`](Self::delete_thread) or
-/// [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), takes the thread that somebody has started
-/// afresh since; [`set_thread_metadata`](Self::set_thread_metadata) replaces what somebody has set
-/// since.
+/// and has the effect of one call. Four are to be repeated with care:
+/// [`copy_thread`](Self::copy_thread) finds its own copy and says [`Error::ThreadExists`];
+/// [`acquire_lease`](Self::acquire_lease) finds its own lease and says [`Error::LeaseHeld`]; a
+/// delete without a generation, by [`delete_thread`](Self::delete_thread) or
+/// [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), takes the thread that somebody has
+/// started afresh since; [`set_thread_metadata`](Self::set_thread_metadata) replaces what somebody
+/// has set since.
 ///
 /// Puts, pending writes and deletions carry the [`Lease`] of whoever has one. While a thread is
 /// leased, without it they are [`Error::LeaseHeld`], and with one that is no longer the thread's

@@ -238,7 +238,8 @@ impl Error {
         }
     }
 
-    /// Whether the call may have taken effect although it failed. Repeating it is harmless.
+    /// Whether the call may have taken effect although it failed. Repeating it is harmless, but for
+    /// the calls that [`Checkpointer`](crate::Checkpointer) names.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::Database { source, .. } if source.is_outcome_unknown())
     }

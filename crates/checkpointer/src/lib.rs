@@ -8,8 +8,9 @@
 //! - [`Checkpointer`] is what a graph runtime holds, as `Arc<dyn Checkpointer>`.
 //! - [`Lease`] keeps a thread to one writer at a time, for those who want that.
 //! - [`channels`] has the names that mean something, such as that of a task's interrupt.
-//! - [`PostgresCheckpointer`] is the real one, set up with [`Options`] or without;
-//!   [`MemoryCheckpointer`] behaves the same, for tests and prototypes.
+//! - [`PostgresCheckpointer`] is the real one, set up with [`Options`] or without, and by
+//!   [`read_from`](PostgresCheckpointer::read_from) reads from a standby; [`MemoryCheckpointer`]
+//!   behaves the same, for tests and prototypes.
 //!
 //! # Examples
 //!
@@ -51,6 +52,11 @@
 //! A put or a pending write that is under way goes on though its future is dropped.
 //! [`Checkpointer::close`] waits for it, and reports its failure. The database, which the checkpointer
 //! only borrows from, is closed after that, by whoever connected it.
+//!
+//! # Logs
+//!
+//! To `tracing`, under the target `checkpointer`, go a standby that can't be read from and a write
+//! that failed after its caller was gone as `warn`, and what is tried again as `debug`.
 //!
 //! # Features
 //!

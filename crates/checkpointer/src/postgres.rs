@@ -76,15 +76,19 @@ const MIN_SERVER_VERSION: u32 = 140_000;
 
 /// Keeps agent graph state in PostgreSQL.
 ///
-/// It is a cheap handle: clones share the pool and what is known of the threads. A put, and the writes
-/// of a task, are one statement in one round trip, or a part of one if others wait at the same moment;
-/// a thread that isn't known yet may take a look first. Deleting, pruning and copying take a
-/// transaction per thread. What a call did is durable when it returns ([`Options`] can change that), and
-/// goes on to its end for the thread under way if the future is dropped, but for
-/// [`set_thread_metadata`](Checkpointer::set_thread_metadata). A transient failure (a lost connection,
-/// a server that starts again) is retried before it is reported, for as long as
-/// [`Database::retries`](db::Database::retries) says, and for 5 seconds more at most once a close has
-/// begun.
+/// It is a cheap handle: clones share the pool and what is known of the threads. A put, and the
+/// writes of a task, are one statement in one round trip, or a part of one if others wait at the same
+/// moment; a thread that isn't known yet may take a look first, and a put repeated under its parent
+/// takes three round trips. Deleting, pruning and copying take a transaction per thread.
+///
+/// What a call did is durable when it returns ([`Options`] can change that). If its future is
+/// dropped, what was sent goes on to its end for the thread under way, but for
+/// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that take, renew and
+/// release leases; a put or pending write whose thread turns out to have changed isn't sent again.
+///
+/// A transient failure (a lost connection, a server that starts again) is retried before it is
+/// reported, for as long as [`Database::retries`](db::Database::retries) says, and for 5 seconds more
+/// at most once a close has begun.
 ///
 /// # Examples
 ///

@@ -52,7 +52,8 @@ impl Connection {
     /// [`Error::Query`] if the server rejects it, [`Error::StatementTimeout`] if
     /// it takes too long: it had no effect. [`Error::OutcomeUnknown`] if the
     /// connection was lost meanwhile or the answer is overdue,
-    /// [`Error::ConnectionLost`] if it already was lost. [`Error::ParameterCount`] if `params` don't fit the types.
+    /// [`Error::ConnectionLost`] if it already was lost.
+    /// [`Error::ParameterCount`] if `params` don't fit the types.
     ///
     /// # Cancel safety
     ///

@@ -97,7 +97,9 @@
 //!   `DB_NETWORK_TIMEOUT` after `DB_STATEMENT_TIMEOUT`, or earlier if the other
 //!   system doesn't acknowledge what is sent. (Without a statement time-out only
 //!   the latter is noticed.)
-//! - The pool fills up again by itself after an outage.
+//! - The pool fills up again by itself after an outage. After a failover it finds
+//!   the new primary, if the settings name several hosts and
+//!   `target_session_attrs=read-write`.
 //! - Any future may be dropped at any time. What it started on the server ends,
 //!   by itself or by a cancel request.
 //! - Any number of processes may apply the same [`Migrations`] at once.
@@ -119,9 +121,9 @@
 //!
 //! By rustls, as the settings say in libpq's words. A [`ConnectFailure`] says which
 //! check failed; it ends [`Database::connect`] at once. Certificates and keys are
-//! read for each connection, so that renewed ones count without a restart. What
-//! `connected` in the log has as `tls` is the version, or `off`. A cancel request
-//! is encrypted if its connection is.
+//! read for each connection, so that renewed ones count without a restart. In the
+//! log the event `connected` has the protocol's version as `tls`, or `off`. A
+//! cancel request is encrypted if its connection is.
 //!
 //! # Logs
 //!

@@ -40,7 +40,7 @@
 //! | Variable | Unit | Default | Bounds | Meaning |
 //! |---|---|---|---|---|
 //! | `DATABASE_URL` | URL | required | below | Where the server is, and who connects |
-//! | `DB_POOL_MIN` | connections | `1` | `0` to `DB_POOL_MAX` | Connections the pool keeps open |
+//! | `DB_POOL_MIN` | connections | `1` | `0` to `DB_POOL_MAX` | Connections the pool keeps idle, besides those that are borrowed |
 //! | `DB_POOL_MAX` | connections | `10` | `1` to `1000` | Connections the pool opens at most |
 //! | `DB_ACQUIRE_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long a borrower waits for a connection |
 //! | `DB_CONNECT_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long one attempt to connect to one host may take |

@@ -243,8 +243,8 @@ impl Settings {
         &self.dbname
     }
 
-    /// Connections the pool keeps open, at most [`pool_max`](Self::pool_max).
-    /// Defaults to 1.
+    /// Connections the pool keeps idle, besides those that are borrowed; at most
+    /// [`pool_max`](Self::pool_max). Defaults to 1.
     pub fn pool_min(&self) -> u32 {
         self.pool_min
     }

@@ -19,7 +19,7 @@ mod watch;
 
 use lives::Soak;
 
-/// Run agents for a while under every fault at once, and check the guarantees as it goes
+/// Run agents under kills, cuts, restarts and crashes at once, and check the guarantees
 ///
 /// Starts a PostgreSQL server of its own from the programs on this machine. Exits with 0 only if no
 /// guarantee was violated.
