@@ -8,7 +8,8 @@ ALTER TABLE {schema}.threads
     -- Tells it from every other; none once it was released.
     ADD COLUMN lease_token   text,
     -- Until when others are kept out.
-    ADD COLUMN lease_until   timestamptz;
+    ADD COLUMN lease_until   timestamptz,
+    ADD CHECK ((lease_token IS NULL) = (lease_until IS NULL));
 
 -- The marks of deleted threads, by their age: old ones are swept.
 CREATE INDEX threads_deleted ON {schema}.threads (deleted_at) WHERE deleted_at IS NOT NULL;

@@ -31,7 +31,8 @@ use crate::{
 ///
 /// Puts, pending writes and deletions carry the [`Lease`] of whoever has one. While a thread is
 /// leased, without it they are [`Error::LeaseHeld`], and with one that is no longer the thread's
-/// [`Error::LeaseLost`]; nothing is changed then.
+/// [`Error::LeaseLost`]; nothing is changed then, unless an attempt whose answer was lost was carried
+/// out while the lease was still held.
 #[async_trait]
 pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.

@@ -217,6 +217,7 @@ impl PostgresCheckpointer {
             false => Lanes::none(),
         };
         let (chunk_bytes, value_bytes) = options.cache_shares();
+        let retention = options.retention(database.retries().timeout);
         Self {
             inner: Arc::new(Inner {
                 database,
@@ -225,7 +226,7 @@ impl PostgresCheckpointer {
                 memo: Memo::new(value_bytes),
                 order: Order::default(),
                 lanes,
-                retention: options.retention(),
+                retention,
                 closing: CancellationToken::new(),
                 under_way: TaskTracker::new(),
             }),

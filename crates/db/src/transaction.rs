@@ -27,7 +27,9 @@ pub struct Transaction<'a> {
 
 impl Connection {
     /// Runs `body` in a transaction: commits if it returns `Ok`, rolls back if
-    /// it returns `Err`. It runs once, whatever happens.
+    /// it returns `Err`. It runs once, whatever happens. The isolation level is
+    /// read committed, whatever the role's default is; `SET TRANSACTION` as the
+    /// body's first statement chooses another.
     ///
     /// # Errors
     ///
@@ -85,7 +87,12 @@ impl Connection {
     async fn begin(&self) -> Result<()> {
         self.link().condition().set_transaction(true);
         self.link()
-            .batch(self.call("BEGIN", Scope::Transaction), "BEGIN")
+            .batch(
+                self.call("BEGIN", Scope::Transaction),
+                // Whatever the role's default is: who waits for a lock must then
+                // see what was committed meanwhile.
+                "BEGIN ISOLATION LEVEL READ COMMITTED",
+            )
             .await
     }
 

@@ -29,8 +29,22 @@ pub(super) enum Valid {
 impl Authority {
     /// Makes one. All of them have the same name, but each has a key of its own.
     pub(super) fn new() -> Self {
-        let mut params = named("Authority of the tests", &[], Valid::Now);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self::with(Valid::Now, IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    /// Makes one whose time is over.
+    pub(super) fn expired() -> Self {
+        Self::with(Valid::Before, IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    /// Makes one whose certificate is for a server, not for an authority.
+    pub(super) fn without_the_right() -> Self {
+        Self::with(Valid::Now, IsCa::ExplicitNoCa)
+    }
+
+    fn with(valid: Valid, is_ca: IsCa) -> Self {
+        let mut params = named("Authority of the tests", &[], valid);
+        params.is_ca = is_ca;
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 

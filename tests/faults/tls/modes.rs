@@ -214,3 +214,27 @@ async fn each_mode_ends_as_in_libpq_if_the_certificate_is_its_own_authority() {
     "#]]
     .assert_eq(&table);
 }
+
+#[tokio::test]
+async fn each_mode_ends_as_in_libpq_if_whoever_signed_the_certificate_may_not() {
+    let mut table = String::new();
+    for (title, authority) in [
+        ("an expired authority", Authority::expired()),
+        ("no authority", Authority::without_the_right()),
+    ] {
+        let server = TlsServer::with(&authority.issue("localhost")).await;
+        let root = server.file("root.crt", &authority.certificate());
+        table += &outcomes(title, &server, "localhost", root.to_str()).await;
+    }
+    expect![[r#"
+        an expired authority
+          either     plain  plain  plain  -  -  -
+          encrypted  -  -  -  -  -  -
+          plain      plain  plain  plain  -  -  -
+        no authority
+          either     plain  plain  plain  -  -  -
+          encrypted  -  -  -  -  -  -
+          plain      plain  plain  plain  -  -  -
+    "#]]
+    .assert_eq(&table);
+}

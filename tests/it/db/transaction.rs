@@ -1,6 +1,6 @@
 use db::{Database, Error, Statement, Type};
 
-use tests::{TcpProxy, TestDb, chain};
+use tests::{TcpProxy, TestDb, chain, url};
 
 /// An error of a program's own.
 #[derive(Debug)]
@@ -201,4 +201,23 @@ async fn a_connection_lost_during_the_commit_leaves_the_outcome_unknown() {
     assert!(error.is_outcome_unknown(), "{}", chain(&error));
     assert_eq!(notes.ids().await, [1], "this time it was committed");
     db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_is_read_committed_whatever_the_default_is() {
+    static LEVELS: Statement = Statement::new(
+        "SELECT current_setting('default_transaction_isolation'),
+             current_setting('transaction_isolation')",
+        &[],
+    );
+    let test = TestDb::without_schema().await;
+    let options = "options=-c%20default_transaction_isolation%3Dserializable";
+    let settings = test.settings_for(&format!("{}?{options}", url()), &[]);
+    let db = Database::connect(&settings).await.unwrap();
+    let row = db
+        .transaction(async |tx| tx.query_one(&LEVELS, &[]).await)
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, &str>(0), "serializable");
+    assert_eq!(row.get::<_, &str>(1), "read committed");
 }

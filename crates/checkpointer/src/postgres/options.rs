@@ -10,8 +10,8 @@ use crate::Result;
 /// How long the mark of a deleted thread stays.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How long it stays at least. A deletion is tried again for half a minute, and knows by the mark what
-/// it has done already.
+/// How long it stays at least, besides twice the time for retries: a deletion that is tried again knows
+/// by the mark what it has done already.
 const SHORTEST_TOMBSTONE_RETENTION: Duration = Duration::from_secs(60);
 
 /// How long writes wait for their checkpoint.
@@ -105,11 +105,11 @@ impl Options {
     }
 
     /// Chooses how long a deleted thread is remembered, for as long as late writes may come: a minute at
-    /// least. Defaults to 30 days.
+    /// least, and twice the time for retries. Defaults to 30 days.
     ///
     /// What is remembered is its id, its generation and its lease, without any of its state and
     /// metadata. Each deletion and each prune removes a few marks that are older. After that the
-    /// thread is like one that never was, and a late write that names no generation brings it back.
+    /// thread is like one that never was, and a late write brings it back.
     pub fn tombstone_retention(self, tombstone_retention: Duration) -> Self {
         Self {
             tombstone_retention,
@@ -181,9 +181,10 @@ impl Options {
         Ok(PostgresCheckpointer::new(database, &self))
     }
 
-    pub(super) fn retention(&self) -> Retention {
+    pub(super) fn retention(&self, retried_for: Duration) -> Retention {
+        let shortest = SHORTEST_TOMBSTONE_RETENTION + 2 * retried_for;
         Retention {
-            tombstones: micros(self.tombstone_retention.max(SHORTEST_TOMBSTONE_RETENTION)),
+            tombstones: micros(self.tombstone_retention.max(shortest)),
             orphaned_writes: micros(self.orphaned_write_retention),
         }
     }

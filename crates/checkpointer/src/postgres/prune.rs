@@ -193,7 +193,10 @@ impl Candidate {
                 .map(|channel| codec::stored_key(channel).into_owned())
                 .collect(),
             root: row.get("root"),
-            reads_sends_of_parent: row.get::<_, i64>("v") < Checkpoint::CURRENT_V,
+            // Without a version it can't be read, and removing it takes nothing else along.
+            reads_sends_of_parent: row
+                .get::<_, Option<i64>>("v")
+                .is_none_or(|v| v < Checkpoint::CURRENT_V),
             of_runs: row.get("of_runs"),
         }
     }

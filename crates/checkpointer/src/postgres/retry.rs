@@ -46,7 +46,7 @@ where
         let next = Instant::now() + jittered;
         let repeatable = source.is_transient() || source.is_outcome_unknown();
         if !repeatable || attempts >= retries.attempts || next > deadline {
-            tracing::debug!(operation, attempts, error = ?source, "giving up");
+            tracing::debug!(operation, attempts, error = %source, "giving up");
             let source = unknown.unwrap_or(source);
             return Err(Error::Database { operation, source });
         }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
 use settings::{ClientCertificate, RootCertificates, Settings, TlsMode};
 
 use super::Setup;
-use super::verifier::{Trusted, Verifier};
+use super::verifier::{Trusted, Verifier, may_sign};
 use crate::Error;
 
 const SSLROOTCERT: &str = "DB_SSLROOTCERT";
@@ -114,21 +114,27 @@ impl Files {
 }
 
 fn trusted(root_certificates: &RootCertificates) -> Result<Trusted, Error> {
+    let now = UnixTime::now();
     let mut anchors = RootCertStore::empty();
     let certificates = match root_certificates {
         RootCertificates::File(path) => {
             let certificates = certificates(SSLROOTCERT, path)?;
             for certificate in &certificates {
-                anchors
-                    .add(certificate.clone())
+                // One that can't be read is a problem, whether or not it may sign.
+                let mut read = RootCertStore::empty();
+                read.add(certificate.clone())
                     .map_err(|_| problem(SSLROOTCERT, path, TlsFileProblem::Malformed))?;
+                if may_sign(certificate, now) {
+                    anchors.roots.extend(read.roots);
+                }
             }
             certificates
         }
         _ => {
             let certificates = rustls_native_certs::load_native_certs().certs;
             // Systems trust a few that rustls can't read.
-            anchors.add_parsable_certificates(certificates.iter().cloned());
+            let signers = certificates.iter().filter(|&root| may_sign(root, now));
+            anchors.add_parsable_certificates(signers.cloned());
             if anchors.is_empty() {
                 return Err(problem(
                     SSLROOTCERT,

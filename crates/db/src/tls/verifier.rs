@@ -10,8 +10,9 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::{Certificate, Version};
 
 use super::names;
 
@@ -104,6 +105,30 @@ impl ServerCertVerifier for Verifier {
 
 fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, Error> {
     Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
+}
+
+/// Whether it may vouch for others, as OpenSSL has it: what rustls takes for an
+/// authority it trusts whatever it was made for, and however old it is.
+pub(super) fn may_sign(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+    let Ok(certificate) = read(certificate) else {
+        return false;
+    };
+    let content = &certificate.tbs_certificate;
+    let (Ok(usage), Ok(constraints)) =
+        (content.get::<KeyUsage>(), content.get::<BasicConstraints>())
+    else {
+        return false;
+    };
+    let signs = usage.map(|(_, usage)| usage.key_cert_sign());
+    let is_authority = match constraints {
+        Some((_, constraints)) => constraints.ca,
+        // Roots of the first version know no extensions.
+        None => {
+            signs == Some(true)
+                || (content.version == Version::V1 && is_own_authority(&certificate))
+        }
+    };
+    is_authority && signs != Some(false) && check_validity(&certificate, now).is_ok()
 }
 
 /// Whether it names nobody else who could vouch for it. One that is trusted as

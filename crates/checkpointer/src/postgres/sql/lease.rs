@@ -30,7 +30,7 @@ WITH a AS (
 SELECT lease_number, lease_until FROM a
 UNION ALL
 SELECT NULL, lease_until FROM {schema}.threads
-WHERE thread_id = {thread_id} AND lease_until IS NOT NULL AND NOT EXISTS (SELECT FROM a)",
+WHERE thread_id = {thread_id} AND lease_until > now() AND NOT EXISTS (SELECT FROM a)",
     parameters: &[
         ("thread_id", Type::TEXT),
         ("token", Type::TEXT),

@@ -274,7 +274,9 @@ FROM (
 pub(super) const DROP_WRITES: Template = Template {
     sql: "-- checkpointer::drop_writes
 DELETE FROM {schema}.pending_writes
-WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}",
+WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+  AND NOT EXISTS (SELECT FROM {schema}.checkpoints
+      WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id})",
     parameters: &[
         ("thread_id", Type::TEXT),
         ("ns", Type::TEXT),
