@@ -124,7 +124,7 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     assert_eq!(listed[0].pending_writes.len(), 1);
 
-    proxy.cut_instead_of_answer_to("COMMIT");
+    proxy.cut_instead_of_answer_to("db_commit");
     let delete = DeleteThread::new(thread.thread_id());
     checkpointer.delete_thread(delete).await.unwrap();
     assert_eq!(thread.load().await.unwrap(), None);

@@ -129,7 +129,7 @@ async fn pending_writes_whose_answer_is_lost_are_done_once() {
 
 #[tokio::test]
 async fn a_delete_whose_commit_is_not_acknowledged_is_done_once() {
-    check("COMMIT", async |checkpointer, [_, _, last]| {
+    check("db_commit", async |checkpointer, [_, _, last]| {
         let delete = DeleteThread::new(&last.thread_id);
         checkpointer.delete_thread(delete).await.unwrap();
     })
@@ -138,7 +138,7 @@ async fn a_delete_whose_commit_is_not_acknowledged_is_done_once() {
 
 #[tokio::test]
 async fn a_copy_whose_commit_is_not_acknowledged_is_done_once() {
-    check("COMMIT", async |checkpointer, [_, _, last]| {
+    check("db_commit", async |checkpointer, [_, _, last]| {
         let copied = checkpointer
             .copy_thread(&last.thread_id, &thread("copy"))
             .await;
@@ -149,7 +149,7 @@ async fn a_copy_whose_commit_is_not_acknowledged_is_done_once() {
 
 #[tokio::test]
 async fn a_prune_whose_commit_is_not_acknowledged_is_done_once() {
-    check("COMMIT", async |checkpointer, [_, _, last]| {
+    check("db_commit", async |checkpointer, [_, _, last]| {
         let prune = Prune::new(vec![last.thread_id], PruneStrategy::KeepLatest);
         checkpointer.prune(prune).await.unwrap();
     })
@@ -158,7 +158,7 @@ async fn a_prune_whose_commit_is_not_acknowledged_is_done_once() {
 
 #[tokio::test]
 async fn runs_whose_deletion_is_not_acknowledged_are_deleted_once() {
-    check("COMMIT", async |checkpointer, _| {
+    check("db_commit", async |checkpointer, _| {
         let runs = ["run-1".to_owned(), "run-2".to_owned()];
         checkpointer.delete_for_runs(&runs).await.unwrap();
     })

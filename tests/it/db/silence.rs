@@ -86,7 +86,7 @@ async fn a_transaction_without_an_answer_is_given_up_and_only_its_commit_is_in_d
         for (silent, text, in_doubt) in [
             ("BEGIN", "lost before `BEGIN` could take effect", false),
             ("-- echo", "lost before `echo` could take effect", false),
-            ("COMMIT", "lost during `COMMIT`", true),
+            ("db_commit", "lost during `COMMIT`", true),
         ] {
             let call = db.transaction(async |tx| -> db::Result<()> {
                 tx.query(&ECHO, &[&1_i64]).await.map(drop)
@@ -187,7 +187,7 @@ async fn migrations_without_an_answer_are_given_up_and_may_be_applied_again() {
             "db::lock_migrations",
             "CREATE TABLE IF NOT EXISTS",
             ".orders (id int)",
-            "COMMIT",
+            "db_commit",
         ] {
             let proxy = TcpProxy::new();
             // Migrations have limits of their own.

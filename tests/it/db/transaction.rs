@@ -193,7 +193,7 @@ async fn a_connection_lost_during_the_commit_leaves_the_outcome_unknown() {
     let error = db
         .transaction(async |tx| -> db::Result<()> {
             tx.execute(&notes.insert, &[&1_i64, &"one"]).await?;
-            proxy.cut_instead_of_answer_to("COMMIT");
+            proxy.cut_instead_of_answer_to("db_commit");
             Ok(())
         })
         .await

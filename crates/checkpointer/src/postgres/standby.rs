@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use db::{Database, Row, SqlState, Statement, ToSql};
-use tokio::time::timeout;
 
 use super::Inner;
 use super::retry::retry;
@@ -12,9 +11,6 @@ use crate::Result;
 
 /// How long a standby that failed is left alone. Then one read tries it, and the others still don't.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
-
-/// How long a read may take on the standby before the primary is asked: it may be silent.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a read is sent to the standby that had to make way for replication.
 const ATTEMPTS: usize = 3;
@@ -45,13 +41,7 @@ impl Standby {
             return None;
         }
         for _ in 0..ATTEMPTS {
-            let attempt = timeout(PATIENCE, self.attempt(statement, parameters));
-            let Ok(answer) = attempt.await else {
-                self.failed().replace(Instant::now() + LEFT_ALONE);
-                tracing::warn!("the standby hasn't answered, so the primary is asked");
-                return None;
-            };
-            match answer {
+            match self.attempt(statement, parameters).await {
                 Ok(rows) => {
                     if self.failed().take().is_some() {
                         tracing::info!("the standby answers again");
