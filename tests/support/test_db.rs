@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use db::{Database, Migration, Migrations};
+use db::{Database, Migration, Migrations, quote_identifier};
 use settings::Settings;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
@@ -135,7 +135,10 @@ async fn sweep() {
         let schema: &str = row.get(0);
         // Another process may be faster.
         let _ = client
-            .batch_execute(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))
+            .batch_execute(&format!(
+                "DROP SCHEMA IF EXISTS {} CASCADE",
+                quote_identifier(schema)
+            ))
             .await;
     }
 }
