@@ -32,6 +32,20 @@ pub(crate) fn put(put: &Put<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Checks that there is a checkpoint to take the values from of channels that a put leaves out: its
+/// parent, or what was stored by putting it before.
+pub(crate) fn parent(put: &Put<'_>, is_there: bool) -> Result<()> {
+    match (put.parent, put.unchanged().next()) {
+        (Some(parent), Some((channel, _))) if !is_there => Err(Error::ParentNotFound {
+            thread_id: put.thread_id.clone(),
+            checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+            parent_checkpoint_id: parent.clone(),
+            channel: channel.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Checks the names in a task's writes.
 pub(crate) fn put_writes(put: &PutWrites<'_>) -> Result<()> {
     check_task_path(put.task_path)?;

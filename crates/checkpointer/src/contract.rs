@@ -38,13 +38,15 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
     ///
     /// A checkpoint that is already stored gets the new content and metadata; its parent and the
-    /// head stay.
+    /// head stay. A channel that has a version, but neither a value nor a new version, keeps its
+    /// parent's value if that has the same version, and is empty otherwise.
     ///
     /// # Errors
     ///
     /// [`Error::Conflict`] if the put is guarded and the head is another; [`Error::ThreadDeleted`]
     /// if the thread was deleted, unless this is a first checkpoint (no parent, root namespace,
-    /// no generation); [`Error::Unstorable`] for a value that can't be stored;
+    /// no generation); [`Error::ParentNotFound`] if a channel is to keep the value of a parent that
+    /// isn't there; [`Error::Unstorable`] for a value that can't be stored;
     /// [`Error::PartialCheckpoint`] for a checkpoint that was read in part. Nothing is stored then.
     ///
     /// # Cancel safety

@@ -109,6 +109,25 @@ pub enum Error {
         /// The checkpoint.
         checkpoint_id: CheckpointId,
     },
+    /// A put leaves out channels that keep their parent's values, and there is no parent: it was pruned,
+    /// lost in a failover, or never stored. Put every value, and name all channels in
+    /// [`Put::new_versions`](crate::Put::new_versions), the empty ones too.
+    #[error(
+        "a put leaves out channel `{channel}`, but the parent whose value it keeps, \
+         `{parent_checkpoint_id}`, isn't in thread `{thread_id}`{}; put every value, and name empty \
+         channels in `new_versions`",
+        in_ns(.checkpoint_ns)
+    )]
+    ParentNotFound {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The namespace.
+        checkpoint_ns: CheckpointNs,
+        /// The parent.
+        parent_checkpoint_id: CheckpointId,
+        /// A channel that was left out; there may be more.
+        channel: String,
+    },
     /// This checkpointer can't do that.
     #[error("this checkpointer doesn't support `{operation}`")]
     Unsupported {

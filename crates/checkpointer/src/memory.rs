@@ -204,6 +204,8 @@ impl Store {
                 head: head.cloned(),
             });
         }
+        let has_values = stored.is_some_and(|stored| stored.has_values_for(put));
+        crate::check::parent(put, has_values)?;
 
         let now = self.now();
         let thread = self.live_or_new(thread_id, generation, now);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, Generation, Lease,
-    Metadata, Result, TaskId, ThreadId, ThreadInfo,
+    Metadata, Result, TaskId, ThreadId, ThreadInfo, Version,
 };
 
 /// Which head a put expects to find: its guard against other writers.
@@ -38,7 +38,8 @@ pub struct Put<'a> {
     pub checkpoint: &'a Checkpoint,
     /// What is said about it.
     pub metadata: &'a Metadata,
-    /// The channels the step changed: one without a value is empty now.
+    /// The channels the step changed: one without a value is empty now. One that has a version, but
+    /// neither a value nor a new version, keeps its parent's value if that has the same version.
     pub new_versions: Cow<'a, ChannelVersions>,
     /// The head it expects.
     pub expected_head: ExpectedHead,
@@ -104,6 +105,9 @@ impl<'a> Put<'a> {
     }
 
     /// Names the channels that changed. Defaults to none.
+    ///
+    /// Whoever holds the whole state may name all: then no value is taken from the parent, and the put
+    /// doesn't need it to be there.
     #[must_use]
     pub fn new_versions(self, new_versions: &'a ChannelVersions) -> Self {
         Self {
@@ -125,6 +129,17 @@ impl<'a> Put<'a> {
     #[must_use]
     pub fn lease(self, lease: Option<&'a Lease>) -> Self {
         Self { lease, ..self }
+    }
+
+    /// The channels that have a version but no value, and didn't change.
+    pub(crate) fn unchanged(&self) -> impl Iterator<Item = (&String, &Version)> {
+        self.checkpoint
+            .channel_versions
+            .iter()
+            .filter(|(channel, _)| {
+                !self.checkpoint.channel_values.contains_key(*channel)
+                    && !self.new_versions.contains_key(*channel)
+            })
     }
 }
 

@@ -111,6 +111,8 @@ macro_rules! __contract_cases {
             incremental_channel_update, new_channel_added, channel_removed,
             preserves_other_fields, missing_channel_is_inherited,
             missing_channel_of_another_version_is_empty,
+            missing_channel_the_parent_never_had_is_empty,
+            missing_channel_of_a_missing_parent_is_refused, whole_state_needs_no_parent,
             changed_channel_without_a_value_is_empty, value_without_a_version,
             again_replaces_content, again_keeps_the_parent, again_does_not_move_the_head,
             again_keeps_the_writes, again_keeps_what_it_inherited, the_last_one_is_the_head,

@@ -181,6 +181,37 @@ async fn a_conflict_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_put_whose_parent_is_missing_fails_alone() {
+    let checkpointer = PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
+        .await
+        .unwrap();
+    let heads = started(&checkpointer).await;
+    let (mut checkpoint, metadata) = (checkpoint("2"), metadata());
+    checkpoint.channel_values.remove("long");
+    let lost = CheckpointId::new("lost").unwrap();
+    let puts = heads.iter().enumerate().map(|(number, head)| {
+        let put = Put::after(head, &checkpoint, &metadata);
+        checkpointer.put(match number % 4 {
+            0 => put.parent(Some(&lost)),
+            _ => put,
+        })
+    });
+    for (number, outcome) in join_all(puts).await.into_iter().enumerate() {
+        let head = head(&checkpointer, &thread(number)).await.checkpoint;
+        if number % 4 == 0 {
+            assert!(
+                matches!(&outcome, Err(Error::ParentNotFound { .. })),
+                "{outcome:?}"
+            );
+            assert_eq!(head.id.as_str(), "1");
+        } else {
+            assert_eq!(outcome.unwrap().checkpoint_id, head.id);
+        }
+        assert_eq!(head.channel_values["long"][1], "1");
+    }
+}
+
+#[tokio::test]
 async fn a_write_the_server_refuses_fails_alone() {
     let test = TestDb::new().await;
     let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await)

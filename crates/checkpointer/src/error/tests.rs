@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Checkpoint, CheckpointId, CheckpointNs, Checkpointer, Error, Loaded, MemoryCheckpointer,
-    Metadata, NameProblem, Put, Source, ThreadId, Threads,
+    Metadata, NameProblem, Put, Source, ThreadId, Threads, Version,
 };
 
 /// Compares an error and all its causes, one a line, and what can be asked of it.
@@ -125,6 +125,25 @@ fn a_malformed_checkpoint_names_the_field() {
         &Checkpoint::from_json(wrong).unwrap_err(),
         expect![[r#"
             the checkpoint's `channel_versions.a` must be a string, a float or an integer of 64 bits
+        "#]],
+    );
+}
+
+#[tokio::test]
+async fn a_missing_parent_is_named_with_what_it_lacks() {
+    let checkpointer = MemoryCheckpointer::new();
+    let mut checkpoint = Checkpoint::new(id("2"));
+    for channel in ["draft", "messages"] {
+        let versions = &mut checkpoint.channel_versions;
+        versions.insert(channel.to_owned(), Version::Int(1));
+    }
+    let (thread_id, parent, metadata) = (thread_id(), id("1"), Metadata::new(Source::Loop, 1));
+    let put = Put::new(&thread_id, &checkpoint, &metadata).parent(Some(&parent));
+    let error = checkpointer.put(put).await.unwrap_err();
+    check(
+        &error,
+        expect![[r#"
+            a put leaves out channel `draft`, but the parent whose value it keeps, `1`, isn't in thread `support-4711`; put every value, and name empty channels in `new_versions`
         "#]],
     );
 }

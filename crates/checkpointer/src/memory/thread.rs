@@ -165,6 +165,12 @@ impl Namespace {
         stored.is_some_and(|stored| stored.parent.is_none() || stored.parent.as_ref() == put.parent)
     }
 
+    /// Whether there is a checkpoint whose values a put may keep: its parent, or itself.
+    pub(super) fn has_values_for(&self, put: &Put<'_>) -> bool {
+        let mut ids = put.parent.into_iter().chain([&put.checkpoint.id]);
+        ids.any(|id| self.checkpoints.contains_key(id))
+    }
+
     /// Stores a checkpoint; returns whether that moved the head.
     pub(super) fn put(&mut self, put: &Put<'_>) -> bool {
         let id = &put.checkpoint.id;
@@ -177,13 +183,11 @@ impl Namespace {
             .chain(known)
             .collect();
         let mut checkpoint = put.checkpoint.clone();
-        for (channel, version) in &put.checkpoint.channel_versions {
-            let is_said = put.checkpoint.channel_values.contains_key(channel)
-                || put.new_versions.contains_key(channel);
+        for (channel, version) in put.unchanged() {
             let value = heirs_of
                 .iter()
                 .map(|stored| &stored.checkpoint)
-                .find(|from| !is_said && from.channel_versions.get(channel) == Some(version))
+                .find(|from| from.channel_versions.get(channel) == Some(version))
                 .and_then(|from| from.channel_values.get(channel));
             if let Some(value) = value {
                 let values = &mut checkpoint.channel_values;

@@ -291,22 +291,6 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// The channels that have a version but no value, and didn't change.
-pub(super) fn unchanged(
-    checkpoint: &Checkpoint,
-    new_versions: &ChannelVersions,
-) -> ChannelVersions {
-    checkpoint
-        .channel_versions
-        .iter()
-        .filter(|(channel, _)| {
-            !checkpoint.channel_values.contains_key(*channel)
-                && !new_versions.contains_key(*channel)
-        })
-        .map(|(channel, version)| (channel.clone(), version.clone()))
-        .collect()
-}
-
 fn versions_to_json(versions: &ChannelVersions) -> Value {
     Value::Object(
         versions

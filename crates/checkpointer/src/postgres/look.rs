@@ -25,6 +25,8 @@ pub(super) struct Seen {
     pub(super) head: Option<CheckpointId>,
     /// The checkpoint asked for is stored, under the parent asked for.
     pub(super) stored: bool,
+    /// It is stored or its parent is: one has the values that it keeps.
+    pub(super) inherits: bool,
 }
 
 impl Inner {
@@ -88,6 +90,7 @@ impl Seen {
                 .get::<_, Option<String>>("head")
                 .map(CheckpointId::trusted),
             stored: row.get("stored"),
+            inherits: row.get("inherits"),
         }
     }
 }

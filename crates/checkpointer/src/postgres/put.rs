@@ -6,7 +6,7 @@ use db::{Row, SqlState, Statement, ToSql};
 
 use super::Inner;
 use super::cache::View;
-use super::encode::{self, Encoder, NewChunk};
+use super::encode::{Encoder, NewChunk};
 use super::jsonb::Jsonb;
 use super::lanes::{Outcome, Write};
 use super::look::Seen;
@@ -324,7 +324,15 @@ fn next(put: &Put<'_>, seen: Option<Seen>) -> Result<Next> {
                 head: head.cloned(),
             }),
         },
-        _ => Ok(Next::Send(seen.map(|seen| seen.view))),
+        _ => {
+            // Of a thread that was started afresh, the put itself asks for the parent.
+            let is_asked = |seen: &Seen| seen.view.generation > 1 && put.generation.is_none();
+            let inherits = seen
+                .as_ref()
+                .is_some_and(|seen| seen.inherits || is_asked(seen));
+            check::parent(put, inherits)?;
+            Ok(Next::Send(seen.map(|seen| seen.view)))
+        }
     }
 }
 
@@ -337,7 +345,9 @@ fn encode(
 ) -> Result<Encoded> {
     let mut encoder = Encoder::new(put.thread_id, is_stored);
     let channels = encoder.channels(&put.checkpoint.channel_values, cuts.iter())?;
-    let versions = encode::unchanged(put.checkpoint, &put.new_versions);
+    let versions = put.unchanged();
+    let versions = versions.map(|(channel, version)| (channel.clone(), version.clone()));
+    let versions = versions.collect();
     let checkpoint = encoder.checkpoint(put.checkpoint)?;
     let unchanged = encoder.versions(&versions)?;
     let metadata = encoder.object(put.metadata.as_map(), "the metadata")?;
@@ -415,7 +425,7 @@ fn is_first(put: &Put<'_>) -> bool {
 fn needs_view(put: &Put<'_>) -> bool {
     put.generation.is_some()
         || matches!(put.expected_head, ExpectedHead::Is(Some(_)))
-        || !encode::unchanged(put.checkpoint, &put.new_versions).is_empty()
+        || put.unchanged().next().is_some()
 }
 
 /// On a thread that was started afresh, the checkpoint that shows that a put without a generation

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::step::{
-    Step, find, fresh_thread, get, head, ids, map, ns, prune, put_chain, values, write,
+    Step, find, fresh_thread, get, head, id, ids, map, ns, prune, put_chain, values, write,
 };
 use crate::{Checkpointer, Error, Generation, GetTuple, Projection, Version};
 
@@ -251,6 +251,61 @@ pub async fn missing_channel_of_another_version_is_empty(checkpointer: &dyn Chec
     let second = Step::after(&first).versions(json!({ "a": 2 }));
     let second = get(checkpointer, &second.put(checkpointer).await).await;
     assert_eq!(values(&second), json!({}));
+}
+
+/// A channel that its parent never had is empty, and so is one without a value of a first checkpoint.
+pub async fn missing_channel_the_parent_never_had_is_empty(checkpointer: &dyn Checkpointer) {
+    let first = Step::first(&fresh_thread())
+        .values(json!({ "a": 1 }))
+        .versions(json!({ "a": 1, "b": 1 }))
+        .changed(["a"])
+        .put(checkpointer)
+        .await;
+    let second = Step::after(&first).versions(json!({ "a": 1, "b": 1, "c": 1 }));
+    let second = second.put(checkpointer).await;
+    for config in [&first, &second] {
+        let tuple = get(checkpointer, config).await;
+        assert_eq!(values(&tuple), json!({ "a": 1 }));
+    }
+}
+
+/// A channel can't keep the value of a parent that was pruned, is elsewhere or never was: nothing is
+/// stored then.
+pub async fn missing_channel_of_a_missing_parent_is_refused(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let chain = put_chain(checkpointer, &thread_id, 2).await;
+    prune(checkpointer, &thread_id).await;
+    let of_pruned = Step::after(&chain[0]).versions(json!({ "n": 1 }));
+    let of_another_ns = Step::after(&chain[1])
+        .in_ns("child:abc")
+        .versions(json!({ "n": 1 }));
+    let of_none = Step::first(&fresh_thread())
+        .parent(Some(id("none")))
+        .versions(json!({ "n": 1 }));
+    for step in [of_pruned, of_another_ns, of_none] {
+        for step in [step.clone(), step.without_generation()] {
+            let refusal = step.try_put(checkpointer).await;
+            assert!(
+                matches!(&refusal, Err(Error::ParentNotFound { channel, .. }) if channel == "n"),
+                "{refusal:?}"
+            );
+            let config = step.config();
+            assert_eq!(find(checkpointer, GetTuple::at(&config)).await, None);
+        }
+    }
+    let found = find(checkpointer, GetTuple::head(&thread_id)).await;
+    assert_eq!(found.map(|head| head.config), Some(chain[1].clone()));
+}
+
+/// A put that keeps nothing needs no parent: its channels have values, or are named as changed.
+pub async fn whole_state_needs_no_parent(checkpointer: &dyn Checkpointer) {
+    let step = Step::first(&fresh_thread())
+        .parent(Some(id("none")))
+        .values(json!({ "a": 1 }))
+        .versions(json!({ "a": 1, "b": 1 }))
+        .changed(["b"]);
+    let tuple = get(checkpointer, &step.put(checkpointer).await).await;
+    assert_eq!(values(&tuple), json!({ "a": 1 }));
 }
 
 /// A channel that changed and has no value is empty, whatever its version.

@@ -154,6 +154,12 @@ impl Step {
         }
     }
 
+    /// The address that the checkpoint gets, in any generation.
+    pub(super) fn config(&self) -> CheckpointRef {
+        CheckpointRef::new(self.thread_id.clone(), self.checkpoint.id.clone())
+            .in_ns(self.checkpoint_ns.clone())
+    }
+
     pub(super) async fn try_put(&self, checkpointer: &dyn Checkpointer) -> Result<CheckpointRef> {
         let put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
             .in_ns(&self.checkpoint_ns)

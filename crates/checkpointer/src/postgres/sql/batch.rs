@@ -8,8 +8,9 @@ use super::Template;
 ///
 /// Nothing in it waits for a lock that is held for long: a thread or head that somebody else has locked
 /// is skipped, and its call has no row in the answer. So has one whose thread isn't as expected, whose
-/// chunks are missing (`f`), or whose namespace has no head yet: whoever sent it sends it alone. Since
-/// no lock is waited for, what is read is as old as the lock, or else `gc` has changed.
+/// chunks are missing (`f`), whose namespace has no head yet, or whose parent's values are to be kept
+/// and aren't there: whoever sent it sends it alone. Since no lock is waited for, what is read is as
+/// old as the lock, or else `gc` has changed.
 ///
 /// `l` locks the threads, `h` the heads, `s` are the puts that go ahead. `i` stores a checkpoint, or
 /// the new content of one that was stored before, whose `seq` shows it: then `m` doesn't move the head.
@@ -62,6 +63,10 @@ WITH f AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS h
     WHERE p.call = ANY (ARRAY(SELECT call FROM l))
+      AND (p.unchanged = '{}' OR p.parent IS NULL OR EXISTS (
+          SELECT FROM {schema}.checkpoints AS c
+          WHERE c.thread_id = p.thread_id AND c.checkpoint_ns = p.ns
+            AND c.checkpoint_id IN (p.parent, p.id) OFFSET 0))
 ), s AS NOT MATERIALIZED (
     SELECT * FROM h WHERE NOT guarded OR head = expected
 ), k AS (

@@ -125,7 +125,8 @@ SELECT generation, gc, true AS done{commit} FROM h",
 /// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it writes
 /// nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's values
 /// of channels that didn't change; of a checkpoint put again the parent may be gone, so its own serve
-/// as well. Each is looked up by its key, one row at most, whatever the planner believes. `i` stores a
+/// as well. Without either there is nothing to take them from, and `b` holds the put up. Each is
+/// looked up by its key, one row at most, whatever the planner believes. `i` stores a
 /// new checkpoint, and `m` moves the head to it; `u` replaces the content of a checkpoint that was
 /// stored before, and the head stays.
 pub(super) const PUT: Template = Template {
@@ -142,17 +143,21 @@ pub(super) const PUT: Template = Template {
     ) OR EXISTS (
         SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-    ) AS belongs
+    ) AS belongs, {unchanged} = '{}' OR {parent} IS NULL OR EXISTS (
+        SELECT FROM {schema}.checkpoints
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
+          AND checkpoint_id IN ({parent}, {id})
+    ) AS inherits
     FROM l
 ), n AS (
     INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
     SELECT {thread_id}, {ns}, {id}, 1, now() FROM b
-    WHERE belongs AND {expected} IS NULL AND NOT EXISTS (SELECT FROM h)
+    WHERE belongs AND inherits AND {expected} IS NULL AND NOT EXISTS (SELECT FROM h)
     ON CONFLICT DO NOTHING
     RETURNING seq, updated_at
 ), s AS MATERIALIZED (
     SELECT h.seq + 1 AS seq, now() AS at FROM b, h
-    WHERE belongs AND (NOT {guarded} OR h.checkpoint_id = {expected})
+    WHERE belongs AND inherits AND (NOT {guarded} OR h.checkpoint_id = {expected})
     UNION ALL SELECT seq, updated_at FROM n
 ), k AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
@@ -242,15 +247,15 @@ SELECT generation, gc, true AS done{commit} FROM l",
     ],
 };
 
-/// Reads a thread's state as of now: before a put that needs to know it, and before a conflict is
-/// reported, for the put may have been stored by an attempt that seemed lost. A parent that was pruned
-/// since is forgotten.
+/// Reads a thread's state as of now: before a put that needs to know it, and before a conflict or a
+/// missing parent is reported, for the put may have been stored by an attempt that seemed lost. A
+/// parent that was pruned since is forgotten.
 ///
 /// What that attempt stored can be seen before a synchronous standby has it, if its wait was cut short.
 /// So the look that finds it writes a word to the log, and with that its own commit waits.
 pub(super) const LOOK: Template = Template {
     sql: "-- checkpointer::look
-SELECT generation, gc, deleted, lease_until, admitted, head, stored, CASE WHEN stored
+SELECT generation, gc, deleted, lease_until, admitted, head, stored, inherits, CASE WHEN stored
     THEN pg_catalog.pg_logical_emit_message(true, 'checkpointer', 'look')::pg_catalog.text
     END AS logged
 FROM (
@@ -259,7 +264,10 @@ FROM (
          WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}) AS head,
         EXISTS (SELECT FROM {schema}.checkpoints
             WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-              AND (parent_checkpoint_id = {parent} OR parent_checkpoint_id IS NULL)) AS stored
+              AND (parent_checkpoint_id = {parent} OR parent_checkpoint_id IS NULL)) AS stored,
+        EXISTS (SELECT FROM {schema}.checkpoints
+            WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
+              AND checkpoint_id IN ({parent}, {id})) AS inherits
     FROM {schema}.threads WHERE thread_id = {thread_id} OFFSET 0) AS look",
     parameters: &[
         ("thread_id", Type::TEXT),
