@@ -85,7 +85,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Lists checkpoints by id, the greatest first.
     ///
     /// The stream holds no connection between polls: other calls inside the loop work with a pool
-    /// of one. It reads page by page, so what is written meanwhile may or may not be seen.
+    /// of one. It reads page by page, so what is written meanwhile may or may not be seen. A checkpoint
+    /// that can't be read ends it; `before` goes on behind it.
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>>;
 
     /// Deletes a thread with everything in it. One that doesn't exist is passed over.

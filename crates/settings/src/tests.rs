@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dotenv;
+mod hostile;
 mod secrets;
 mod table;
 mod tls;

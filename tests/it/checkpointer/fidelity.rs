@@ -1,7 +1,7 @@
 //! Whatever is put comes back equal, to the bits of every float, or is refused before anything is
 //! stored. On PostgreSQL and in memory.
 
-mod any;
+pub(super) mod any;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

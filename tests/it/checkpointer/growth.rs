@@ -419,7 +419,7 @@ async fn a_missing_or_altered_chunk_is_an_error_that_names_it() {
         .await;
     let read = async || {
         let found = watched.checkpointer.get_tuple(GetTuple::at(&config)).await;
-        chain(&found.unwrap_err())
+        chain(&found.unwrap_err()).replace(config.checkpoint_id.as_str(), "ID")
     };
     let hash: String = watched
         .ask("SELECT encode(hash, 'hex') FROM {schema}.chunks WHERE content IS NOT NULL LIMIT 1")
@@ -433,15 +433,16 @@ async fn a_missing_or_altered_chunk_is_an_error_that_names_it() {
     assert_eq!(
         read().await,
         format!(
-            "stored content of thread `torn` can't be read: channel `messages` has chunk {hash}, \
-             whose content doesn't match its hash\n"
+            "stored content of thread `torn` can't be read: checkpoint `ID`: \
+             channel `messages` has chunk {hash}, whose content doesn't match its hash\n"
         )
     );
     alter("DELETE FROM {schema}.chunks").await;
     assert_eq!(
         read().await,
         format!(
-            "stored content of thread `torn` can't be read: channel `messages` misses chunk {hash}\n"
+            "stored content of thread `torn` can't be read: checkpoint `ID`: \
+             channel `messages` misses chunk {hash}\n"
         )
     );
 }

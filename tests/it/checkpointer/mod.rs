@@ -20,4 +20,5 @@ mod round_trips;
 mod sizes;
 mod sql;
 mod step;
+mod tampered;
 mod tombstones;

@@ -58,6 +58,22 @@ async fn a_state_may_have_twenty_megabytes() {
     // Not by `assert_eq`, which would print them.
     let got = get(&checkpointer, &config).await.checkpoint.channel_values;
     assert!(got == second.checkpoint.channel_values);
+
+    // More than one page may hold, though they are few.
+    let mut last = config;
+    for _ in 0..3 {
+        let step = Step::after(&last).values(json!({ "messages": messages }));
+        last = step.put(&checkpointer).await;
+    }
+    let mut listed = checkpointer.list(List::thread(thread("large")));
+    let mut count = 0;
+    while let Some(tuple) = listed.try_next().await.unwrap() {
+        count += 1;
+        let is_first = tuple.parent_config.is_none();
+        let expected = if is_first { &first } else { &second };
+        assert!(tuple.checkpoint.channel_values == expected.checkpoint.channel_values);
+    }
+    assert_eq!(count, 5);
 }
 
 #[tokio::test]

@@ -62,6 +62,9 @@ impl Reference {
             "O" => (Kind::Object, true),
             _ => return None,
         };
+        if stored.len() != 3 {
+            return None;
+        }
         let depth = stored.get("d")?.as_u64()?.try_into().ok()?;
         let parts = unpack(&BASE64.decode(stored.get("r")?.as_str()?).ok()?)?;
         Some(Self {

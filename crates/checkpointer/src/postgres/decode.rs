@@ -18,6 +18,10 @@ pub(super) struct Decoder<'r> {
     chunks: HashMap<ThreadId, HashMap<ContentHash, Chunk<'r>>>,
     /// Whether what was parsed is kept for further values, which then copy it.
     keeps: bool,
+    /// The most bytes of chunks that make one value.
+    at_most: usize,
+    /// How many bytes of chunks the values were made of so far.
+    bytes_read: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -45,6 +49,8 @@ impl<'r> Decoder<'r> {
         Self {
             chunks: HashMap::new(),
             keeps: false,
+            at_most: MAX_READ,
+            bytes_read: Cell::new(0),
         }
     }
 
@@ -53,6 +59,14 @@ impl<'r> Decoder<'r> {
         Self {
             keeps: true,
             ..Self::of_one()
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn reading_at_most(self, bytes: usize) -> Self {
+        Self {
+            at_most: bytes,
+            ..self
         }
     }
 
@@ -99,6 +113,11 @@ impl<'r> Decoder<'r> {
         chunks.into_iter().flat_map(|chunks| chunks.keys().copied())
     }
 
+    /// How many bytes of chunks the values were made of that were read so far.
+    pub(super) fn bytes_read(&self) -> usize {
+        self.bytes_read.get()
+    }
+
     /// Reads the values of channels.
     pub(super) fn channels(
         &self,
@@ -131,15 +150,22 @@ impl<'r> Decoder<'r> {
             chunks: self.chunks.get(thread_id),
             keeps: self.keeps,
             channel,
-            left: MAX_READ,
+            left: self.at_most,
         };
-        Ok(assembler.entry(stored, 0)?.0)
+        let value = assembler.entry(stored, 0)?.0;
+        let bytes = self.at_most - assembler.left;
+        self.bytes_read.set(self.bytes_read.get() + bytes);
+        Ok(value)
     }
 }
 
 /// The most bytes of chunks that make one value. None that was written takes more, but a few chunks
 /// that refer to each other many times over could stand for any number.
 const MAX_READ: usize = 4 * MAX_BYTES;
+
+/// What a chunk counts besides its bytes: to read many small ones takes time, and on average those
+/// that were written have more than a kilobyte.
+const CHUNK_BYTES: usize = 256;
 
 /// Makes the value of one channel, and checks each chunk against its hash.
 struct Assembler<'a> {
@@ -232,7 +258,8 @@ impl<'a> Assembler<'a> {
                 Ok(())
             }
             Value::Object(mut mixed) => {
-                let Some(Value::Array(entries)) = mixed.remove("m") else {
+                let (Some(Value::Array(entries)), true) = (mixed.remove("m"), mixed.is_empty())
+                else {
                     return Err(self.unknown_form(hash));
                 };
                 let mut hashes = Vec::new();
@@ -274,7 +301,8 @@ impl<'a> Assembler<'a> {
                 Ok(())
             }
             Value::Object(mut mixed) => {
-                let Some(Value::Object(entries)) = mixed.remove("m") else {
+                let (Some(Value::Object(entries)), true) = (mixed.remove("m"), mixed.is_empty())
+                else {
                     return Err(self.unknown_form(hash));
                 };
                 let mut keys = Vec::new();
@@ -312,7 +340,7 @@ impl<'a> Assembler<'a> {
     fn chunk(&mut self, hash: &ContentHash) -> Result<&'a Chunk<'a>> {
         let chunk = self.chunks.and_then(|chunks| chunks.get(hash));
         let chunk = chunk.ok_or_else(|| self.corrupt(&format!("misses chunk {hash}")))?;
-        match self.left.checked_sub(chunk.bytes) {
+        match self.left.checked_sub(chunk.bytes + CHUNK_BYTES) {
             Some(left) => self.left = left,
             None => return Err(self.corrupt("is larger than any that is stored")),
         }
@@ -361,7 +389,7 @@ pub(super) fn checkpoint(
         return Ok(checkpoint.with_loaded(Loaded::Nothing));
     };
     let mut fields = object(thread_id, stored, || format!("checkpoint `{id}`"))?;
-    match fields.get("format").and_then(Value::as_i64) {
+    match fields.remove("format").as_ref().and_then(Value::as_i64) {
         Some(FORMAT) => {}
         Some(newer) => {
             return Err(wrong(&format!(
@@ -371,7 +399,8 @@ pub(super) fn checkpoint(
         None => return Err(wrong("its format is missing")),
     }
     checkpoint.v = fields
-        .get("v")
+        .remove("v")
+        .as_ref()
         .and_then(Value::as_i64)
         .ok_or_else(|| wrong("`v` is no integer"))?;
     checkpoint.ts = match fields.remove("ts") {
@@ -393,10 +422,15 @@ pub(super) fn checkpoint(
             .map_err(|_| wrong("`updated_channels` isn't made of names"))?;
         checkpoint.updated_channels = Some(channels);
     }
-    if let Some(Value::Object(extra)) = fields.remove("extra") {
-        checkpoint.extra = extra;
+    match fields.remove("extra") {
+        None => {}
+        Some(Value::Object(extra)) => checkpoint.extra = extra,
+        Some(_) => return Err(wrong("`extra` is no object")),
     }
-    Ok(checkpoint)
+    match fields.keys().next() {
+        None => Ok(checkpoint),
+        Some(other) => Err(wrong(&format!("its field `{other}` is unknown"))),
+    }
 }
 
 /// Reads a checkpoint's metadata.
@@ -428,6 +462,16 @@ fn versions(stored: Option<Value>) -> Option<ChannelVersions> {
 
 fn json(thread_id: &ThreadId, stored: &[u8], what: impl Fn() -> String) -> Result<Value> {
     codec::decode(stored).map_err(|error| corrupt(thread_id, format!("{}: {error}", what())))
+}
+
+/// Says in which checkpoint it is that something can't be read.
+pub(super) fn of_checkpoint(error: Error, id: &CheckpointId) -> Error {
+    match error {
+        Error::Corrupt { thread_id, what } => {
+            corrupt(&thread_id, format!("checkpoint `{id}`: {what}"))
+        }
+        other => other,
+    }
 }
 
 pub(super) fn corrupt(thread_id: &ThreadId, what: String) -> Error {

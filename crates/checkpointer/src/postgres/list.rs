@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Inner;
 use super::jsonb::Jsonb;
-use super::read::only;
+use super::read::{Read, only};
 use super::sql::ListKey;
 use super::standby::Standby;
 use crate::codec;
@@ -16,7 +16,7 @@ use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, List, Projection, Result, ThreadId,
 };
 
-/// How many checkpoints a page has at most if their values are read.
+/// How many checkpoints a page has at most if their values are read. It has fewer if they are large.
 const PAGE: usize = 64;
 
 /// How many if only ids and metadata are.
@@ -29,23 +29,27 @@ pub(super) fn pages(
     query: List,
 ) -> BoxStream<'static, Result<CheckpointTuple>> {
     let left = query.limit.unwrap_or(usize::MAX);
+    let most = match query.projection {
+        Projection::Metadata => METADATA_PAGE,
+        _ => PAGE,
+    };
     let pages = stream::try_unfold(
-        (inner, standby, query, left, None),
-        |(inner, standby, query, left, last)| async move {
-            let page = left.min(match query.projection {
-                Projection::Metadata => METADATA_PAGE,
-                _ => PAGE,
-            });
+        (inner, standby, query, left, most, None),
+        |(inner, standby, query, left, most, last)| async move {
+            let page = left.min(most);
             if page == 0 {
                 return Ok(None);
             }
-            let tuples = inner
+            let Read { tuples, is_whole } = inner
                 .page(&query, page, last.as_ref(), standby.as_deref())
                 .await?;
-            let left = if tuples.len() < page { 0 } else { left - page };
+            let is_last = is_whole && tuples.len() < page;
+            let left = if is_last { 0 } else { left - tuples.len() };
+            // What didn't fit is sent once more, so the next page is shorter.
+            let most = if is_whole { most } else { tuples.len() };
             let last = tuples.last().map(|tuple| tuple.config.clone());
             let tuples = stream::iter(tuples.into_iter().map(Ok));
-            Ok(Some((tuples, (inner, standby, query, left, last))))
+            Ok(Some((tuples, (inner, standby, query, left, most, last))))
         },
     );
     pages.try_flatten().boxed()
@@ -58,10 +62,10 @@ impl Inner {
         page: usize,
         last: Option<&CheckpointRef>,
         standby: Option<&Standby>,
-    ) -> Result<Vec<CheckpointTuple>> {
+    ) -> Result<Read> {
         self.check_open()?;
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
-            return Ok(Vec::new());
+            return Ok(Read::nothing());
         };
         let statement = self.sql.list(ListKey {
             thread_id: query.thread_id.is_some(),

@@ -12,9 +12,30 @@ use super::jsonb::Jsonb;
 use super::standby::Standby;
 use crate::codec::{self, ContentHash};
 use crate::{
-    CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Generation, GetTuple, Loaded,
-    PendingWrite, Projection, Result, TaskId, ThreadId,
+    CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Error, Generation, GetTuple,
+    Loaded, PendingWrite, Projection, Result, TaskId, ThreadId,
 };
+
+/// How many bytes of chunks the values of a read are made of before it ends early. They come once
+/// however many checkpoints share them, but each checkpoint has values of its own.
+const READ_BYTES: usize = 64 << 20;
+
+/// Checkpoints that were read.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) tuples: Vec<CheckpointTuple>,
+    /// Whether these are all that the server has sent.
+    pub(super) is_whole: bool,
+}
+
+impl Read {
+    pub(super) fn nothing() -> Self {
+        Self {
+            tuples: Vec::new(),
+            is_whole: true,
+        }
+    }
+}
 
 impl Inner {
     pub(super) async fn get_tuple(
@@ -37,7 +58,7 @@ impl Inner {
             let rows = self
                 .read("get a checkpoint", from, &self.sql.get_tuple, &parameters)
                 .await?;
-            if let Some(tuple) = self.tuples(&rows, &query.projection)?.pop() {
+            if let Some(tuple) = self.tuples(&rows, &query.projection)?.tuples.pop() {
                 return Ok(Some(tuple));
             }
         }
@@ -45,11 +66,7 @@ impl Inner {
     }
 
     /// Puts together the checkpoints of a read, in their order, and remembers what it has shown.
-    pub(super) fn tuples(
-        &self,
-        rows: &[Row],
-        projection: &Projection,
-    ) -> Result<Vec<CheckpointTuple>> {
+    pub(super) fn tuples(&self, rows: &[Row], projection: &Projection) -> Result<Read> {
         let is_checkpoint = |row: &&Row| row.get::<_, &str>("kind") == "c";
         let mut decoder = match rows.iter().filter(is_checkpoint).count() {
             ..=1 => Decoder::of_one(),
@@ -63,6 +80,7 @@ impl Inner {
                     checkpoints.insert(row.get("place"), row);
                 }
                 "w" => writes.entry(row.get("place")).or_default().push(row),
+                "h" => return Err(lost_head(row)),
                 _ => {
                     let thread_id = ThreadId::trusted(row.get("thread_id"));
                     take_chunk(&mut decoder, &thread_id, row)?;
@@ -70,8 +88,12 @@ impl Inner {
             }
         }
         let mut seen = HashMap::new();
-        let mut tuples = Vec::with_capacity(checkpoints.len());
+        let found = checkpoints.len();
+        let mut tuples = Vec::with_capacity(found);
         for (place, row) in checkpoints {
+            if !tuples.is_empty() && decoder.bytes_read() >= READ_BYTES {
+                break;
+            }
             let writes = writes.remove(&place).unwrap_or_default();
             let tuple = tuple(&decoder, row, writes, projection)?;
             let view = View {
@@ -85,7 +107,10 @@ impl Inner {
             self.cache
                 .note(&thread_id, view, decoder.hashes(&thread_id));
         }
-        Ok(tuples)
+        Ok(Read {
+            is_whole: tuples.len() == found,
+            tuples,
+        })
     }
 }
 
@@ -120,6 +145,13 @@ pub(super) fn take_chunk<'r>(
     )
 }
 
+fn lost_head(row: &Row) -> Error {
+    let thread_id = ThreadId::trusted(row.get("thread_id"));
+    let (ns, id): (&str, &str) = (row.get("checkpoint_ns"), row.get("checkpoint_id"));
+    let what = format!("the head of namespace `{ns}`, checkpoint `{id}`, is missing");
+    decode::corrupt(&thread_id, what)
+}
+
 fn tuple(
     decoder: &Decoder<'_>,
     row: &Row,
@@ -144,17 +176,18 @@ fn tuple(
         Projection::Channels(_) => Loaded::SomeChannels,
         Projection::Metadata => Loaded::Nothing,
     });
+    let of = |error| decode::of_checkpoint(error, &config.checkpoint_id);
     if let Some(Jsonb(channels)) = row.get("channels") {
-        checkpoint.channel_values = decoder.channels(thread_id, channels)?;
+        checkpoint.channel_values = decoder.channels(thread_id, channels).map_err(of)?;
     }
     let Jsonb(metadata) = row.get("metadata");
-    let metadata = decode::metadata(thread_id, metadata)?;
+    let metadata = decode::metadata(thread_id, metadata).map_err(of)?;
     let parent: Option<String> = row.get("parent_checkpoint_id");
     let parent_config = parent.map(|parent| config.sibling(CheckpointId::trusted(parent)));
     writes.sort_by_key(|row| write_key(row));
     let pending_writes = writes
         .into_iter()
-        .map(|row| pending_write(decoder, thread_id, row))
+        .map(|row| pending_write(decoder, thread_id, row).map_err(of))
         .collect::<Result<_>>()?;
     Ok(CheckpointTuple {
         config,

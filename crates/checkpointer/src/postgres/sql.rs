@@ -17,7 +17,9 @@ use db::{Statement, Type, quote_identifier};
 
 use batch::BATCH;
 use lease::{ACQUIRE_LEASE, RELEASE_LEASE, RENEW_LEASE};
-use read::{CHANNEL_HISTORY, GET_TUPLE, LIST, LIST_ORDER, READ};
+use read::{
+    CHANNEL_HISTORY, GET_TUPLE, LIST, LIST_ORDER, LIST_THREAD, LIST_THREAD_ORDER, LOST_HEAD, READ,
+};
 use remove::{NODES, REMOVE, SWEEP_CHUNKS, THREADS_OF_RUNS};
 use threads::{
     COPY_THREAD, DELETE_THREAD, LOCK_FOR_COPY, LOCK_THREAD, MAKE_COPY, SET_THREAD_METADATA,
@@ -121,7 +123,7 @@ impl Sql {
             look: one(&LOOK),
             get_tuple: fill(
                 &schema,
-                &[GET_TUPLE.sql, READ].concat(),
+                &[GET_TUPLE.sql, READ, LOST_HEAD].concat(),
                 GET_TUPLE.parameters,
             ),
             set_thread_metadata: one(&SET_THREAD_METADATA),
@@ -148,7 +150,8 @@ impl Sql {
     /// limit, then those of the
     /// restrictions in their order, the page's last checkpoint as id, thread and namespace.
     pub(super) fn list(&self, key: ListKey) -> Statement {
-        let mut sql = LIST.to_owned();
+        let by_namespace = key.thread_id && !key.checkpoint_ns;
+        let mut sql = if by_namespace { LIST_THREAD } else { LIST }.to_owned();
         let mut parameters = vec![
             ("only", Type::TEXT_ARRAY),
             ("state", Type::BOOL),
@@ -196,6 +199,9 @@ impl Sql {
                 ("last_ns", Type::TEXT),
             ],
         );
+        if by_namespace {
+            sql.push_str(LIST_THREAD_ORDER);
+        }
         sql.push_str(LIST_ORDER);
         sql.push_str(READ);
         fill(&self.schema, &sql, &parameters)
@@ -227,9 +233,17 @@ impl Sql {
 const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
         OR ({lease} IS NULL AND lease_until <= now()))";
 
+/// Whether `f.value` refers to chunks in the form that is written. Any other is left to the client, whose
+/// error says where it is; the server's would only say that it has failed.
+const IS_REFERENCE: &str =
+    "(f.value ->> 'r') ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+    AND (f.value ->> 'd') ~ '^[0-9]{1,3}$'";
+
 /// Puts in the schema, already quoted, and numbers the parameters.
 fn fill(schema: &str, sql: &str, parameters: &[(&str, Type)]) -> Statement {
-    let mut sql = sql.replace("{admitted}", ADMITTED);
+    let mut sql = sql
+        .replace("{admitted}", ADMITTED)
+        .replace("{is_reference}", IS_REFERENCE);
     for (index, (name, _)) in parameters.iter().enumerate() {
         sql = sql.replace(&format!("{{{name}}}"), &format!("${}", index + 1));
     }

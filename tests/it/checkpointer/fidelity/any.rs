@@ -3,7 +3,16 @@
 use checkpointer::Version;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+use proptest::test_runner::Config;
 use serde_json::{Map, Number, Value};
+
+/// A number of cases, unless `PROPTEST_CASES` says another.
+pub(in crate::checkpointer) fn cases(usual: u32) -> Config {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => Config::default(),
+        None => Config::with_cases(usual),
+    }
+}
 
 /// Whether two values are the same to the bits of every float.
 pub(super) fn same(left: &Value, right: &Value) -> bool {
@@ -79,7 +88,7 @@ fn key() -> impl Strategy<Value = String> {
     ]
 }
 
-pub(super) fn value() -> impl Strategy<Value = Value> {
+pub(in crate::checkpointer) fn value() -> impl Strategy<Value = Value> {
     value_of(key().boxed(), number().boxed())
 }
 

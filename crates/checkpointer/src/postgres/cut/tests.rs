@@ -13,10 +13,12 @@ use crate::postgres::encode::{Encoder, NewChunk};
 
 mod boundaries;
 mod corruption;
+mod hostile;
 mod limits;
 mod round_trip;
 
 /// A value as it is sent.
+#[derive(Debug)]
 struct Sent {
     stored: Vec<u8>,
     chunks: BTreeMap<ContentHash, NewChunk>,

@@ -27,9 +27,9 @@ pub(super) const READ: &str = "
     WHERE {only} IS NULL
 ), r AS (
     SELECT e.thread_id, f.value AS reference
-    FROM e, jsonb_each(e.channels) AS f WHERE jsonb_typeof(f.value) = 'object'
+    FROM e, jsonb_each(e.channels) AS f WHERE {is_reference}
     UNION ALL
-    SELECT thread_id, value FROM w WHERE jsonb_typeof(value) = 'object'
+    SELECT f.thread_id, f.value FROM w AS f WHERE {is_reference}
 ), k AS (
     SELECT r.thread_id, top.hash, top.depth FROM r, {schema}.top_chunks(r.reference) AS top
     UNION
@@ -52,6 +52,15 @@ UNION ALL
 SELECT 'w', w.place, w.task_id, w.task_path, w.channel, NULL, w.idx, NULL, NULL, NULL, NULL, w.value,
     NULL, NULL
 FROM w";
+
+/// A head that names no checkpoint: not the same as none.
+pub(super) const LOST_HEAD: &str = "
+UNION ALL
+SELECT 'h', NULL, h.thread_id, h.checkpoint_ns, h.checkpoint_id, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL
+FROM {schema}.heads AS h
+WHERE {id} IS NULL AND h.thread_id = {thread_id} AND h.checkpoint_ns = {ns}
+  AND NOT EXISTS (SELECT FROM c)";
 
 /// Chooses a head, or a checkpoint by its id.
 pub(super) const GET_TUPLE: Template = Template {
@@ -78,6 +87,21 @@ WITH RECURSIVE c AS MATERIALIZED (
         SELECT c.*, t.generation, t.gc
         FROM {schema}.checkpoints AS c JOIN {schema}.threads AS t USING (thread_id)
         WHERE true";
+
+/// The same in one thread, with whatever else restricts it in each of its namespaces: so no more of one
+/// is read than a page, however long the thread is.
+pub(super) const LIST_THREAD: &str = "-- checkpointer::list
+WITH RECURSIVE c AS MATERIALIZED (
+    SELECT row_number() OVER () AS place, page.* FROM (
+        SELECT c.*, t.generation, t.gc
+        FROM {schema}.threads AS t JOIN {schema}.heads AS n USING (thread_id) CROSS JOIN LATERAL (
+            SELECT c.* FROM {schema}.checkpoints AS c
+            WHERE c.checkpoint_ns = n.checkpoint_ns";
+
+/// Ends what is read of a namespace.
+pub(super) const LIST_THREAD_ORDER: &str = "
+            ORDER BY c.checkpoint_id DESC LIMIT {limit}) AS c
+        WHERE t.thread_id = {thread_id}";
 
 /// The order of a list: by id, and by place where two ids are the same.
 pub(super) const LIST_ORDER: &str = "
@@ -123,8 +147,9 @@ WITH RECURSIVE a AS (
       ON w.thread_id = {thread_id} AND w.checkpoint_ns = {ns}
         AND w.checkpoint_id = a.checkpoint_id AND w.channel = m.channel
 ), k AS (
-    SELECT top.hash, top.depth FROM v, {schema}.top_chunks(v.content) AS top
-    WHERE jsonb_typeof(v.content) = 'object'
+    SELECT top.hash, top.depth
+    FROM (SELECT content AS value FROM v) AS f, {schema}.top_chunks(f.value) AS top
+    WHERE {is_reference}
     UNION
     SELECT below.hash, k.depth - 1
     FROM k JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = k.hash,
