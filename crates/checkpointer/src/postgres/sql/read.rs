@@ -16,7 +16,11 @@ use super::Template;
 pub(super) const READ: &str = "
 ), e AS MATERIALIZED (
     SELECT place, thread_id,
-        CASE WHEN {only} IS NULL THEN channels WHEN {state} THEN (SELECT pg_catalog.jsonb_object_agg(key, value) FROM jsonb_each(channels) WHERE key = ANY ({only}))
+        CASE WHEN {only} IS NULL THEN channels
+            WHEN NOT {state} THEN NULL
+            WHEN jsonb_typeof(channels) <> 'object' THEN channels
+            ELSE (SELECT pg_catalog.jsonb_object_agg(key, value) FROM jsonb_each(channels)
+                WHERE key = ANY ({only}))
         END AS channels
     FROM c
 ), w AS MATERIALIZED (
@@ -27,7 +31,8 @@ pub(super) const READ: &str = "
     WHERE {only} IS NULL
 ), r AS (
     SELECT e.thread_id, f.value AS reference
-    FROM e, jsonb_each(e.channels) AS f WHERE {is_reference}
+    FROM e, jsonb_each(CASE WHEN jsonb_typeof(e.channels) = 'object' THEN e.channels END) AS f
+    WHERE {is_reference}
     UNION ALL
     SELECT f.thread_id, f.value FROM w AS f WHERE {is_reference}
 ), k AS (
