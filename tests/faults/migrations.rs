@@ -75,12 +75,16 @@ async fn the_sql_applied_by_hand_makes_the_schema_that_a_program_makes() {
         "{}",
         chain(&error)
     );
-    let file = server
-        .workspace()
-        .write("migrations.sql", migrations.sql(SCHEMA));
-    let file = format!("--file={}", file.as_deref().map(Path::display).unwrap());
-    let arguments = ["--set=ON_ERROR_STOP=1", "--quiet", &file];
-    run(&server, "psql", "by_hand", &arguments).await;
+    // As somebody does who began with the first release, and updates from it.
+    let all = migrations.sql(SCHEMA);
+    let (first, _) = all.split_once("\n-- 2: ").unwrap();
+    let first = format!("{first}\nCOMMIT;\n");
+    for sql in [first, migrations.sql_after(SCHEMA, 1)] {
+        let file = server.workspace().write("migrations.sql", sql);
+        let file = format!("--file={}", file.as_deref().map(Path::display).unwrap());
+        let arguments = ["--set=ON_ERROR_STOP=1", "--quiet", &file];
+        run(&server, "psql", "by_hand", &arguments).await;
+    }
 
     migrations.verify(&by_hand).await.unwrap();
     PostgresCheckpointer::open(by_hand.clone()).await.unwrap();

@@ -12,16 +12,20 @@ const TABLE_SUFFIX: &str = "_migrations";
 /// The longest identifier that PostgreSQL doesn't cut off.
 const LONGEST_IDENTIFIER: usize = 63;
 
-/// A process may wait long for another that is migrating. One that migrates
-/// must not wait long for a table, because everybody else queues behind it.
-const LIMITS: &str = "SET LOCAL statement_timeout = '1h'; SET LOCAL lock_timeout = '5min'";
+/// A process may wait long for another that is migrating.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// One that migrates must not wait long for a table, because everybody else
+/// queues behind it.
 const DDL_LIMITS: &str = "SET LOCAL lock_timeout = '10s'";
 
-/// The same here, where a server that went silent has to be noticed: how long a
-/// migration may run, how long another process may be waited for (the server
-/// gives up first), and what anything else may take.
+/// How long a migration may run.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(60 * 60);
-const LOCK_LIMIT: Duration = Duration::from_secs(5 * 60 + 10);
+
+/// The limits here, where a server that went silent has to be noticed: how much
+/// longer than the server another process is waited for, and what anything else
+/// may take.
+const GRACE: Duration = Duration::from_secs(10);
 const STEP_LIMIT: Duration = Duration::from_secs(60);
 
 static LOCK: Statement = Statement::new(
@@ -77,6 +81,7 @@ pub struct Migration {
 pub struct Migrations {
     set: &'static str,
     migrations: &'static [Migration],
+    lock_timeout: Duration,
 }
 
 impl Migrations {
@@ -99,7 +104,21 @@ impl Migrations {
             );
             i += 1;
         }
-        Self { set, migrations }
+        Self {
+            set,
+            migrations,
+            lock_timeout: LOCK_TIMEOUT,
+        }
+    }
+
+    /// Chooses how long [`apply`](Self::apply) waits for another process that is
+    /// migrating. Defaults to 5 minutes.
+    #[must_use]
+    pub const fn lock_timeout(self, lock_timeout: Duration) -> Self {
+        Self {
+            lock_timeout,
+            ..self
+        }
     }
 
     /// Applies the migrations that the database lacks: all of them, or none if
@@ -107,12 +126,13 @@ impl Migrations {
     ///
     /// The schema is made if it doesn't exist. If nothing is missing, no right
     /// to create anything is needed. Whatever the settings say of statements,
-    /// each migration has an hour, and 5 minutes are spent on waiting for
-    /// another process; what takes longer is better applied by hand, from
-    /// [`sql`](Self::sql).
+    /// each migration has an hour; what takes longer is better applied by hand,
+    /// from [`sql`](Self::sql).
     ///
     /// # Errors
     ///
+    /// [`Error::Query`] that [is transient](Error::is_transient) if another
+    /// process migrates for longer than [`lock_timeout`](Self::lock_timeout).
     /// [`Error::Migration`] names the one that failed. The database is refused
     /// as [`verify`](Self::verify) does, save that it may be older. A table that
     /// stays locked by somebody else for 10 seconds is an [`Error::Migration`]
@@ -128,9 +148,16 @@ impl Migrations {
         connection.limit_statements(STEP_LIMIT);
         connection
             .transaction(async |tx| -> Result<()> {
-                tx.batch_execute(LIMITS).await?;
+                // The server counts in milliseconds, and takes 0 for no limit.
+                let milliseconds = self.lock_timeout.as_millis().max(1);
+                let seconds = MIGRATION_LIMIT.as_secs();
+                tx.batch_execute(&format!(
+                    "SET LOCAL statement_timeout = '{seconds}s'; \
+                     SET LOCAL lock_timeout = '{milliseconds}ms'"
+                ))
+                .await?;
                 let set = self.set;
-                tx.limited_to(LOCK_LIMIT)
+                tx.limited_to(self.lock_timeout + GRACE)
                     .query(&LOCK, &[&format!("migrations of {set} in {schema}")])
                     .await?;
                 tx.batch_execute(DDL_LIMITS).await?;
@@ -175,15 +202,28 @@ impl Migrations {
     /// The SQL that does to an empty database what [`apply`](Self::apply) does,
     /// for people who apply it by hand.
     pub fn sql(&self, schema: &str) -> String {
-        let mut sql = String::from("BEGIN;\n\n");
-        let quoted = quote_identifier(schema);
+        self.sql_after(schema, 0)
+    }
+
+    /// The SQL that does the rest to a database that has the migrations up to
+    /// number `applied`: the greatest one in its version table, which
+    /// [`Error::DatabaseOlder`] names as well. If nothing is missing it is empty.
+    pub fn sql_after(&self, schema: &str, applied: i32) -> String {
+        let missing = self.migrations.iter().filter(|m| m.number > applied);
+        if missing.clone().next().is_none() {
+            return String::new();
+        }
+        let mut sql = String::from("BEGIN;\n");
         let table = self.table(schema);
-        let _ = writeln!(
-            sql,
-            "CREATE SCHEMA IF NOT EXISTS {quoted};\n\n{};",
-            table_ddl(&table)
-        );
-        for migration in self.migrations {
+        if applied <= 0 {
+            let _ = writeln!(
+                sql,
+                "\nCREATE SCHEMA IF NOT EXISTS {};\n\n{};",
+                quote_identifier(schema),
+                table_ddl(&table)
+            );
+        }
+        for migration in missing {
             let Migration { number, name, .. } = migration;
             let _ = write!(
                 sql,

@@ -435,6 +435,20 @@ fn the_sql_of_a_set_can_be_printed() {
 
         COMMIT;
     "#]].assert_eq(&SHOP.sql("my \"schema\""));
+    expect![[r#"
+        BEGIN;
+
+        -- 2: the customer's index
+
+        CREATE INDEX ON "shop".orders (id)
+        ;
+
+        INSERT INTO "shop"."shop_migrations" (number, name, checksum)
+            VALUES (2, 'the customer''s index', 'f281f0d51dce4e4ac132403c2a62fc939a4ca08ff4f948fdb5ad939b1bcfdb22');
+
+        COMMIT;
+    "#]].assert_eq(&SHOP.sql_after("shop", 1));
+    assert_eq!(SHOP.sql_after("shop", 2), "");
 }
 
 #[test]

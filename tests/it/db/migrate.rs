@@ -1,4 +1,5 @@
 use std::process::Stdio;
+use std::time::Duration;
 
 use db::{Database, Error, Migration, Migrations, quote_identifier};
 use expect_test::expect;
@@ -261,6 +262,32 @@ async fn the_printed_sql_does_what_apply_does() {
     BOTH.verify(&db).await.unwrap();
     BOTH.apply(&db).await.unwrap();
     assert_eq!(tables(&test).await, ["one", "shop_migrations", "two"]);
+}
+
+#[tokio::test]
+async fn another_process_is_waited_for_as_long_as_is_chosen() {
+    const IMPATIENT: Migrations = BOTH.lock_timeout(Duration::from_millis(1));
+    for mode in ["session", "transaction"] {
+        let test = TestDb::without_schema().await;
+        let db = test.connect(&[("DB_POOL_MODE", mode)]).await;
+        let somebody = test.observer().await;
+        let sql = format!(
+            "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('migrations of shop in {}', 0))",
+            test.schema()
+        );
+        somebody.batch_execute(&sql).await.unwrap();
+        let error = IMPATIENT.apply(&db).await.unwrap_err();
+        assert!(error.is_transient());
+        expect![[r#"
+            `db::lock_migrations` failed: somebody else has held a lock for too long
+            db error
+            ERROR: canceling statement due to lock timeout
+        "#]]
+        .assert_eq(&chain(&error));
+        somebody.batch_execute("COMMIT").await.unwrap();
+        IMPATIENT.apply(&db).await.unwrap();
+        BOTH.verify(&db).await.unwrap();
+    }
 }
 
 #[tokio::test]
