@@ -128,8 +128,9 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::ThreadNotFound`] if there is no `source`; [`Error::ThreadExists`] if there is a
-    /// `target`; [`Error::Unsupported`] by default.
+    /// [`Error::ThreadNotFound`] if there is no `source`, also if it is the `target`;
+    /// [`Error::ThreadExists`] if there is a `target`; [`Error::ThreadDeleted`] if there was one;
+    /// [`Error::LeaseHeld`] if somebody keeps its place; [`Error::Unsupported`] by default.
     ///
     /// # Cancel safety
     ///

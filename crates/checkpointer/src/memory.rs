@@ -371,15 +371,15 @@ impl Checkpointer for MemoryCheckpointer {
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
         let mut store = self.open()?;
-        if source == target {
-            return Ok(());
-        }
         let now = store.now();
         let Some(thread) = store.live(source) else {
             return Err(Error::ThreadNotFound {
                 thread_id: source.clone(),
             });
         };
+        if source == target {
+            return Ok(());
+        }
         let copy = Thread {
             created_at: now,
             updated_at: now,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::lease;
-use super::put::deleted;
+use super::put::{MAX_ROUNDS, deleted};
 use super::retry::retry;
 use crate::{Error, Result, ThreadId};
 
@@ -17,6 +17,8 @@ enum Outcome {
     TargetExists,
     TargetDeleted,
     TargetLeased(Error),
+    /// The target came between the look and the copy.
+    Surprised,
 }
 
 impl Inner {
@@ -46,58 +48,64 @@ impl Inner {
     async fn copy_in_turn(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
         // Kept in the copy: a retry whose first attempt went through finds its own work.
         let operation = Uuid::new_v4().to_string();
-        let outcome = retry(self, "copy a thread", || async {
-            self.database
-                .transaction(async |tx| {
-                    let (from, to) = (source.as_str(), target.as_str());
-                    let rows = tx.query(&self.sql.lock_for_copy, &[&from, &to]).await?;
-                    let mut has_source = false;
-                    for row in &rows {
-                        let last: Option<&str> = row.get("operation");
-                        let reserved: bool = row.get("reserved");
-                        match (row.get("is_target"), row.get("deleted")) {
-                            (true, _) if source == target => has_source = !reserved,
-                            (true, true) if reserved => {
-                                if let Some(refusal) = lease::refusal(target, false, row) {
-                                    return Ok(Outcome::TargetLeased(refusal));
+        for _ in 0..MAX_ROUNDS {
+            let outcome = retry(self, "copy a thread", || async {
+                self.database
+                    .transaction(async |tx| {
+                        let (from, to) = (source.as_str(), target.as_str());
+                        let rows = tx.query(&self.sql.lock_for_copy, &[&from, &to]).await?;
+                        let mut has_source = false;
+                        for row in &rows {
+                            let last: Option<&str> = row.get("operation");
+                            let reserved: bool = row.get("reserved");
+                            match (row.get("is_target"), row.get("deleted")) {
+                                (true, deleted) if source == target => has_source = !deleted,
+                                (true, true) if reserved => {
+                                    if let Some(refusal) = lease::refusal(target, false, row) {
+                                        return Ok(Outcome::TargetLeased(refusal));
+                                    }
                                 }
+                                (true, true) => return Ok(Outcome::TargetDeleted),
+                                (true, false) if last == Some(&operation) => {
+                                    return Ok(Outcome::Copied);
+                                }
+                                (true, false) => return Ok(Outcome::TargetExists),
+                                (false, deleted) => has_source = !deleted,
                             }
-                            (true, true) => return Ok(Outcome::TargetDeleted),
-                            (true, false) if last == Some(&operation) => {
-                                return Ok(Outcome::Copied);
-                            }
-                            (true, false) => return Ok(Outcome::TargetExists),
-                            (false, deleted) => has_source = !deleted,
                         }
-                    }
-                    if !has_source {
-                        return Ok(Outcome::NoSource);
-                    }
-                    if source == target {
-                        return Ok(Outcome::Copied);
-                    }
-                    let made = tx
-                        .execute(&self.sql.make_copy, &[&from, &to, &operation])
-                        .await?;
-                    if made == 0 {
-                        return Ok(Outcome::TargetExists);
-                    }
-                    tx.execute(&self.sql.copy_thread, &[&from, &to]).await?;
-                    Ok::<_, db::Error>(Outcome::Copied)
-                })
-                .await
-        })
-        .await?;
-        match outcome {
-            Outcome::Copied => Ok(()),
-            Outcome::NoSource => Err(Error::ThreadNotFound {
-                thread_id: source.clone(),
-            }),
-            Outcome::TargetExists => Err(Error::ThreadExists {
-                thread_id: target.clone(),
-            }),
-            Outcome::TargetDeleted => Err(deleted(target)),
-            Outcome::TargetLeased(refusal) => Err(refusal),
+                        if !has_source {
+                            return Ok(Outcome::NoSource);
+                        }
+                        if source == target {
+                            return Ok(Outcome::Copied);
+                        }
+                        let made = tx
+                            .execute(&self.sql.make_copy, &[&from, &to, &operation])
+                            .await?;
+                        if made == 0 {
+                            return Ok(Outcome::Surprised);
+                        }
+                        tx.execute(&self.sql.copy_thread, &[&from, &to]).await?;
+                        Ok::<_, db::Error>(Outcome::Copied)
+                    })
+                    .await
+            })
+            .await?;
+            return match outcome {
+                Outcome::Copied => Ok(()),
+                Outcome::NoSource => Err(Error::ThreadNotFound {
+                    thread_id: source.clone(),
+                }),
+                Outcome::TargetExists => Err(Error::ThreadExists {
+                    thread_id: target.clone(),
+                }),
+                Outcome::TargetDeleted => Err(deleted(target)),
+                Outcome::TargetLeased(refusal) => Err(refusal),
+                Outcome::Surprised => continue,
+            };
         }
+        Err(Error::Busy {
+            thread_id: target.clone(),
+        })
     }
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::step::{Step, find, fresh_thread, get, head, ids, list, ns, prune, put_chain, write};
+use super::step::{
+    Step, delete, find, fresh_thread, get, head, ids, list, ns, prune, put_chain, write,
+};
 use crate::{CheckpointRef, Checkpointer, Error, GetTuple, List, ThreadId};
 
 /// Puts a thread and its copy; returns the target and the chain of the source.
@@ -95,14 +97,20 @@ pub async fn source_unchanged(checkpointer: &dyn Checkpointer) {
     assert_eq!(head.pending_writes, []);
 }
 
-/// A source that doesn't exist is an error.
+/// A source that doesn't exist, or was deleted, is an error, also onto itself.
 pub async fn nonexistent_source(checkpointer: &dyn Checkpointer) {
-    let (source, target) = (fresh_thread(), fresh_thread());
-    let copied = checkpointer.copy_thread(&source, &target).await;
-    let Err(Error::ThreadNotFound { thread_id }) = copied else {
-        panic!("{copied:?}")
-    };
-    assert_eq!(thread_id, source);
+    let (none, deleted) = (fresh_thread(), fresh_thread());
+    put_chain(checkpointer, &deleted, 1).await;
+    delete(checkpointer, &deleted).await;
+    for source in [none, deleted] {
+        for target in [&fresh_thread(), &source] {
+            let copied = checkpointer.copy_thread(&source, target).await;
+            let Err(Error::ThreadNotFound { thread_id }) = copied else {
+                panic!("{copied:?}")
+            };
+            assert_eq!(thread_id, source);
+        }
+    }
 }
 
 /// Onto itself a thread isn't copied.
