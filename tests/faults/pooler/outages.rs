@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bench::Stop;
 use checkpointer::{
-    CheckpointRef, Checkpointer as _, DeleteThread, List, PostgresCheckpointer, PutWrites, TaskId,
-    Thread, Threads as _,
+    Checkpoint, CheckpointId, CheckpointRef, Checkpointer as _, DeleteThread, List, Metadata,
+    PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Thread, ThreadId,
+    Threads as _,
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
@@ -124,8 +125,37 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     assert_eq!(listed[0].pending_writes.len(), 1);
 
+    let thread_id = thread.thread_id();
+    let copy = ThreadId::new("copy").unwrap();
+    proxy.cut_instead_of_answer_to("db_commit");
+    checkpointer.copy_thread(thread_id, &copy).await.unwrap();
+    assert_eq!(ids(&checkpointer, &copy).await.len(), 2);
+
+    proxy.cut_instead_of_answer_to("db_commit");
+    let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest);
+    checkpointer.prune(prune).await.unwrap();
+    assert_eq!(ids(&checkpointer, &copy).await, [config.checkpoint_id]);
+
+    let run = Checkpoint::new(CheckpointId::generate(None));
+    let metadata = Metadata::new(Source::Loop, 1).with("run_id", "run");
+    let put = Put::new(&copy, &run, &metadata);
+    checkpointer.put(put).await.unwrap();
+    assert_eq!(ids(&checkpointer, &copy).await.len(), 2);
+    proxy.cut_instead_of_answer_to("db_commit");
+    let runs = ["run".to_owned()];
+    checkpointer.delete_for_runs(&runs).await.unwrap();
+    assert_eq!(ids(&checkpointer, &copy).await.len(), 1);
+    assert_eq!(ids(&checkpointer, thread_id).await.len(), 2);
+
     proxy.cut_instead_of_answer_to("db_commit");
     let delete = DeleteThread::new(thread.thread_id());
     checkpointer.delete_thread(delete).await.unwrap();
     assert_eq!(thread.load().await.unwrap(), None);
+    assert_eq!(proxy.sprung(), 6);
+}
+
+async fn ids(checkpointer: &PostgresCheckpointer, thread_id: &ThreadId) -> Vec<CheckpointId> {
+    let listed = checkpointer.list(List::thread(thread_id));
+    let ids = listed.map_ok(|tuple| tuple.checkpoint.id);
+    ids.try_collect().await.unwrap()
 }

@@ -8,8 +8,8 @@ use checkpointer::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::step::{Step, get, ids, large, thread, try_write, values};
-use tests::{TestDb, eventually};
+use super::step::{Step, checkpointer, get, ids, large, thread, try_write, values};
+use tests::{TcpProxy, TestDb, eventually};
 
 /// How many runs write at the same moment.
 const RUNS: usize = 8;
@@ -126,4 +126,52 @@ async fn what_comes_late_to_a_deleted_thread_is_refused() {
             assert_eq!(tuple.pending_writes.len(), 1);
         }
     }
+}
+
+#[tokio::test]
+async fn the_writes_of_a_refused_put_stay_if_its_checkpoint_came_meanwhile() {
+    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
+    // In this mode a statement is one message, and its text is seen in the server's list.
+    let variables = [
+        ("DB_POOL_MODE", "transaction"),
+        ("DB_POOL_MAX", "1"),
+        ("DB_NETWORK_TIMEOUT", "1h"),
+    ];
+    let database = db::Database::connect(&test.settings_through(&proxy, &variables)).await;
+    let late = PostgresCheckpointer::setup(database.unwrap())
+        .await
+        .unwrap();
+    let operator = checkpointer(&test, &[]).await;
+    let thread_id = thread("contended");
+    let old = Step::first(&thread_id).put(&late).await;
+    late.delete_thread(DeleteThread::new(&thread_id))
+        .await
+        .unwrap();
+    let new = Step::first(&thread_id).put(&late).await;
+    let step = Step::after(&new).id("contended");
+    try_write(&late, &step.config(), "task", &json!(1))
+        .await
+        .unwrap();
+
+    proxy.hold_answers();
+    let refused = tokio::spawn(async move {
+        let step = Step::after(&old).id("contended").without_generation();
+        step.try_put(&late).await
+    });
+    let observer = test.observer().await;
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 \
+         AND state = 'idle' AND query LIKE '%checkpointer::put\n%'";
+    eventually("the put was refused", async || {
+        let row = observer.query_one(sql, &[&test.schema()]).await.unwrap();
+        row.get::<_, i64>(0) > 0
+    })
+    .await;
+    step.put(&operator).await;
+    proxy.release();
+    let refused = refused.await.unwrap();
+    assert!(
+        matches!(refused, Err(Error::ThreadDeleted { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(get(&operator, &step.config()).await.pending_writes.len(), 1);
 }

@@ -1,6 +1,6 @@
 //! Leases beside each other, in shared transactions, and over connections that lose answers.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use checkpointer::{
     AcquireLease, CheckpointRef, Checkpointer, Error, GetTuple, Lease, List, PostgresCheckpointer,
@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::step::{Step, get, head, ids, large, thread, two, values};
+use super::step::{Step, checkpointer, get, head, ids, large, thread, two, values};
 use tests::{TcpProxy, TestDb, eventually};
 
 /// How long a lease lasts whose time isn't over in a test.
@@ -279,4 +279,104 @@ async fn whoever_holds_the_lease_builds_on_what_was_there_when_it_was_taken() {
         .find(|tuple| Some(&tuple.checkpoint.id) == last.as_ref());
     let count = (WORKERS * TURNS) as u64;
     assert_eq!(values(of_last.unwrap())["count"], json!(count));
+}
+
+/// A session that has changed a thread and hasn't committed, so that whoever comes next waits for it.
+async fn changing(test: &TestDb, sql: &str) -> tokio_postgres::Client {
+    let somebody = test.observer().await;
+    let sql = sql.replace("{schema}", test.schema());
+    let begun = somebody.batch_execute(&format!("BEGIN; {sql}")).await;
+    begun.unwrap();
+    somebody
+}
+
+/// Waits until the test's program waits for a lock.
+async fn until_blocked(test: &TestDb) {
+    let observer = test.observer().await;
+    let sql = "SELECT count(*) FROM pg_stat_activity \
+         WHERE application_name = $1 AND wait_event_type = 'Lock'";
+    eventually("somebody waits for a lock", async || {
+        let row = observer.query_one(sql, &[&test.schema()]).await.unwrap();
+        row.get::<_, i64>(0) > 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_who_take_a_lease_that_is_over_one_is_told_until_when_the_other_has_it() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let thread_id = thread("over");
+    acquire(&checkpointer, &thread_id, Duration::ZERO).await;
+    let before = SystemTime::now();
+    let other = changing(
+        &test,
+        "UPDATE {schema}.threads SET lease_token = 'other', lease_until = now() + interval '1 hour'",
+    )
+    .await;
+    let second = tokio::spawn(async move {
+        let acquire = AcquireLease::new(&thread_id, LONG);
+        checkpointer.acquire_lease(acquire).await
+    });
+    until_blocked(&test).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    let refused = second.await.unwrap();
+    assert!(
+        matches!(&refused, Err(Error::LeaseHeld { until, .. }) if *until > before),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_lease_in_a_row_is_whole_or_none() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    acquire(&checkpointer, &thread("leased"), LONG).await;
+    let observer = test.observer().await;
+    for column in ["lease_token", "lease_until"] {
+        let sql = format!("UPDATE {}.threads SET {column} = NULL", test.schema());
+        let error = observer.batch_execute(&sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&db::SqlState::CHECK_VIOLATION));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_says_what_came_to_its_target_meanwhile() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let source = thread("source");
+    Step::first(&source).put(&checkpointer).await;
+    for (name, place, expected) in [
+        (
+            "leased",
+            "(thread_id, deleted_at, lease_token, lease_until) \
+             VALUES ('leased', now(), 'other', now() + interval '1 hour')",
+            "thread `leased` is leased to somebody else",
+        ),
+        (
+            "over",
+            "(thread_id, deleted_at, lease_token, lease_until) VALUES ('over', now(), 'other', now())",
+            "",
+        ),
+        (
+            "made",
+            "(thread_id) VALUES ('made')",
+            "thread `made` exists already",
+        ),
+    ] {
+        let somebody = changing(&test, &format!("INSERT INTO {{schema}}.threads {place}")).await;
+        let copying = tokio::spawn({
+            let (checkpointer, source) = (checkpointer.clone(), source.clone());
+            async move { checkpointer.copy_thread(&source, &thread(name)).await }
+        });
+        until_blocked(&test).await;
+        somebody.batch_execute("COMMIT").await.unwrap();
+        match copying.await.unwrap() {
+            Ok(()) => assert_eq!(expected, ""),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(!expected.is_empty() && text.starts_with(expected), "{text}");
+            }
+        }
+    }
 }

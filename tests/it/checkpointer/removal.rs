@@ -291,3 +291,19 @@ async fn a_cache_that_lies_loses_nothing() {
     let fourth = Step::after(&third).values(with.clone()).put(&other).await;
     assert_eq!(values(&get(&checkpointer, &fourth).await), with);
 }
+
+#[tokio::test]
+async fn a_checkpoint_without_a_format_does_not_stop_a_prune() {
+    let (test, [checkpointer, _]) = two().await;
+    let thread_id = thread("no format");
+    let first = Step::first(&thread_id).put(&checkpointer).await;
+    let second = Step::after(&first).put(&checkpointer).await;
+    Step::after(&second).put(&checkpointer).await;
+    let sql = format!(
+        "UPDATE {}.checkpoints SET checkpoint = checkpoint - 'v'",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&sql).await.unwrap();
+    prune(&checkpointer, &thread_id).await;
+    assert_eq!(rows(&test, &thread_id).await, [1, 1, 0, 0]);
+}

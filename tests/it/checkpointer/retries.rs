@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::step::{Step, get, thread, try_write};
-use tests::{TcpProxy, TestDb, chain, eventually};
+use super::step::{Step, get, map, thread, try_write};
+use tests::{TcpProxy, TestDb, chain, eventually, log};
 
 /// What would take an hour if it weren't ended.
 const SOON: Duration = Duration::from_secs(60);
@@ -201,4 +201,27 @@ async fn a_failure_that_passes_while_closing_does_no_harm() {
     refusing.refuse("40001", "false").await;
     closing.await.unwrap();
     write.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_logged_of_a_failure_quotes_no_row() {
+    let refusing = Refusing::new(&[]).await;
+    let sql = format!(
+        "ALTER TABLE {}.threads ADD CHECK (metadata = '{{}}')",
+        refusing.test.schema()
+    );
+    refusing.observer.batch_execute(&sql).await.unwrap();
+    let text = log(async {
+        let metadata = map(json!({ "password": "hunter2" }));
+        let thread_id = &refusing.config.thread_id;
+        let set = refusing
+            .checkpointer
+            .set_thread_metadata(thread_id, metadata);
+        let error = set.await.unwrap_err();
+        // Whoever called may see it.
+        assert!(chain(&error).contains("hunter2"), "{}", chain(&error));
+    })
+    .await;
+    assert!(text.contains("giving up"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
 }

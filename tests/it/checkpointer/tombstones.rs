@@ -113,6 +113,20 @@ async fn a_thread_whose_mark_is_gone_is_like_one_that_never_was() {
 }
 
 #[tokio::test]
+async fn a_mark_stays_for_twice_the_time_for_retries() {
+    let test = TestDb::without_schema().await;
+    let options = Options::default().tombstone_retention(Duration::ZERO);
+    let database = test.connect(&[("DB_RETRY_TIMEOUT", "1h")]).await;
+    let checkpointer = options.setup(database).await.unwrap();
+    make_mark(&checkpointer, "gone").await;
+    for (by, left) in [("119 minutes", 1), ("3 minutes", 0)] {
+        age(&test, by).await;
+        delete(&checkpointer, "nobody").await;
+        assert_eq!(count(&test, "threads").await, left);
+    }
+}
+
+#[tokio::test]
 async fn a_lease_keeps_a_mark_and_a_place_for_as_long_as_a_deletion_does() {
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
