@@ -1,5 +1,5 @@
-//! What the tests share: a schema of their own, a proxy that breaks things, and
-//! a future that is dropped half-way.
+//! What the tests share: a schema of their own, a proxy that breaks things, a future that is dropped
+//! half-way, and what is seen from outside.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,12 +9,16 @@
 )]
 
 mod cancellable;
+mod figures;
 mod log;
+mod spans;
 mod tcp_proxy;
 mod test_db;
 
 pub use cancellable::at_every_poll;
+pub use figures::Figures;
 pub use log::log;
+pub use spans::{Seen, Spans};
 pub use tcp_proxy::TcpProxy;
 pub use test_db::{TestDb, url};
 

@@ -257,6 +257,14 @@ impl Error {
         }
     }
 
+    /// The error with its causes on one line, as it may be logged.
+    pub(crate) fn for_log(&self) -> String {
+        match self {
+            Self::Database { source, .. } => format!("{self}: {}", source.for_log()),
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether the call may have taken effect although it failed. Repeating it is harmless, but for
     /// the calls that [`Checkpointer`](crate::Checkpointer) names.
     pub fn is_outcome_unknown(&self) -> bool {

@@ -53,10 +53,17 @@
 //! [`Checkpointer::close`] waits for it, and reports its failure. The database, which the checkpointer
 //! only borrows from, is closed after that, by whoever connected it.
 //!
-//! # Logs
+//! # Logs, spans and metrics
 //!
 //! To `tracing`, under the target `checkpointer`, go a standby that can't be read from and a write
-//! that failed after its caller was gone as `warn`, and what is tried again as `debug`.
+//! that failed after its caller was gone as `warn`, and what is tried again as `debug`. Each call of
+//! [`PostgresCheckpointer`] is a span of the level `debug`, with its thread, namespace and checkpoint,
+//! and at its end `attempts`, `outcome` and `duration_seconds`. State and metadata are in neither; where
+//! the ids of threads are personal data, these are.
+//!
+//! To the recorder of the `metrics` crate, if there is one, go calls by their outcome, how long they
+//! took, retries, conflicts, batches, bytes and chunks. `docs/observability.md` lists them all, says how
+//! to hook them up, and has alerts.
 //!
 //! # Features
 //!

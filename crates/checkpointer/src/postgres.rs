@@ -1,6 +1,7 @@
 //! The checkpointer that keeps its state in PostgreSQL.
 
 mod cache;
+mod call;
 mod chunk;
 mod copy;
 mod cut;
@@ -16,6 +17,7 @@ mod lease;
 mod list;
 mod look;
 mod memo;
+mod meter;
 mod options;
 mod order;
 mod prune;
@@ -41,11 +43,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::lease::MAX_TTL;
 use crate::{
-    AcquireLease, ChannelHistory, CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread,
-    Error, GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Result,
-    ThreadId, ThreadInfo,
+    AcquireLease, ChannelHistory, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
+    Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, Lease, List, ListThreads,
+    Prune, Put, PutWrites, Result, ThreadId, ThreadInfo,
 };
 use cache::Cache;
+use call::{Call, call};
 use lanes::Lanes;
 use memo::Memo;
 use options::Retention;
@@ -210,7 +213,17 @@ impl PostgresCheckpointer {
         }
     }
 
+    /// Runs a call, unless it comes after a close.
+    async fn run<T>(&self, call: Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let work = async {
+            self.inner.check_open()?;
+            work.await
+        };
+        call.run(work).await
+    }
+
     fn new(database: Database, options: &Options) -> Self {
+        meter::describe();
         let sql = Sql::new(database.schema(), options.commit());
         let lanes = match options.shares_transactions() {
             true => Lanes::new(database.state().max),
@@ -238,54 +251,89 @@ impl PostgresCheckpointer {
 #[async_trait]
 impl Checkpointer for PostgresCheckpointer {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
-        self.inner.check_open()?;
-        self.inner.put(put).await
+        let call = call!(
+            "put",
+            thread_id = put.thread_id.as_str(),
+            checkpoint_ns = put.checkpoint_ns.as_str(),
+            checkpoint_id = put.checkpoint.id.as_str(),
+        );
+        self.run(call, self.inner.put(put)).await
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.put_writes(writes).await
+        let config = writes.config;
+        let call = call!(
+            "put_writes",
+            thread_id = config.thread_id.as_str(),
+            checkpoint_ns = config.checkpoint_ns.as_str(),
+            checkpoint_id = config.checkpoint_id.as_str(),
+        );
+        self.run(call, self.inner.put_writes(writes)).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
-        self.inner.check_open()?;
-        self.inner.get_tuple(query, self.standby.as_deref()).await
+        let call = call!(
+            "get_tuple",
+            thread_id = query.thread_id.as_str(),
+            checkpoint_ns = query.checkpoint_ns.as_str(),
+            checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
+        );
+        let standby = self.standby.as_deref();
+        self.run(call, self.inner.get_tuple(query, standby)).await
     }
 
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
-        list::pages(Arc::clone(&self.inner), self.standby.clone(), query)
+        let call = call!(
+            "list",
+            thread_id = query.thread_id.as_ref().map(ThreadId::as_str),
+            checkpoint_ns = query.checkpoint_ns.as_ref().map(CheckpointNs::as_str),
+            checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
+        );
+        let (inner, standby) = (Arc::clone(&self.inner), self.standby.clone());
+        call.stream(list::pages(inner, standby, query))
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.delete_thread(delete).await
+        let call = call!("delete_thread", thread_id = delete.thread_id.as_str());
+        self.run(call, self.inner.delete_thread(delete)).await
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.delete_for_runs(run_ids).await
+        let call = call!("delete_for_runs", runs = run_ids.len());
+        self.run(call, self.inner.delete_for_runs(run_ids)).await
     }
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.copy_thread(source, target).await
+        let call = call!(
+            "copy_thread",
+            thread_id = source.as_str(),
+            target_thread_id = target.as_str(),
+        );
+        self.run(call, self.inner.copy_thread(source, target)).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.prune(prune).await
+        let call = call!("prune", threads = prune.thread_ids.len());
+        self.run(call, self.inner.prune(prune)).await
     }
 
     async fn channel_history(
         &self,
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
-        self.inner.check_open()?;
-        self.inner.channel_history(query).await
+        let target = &query.target;
+        let call = call!(
+            "channel_history",
+            thread_id = target.thread_id.as_str(),
+            checkpoint_ns = target.checkpoint_ns.as_str(),
+            checkpoint_id = target.checkpoint_id.as_ref().map(CheckpointId::as_str),
+        );
+        self.run(call, self.inner.channel_history(query)).await
     }
 
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
-        threads::pages(Arc::clone(&self.inner), self.standby.clone(), query)
+        let (inner, standby) = (Arc::clone(&self.inner), self.standby.clone());
+        call!("threads").stream(threads::pages(inner, standby, query))
     }
 
     async fn set_thread_metadata(
@@ -293,30 +341,34 @@ impl Checkpointer for PostgresCheckpointer {
         thread_id: &ThreadId,
         metadata: Map<String, Value>,
     ) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.set_thread_metadata(thread_id, metadata).await
+        let call = call!("set_thread_metadata", thread_id = thread_id.as_str());
+        let work = self.inner.set_thread_metadata(thread_id, metadata);
+        self.run(call, work).await
     }
 
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
-        self.inner.check_open()?;
-        self.inner.acquire_lease(acquire).await
+        let call = call!("acquire_lease", thread_id = acquire.thread_id.as_str());
+        self.run(call, self.inner.acquire_lease(acquire)).await
     }
 
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
-        self.inner.check_open()?;
-        self.inner.renew_lease(lease, ttl).await
+        let call = call!("renew_lease", thread_id = lease.thread_id.as_str());
+        self.run(call, self.inner.renew_lease(lease, ttl)).await
     }
 
     async fn release_lease(&self, lease: &Lease) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.release_lease(lease).await
+        let call = call!("release_lease", thread_id = lease.thread_id.as_str());
+        self.run(call, self.inner.release_lease(lease)).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.inner.closing.cancel();
-        self.inner.under_way.close();
-        self.inner.under_way.wait().await;
-        self.inner.lanes.failures()
+        let close = async {
+            self.inner.closing.cancel();
+            self.inner.under_way.close();
+            self.inner.under_way.wait().await;
+            self.inner.lanes.failures()
+        };
+        call!("close").run(close).await
     }
 }
 
@@ -345,6 +397,8 @@ impl Inner {
         &self,
         write: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        let call = Call::current();
+        let write = async move { Call::work_for(call.as_ref(), write).await };
         match self.see_through(write)?.await {
             Ok(outcome) => outcome,
             Err(failed) => match failed.try_into_panic() {

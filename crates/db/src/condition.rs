@@ -2,12 +2,14 @@ use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::meter::Place;
+
 /// What a connection has gone through since it was last known to be clean.
 ///
 /// Connections are dirty until proven clean: a mark is made before the message
 /// that makes it true is sent, and wiped off after the answer that makes it
 /// untrue has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Condition {
     /// Calls that were sent and whose answer wasn't read to its end. One whose
     /// future is dropped stays counted.
@@ -17,11 +19,30 @@ pub(crate) struct Condition {
     changed: AtomicBool,
     spoilt: AtomicBool,
     lost: OnceLock<Arc<dyn Error + Send + Sync>>,
+    place: Place,
 }
 
 // The marks are set by the borrower and read when the connection comes back
 // from it: there is nothing else for the orderings to publish.
 impl Condition {
+    /// Of a connection that was just opened.
+    pub(crate) fn new(place: Place) -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            transaction: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+            spoilt: AtomicBool::new(false),
+            lost: OnceLock::new(),
+            place,
+        }
+    }
+
+    /// Where the connection is counted.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Counts a call, and says how many are before it.
     pub(crate) fn call_begins(&self) -> u32 {
         self.in_flight.fetch_add(1, Ordering::Relaxed)
@@ -81,8 +102,8 @@ impl Condition {
     }
 
     /// Notes why the connection ended.
-    pub(crate) fn set_lost(&self, error: impl Error + Send + Sync + 'static) {
-        self.lost.get_or_init(|| Arc::new(error));
+    pub(crate) fn set_lost(&self, error: Arc<dyn Error + Send + Sync>) {
+        self.lost.get_or_init(|| error);
     }
 
     pub(crate) fn lost(&self) -> Option<Arc<dyn Error + Send + Sync>> {

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use settings::{ChannelBinding, Host, PoolMode, Settings, TargetSessionAttrs, TlsMode};
@@ -16,6 +17,7 @@ use tracing::{debug, warn};
 use crate::backoff::Backoff;
 use crate::cancel::Canceller;
 use crate::error::Chain;
+use crate::meter::Meter;
 use crate::tls::{self, Handshake, Tls};
 use crate::{Error, pooler};
 
@@ -197,10 +199,11 @@ pub(crate) struct Connector {
     tls_mode: TlsMode,
     /// Nothing if no host is reached by TLS.
     tls_files: Option<tls::Files>,
+    meter: Arc<Meter>,
 }
 
 impl Connector {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, meter: Arc<Meter>) -> Self {
         let mut config = Config::new();
         config
             .user(settings.user())
@@ -232,6 +235,7 @@ impl Connector {
             startup_timeout: settings.startup_timeout(),
             tls_mode: settings.tls_mode(),
             tls_files: tls::Files::new(settings),
+            meter,
         }
     }
 
@@ -260,6 +264,13 @@ impl Connector {
     }
 
     async fn attempt(&self, started: Instant) -> Result<Opened, Error> {
+        let begun = Instant::now();
+        let answer = self.try_hosts(started).await;
+        self.meter.connected(begun.elapsed(), &answer);
+        answer
+    }
+
+    async fn try_hosts(&self, started: Instant) -> Result<Opened, Error> {
         let tls = match self.tls_files.clone() {
             Some(files) => Some(read(files).await?),
             None => None,

@@ -37,6 +37,7 @@ impl Connection {
         runtime: Handle,
         statement_timeout: Option<Duration>,
     ) -> Self {
+        link.condition().place().borrowed();
         Self {
             link: Some(link),
             loan,

@@ -13,6 +13,7 @@ use tracing::{debug, info, trace, warn};
 
 use crate::error::Chain;
 use crate::manager::{Manager, Server, Shared};
+use crate::meter::Counted;
 use crate::{Connection, Error, Result, Transaction};
 
 /// A handle to a pool of connections to one database.
@@ -55,6 +56,7 @@ struct Inner {
     max: u32,
     statement_timeout: Option<Duration>,
     retries: Retries,
+    _may_open: Counted,
 }
 
 /// Replaces idle connections that are lost when that is noticed, and not only
@@ -142,7 +144,7 @@ impl Database {
     /// If dropped, what was opened is closed. Calling again starts anew.
     pub async fn connect(settings: &Settings) -> Result<Self> {
         let started = Instant::now();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(settings));
         let (manager, server) = Manager::new(settings, Arc::clone(&shared))
             .await
             .inspect_err(|error| warn!(error = %Chain(error), "failed to connect"))?;
@@ -170,6 +172,7 @@ impl Database {
             "connected"
         );
         Ok(Self(Arc::new(Inner {
+            _may_open: shared.meter.may_open(settings.pool_max()),
             pool,
             shared,
             runtime: Handle::current(),
@@ -200,7 +203,7 @@ impl Database {
     /// If dropped, nothing is borrowed.
     pub async fn get(&self) -> Result<Connection> {
         let Inner { pool, shared, .. } = &*self.0;
-        let started = Instant::now();
+        let acquire = shared.meter.acquire();
         // Before anything is borrowed, so that a close waits for it.
         let loan = shared.loans.token();
         let waiting = shared.wait();
@@ -213,8 +216,8 @@ impl Database {
         };
         let borrowed = shared.closing.run_until_cancelled(borrowed).await;
         drop(waiting);
-        let waited = started.elapsed();
-        match borrowed {
+        let waited = acquire.waited();
+        let result = match borrowed {
             Some(Ok(link)) => {
                 trace!(?waited, "acquired a connection");
                 let runtime = self.0.runtime.clone();
@@ -228,8 +231,9 @@ impl Database {
             Some(Err(RunError::User(source))) => Err(Error::Unreachable { waited, source }),
             Some(Err(RunError::TimedOut)) => Err(self.timed_out(waited)),
             None => Err(Error::Closed),
-        }
-        .inspect_err(|error| warn!(error = %Chain(error), "failed to acquire a connection"))
+        };
+        acquire.ended(&result);
+        result.inspect_err(|error| warn!(error = %Chain(error), "failed to acquire a connection"))
     }
 
     /// Runs `body` in a transaction on a borrowed connection.

@@ -10,6 +10,7 @@ use crate::condition::Condition;
 use crate::connect::Driver;
 use crate::error::Chain;
 use crate::manager::Shared;
+use crate::meter::Disconnect;
 
 /// Moves a connection's bytes until its client is dropped, the connection is
 /// lost, or somebody hangs up.
@@ -26,7 +27,7 @@ pub(crate) async fn drive(
     let is_lost = lost.is_some();
     if let Some(error) = lost {
         warn!(error = %Chain(&error), "lost a connection");
-        condition.set_lost(error);
+        condition.set_lost(Arc::new(error));
     }
     // The server doesn't notice that nobody listens before it has a result, and a
     // pooler no longer knows what to cancel once the connection is closed.
@@ -38,6 +39,16 @@ pub(crate) async fn drive(
     if is_lost {
         shared.lost.notify_one();
     }
+    // A borrower may have been told of it first.
+    condition.place().closed(if condition.lost().is_some() {
+        Disconnect::Lost
+    } else if shared.closing.is_cancelled() {
+        Disconnect::Closed
+    } else if hung_up {
+        Disconnect::GivenUp
+    } else {
+        Disconnect::Retired
+    });
     debug!(hung_up, "closed a connection");
 }
 

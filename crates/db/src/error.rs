@@ -254,6 +254,15 @@ impl Error {
         matches!(self, Self::OutcomeUnknown { .. })
     }
 
+    /// The error with all its causes on one line, as it may be logged.
+    ///
+    /// What the server adds to its message (detail, hint, context) is left out,
+    /// because it quotes rows, and so are the messages of data exceptions, which
+    /// quote the value. Its code is there.
+    pub fn for_log(&self) -> impl fmt::Display {
+        Chain(self)
+    }
+
     /// The server's error code, if the server reported the error.
     pub fn code(&self) -> Option<&SqlState> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
@@ -296,11 +305,7 @@ pub(crate) fn is_transient(code: &SqlState) -> bool {
     }
 }
 
-/// An error with all its causes on one line, for the log.
-///
-/// What the server adds to its message (detail, hint, context) is left out: it
-/// quotes rows, and so the users' data. So do the messages of class 22, data
-/// exceptions, which quote the value.
+/// An error with all its causes on one line, for the log: see [`Error::for_log`].
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 impl fmt::Display for Chain<'_> {

@@ -134,6 +134,12 @@
 //! what the server quotes of rows. The driver itself logs parameters through the
 //! `log` crate as `debug`: whoever listens to that should keep `tokio_postgres`
 //! at `info`.
+//!
+//! # Metrics
+//!
+//! To the recorder of the `metrics` crate, if there is one, go the connections
+//! in use and idle, the callers that wait and for how long, attempts to connect,
+//! and why connections ended. `docs/observability.md` lists them, and has alerts.
 
 // What programs call.
 mod connection;
@@ -153,6 +159,7 @@ mod connect;
 mod driver;
 mod link;
 mod manager;
+mod meter;
 mod pooler;
 mod tenure;
 mod tls;

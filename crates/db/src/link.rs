@@ -1,3 +1,4 @@
+use std::error::Error as StdError;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,6 +118,7 @@ impl Link {
 
     /// Notes that the connection comes back to the pool; whether it may stay.
     pub(crate) fn given_back(&mut self) -> bool {
+        self.condition.place().given_back();
         // A borrower who went away during the check has proven nothing.
         if std::mem::take(&mut self.lent) {
             self.used = Instant::now();
@@ -312,7 +314,7 @@ impl Link {
 
     /// Ends a connection that doesn't answer.
     fn give_up(&self, call: Call<'_>, after: Duration) -> Error {
-        self.condition.set_lost(Silence { after });
+        self.condition.set_lost(Arc::new(Silence { after }));
         self.set_silent();
         self.hangup.cancel();
         self.lost(call, None)
@@ -362,7 +364,11 @@ impl Link {
         self.condition.set_spoilt();
         let statement = call.name.to_owned();
         let source = match error {
-            Some(error) if !error.is_closed() => Some(Arc::new(error) as _),
+            Some(error) if !error.is_closed() => {
+                let error: Arc<dyn StdError + Send + Sync> = Arc::new(error);
+                self.condition.set_lost(Arc::clone(&error));
+                Some(error)
+            }
             // What ended the connection says more than "closed".
             closed => self
                 .condition

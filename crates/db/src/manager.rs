@@ -16,6 +16,7 @@ use crate::connect::{Connector, Opened};
 use crate::driver::drive;
 use crate::error::Chain;
 use crate::link::Link;
+use crate::meter::{Meter, Place};
 use crate::tenure::Tenure;
 use crate::{Error, Result};
 
@@ -24,7 +25,7 @@ use crate::{Error, Result};
 const HOPELESS_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the pool, its connections and their borrowers share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// Nothing is lent any more.
     pub(crate) closing: CancellationToken,
@@ -42,9 +43,24 @@ pub(crate) struct Shared {
     tenures: Arc<AtomicU64>,
     /// Why the last attempt to connect failed, unless one has succeeded since.
     pub(crate) failure: watch::Sender<Option<Arc<Error>>>,
+    pub(crate) meter: Arc<Meter>,
 }
 
 impl Shared {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            closing: CancellationToken::new(),
+            hangup: CancellationToken::new(),
+            loans: TaskTracker::new(),
+            sockets: TaskTracker::new(),
+            waiting: AtomicU32::new(0),
+            lost: Notify::new(),
+            tenures: Arc::default(),
+            failure: watch::Sender::default(),
+            meter: Arc::new(Meter::new(settings.application_name())),
+        }
+    }
+
     /// Counts a caller as waiting for as long as the guard lives.
     pub(crate) fn wait(&self) -> impl Drop + use<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +103,7 @@ impl Manager {
     /// Proves that the server answers.
     pub(crate) async fn new(settings: &Settings, shared: Arc<Shared>) -> Result<(Self, Server)> {
         let mut manager = Self {
-            connector: Connector::new(settings),
+            connector: Connector::new(settings, Arc::clone(&shared.meter)),
             mode: settings.pool_mode(),
             network_timeout: settings.network_timeout(),
             idle_timeout: settings.idle_timeout(),
@@ -122,7 +138,7 @@ impl Manager {
             canceller,
             ..
         } = opened;
-        let condition = Arc::new(Condition::default());
+        let condition = Arc::new(Condition::new(Place::new(&self.shared.meter)));
         let hangup = self.shared.hangup.child_token();
         self.shared.sockets.spawn(drive(
             driver,

@@ -10,6 +10,7 @@ mod lanes;
 mod late_writes;
 mod leases;
 mod lost_answers;
+mod observed;
 mod order;
 mod plans;
 mod races;

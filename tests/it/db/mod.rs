@@ -2,6 +2,7 @@ mod cancel;
 mod close;
 mod connect;
 mod dirty;
+mod figures;
 mod killed;
 mod lifecycle;
 mod logs;

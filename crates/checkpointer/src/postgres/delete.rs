@@ -49,7 +49,7 @@ impl Inner {
                 .await
         };
         if let Err(error) = swept.await {
-            tracing::debug!(%error, "failed to sweep the marks of deleted threads");
+            tracing::debug!(error = %error.for_log(), "failed to sweep the marks of deleted threads");
         }
     }
 

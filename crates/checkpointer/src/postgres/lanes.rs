@@ -21,10 +21,13 @@ use tokio::time::timeout;
 
 use super::Inner;
 use super::cache::View;
+use super::call::Call;
 use super::encode::NewChunk;
+use super::meter::{self, UnderWay};
 use super::order::Turn;
 use super::put;
 use super::put_writes;
+use crate::codec::ContentHash;
 use crate::{Error, Result, ThreadId};
 use batch::Batch;
 
@@ -87,7 +90,9 @@ struct Job {
     write: Write,
     turn: Turn,
     caller: oneshot::Sender<Result<(Outcome, Turn)>>,
+    call: Option<Call>,
     _accepted: OwnedSemaphorePermit,
+    _under_way: UnderWay,
 }
 
 /// A busy lane. Dropping it frees the lane, for the next writes if some wait.
@@ -134,16 +139,21 @@ impl Inner {
         write: Write,
         turn: Turn,
     ) -> Result<(Outcome, Turn)> {
+        let under_way = UnderWay::new();
         let accepted = Arc::clone(&self.lanes.accepted);
         let Ok(accepted) = accepted.acquire_owned().await else {
             return Err(Error::Closed);
         };
+        let (new_chunks, reused_chunks) = write.chunks();
+        meter::sent(write.bytes(), new_chunks.len(), reused_chunks.len());
         let (caller, outcome) = oneshot::channel();
         self.accept(Job {
             write,
             turn,
             caller,
+            call: Call::current(),
             _accepted: accepted,
+            _under_way: under_way,
         })?;
         // Without an answer the runtime is shutting down.
         outcome.await.unwrap_or(Err(Error::Closed))
@@ -151,6 +161,7 @@ impl Inner {
 
     fn accept(self: &Arc<Self>, job: Job) -> Result<()> {
         if self.lanes.count == 0 || !job.write.can_share() {
+            meter::batched(1);
             self.see_through(Arc::clone(self).send_alone(job))?;
             return Ok(());
         }
@@ -205,6 +216,7 @@ impl Inner {
     }
 
     async fn send_together(self: &Arc<Self>, mut jobs: Vec<Job>) {
+        meter::batched(jobs.len());
         if let [_] = jobs[..] {
             for job in jobs {
                 Arc::clone(self).send_alone(job).await;
@@ -218,7 +230,11 @@ impl Inner {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 // One bad write fails all of them, or what became of them is unknown.
+                let error = error.for_log();
                 tracing::debug!(%error, writes = jobs.len(), "sending each write of a batch alone");
+                for call in jobs.iter().filter_map(|job| job.call.as_ref()) {
+                    call.retried();
+                }
                 jobs.iter().map(|_| None).collect()
             }
         };
@@ -263,20 +279,20 @@ impl Inner {
             generation: row.get("generation"),
             gc: row.get("gc"),
         };
-        let (lock, sent) = match write {
-            Write::Put(put) => (&put.lock, &put.hashes),
-            Write::Writes(writes) => (&writes.lock, &writes.hashes),
-        };
-        let stored = sent.iter().chain(lock.relied()).copied();
+        let (sent, relied) = write.chunks();
+        let stored = sent.iter().chain(relied).copied();
         self.cache.note(write.thread_id(), view, stored);
         Outcome::Stored(view)
     }
 
     async fn send_alone(self: Arc<Self>, job: Job) {
-        let row = match &job.write {
-            Write::Put(put) => self.send_put(put).await,
-            Write::Writes(writes) => self.send_writes(writes).await,
+        let sending = async {
+            match &job.write {
+                Write::Put(put) => self.send_put(put).await,
+                Write::Writes(writes) => self.send_writes(writes).await,
+            }
         };
+        let row = Call::work_for(job.call.as_ref(), sending).await;
         let outcome = row.map(|row| match row {
             None => Outcome::Changed,
             Some(row) if row.get("done") => self.stored(&job.write, &row),
@@ -300,6 +316,9 @@ impl Drop for Lane<'_> {
 
 impl Job {
     fn answer(self, inner: &Inner, outcome: Result<Outcome>) {
+        if let Ok(Outcome::NotTheHead | Outcome::Changed) = outcome {
+            meter::was_stale();
+        }
         let turn = self.turn;
         let Err(unheard) = self.caller.send(outcome.map(|outcome| (outcome, turn))) else {
             return;
@@ -312,7 +331,7 @@ impl Job {
             },
             Err(error) => error,
         };
-        tracing::warn!(%error, "a write failed after its caller was gone");
+        tracing::warn!(error = %error.for_log(), "a write failed after its caller was gone");
         if inner.closing.is_cancelled() {
             lock(&inner.lanes.unreported).push(error);
         }
@@ -346,6 +365,14 @@ impl Write {
             Self::Writes(writes) => {
                 writes.values.iter().map(Vec::len).sum::<usize>() + chunks(&writes.chunks)
             }
+        }
+    }
+
+    /// The chunks that are sent with it, and those it relies on.
+    fn chunks(&self) -> (&[ContentHash], &[ContentHash]) {
+        match self {
+            Self::Put(put) => (&put.hashes, put.lock.relied()),
+            Self::Writes(writes) => (&writes.hashes, writes.lock.relied()),
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::Inner;
 use super::jsonb::Jsonb;
 use super::list::encode_filter;
+use super::meter;
 use super::retry::retry;
 use crate::prune::{self, Kept, Node, Nodes};
 use crate::{
@@ -77,7 +78,7 @@ impl Inner {
             Removal::Old => Vec::new(),
             Removal::Runs(runs) => runs.iter().map(|run| Jsonb(run)).collect(),
         };
-        retry(self, "remove checkpoints", || async {
+        let removed = retry(self, "remove checkpoints", || async {
             self.database
                 .transaction(async |tx| {
                     let id = thread_id.as_str();
@@ -99,11 +100,12 @@ impl Inner {
                         .await?;
                         tx.execute(&self.sql.sweep_chunks, &[&id]).await?;
                     }
-                    Ok::<_, db::Error>(())
+                    Ok::<_, db::Error>(removed.ids.len())
                 })
                 .await
         })
         .await?;
+        meter::removed(removed);
         self.cache.forget(thread_id);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Inner;
+use super::call::Call;
 use crate::{Error, Result};
 
 /// The longest first pause; each further one may be twice as long.
@@ -46,11 +47,14 @@ where
         let next = Instant::now() + jittered;
         let repeatable = source.is_transient() || source.is_outcome_unknown();
         if !repeatable || attempts >= retries.attempts || next > deadline {
-            tracing::debug!(operation, attempts, error = %source, "giving up");
+            tracing::debug!(operation, attempts, error = %source.for_log(), "giving up");
             let source = unknown.unwrap_or(source);
             return Err(Error::Database { operation, source });
         }
-        tracing::debug!(operation, attempts, error = %source, pause = ?jittered, "trying again");
+        tracing::debug!(operation, attempts, error = %source.for_log(), pause = ?jittered, "trying again");
+        if let Some(call) = Call::current() {
+            call.retried();
+        }
         if source.is_outcome_unknown() {
             unknown = Some(source);
         }

@@ -49,11 +49,11 @@ impl Standby {
                     return Some(rows);
                 }
                 Err(error) if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) => {
-                    tracing::debug!(%error, "a read had to make way for replication");
+                    tracing::debug!(error = %error.for_log(), "a read had to make way for replication");
                 }
                 Err(error) => {
                     if self.failed().replace(Instant::now() + LEFT_ALONE).is_none() {
-                        tracing::warn!(%error, "the standby can't be read from, so the primary is");
+                        tracing::warn!(error = %error.for_log(), "the standby can't be read from, so the primary is");
                     }
                     return None;
                 }

@@ -1,0 +1,134 @@
+//! What the calls tell a recorder of the `metrics` facade.
+//!
+//! Labels have few values: operations, outcomes. No name that a user chose is in one.
+
+use std::time::Duration;
+
+use metrics::{
+    Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+const OPERATIONS: &str = "checkpointer_operations_total";
+const OPERATION_SECONDS: &str = "checkpointer_operation_seconds";
+const RETRIES: &str = "checkpointer_retries_total";
+const CONFLICTS: &str = "checkpointer_conflicts_total";
+const STALE_WRITES: &str = "checkpointer_stale_writes_total";
+const WRITES_UNDER_WAY: &str = "checkpointer_writes_under_way";
+const BATCH_WRITES: &str = "checkpointer_batch_writes";
+const SENT_BYTES: &str = "checkpointer_sent_bytes_total";
+const SENT_CHUNKS: &str = "checkpointer_sent_chunks_total";
+const REUSED_CHUNKS: &str = "checkpointer_reused_chunks_total";
+const REMOVED_CHECKPOINTS: &str = "checkpointer_removed_checkpoints_total";
+
+/// A call is over.
+pub(super) fn ended(operation: &'static str, outcome: &'static str, after: Duration) {
+    counter!(OPERATIONS, "operation" => operation, "outcome" => outcome).increment(1);
+    histogram!(OPERATION_SECONDS, "operation" => operation, "outcome" => outcome).record(after);
+    if outcome == "conflict" {
+        counter!(CONFLICTS).increment(1);
+    }
+}
+
+/// A statement or transaction of a call is sent again after a failure.
+pub(super) fn retried(operation: &'static str) {
+    counter!(RETRIES, "operation" => operation).increment(1);
+}
+
+/// A write is handed over to be sent.
+pub(super) fn sent(bytes: usize, new_chunks: usize, reused_chunks: usize) {
+    counter!(SENT_BYTES).increment(bytes as u64);
+    counter!(SENT_CHUNKS).increment(new_chunks as u64);
+    counter!(REUSED_CHUNKS).increment(reused_chunks as u64);
+}
+
+/// A write found its thread in another state than it relied on.
+pub(super) fn was_stale() {
+    counter!(STALE_WRITES).increment(1);
+}
+
+/// So many writes go out in one transaction.
+pub(super) fn batched(writes: usize) {
+    histogram!(BATCH_WRITES).record(writes as f64);
+}
+
+/// So many checkpoints were removed from a thread.
+pub(super) fn removed(checkpoints: usize) {
+    counter!(REMOVED_CHECKPOINTS).increment(checkpoints as u64);
+}
+
+/// Counts a write as under way for as long as it lives.
+#[derive(Debug)]
+pub(super) struct UnderWay(Gauge);
+
+impl UnderWay {
+    pub(super) fn new() -> Self {
+        let gauge = gauge!(WRITES_UNDER_WAY);
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+/// Says what the figures mean: the table in `docs/observability.md`.
+pub(super) fn describe() {
+    describe_counter!(
+        OPERATIONS,
+        Unit::Count,
+        "Calls that ended, by what came of them"
+    );
+    describe_histogram!(
+        OPERATION_SECONDS,
+        Unit::Seconds,
+        "How long calls took, with all waiting and retrying"
+    );
+    describe_counter!(
+        RETRIES,
+        Unit::Count,
+        "Attempts after the first one, because of a failure"
+    );
+    describe_counter!(
+        CONFLICTS,
+        Unit::Count,
+        "Guarded puts that lost to another writer"
+    );
+    describe_counter!(
+        STALE_WRITES,
+        Unit::Count,
+        "Writes that found their thread in another state than they relied on, and looked"
+    );
+    describe_gauge!(
+        WRITES_UNDER_WAY,
+        Unit::Count,
+        "Puts and pending writes that are sent or wait for that"
+    );
+    describe_histogram!(
+        BATCH_WRITES,
+        Unit::Count,
+        "How many puts and pending writes went out in one transaction"
+    );
+    describe_counter!(
+        SENT_BYTES,
+        Unit::Bytes,
+        "JSON of puts and pending writes, without names and retries"
+    );
+    describe_counter!(
+        SENT_CHUNKS,
+        Unit::Count,
+        "Chunks of large values that were sent"
+    );
+    describe_counter!(
+        REUSED_CHUNKS,
+        Unit::Count,
+        "Chunks that were known to be stored; one counts for all below it"
+    );
+    describe_counter!(
+        REMOVED_CHECKPOINTS,
+        Unit::Count,
+        "Checkpoints that a prune or a `delete_for_runs` removed"
+    );
+}

@@ -1,0 +1,282 @@
+//! What the pool tells a recorder of the `metrics` facade.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{
+    Counter, Gauge, Histogram, Key, Label, Level, Metadata, SharedString, Unit, describe_counter,
+    describe_gauge, describe_histogram, with_recorder,
+};
+
+use crate::connect::Opened;
+use crate::{ConnectFailure, Error, Result};
+
+const CONNECTIONS: &str = "db_pool_connections";
+const MAX_CONNECTIONS: &str = "db_pool_max_connections";
+const WAITING: &str = "db_pool_waiting";
+const ACQUIRE: &str = "db_pool_acquire_seconds";
+const CONNECT: &str = "db_pool_connect_seconds";
+const DISCONNECTS: &str = "db_pool_disconnects_total";
+
+static METADATA: Metadata<'static> = Metadata::new("db", Level::INFO, Some(module_path!()));
+
+/// The figures of a pool, by its application's name: pools with one name are one in them.
+///
+/// The recorder is asked for at each figure, so it may come after the pool.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pool: SharedString,
+    // Made once, because each borrowing needs them.
+    idle: Key,
+    in_use: Key,
+    waiting: Key,
+    acquired: Key,
+}
+
+/// Counts in a gauge for as long as it lives. It leaves the gauge that it has entered, so that a
+/// recorder that comes late sees no gauge below zero.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    gauge: Gauge,
+    amount: u32,
+}
+
+/// Where a connection is counted: among those that are borrowed, those that are idle, or no longer.
+#[derive(Debug)]
+pub(crate) struct Place {
+    meter: Arc<Meter>,
+    stay: Mutex<Stay>,
+}
+
+#[derive(Debug)]
+struct Stay {
+    borrowed: bool,
+    closed: bool,
+    counted: Option<Counted>,
+}
+
+/// A wait for a connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Acquire<'a> {
+    meter: &'a Meter,
+    outcome: &'static str,
+    started: Instant,
+    _waiting: Counted,
+}
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Disconnect {
+    /// The pool was closed.
+    Closed,
+    /// It was busy with an abandoned statement, or couldn't be cleaned.
+    GivenUp,
+    /// The server or the network ended it, or it was silent.
+    Lost,
+    /// It was too old, idle for too long, or perhaps no longer led to the primary.
+    Retired,
+}
+
+impl Meter {
+    pub(crate) fn new(application_name: &str) -> Self {
+        describe();
+        let pool = SharedString::from(Arc::<str>::from(application_name));
+        Self {
+            idle: key(&pool, CONNECTIONS, Some(("state", "idle"))),
+            in_use: key(&pool, CONNECTIONS, Some(("state", "in_use"))),
+            waiting: key(&pool, WAITING, None),
+            acquired: key(&pool, ACQUIRE, Some(("outcome", "acquired"))),
+            pool,
+        }
+    }
+
+    /// Counts the connections that the pool may open.
+    pub(crate) fn may_open(&self, max: u32) -> Counted {
+        Counted::new(&key(&self.pool, MAX_CONNECTIONS, None), max)
+    }
+
+    pub(crate) fn acquire(&self) -> Acquire<'_> {
+        Acquire {
+            meter: self,
+            outcome: "dropped",
+            started: Instant::now(),
+            _waiting: Counted::new(&self.waiting, 1),
+        }
+    }
+
+    pub(crate) fn connected(&self, after: Duration, answer: &Result<Opened>) {
+        let outcome = match answer {
+            Ok(_) => "opened",
+            Err(Error::Connect { failure, .. }) => failure.label(),
+            Err(_) => "tls_file",
+        };
+        histogram(&key(&self.pool, CONNECT, Some(("outcome", outcome)))).record(after);
+    }
+}
+
+impl Counted {
+    fn new(key: &Key, amount: u32) -> Self {
+        let gauge = with_recorder(|recorder| recorder.register_gauge(key, &METADATA));
+        gauge.increment(amount);
+        Self { gauge, amount }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.gauge.decrement(self.amount);
+    }
+}
+
+impl Place {
+    /// The place of a connection that was just opened.
+    pub(crate) fn new(meter: &Arc<Meter>) -> Self {
+        Self {
+            stay: Mutex::new(Stay {
+                borrowed: false,
+                closed: false,
+                counted: Some(Counted::new(&meter.idle, 1)),
+            }),
+            meter: Arc::clone(meter),
+        }
+    }
+
+    pub(crate) fn borrowed(&self) {
+        self.change(|stay| stay.borrowed = true);
+    }
+
+    pub(crate) fn given_back(&self) {
+        self.change(|stay| stay.borrowed = false);
+    }
+
+    /// Notes that the connection is no longer open. A borrower may still have it.
+    pub(crate) fn closed(&self, why: Disconnect) {
+        self.change(|stay| stay.closed = true);
+        let reason = match why {
+            Disconnect::Closed => "closed",
+            Disconnect::GivenUp => "given_up",
+            Disconnect::Lost => "lost",
+            Disconnect::Retired => "retired",
+        };
+        let labels = Some(("reason", reason));
+        counter(&key(&self.meter.pool, DISCONNECTS, labels)).increment(1);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Stay)) {
+        let mut stay = self.stay.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut stay);
+        stay.counted = match (stay.borrowed, stay.closed) {
+            (true, _) => Some(Counted::new(&self.meter.in_use, 1)),
+            (false, false) => Some(Counted::new(&self.meter.idle, 1)),
+            (false, true) => None,
+        };
+    }
+}
+
+impl Acquire<'_> {
+    pub(crate) fn waited(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn ended<T>(mut self, result: &Result<T>) {
+        self.outcome = match result {
+            Ok(_) => "acquired",
+            Err(Error::AcquireTimeout { .. }) => "timeout",
+            Err(Error::Connecting { .. }) => "connecting",
+            Err(Error::Unreachable { .. }) => "unreachable",
+            Err(_) => "closed",
+        };
+    }
+}
+
+impl Drop for Acquire<'_> {
+    fn drop(&mut self) {
+        let waited = self.waited();
+        match self.outcome {
+            "acquired" => histogram(&self.meter.acquired),
+            outcome => histogram(&key(&self.meter.pool, ACQUIRE, Some(("outcome", outcome)))),
+        }
+        .record(waited);
+    }
+}
+
+impl ConnectFailure {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::UnknownHost => "unknown_host",
+            Self::NameLookup => "name_lookup",
+            Self::Network => "network",
+            Self::TimedOut => "timed_out",
+            Self::BrokenOff => "broken_off",
+            Self::NotReady => "not_ready",
+            Self::TooManyConnections => "too_many_connections",
+            Self::ReadOnly => "read_only",
+            Self::ReadWrite => "read_write",
+            Self::Standby => "standby",
+            Self::Primary => "primary",
+            Self::Authentication => "authentication",
+            Self::UnknownDatabase => "unknown_database",
+            Self::StartupParameter => "startup_parameter",
+            Self::TlsNotOffered => "tls_not_offered",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateNotYetValid => "certificate_not_yet_valid",
+            Self::HostNameMismatch => "host_name_mismatch",
+            Self::Certificate => "certificate",
+            Self::ClientCertificateRequired => "client_certificate_required",
+            Self::ClientCertificateRejected => "client_certificate_rejected",
+            Self::ChannelBinding => "channel_binding",
+            Self::Handshake => "handshake",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+fn key(
+    pool: &SharedString,
+    name: &'static str,
+    label: Option<(&'static str, &'static str)>,
+) -> Key {
+    let mut labels = vec![Label::new("pool", pool.clone())];
+    labels.extend(label.map(|(name, value)| Label::from_static_parts(name, value)));
+    Key::from_parts(name, labels)
+}
+
+fn counter(key: &Key) -> Counter {
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA))
+}
+
+fn histogram(key: &Key) -> Histogram {
+    with_recorder(|recorder| recorder.register_histogram(key, &METADATA))
+}
+
+/// Says what the figures mean: the table in `docs/observability.md`.
+fn describe() {
+    describe_gauge!(
+        CONNECTIONS,
+        Unit::Count,
+        "Connections that wait to be borrowed, and those that are borrowed or being cleaned after that"
+    );
+    describe_gauge!(
+        MAX_CONNECTIONS,
+        Unit::Count,
+        "How many connections the pool may open"
+    );
+    describe_gauge!(WAITING, Unit::Count, "Callers that wait for a connection");
+    describe_histogram!(
+        ACQUIRE,
+        Unit::Seconds,
+        "How long callers waited for a connection, and what came of it"
+    );
+    describe_histogram!(
+        CONNECT,
+        Unit::Seconds,
+        "How long attempts to open a connection took, and what came of them"
+    );
+    describe_counter!(
+        DISCONNECTS,
+        Unit::Count,
+        "Connections that were closed, and why"
+    );
+}
