@@ -49,7 +49,8 @@
 //!
 //! # Shutting down
 //!
-//! A put or a pending write that is under way goes on though its future is dropped.
+//! A put or a pending write that is under way goes on though its future is dropped. It isn't sent once
+//! more if its thread has changed since this program last saw it: that is a failure then.
 //! [`Checkpointer::close`] waits for it, and reports its failure. The database, which the checkpointer
 //! only borrows from, is closed after that, by whoever connected it.
 //!
