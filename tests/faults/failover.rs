@@ -41,14 +41,19 @@ impl Work {
     }
 }
 
+/// Saves once, again and again until that is acknowledged.
+async fn save(thread: &mut Thread<Steps>, state: &Steps) {
+    while let Err(error) = thread.save(state).await {
+        assert!(error.is_transient(), "{}", chain(&error));
+    }
+}
+
 /// Takes step after step, one save each, whatever happens to the server; returns how many.
 async fn run_agent(mut thread: Thread<Steps>, work: Arc<Work>) -> usize {
     let mut state = Steps::new();
     while !work.ending.load(Ordering::SeqCst) {
         state.push((state.len(), text(state.len())));
-        while let Err(error) = thread.save(&state).await {
-            assert!(error.is_transient(), "{}", chain(&error));
-        }
+        save(&mut thread, &state).await;
         work.acknowledged.fetch_add(1, Ordering::SeqCst);
     }
     state.len()
@@ -198,4 +203,47 @@ async fn nothing_is_acknowledged_that_a_synchronous_standby_does_not_have() {
     let state = thread.load().await.unwrap();
     assert_eq!(thread.checkpoint_id(), Some(&saved.checkpoint_id));
     assert_eq!(state, Some(vec![(1, text(1))]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_write_of_a_batch_that_a_failover_cuts_off_is_done_once() {
+    let pair = Pair::start().await;
+    pair.synchronous().await;
+    let database = Database::connect(&pair.settings("read-write", &[]))
+        .await
+        .unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let mut agents = Vec::new();
+    for agent in 0..2 * AGENTS {
+        let thread_id = format!("agent-{agent}");
+        let mut thread: Thread<Steps> = checkpointer.thread(&*thread_id).unwrap();
+        let state = vec![(0, text(0))];
+        thread.save(&state).await.unwrap();
+        agents.push((thread_id, thread, state));
+    }
+    // Nobody holds the lock on the standby.
+    let observer = connect(&pair.primary.url()).await;
+    let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END$$;
+         CREATE TRIGGER wait BEFORE INSERT ON checkpointer.checkpoints
+         FOR EACH STATEMENT EXECUTE FUNCTION public.wait();
+         SELECT pg_advisory_lock(1)";
+    observer.batch_execute(wait).await.unwrap();
+    let saves = agents.iter_mut().map(|(_, thread, state)| {
+        state.push((1, text(1)));
+        save(thread, state)
+    });
+    let under_way = "SELECT count(*) FROM pg_stat_activity
+         WHERE wait_event_type = 'Lock' AND query LIKE '%checkpointer::batch%'";
+    tokio::join!(join_all(saves), async {
+        eventually("a batch is under way", async || {
+            count(&observer, under_way).await > 0
+        })
+        .await;
+        pair.primary.stop(Stop::Immediate).await.unwrap();
+        pair.standby.promote().await.unwrap();
+    });
+    for (thread_id, ..) in agents {
+        check_steps(&checkpointer, &thread_id, 2).await;
+    }
 }

@@ -11,3 +11,4 @@ mod password;
 mod pool;
 mod psql;
 mod server;
+mod system;

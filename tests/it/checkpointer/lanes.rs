@@ -1,28 +1,25 @@
 //! Writes that wait at the same moment share a transaction, and nobody can tell but by the time.
 
+mod callers;
+mod failures;
+mod programs;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
 
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
-    DeleteThread, Durability, Error, GetTuple, List, Metadata, Options, PostgresCheckpointer,
-    Prune, PruneStrategy, Put, PutWrites, Result, Source, TaskId, ThreadId,
+    Durability, GetTuple, List, Metadata, Options, PostgresCheckpointer, Put, PutWrites, Result,
+    Source, TaskId, ThreadId,
 };
-use expect_test::expect;
-use futures_util::future::{join_all, poll_fn};
-use futures_util::{FutureExt, TryStreamExt};
-use serde_json::{Value, json};
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use serde_json::json;
 
-use tests::{TcpProxy, TestDb, chain, eventually};
+use tests::{TcpProxy, TestDb};
 
 /// How many threads write at the same moment.
 const THREADS: usize = 40;
-
-/// What must happen at once happens within this on a busy machine.
-const SOON: Duration = Duration::from_secs(10);
 
 fn thread(number: usize) -> ThreadId {
     ThreadId::new(format!("thread-{number}")).unwrap()
@@ -88,6 +85,15 @@ async fn head_id(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Strin
     tuple.checkpoint.id.as_str().to_owned()
 }
 
+/// Makes the server refuse checkpoints with the id `bad`.
+async fn refuse_bad_ones(test: &TestDb) {
+    let sql = format!(
+        "ALTER TABLE {}.checkpoints ADD CONSTRAINT no_bad_ones CHECK (checkpoint_id <> 'bad')",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&sql).await.unwrap();
+}
+
 /// Everything that is stored, as text.
 async fn everything(checkpointer: &dyn Checkpointer) -> String {
     let mut tuples: Vec<_> = checkpointer
@@ -108,12 +114,6 @@ async fn everything(checkpointer: &dyn Checkpointer) -> String {
         writeln!(text, "{tuple:#?}").unwrap();
     }
     text
-}
-
-/// Polls a call once, which hands its write over.
-async fn poll_once<T>(call: &mut Pin<Box<dyn Future<Output = T> + Send + '_>>) {
-    let pending = poll_fn(|cx| std::task::Poll::Ready(call.poll_unpin(cx).is_pending())).await;
-    assert!(pending, "the call is done after one poll");
 }
 
 #[tokio::test]
@@ -147,177 +147,6 @@ async fn writes_that_wait_at_the_same_moment_share_a_round_trip() {
         if id == "3" {
             assert_eq!((puts, writes, alone), (1, 1, 1));
         }
-    }
-}
-
-#[tokio::test]
-async fn a_conflict_fails_alone() {
-    let checkpointer = PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
-        .await
-        .unwrap();
-    let heads = started(&checkpointer).await;
-    let other = CheckpointId::new("other").unwrap();
-    let (checkpoint, metadata) = (checkpoint("2"), metadata());
-    let puts = heads.iter().enumerate().map(|(number, head)| {
-        let expected = match number % 4 {
-            0 => Some(&other),
-            _ => Some(&head.checkpoint_id),
-        };
-        checkpointer.put(Put::after(head, &checkpoint, &metadata).expect_head(expected))
-    });
-    for (number, outcome) in join_all(puts).await.into_iter().enumerate() {
-        let id = head_id(&checkpointer, &thread(number)).await;
-        if number % 4 == 0 {
-            assert!(
-                matches!(&outcome, Err(Error::Conflict { head: Some(head), .. }) if head.as_str() == "1"),
-                "{outcome:?}"
-            );
-            assert_eq!(id, "1");
-        } else {
-            assert_eq!(outcome.unwrap().checkpoint_id, checkpoint.id);
-            assert_eq!(id, "2");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_put_whose_parent_is_missing_fails_alone() {
-    let checkpointer = PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
-        .await
-        .unwrap();
-    let heads = started(&checkpointer).await;
-    let (mut checkpoint, metadata) = (checkpoint("2"), metadata());
-    checkpoint.channel_values.remove("long");
-    let lost = CheckpointId::new("lost").unwrap();
-    let puts = heads.iter().enumerate().map(|(number, head)| {
-        let put = Put::after(head, &checkpoint, &metadata);
-        checkpointer.put(match number % 4 {
-            0 => put.parent(Some(&lost)),
-            _ => put,
-        })
-    });
-    for (number, outcome) in join_all(puts).await.into_iter().enumerate() {
-        let head = head(&checkpointer, &thread(number)).await.checkpoint;
-        if number % 4 == 0 {
-            assert!(
-                matches!(&outcome, Err(Error::ParentNotFound { .. })),
-                "{outcome:?}"
-            );
-            assert_eq!(head.id.as_str(), "1");
-        } else {
-            assert_eq!(outcome.unwrap().checkpoint_id, head.id);
-        }
-        assert_eq!(head.channel_values["long"][1], "1");
-    }
-}
-
-#[tokio::test]
-async fn a_write_the_server_refuses_fails_alone() {
-    let test = TestDb::new().await;
-    let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await)
-        .await
-        .unwrap();
-    let heads = started(&checkpointer).await;
-    refuse_bad_ones(&test).await;
-    let puts = heads.iter().enumerate().map(|(number, head)| {
-        let id = if number == 7 { "bad" } else { "2" };
-        put_after(&checkpointer, head, id)
-    });
-    for (number, outcome) in join_all(puts).await.into_iter().enumerate() {
-        let id = head_id(&checkpointer, &thread(number)).await;
-        if number == 7 {
-            assert!(
-                matches!(outcome, Err(Error::Database { .. })),
-                "{outcome:?}"
-            );
-            assert_eq!(id, "1");
-        } else {
-            outcome.unwrap();
-            assert_eq!(id, "2");
-        }
-    }
-}
-
-/// Makes the server refuse checkpoints with the id `bad`.
-async fn refuse_bad_ones(test: &TestDb) {
-    let sql = format!(
-        "ALTER TABLE {}.checkpoints ADD CONSTRAINT no_bad_ones CHECK (checkpoint_id <> 'bad')",
-        test.schema()
-    );
-    test.observer().await.batch_execute(&sql).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_thread_somebody_has_locked_does_not_hold_up_the_others() {
-    for table in ["threads", "heads"] {
-        let test = TestDb::new().await;
-        let checkpointer = PostgresCheckpointer::setup(test.connect(&[("DB_POOL_MAX", "4")]).await)
-            .await
-            .unwrap();
-        let heads = started(&checkpointer).await;
-        let somebody = test.observer().await;
-        let sql = format!(
-            "BEGIN; SELECT FROM {}.{table} WHERE thread_id = 'thread-0' FOR UPDATE",
-            test.schema()
-        );
-        somebody.batch_execute(&sql).await.unwrap();
-
-        // Alone first, then in company.
-        let (alone, first) = (checkpointer.clone(), heads[0].clone());
-        let alone = tokio::spawn(async move { put_after(&alone, &first, "2").await });
-        for id in ["2", "3", "4"] {
-            let puts = heads[1..]
-                .iter()
-                .map(|head| put_after(&checkpointer, head, id));
-            let outcomes = tokio::time::timeout(SOON, join_all(puts)).await.unwrap();
-            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-        }
-        assert!(!alone.is_finished(), "{table}");
-        alone.abort();
-
-        let (again, all) = (checkpointer.clone(), heads.clone());
-        let together = tokio::spawn(async move {
-            let puts = all.iter().map(|head| put_after(&again, head, "5"));
-            join_all(puts).await
-        });
-        eventually("all but one are stored", async || {
-            head_id(&checkpointer, &thread(THREADS - 1)).await == "5"
-        })
-        .await;
-        assert!(!together.is_finished(), "{table}");
-        somebody.batch_execute("ROLLBACK").await.unwrap();
-        for outcome in together.await.unwrap() {
-            outcome.unwrap();
-        }
-        assert_eq!(head_id(&checkpointer, &thread(0)).await, "5");
-    }
-}
-
-#[tokio::test]
-async fn a_lost_answer_is_made_good_write_by_write() {
-    let (test, proxy) = (TestDb::new().await, TcpProxy::new());
-    // In this mode each message holds the statement's text.
-    let settings = test.settings_through(&proxy, &[("DB_POOL_MODE", "transaction")]);
-    let database = db::Database::connect(&settings).await.unwrap();
-    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
-    let heads = started(&checkpointer).await;
-    let (checkpoint, metadata) = (checkpoint("2"), metadata());
-    proxy.cut_instead_of_answer_to("checkpointer::batch");
-    let puts = heads.iter().map(|head| {
-        let put = Put::after(head, &checkpoint, &metadata);
-        checkpointer.put(put.expect_head(Some(&head.checkpoint_id)))
-    });
-    for outcome in join_all(puts).await {
-        outcome.unwrap();
-    }
-    for number in 0..THREADS {
-        let list = checkpointer.list(List::thread(thread(number)));
-        let ids: Vec<_> = list
-            .map_ok(|tuple| tuple.checkpoint.id.as_str().to_owned())
-            .try_collect()
-            .await
-            .unwrap();
-        assert_eq!(ids, ["2", "1"]);
     }
 }
 
@@ -435,91 +264,6 @@ async fn two_writes_of_one_task_at_the_same_moment_are_both_done() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_sent_although_its_caller_is_gone() {
-    let checkpointer = PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
-        .await
-        .unwrap();
-    let heads = started(&checkpointer).await;
-    for head in &heads {
-        let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(put_after(&checkpointer, head, "2"));
-        poll_once(&mut call).await;
-    }
-    // A later call of a thread comes after the one whose caller is gone.
-    let puts = heads
-        .iter()
-        .map(|head| put_after(&checkpointer, head, "1b"));
-    for outcome in join_all(puts).await {
-        outcome.unwrap();
-    }
-    for number in 0..THREADS {
-        let list = checkpointer.list(List::thread(thread(number)));
-        let found: Vec<_> = list.try_collect().await.unwrap();
-        assert_eq!(found.len(), 3);
-        assert_eq!(head_id(&checkpointer, &thread(number)).await, "1b");
-    }
-}
-
-#[tokio::test]
-async fn close_sends_what_was_accepted() {
-    let test = TestDb::new().await;
-    let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await)
-        .await
-        .unwrap();
-    let heads = started(&checkpointer).await;
-    let mut calls = Vec::new();
-    for head in &heads {
-        let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(put_after(&checkpointer, head, "2"));
-        poll_once(&mut call).await;
-        calls.push(call);
-    }
-    checkpointer.close().await.unwrap();
-    for outcome in join_all(calls).await {
-        outcome.unwrap();
-    }
-    let refused = put_after(&checkpointer, &heads[0], "3").await;
-    assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
-    let reader = PostgresCheckpointer::open(test.connect(&[]).await)
-        .await
-        .unwrap();
-    for number in 0..THREADS {
-        assert_eq!(head_id(&reader, &thread(number)).await, "2");
-    }
-}
-
-#[tokio::test]
-async fn close_reports_the_failures_whose_callers_are_gone() {
-    let test = TestDb::new().await;
-    let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await)
-        .await
-        .unwrap();
-    let heads = started(&checkpointer).await;
-    refuse_bad_ones(&test).await;
-    for (number, head) in heads.iter().enumerate() {
-        let id = if number < 3 { "bad" } else { "2" };
-        let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(put_after(&checkpointer, head, id));
-        poll_once(&mut call).await;
-    }
-    let error = checkpointer.close().await.unwrap_err();
-    assert!(matches!(&error, Error::CloseFailed { others, .. } if others.len() == 2));
-    expect![[r#"
-        3 of the writes that were still to be sent failed
-        failed to put a checkpoint
-        `checkpointer::put` failed
-        db error
-    "#]]
-    .assert_eq(chain(&error).split("ERROR").next().unwrap());
-    checkpointer.close().await.unwrap();
-    let reader = PostgresCheckpointer::open(test.connect(&[]).await)
-        .await
-        .unwrap();
-    assert_eq!(head_id(&reader, &thread(0)).await, "1");
-    assert_eq!(head_id(&reader, &thread(3)).await, "2");
-}
-
-#[tokio::test]
 async fn relaxed_durability_ends_with_the_transaction() {
     let test = TestDb::new().await;
     let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
@@ -559,111 +303,4 @@ async fn relaxed_durability_ends_with_the_transaction() {
     let show = db::Statement::new("SELECT current_setting('synchronous_commit')", &[]);
     let row = database.get().await.unwrap().query_one(&show, &[]).await;
     assert_eq!(row.unwrap().get::<_, &str>(0), "on");
-}
-
-/// Two programs write to the same threads, in batches, while a third deletes and prunes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn programs_that_share_threads_never_break_one() {
-    let test = TestDb::new().await;
-    let mut programs = Vec::new();
-    for _ in 0..3 {
-        let database = test.connect(&[("DB_POOL_MAX", "4")]).await;
-        programs.push(PostgresCheckpointer::setup(database).await.unwrap());
-    }
-    let gardener = programs.pop().unwrap();
-    let mut agents = Vec::new();
-    for number in 0..2 * THREADS {
-        let checkpointer = programs[number % 2].clone();
-        let seed = fastrand::u64(..);
-        agents.push(tokio::spawn(async move {
-            careless_agent(&checkpointer, number, seed).await;
-        }));
-    }
-    let garden = tokio::spawn(async move {
-        let mut rng = fastrand::Rng::new();
-        loop {
-            let thread_id = thread(rng.usize(..THREADS / 2));
-            match rng.u8(..8) {
-                0 => gardener.delete_thread(DeleteThread::new(thread_id)).await,
-                _ => {
-                    let prune = Prune::new(vec![thread_id], PruneStrategy::KeepLatest);
-                    gardener.prune(prune).await
-                }
-            }
-            .unwrap();
-        }
-    });
-    for agent in agents {
-        agent.await.unwrap();
-    }
-    garden.abort();
-
-    // All that is stored can be read, which checks every chunk.
-    everything(&programs[0]).await;
-    let schema = test.schema();
-    let sql = format!(
-        "SELECT count(*) FROM {schema}.heads AS h
-         JOIN {schema}.threads AS t USING (thread_id)
-         LEFT JOIN {schema}.checkpoints AS c
-           ON (c.thread_id, c.checkpoint_ns, c.checkpoint_id)
-            = (h.thread_id, h.checkpoint_ns, h.checkpoint_id)
-         WHERE t.deleted_at IS NOT NULL OR c.seq IS NULL
-           OR c.seq <> (SELECT max(seq) FROM {schema}.checkpoints AS o
-               WHERE (o.thread_id, o.checkpoint_ns) = (h.thread_id, h.checkpoint_ns))
-           OR EXISTS (SELECT FROM {schema}.checkpoints AS o
-               WHERE (o.thread_id, o.checkpoint_ns) = (h.thread_id, h.checkpoint_ns)
-               GROUP BY seq HAVING count(*) > 1)"
-    );
-    let row = test.observer().await.query_one(&sql, &[]).await.unwrap();
-    assert_eq!(row.get::<_, i64>(0), 0, "heads that are none");
-}
-
-/// Writes to a thread that another program writes to as well.
-async fn careless_agent(checkpointer: &PostgresCheckpointer, number: usize, seed: u64) {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let thread_id = thread(number / 4);
-    let task = TaskId::new("task").unwrap();
-    for _ in 0..25 {
-        let found = checkpointer.get_tuple(GetTuple::head(&thread_id)).await;
-        let parent = found.unwrap().map(|tuple| tuple.config);
-        let id = CheckpointId::generate(parent.as_ref().map(|config| &config.checkpoint_id));
-        let mut checkpoint = checkpoint("x");
-        checkpoint.id = id;
-        let words: Value = (0..rng.usize(..60))
-            .map(|n| format!("word {n} {n} {n}"))
-            .collect();
-        checkpoint.channel_values.insert("long".to_owned(), words);
-        let metadata = metadata();
-        let outcome = match &parent {
-            Some(parent) if rng.bool() => {
-                let put = Put::after(parent, &checkpoint, &metadata);
-                checkpointer
-                    .put(put.expect_head(Some(&parent.checkpoint_id)))
-                    .await
-            }
-            Some(parent) => {
-                checkpointer
-                    .put(Put::after(parent, &checkpoint, &metadata))
-                    .await
-            }
-            None => {
-                checkpointer
-                    .put(Put::new(&thread_id, &checkpoint, &metadata))
-                    .await
-            }
-        };
-        let outcome = match outcome {
-            Ok(config) => {
-                let writes = [("long".to_owned(), checkpoint.channel_values["long"].clone())];
-                checkpointer
-                    .put_writes(PutWrites::new(&config, &task, &writes))
-                    .await
-            }
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(()) | Err(Error::Conflict { .. } | Error::ThreadDeleted { .. }) => {}
-            Err(error) => panic!("{}", chain(&error)),
-        }
-    }
 }

@@ -1,0 +1,226 @@
+//! What goes wrong with one write of a shared transaction is no other's business.
+
+use std::time::Duration;
+
+use checkpointer::{CheckpointId, Checkpointer, Error, List, PostgresCheckpointer, Put, Result};
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+
+use super::{
+    THREADS, checkpoint, head, head_id, metadata, put_after, refuse_bad_ones, started, thread,
+};
+use tests::{TcpProxy, TestDb, eventually};
+
+/// What must happen at once happens within this on a busy machine.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The ids of a thread's checkpoints.
+async fn ids(checkpointer: &dyn Checkpointer, number: usize) -> Vec<String> {
+    let list = checkpointer.list(List::thread(thread(number)));
+    let ids = list.map_ok(|tuple| tuple.checkpoint.id.as_str().to_owned());
+    ids.try_collect().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_conflict_fails_alone() {
+    let checkpointer = PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
+        .await
+        .unwrap();
+    let heads = started(&checkpointer).await;
+    let other = CheckpointId::new("other").unwrap();
+    let (checkpoint, metadata) = (checkpoint("2"), metadata());
+    let puts = heads.iter().enumerate().map(|(number, head)| {
+        let expected = match number % 4 {
+            0 => Some(&other),
+            _ => Some(&head.checkpoint_id),
+        };
+        checkpointer.put(Put::after(head, &checkpoint, &metadata).expect_head(expected))
+    });
+    for (number, outcome) in join_all(puts).await.into_iter().enumerate() {
+        let id = head_id(&checkpointer, &thread(number)).await;
+        if number % 4 == 0 {
+            assert!(
+                matches!(&outcome, Err(Error::Conflict { head: Some(head), .. }) if head.as_str() == "1"),
+                "{outcome:?}"
+            );
+            assert_eq!(id, "1");
+        } else {
+            assert_eq!(outcome.unwrap().checkpoint_id, checkpoint.id);
+            assert_eq!(id, "2");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_put_whose_parent_is_missing_fails_alone() {
+    let checkpointer = PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
+        .await
+        .unwrap();
+    let heads = started(&checkpointer).await;
+    let (mut checkpoint, metadata) = (checkpoint("2"), metadata());
+    checkpoint.channel_values.remove("long");
+    let lost = CheckpointId::new("lost").unwrap();
+    let puts = heads.iter().enumerate().map(|(number, head)| {
+        let put = Put::after(head, &checkpoint, &metadata);
+        checkpointer.put(match number % 4 {
+            0 => put.parent(Some(&lost)),
+            _ => put,
+        })
+    });
+    for (number, outcome) in join_all(puts).await.into_iter().enumerate() {
+        let head = head(&checkpointer, &thread(number)).await.checkpoint;
+        if number % 4 == 0 {
+            assert!(
+                matches!(&outcome, Err(Error::ParentNotFound { .. })),
+                "{outcome:?}"
+            );
+            assert_eq!(head.id.as_str(), "1");
+        } else {
+            assert_eq!(outcome.unwrap().checkpoint_id, head.id);
+        }
+        assert_eq!(head.channel_values["long"][1], "1");
+    }
+}
+
+#[tokio::test]
+async fn a_write_the_server_refuses_fails_alone() {
+    let test = TestDb::new().await;
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await)
+        .await
+        .unwrap();
+    let heads = started(&checkpointer).await;
+    refuse_bad_ones(&test).await;
+    let puts = heads.iter().enumerate().map(|(number, head)| {
+        let id = if number == 7 { "bad" } else { "2" };
+        put_after(&checkpointer, head, id)
+    });
+    for (number, outcome) in join_all(puts).await.into_iter().enumerate() {
+        let id = head_id(&checkpointer, &thread(number)).await;
+        if number == 7 {
+            assert!(
+                matches!(outcome, Err(Error::Database { .. })),
+                "{outcome:?}"
+            );
+            assert_eq!(id, "1");
+        } else {
+            outcome.unwrap();
+            assert_eq!(id, "2");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thread_somebody_has_locked_does_not_hold_up_the_others() {
+    for table in ["threads", "heads"] {
+        let test = TestDb::new().await;
+        let checkpointer = PostgresCheckpointer::setup(test.connect(&[("DB_POOL_MAX", "4")]).await)
+            .await
+            .unwrap();
+        let heads = started(&checkpointer).await;
+        let somebody = test.observer().await;
+        let sql = format!(
+            "BEGIN; SELECT FROM {}.{table} WHERE thread_id = 'thread-0' FOR UPDATE",
+            test.schema()
+        );
+        somebody.batch_execute(&sql).await.unwrap();
+
+        // Alone first, then in company.
+        let (alone, first) = (checkpointer.clone(), heads[0].clone());
+        let alone = tokio::spawn(async move { put_after(&alone, &first, "2").await });
+        for id in ["2", "3", "4"] {
+            let puts = heads[1..]
+                .iter()
+                .map(|head| put_after(&checkpointer, head, id));
+            let outcomes = tokio::time::timeout(SOON, join_all(puts)).await.unwrap();
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        }
+        assert!(!alone.is_finished(), "{table}");
+        alone.abort();
+
+        let (again, all) = (checkpointer.clone(), heads.clone());
+        let together = tokio::spawn(async move {
+            let puts = all.iter().map(|head| put_after(&again, head, "5"));
+            join_all(puts).await
+        });
+        eventually("all but one are stored", async || {
+            head_id(&checkpointer, &thread(THREADS - 1)).await == "5"
+        })
+        .await;
+        assert!(!together.is_finished(), "{table}");
+        somebody.batch_execute("ROLLBACK").await.unwrap();
+        for outcome in together.await.unwrap() {
+            outcome.unwrap();
+        }
+        assert_eq!(head_id(&checkpointer, &thread(0)).await, "5");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_made_good_write_by_write() {
+    let (test, proxy) = (TestDb::new().await, TcpProxy::new());
+    // In this mode each message holds the statement's text.
+    let settings = test.settings_through(&proxy, &[("DB_POOL_MODE", "transaction")]);
+    let database = db::Database::connect(&settings).await.unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let heads = started(&checkpointer).await;
+    let (checkpoint, metadata) = (checkpoint("2"), metadata());
+    proxy.cut_instead_of_answer_to("checkpointer::batch");
+    let puts = heads.iter().map(|head| {
+        let put = Put::after(head, &checkpoint, &metadata);
+        checkpointer.put(put.expect_head(Some(&head.checkpoint_id)))
+    });
+    for outcome in join_all(puts).await {
+        outcome.unwrap();
+    }
+    for number in 0..THREADS {
+        assert_eq!(ids(&checkpointer, number).await, ["2", "1"]);
+    }
+}
+
+/// A number for a lock that no other test takes.
+fn lock_of(test: &TestDb) -> String {
+    format!("hashtext('{}')", test.schema())
+}
+
+#[tokio::test]
+async fn each_write_of_a_batch_whose_backend_is_killed_is_done_once() {
+    let test = TestDb::new().await;
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await)
+        .await
+        .unwrap();
+    let heads = started(&checkpointer).await;
+    let observer = test.observer().await;
+    let (schema, lock) = (test.schema(), lock_of(&test));
+    observer
+        .batch_execute(&format!(
+            "CREATE FUNCTION {schema}.wait() RETURNS trigger LANGUAGE plpgsql AS
+             $$BEGIN PERFORM pg_advisory_xact_lock_shared({lock}); RETURN NULL; END$$;
+             CREATE TRIGGER wait BEFORE INSERT ON {schema}.checkpoints
+             FOR EACH STATEMENT EXECUTE FUNCTION {schema}.wait();
+             SELECT pg_advisory_lock({lock})"
+        ))
+        .await
+        .unwrap();
+    let (checkpoint, metadata) = (checkpoint("2"), metadata());
+    let puts = heads.iter().map(|head| {
+        let put = Put::after(head, &checkpoint, &metadata);
+        checkpointer.put(put.expect_head(Some(&head.checkpoint_id)))
+    });
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = $1 AND wait_event_type = 'Lock'
+           AND query LIKE '%checkpointer::batch%'";
+    let (outcomes, ()) = tokio::join!(join_all(puts), async {
+        eventually("a batch that was under way is killed", async || {
+            observer.execute(kill, &[&schema]).await.unwrap() > 0
+        })
+        .await;
+        let unlock = format!("SELECT pg_advisory_unlock({lock})");
+        observer.batch_execute(&unlock).await.unwrap();
+    });
+    for outcome in outcomes {
+        outcome.unwrap();
+    }
+    for number in 0..THREADS {
+        assert_eq!(ids(&checkpointer, number).await, ["2", "1"]);
+    }
+}
