@@ -7,7 +7,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use settings::Settings;
 
-use crate::connect::{classify_io, startup_options};
+use crate::connect::failure::classify_io;
+use crate::connect::startup_options;
 use crate::error::Chain;
 use crate::manager::version_number;
 use crate::{ConnectFailure, Error, Migration, Migrations, Statement, Type, quote_identifier};
