@@ -18,7 +18,7 @@ mod url;
 mod tests;
 
 pub(crate) use self::machine::Machine;
-pub(crate) use self::programs::ensure_programs;
+pub(crate) use self::programs::{PGBOUNCER, POSTGRESQL, ensure_programs};
 
 use self::binaries::Binaries;
 use self::cluster::Cluster;

@@ -35,7 +35,7 @@ pub(crate) struct Counts {
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     let machine = Machine::detect(sh)?;
-    server::ensure_programs(&machine)?;
+    server::ensure_programs(&machine, &[server::POSTGRESQL, server::PGBOUNCER])?;
     let server = server::ensure(&machine)?;
     sh.set_var("DATABASE_URL", &server.url);
 

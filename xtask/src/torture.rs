@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<ExitCode> {
     if !args.options.ask_for_help() {
-        server::ensure_programs(&Machine::detect(sh)?)?;
+        server::ensure_programs(&Machine::detect(sh)?, &[server::POSTGRESQL])?;
     }
     program::run(sh, "torture", &args.options, &[])
 }

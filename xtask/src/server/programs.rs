@@ -4,11 +4,18 @@ use std::env;
 
 use super::{Binaries, Machine};
 
-/// Installs what is missing, where packages can be installed. Without it those tests
+/// The packages of the programs, on Debian and Ubuntu.
+pub(crate) const POSTGRESQL: &str = "postgresql";
+pub(crate) const PGBOUNCER: &str = "pgbouncer";
+
+/// Installs what is missing of these packages, where packages can be installed. Without it those tests
 /// fail and say what to install; all others run.
-pub(crate) fn ensure_programs(machine: &Machine<'_>) -> anyhow::Result<()> {
+pub(crate) fn ensure_programs(
+    machine: &Machine<'_>,
+    packages: &[&'static str],
+) -> anyhow::Result<()> {
     let _lock = machine.lock()?;
-    let missing = missing(machine);
+    let missing = missing(machine, packages);
     if missing.is_empty() {
         return Ok(());
     }
@@ -23,15 +30,20 @@ pub(crate) fn ensure_programs(machine: &Machine<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The packages of the programs that aren't there.
-pub(super) fn missing(machine: &Machine<'_>) -> Vec<&'static str> {
-    let path = machine.sh.var_os("PATH").unwrap_or_default();
-    let pgbouncer = env::split_paths(&path)
-        .chain([machine.sbin.clone()])
-        .any(|folder| folder.join("pgbouncer").exists());
-    let postgresql = Binaries::find(machine, None).is_some();
-    [("postgresql", postgresql), ("pgbouncer", pgbouncer)]
-        .into_iter()
-        .filter_map(|(package, is_there)| (!is_there).then_some(package))
+/// Those of the packages whose programs aren't there.
+pub(super) fn missing(machine: &Machine<'_>, packages: &[&'static str]) -> Vec<&'static str> {
+    let packages = packages.iter().copied();
+    packages
+        .filter(|package| match *package {
+            PGBOUNCER => !has_pgbouncer(machine),
+            _ => Binaries::find(machine, None).is_none(),
+        })
         .collect()
+}
+
+fn has_pgbouncer(machine: &Machine<'_>) -> bool {
+    let path = machine.sh.var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain([machine.sbin.clone()])
+        .any(|folder| folder.join("pgbouncer").exists())
 }

@@ -15,9 +15,12 @@ use xshell::{Shell, cmd};
 use super::apt::Apt;
 use super::programs::missing;
 use super::{
-    Binaries, Cluster, Machine, NOTHING_WORKS, Server, Source, docker, down, ensure,
-    ensure_programs, install, port, running, url,
+    Binaries, Cluster, Machine, NOTHING_WORKS, PGBOUNCER, POSTGRESQL, Server, Source, docker, down,
+    ensure, ensure_programs, install, port, running, url,
 };
+
+/// What every test needs.
+const BOTH: [&str; 2] = [POSTGRESQL, PGBOUNCER];
 
 /// A checkout of its own, with stand-ins for what the real machine has.
 struct Sandbox {
@@ -348,7 +351,7 @@ fn root_on_debian_installs_what_breaks_servers_without_a_service() {
     sandbox.stand_in_apt();
     let machine = sandbox.debian();
 
-    ensure_programs(&machine).unwrap();
+    ensure_programs(&machine, &BOTH).unwrap();
     assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
     let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
     expect![[r#"
@@ -361,7 +364,7 @@ fn root_on_debian_installs_what_breaks_servers_without_a_service() {
     .assert_eq(&calls);
 
     // Nothing is missing any more.
-    ensure_programs(&machine).unwrap();
+    ensure_programs(&machine, &BOTH).unwrap();
     assert_eq!(fs::read_to_string(sandbox.path("calls")).unwrap(), calls);
 }
 
@@ -373,7 +376,7 @@ fn a_machine_keeps_its_own_policy_for_services() {
     fs::create_dir(sandbox.path("etc")).unwrap();
     sandbox.stand_in("etc/policy-rc.d", "exit 104");
 
-    ensure_programs(&sandbox.debian()).unwrap();
+    ensure_programs(&sandbox.debian(), &BOTH).unwrap();
     let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
     assert!(calls.contains("policy-rc.d: 104"), "{calls}");
     assert!(sandbox.path("etc/policy-rc.d").exists());
@@ -382,20 +385,21 @@ fn a_machine_keeps_its_own_policy_for_services() {
 #[test]
 fn where_nothing_can_be_installed_the_tests_say_what_is_missing() {
     let sandbox = Sandbox::bare();
-    assert_eq!(missing(&sandbox.machine()), ["postgresql", "pgbouncer"]);
-    ensure_programs(&sandbox.machine()).unwrap();
+    assert_eq!(missing(&sandbox.machine(), &BOTH), BOTH);
+    assert_eq!(missing(&sandbox.machine(), &[POSTGRESQL]), [POSTGRESQL]);
+    ensure_programs(&sandbox.machine(), &BOTH).unwrap();
 
     sandbox.stand_in_binaries("installed/17/bin", "17.5");
     fs::create_dir(sandbox.path("sbin")).unwrap();
     sandbox.stand_in("sbin/pgbouncer", "exit 1");
-    assert!(missing(&sandbox.machine()).is_empty());
+    assert!(missing(&sandbox.machine(), &BOTH).is_empty());
 }
 
 #[test]
 fn a_failure_to_install_leaves_it_to_the_tests() {
     let sandbox = Sandbox::bare();
     sandbox.stand_in("bin/apt-get", "exit 100");
-    ensure_programs(&sandbox.debian()).unwrap();
+    ensure_programs(&sandbox.debian(), &BOTH).unwrap();
     assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
 }
 
