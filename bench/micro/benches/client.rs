@@ -1,5 +1,5 @@
 //! What the client does with the messages of a conversation, of about 500 bytes each: to cut, hash and
-//! encode them for a put, and to decode and verify them for a read.
+//! encode them for a put, and to decode and verify them for a read; and what it costs to be seen.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -68,9 +68,16 @@ fn codec(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A put that nobody watches: no subscriber, no recorder.
+fn unseen(criterion: &mut Criterion) {
+    criterion.bench_function("a put seen by nobody", |bencher| {
+        bencher.iter(internals::see)
+    });
+}
+
 criterion_group! {
     name = client;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2));
-    targets = puts, codec
+    targets = puts, codec, unseen
 }
 criterion_main!(client);

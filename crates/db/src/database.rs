@@ -232,7 +232,7 @@ impl Database {
             Some(Err(RunError::TimedOut)) => Err(self.timed_out(waited)),
             None => Err(Error::Closed),
         };
-        acquire.ended(&result);
+        acquire.ended(&result, waited);
         result.inspect_err(|error| warn!(error = %Chain(error), "failed to acquire a connection"))
     }
 

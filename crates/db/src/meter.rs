@@ -59,8 +59,9 @@ struct Stay {
 #[derive(Debug)]
 pub(crate) struct Acquire<'a> {
     meter: &'a Meter,
-    outcome: &'static str,
     started: Instant,
+    /// What came of it, and when.
+    ended: Option<(&'static str, Duration)>,
     _waiting: Counted,
 }
 
@@ -98,8 +99,8 @@ impl Meter {
     pub(crate) fn acquire(&self) -> Acquire<'_> {
         Acquire {
             meter: self,
-            outcome: "dropped",
             started: Instant::now(),
+            ended: None,
             _waiting: Counted::new(&self.waiting, 1),
         }
     }
@@ -178,21 +179,22 @@ impl Acquire<'_> {
         self.started.elapsed()
     }
 
-    pub(crate) fn ended<T>(mut self, result: &Result<T>) {
-        self.outcome = match result {
+    pub(crate) fn ended<T>(mut self, result: &Result<T>, waited: Duration) {
+        let outcome = match result {
             Ok(_) => "acquired",
             Err(Error::AcquireTimeout { .. }) => "timeout",
             Err(Error::Connecting { .. }) => "connecting",
             Err(Error::Unreachable { .. }) => "unreachable",
             Err(_) => "closed",
         };
+        self.ended = Some((outcome, waited));
     }
 }
 
 impl Drop for Acquire<'_> {
     fn drop(&mut self) {
-        let waited = self.waited();
-        match self.outcome {
+        let (outcome, waited) = self.ended.unwrap_or_else(|| ("dropped", self.waited()));
+        match outcome {
             "acquired" => histogram(&self.meter.acquired),
             outcome => histogram(&key(&self.meter.pool, ACQUIRE, Some(("outcome", outcome)))),
         }

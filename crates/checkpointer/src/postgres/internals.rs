@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use futures_util::FutureExt;
 use serde_json::Value;
 
+use super::call::call;
 use super::cut::Cut;
 use super::decode::Decoder;
 use super::encode::{Encoder, NewChunk};
+use super::meter::{self, UnderWay};
 use crate::ThreadId;
 use crate::codec::{self, ContentHash};
 
@@ -68,6 +71,24 @@ impl Stored {
         }
         decoder.value(&thread_id, &self.text, "channel").ok()
     }
+}
+
+/// Does what makes a put seen from outside, and nothing else.
+pub fn see() {
+    let thread_id = thread_id();
+    let call = call!(
+        "put",
+        thread_id = thread_id.as_str(),
+        checkpoint_ns = "",
+        checkpoint_id = "id"
+    );
+    let put = async {
+        let _under_way = UnderWay::new();
+        meter::sent(1000, 1, 1);
+        meter::batched(1);
+        Ok(())
+    };
+    let _ = call.run(put).now_or_never();
 }
 
 /// Computes the hash of a value.
