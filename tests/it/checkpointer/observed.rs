@@ -11,7 +11,7 @@ use db::Database;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
-use tests::{Figures, Seen, Spans, TestDb, eventually};
+use tests::{Figures, Seen, Spans, TestDb, at_every_poll, eventually};
 use tracing::Level;
 
 use super::step::{Step, checkpointer, get, map, thread, try_write};
@@ -436,6 +436,57 @@ async fn a_dropped_call_is_counted_as_dropped_and_its_write_as_under_way() {
     drop(checkpointer.list(List::default()));
     assert_eq!(spans.named("put").len(), 2);
     assert_eq!(figures.counter(OPERATIONS, &[("operation", "list")]), 0);
+}
+
+#[tokio::test]
+async fn nothing_stays_under_way_wherever_a_put_is_dropped() {
+    let figures = Figures::default();
+    let _recording = figures.record();
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let thread_id = thread("left");
+    let mut calls = 0;
+    at_every_poll(
+        async || Step::first(&thread_id).put(&checkpointer).await,
+        async || {
+            calls += 1;
+            eventually("nothing is under way", async || {
+                figures.gauge("checkpointer_writes_under_way", &[]) == 0.0
+                    && figures.gauge("db_pool_waiting", &[]) == 0.0
+                    && figures.gauge("db_pool_connections", &[("state", "in_use")]) == 0.0
+            })
+            .await;
+            let puts = [("operation", "put")];
+            assert_eq!(figures.counter(OPERATIONS, &puts), calls);
+        },
+    )
+    .await;
+    assert!(calls > 1);
+    let ok = [("operation", "put"), ("outcome", "ok")];
+    assert_eq!(figures.counter(OPERATIONS, &ok), 1);
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_is_an_attempt_of_each_of_its_writes() {
+    let (figures, spans) = (Figures::default(), Spans::default());
+    let (_recording, _watching) = (figures.record(), spans.watch());
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let config = Step::first(&thread("shared")).put(&checkpointer).await;
+    refuse(&test, "23514", 1).await;
+    let value = json!(1);
+    let tasks = ["one", "two", "three"];
+    let writes = tasks.map(|task| try_write(&checkpointer, &config, task, &value));
+    for outcome in join_all(writes).await {
+        outcome.unwrap();
+    }
+    let sizes = figures.histogram("checkpointer_batch_writes", &[]);
+    assert_eq!(sizes, [1.0, 3.0]);
+    let retries = [("operation", "put_writes")];
+    assert_eq!(figures.counter("checkpointer_retries_total", &retries), 3);
+    for seen in spans.named("put_writes") {
+        assert_eq!(seen.fields["attempts"], "2");
+    }
 }
 
 #[tokio::test]
