@@ -8,6 +8,7 @@
 mod compare;
 mod error;
 mod load;
+mod process;
 mod race;
 mod replay;
 mod scratch;
@@ -21,6 +22,7 @@ pub use load::{
     Agent, Checker, ChunkRaces, Churner, Counts, Crashes, Event, Fact, Figures, Job, Ledger, Life,
     Plan, Process, Role, Victim, Worker,
 };
+pub use process::{cpu_seconds, forget_peak, peak_bytes};
 pub use race::{Race, race, race_along};
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
+use bench::cpu_seconds;
 use checkpointer::{Checkpointer as _, List, Options, Projection, ThreadId};
 use futures_util::TryStreamExt as _;
 
 use crate::agents::milliseconds;
 use crate::contender::{Contender, Site, System};
+use crate::ours;
 use crate::peer::Peer;
 use crate::proxy::{Proxy, Seen};
 use crate::scenario::Scenario;
 use crate::server::{self, Server};
 use crate::text::Text;
 use crate::work::{Samples, Work};
-use crate::{cpu, ours};
 
 /// How many steps an agent makes while round trips are counted.
 const COUNTED_STEPS: usize = 30;
@@ -84,9 +85,9 @@ impl Bench {
 
         let before = self.server.tables(&site.schema).await?;
         let server_before = self.server.cpu(&site.schema).await?;
-        let client_before = cpu::process(contender.process());
+        let client_before = cpu_seconds(contender.process());
         let mut samples = contender.work().await?;
-        let client_after = cpu::process(contender.process());
+        let client_after = cpu_seconds(contender.process());
         let server_after = self.server.cpu(&site.schema).await?;
         let mut tables = self.server.tables(&site.schema).await?;
         contender.close().await?;

@@ -6,6 +6,8 @@
     reason = "a program for the command line"
 )]
 
+mod limits;
+
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -44,6 +46,8 @@ enum Section {
     Chunks,
     /// Two processes save on one head: 10,000 rounds
     Guards,
+    /// Large requests, such as a state of 100 MB and a thread of a million checkpoints, with their cost
+    Limits,
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {
@@ -101,6 +105,7 @@ impl Section {
             Self::Crashes => crash(Victim::Server, number(200.0), seed).await,
             Self::Chunks => chunks(number(100_000.0).into(), seed).await,
             Self::Guards => guards(number(10_000.0) as usize).await,
+            Self::Limits => limits::limits(scale).await,
         }
     }
 }
