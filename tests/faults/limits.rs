@@ -328,7 +328,7 @@ async fn a_table_that_somebody_locked_is_waited_for_as_long_as_a_limit_allows() 
         false,
         &expect![[r#"
         failed to put a checkpoint
-        `checkpointer::put` was cancelled after 1.0s
+        `checkpointer::put` was cancelled after 1.0s: no longer is allowed by DB_STATEMENT_TIMEOUT
         db error
         ERROR: canceling statement due to statement timeout
     "#]],

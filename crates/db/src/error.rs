@@ -128,7 +128,9 @@ pub enum Error {
         rows: usize,
     },
     /// A statement ran longer than `DB_STATEMENT_TIMEOUT` and was cancelled.
-    #[error("`{statement}` was cancelled after {limit:.1?}")]
+    #[error(
+        "`{statement}` was cancelled after {limit:.1?}: no longer is allowed by DB_STATEMENT_TIMEOUT"
+    )]
     StatementTimeout {
         /// The statement's name.
         statement: String,

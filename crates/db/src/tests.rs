@@ -143,7 +143,7 @@ fn errors_say_what_failed_and_their_sources_why() {
             source: driver_error(),
         },
         &expect![[r#"
-            `orders::insert` was cancelled after 30.0s
+            `orders::insert` was cancelled after 30.0s: no longer is allowed by DB_STATEMENT_TIMEOUT
             invalid connection string
             invalid value for option `port`
         "#]],

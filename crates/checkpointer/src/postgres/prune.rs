@@ -1,9 +1,9 @@
 //! Removing old checkpoints, and those of runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use db::Row;
+use db::{Row, ToSql};
 use serde_json::{Map, Value};
 
 use super::Inner;
@@ -16,6 +16,11 @@ use crate::{
     Checkpoint, CheckpointId, CheckpointNs, DeleteThread, Prune, PruneStrategy, Result, ThreadId,
     codec,
 };
+
+/// How many checkpoints a statement reads at most, and how many it removes: none takes long, however long
+/// the thread is.
+const READ_AT_ONCE: usize = 5_000;
+const REMOVED_AT_ONCE: usize = 50_000;
 
 /// What is removed from a thread.
 #[derive(Debug)]
@@ -84,20 +89,40 @@ impl Inner {
                     let id = thread_id.as_str();
                     let lease: Option<&str> = None;
                     tx.execute(&self.sql.lock_thread, &[&id, &lease]).await?;
-                    let rows = tx.query(&self.sql.nodes, &[&id, &runs]).await?;
-                    let removed = Removed::choose(&rows, removal);
+                    let mut namespaces = Namespaces::default();
+                    let mut last = [String::new(), String::new()];
+                    loop {
+                        let [ns, last_id] = &last;
+                        let limit = READ_AT_ONCE as i64;
+                        let parameters: [&(dyn ToSql + Sync); 5] =
+                            [&id, &runs, ns, last_id, &limit];
+                        let rows = tx.query(&self.sql.nodes, &parameters).await?;
+                        namespaces.add(&rows);
+                        match rows.last() {
+                            Some(row) if rows.len() == READ_AT_ONCE => {
+                                last = [row.get("checkpoint_ns"), row.get("checkpoint_id")];
+                            }
+                            _ => break,
+                        }
+                    }
+                    let removed = namespaces.removed(removal);
+                    let (of, ids) = (
+                        removed.namespaces.chunks(REMOVED_AT_ONCE),
+                        removed.ids.chunks(REMOVED_AT_ONCE),
+                    );
+                    for (of, ids) in of.zip(ids) {
+                        let parameters: [&(dyn ToSql + Sync); 7] = [
+                            &id,
+                            &of,
+                            &ids,
+                            &removed.orphaned_namespaces,
+                            &removed.orphaned_ids,
+                            &removed.over,
+                            &self.retention.orphaned_writes,
+                        ];
+                        tx.execute(&self.sql.remove, &parameters).await?;
+                    }
                     if !removed.ids.is_empty() {
-                        tx.execute(
-                            &self.sql.remove,
-                            &[
-                                &id,
-                                &removed.namespaces,
-                                &removed.ids,
-                                &removed.over,
-                                &self.retention.orphaned_writes,
-                            ],
-                        )
-                        .await?;
                         tx.execute(&self.sql.sweep_chunks, &[&id]).await?;
                     }
                     Ok::<_, db::Error>(removed.ids.len())
@@ -116,6 +141,9 @@ impl Inner {
 struct Removed {
     namespaces: Vec<String>,
     ids: Vec<String>,
+    /// Those that stay and whose parent goes.
+    orphaned_namespaces: Vec<String>,
+    orphaned_ids: Vec<String>,
     /// The namespaces of which nothing stays.
     over: Vec<String>,
 }
@@ -125,7 +153,7 @@ struct Candidate {
     id: CheckpointId,
     parent: Option<CheckpointId>,
     filled: Vec<String>,
-    empty: Vec<String>,
+    versions: Vec<String>,
     written: Vec<String>,
     root: Option<String>,
     reads_sends_of_parent: bool,
@@ -138,19 +166,27 @@ struct Candidates {
     checkpoints: Vec<Candidate>,
 }
 
-impl Removed {
-    fn choose(rows: &[Row], removal: &Removal) -> Self {
-        let mut namespaces: BTreeMap<CheckpointNs, Candidates> = BTreeMap::new();
+/// The checkpoints of a thread.
+#[derive(Default)]
+struct Namespaces(BTreeMap<CheckpointNs, Candidates>);
+
+impl Namespaces {
+    fn add(&mut self, rows: &[Row]) {
         for row in rows {
             let ns = CheckpointNs::trusted(row.get("checkpoint_ns"));
             let head = || Candidates {
                 head: CheckpointId::trusted(row.get("head")),
                 checkpoints: Vec::new(),
             };
-            let candidates = namespaces.entry(ns).or_insert_with(head);
+            let candidates = self.0.entry(ns).or_insert_with(head);
             candidates.checkpoints.push(Candidate::read(row));
         }
-        let nodes = namespaces
+    }
+
+    /// Chooses those that go.
+    fn removed(&self, removal: &Removal) -> Removed {
+        let Self(namespaces) = self;
+        let nodes: BTreeMap<_, _> = namespaces
             .iter()
             .map(|(ns, found)| (ns, (Some(&found.head), found.nodes())))
             .collect();
@@ -165,12 +201,19 @@ impl Removed {
                 })
                 .collect(),
         };
-        let mut removed = Self::default();
+        let mut removed = Removed::default();
         for (ns, kept) in kept {
+            let nodes = &nodes[ns].1.0;
             for checkpoint in &namespaces[ns].checkpoints {
-                if !kept.contains(checkpoint.id.as_str()) {
+                let goes = |id: &str| nodes.contains_key(id) && !kept.contains(id);
+                let parent = checkpoint.parent.as_ref();
+                if goes(checkpoint.id.as_str()) {
                     removed.namespaces.push(ns.as_str().to_owned());
                     removed.ids.push(checkpoint.id.as_str().to_owned());
+                } else if parent.is_some_and(|parent| goes(parent.as_str())) {
+                    let orphaned = &mut removed.orphaned_namespaces;
+                    orphaned.push(ns.as_str().to_owned());
+                    removed.orphaned_ids.push(checkpoint.id.as_str().to_owned());
                 }
             }
             if kept.is_empty() && matches!(removal, Removal::Old) {
@@ -190,7 +233,7 @@ impl Candidate {
             id: CheckpointId::trusted(row.get("checkpoint_id")),
             parent: parent.map(CheckpointId::trusted),
             filled: row.get("filled"),
-            empty: row.get("empty"),
+            versions: row.get("versions"),
             written: written
                 .map(|channel| codec::stored_key(channel).into_owned())
                 .collect(),
@@ -204,10 +247,14 @@ impl Candidate {
     }
 
     fn node(&self) -> Node<'_> {
+        let filled: BTreeSet<&str> = self.filled.iter().map(String::as_str).collect();
+        let versions = self.versions.iter().map(String::as_str);
         Node {
             parent: self.parent.as_ref(),
-            filled: self.filled.iter().map(String::as_str).collect(),
-            empty: self.empty.iter().map(String::as_str).collect(),
+            empty: versions
+                .filter(|channel| !filled.contains(channel))
+                .collect(),
+            filled,
             written: self.written.iter().map(String::as_str).collect(),
             reads_sends_of_parent: self.reads_sends_of_parent,
             root: self.root.as_deref(),

@@ -15,8 +15,12 @@ use super::standby::Standby;
 use super::{Inner, decode};
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
 
-/// How many threads a page has at most.
+/// How many threads the first page has at most. Each page costs a look at all threads, so the further ones
+/// are larger.
 const PAGE: usize = 1000;
+
+/// How many the further pages have at most, for they are held in memory.
+const LARGEST_PAGE: usize = 8 * PAGE;
 
 /// Lists threads; a connection is held only while a page is fetched.
 pub(super) fn pages(
@@ -26,9 +30,9 @@ pub(super) fn pages(
 ) -> BoxStream<'static, Result<ThreadInfo>> {
     let left = query.limit.unwrap_or(usize::MAX);
     let pages = stream::try_unfold(
-        (inner, standby, query, left),
-        |(inner, standby, mut query, left)| async move {
-            let page = left.min(PAGE);
+        (inner, standby, query, left, PAGE),
+        |(inner, standby, mut query, left, most)| async move {
+            let page = left.min(most);
             if page == 0 {
                 return Ok(None);
             }
@@ -38,7 +42,8 @@ pub(super) fn pages(
             let left = if threads.len() < page { 0 } else { left - page };
             query.after = threads.last().cloned();
             let threads = stream::iter(threads.into_iter().map(Ok));
-            Ok(Some((threads, (inner, standby, query, left))))
+            let most = LARGEST_PAGE.min(2 * most);
+            Ok(Some((threads, (inner, standby, query, left, most))))
         },
     );
     pages.try_flatten().boxed()

@@ -4,14 +4,14 @@ use db::Type;
 
 use super::Template;
 
-/// Reads what decides which of a thread's checkpoints may go.
+/// Reads what decides which of a thread's checkpoints may go, page by page: those after one, in the order
+/// of their keys.
 pub(super) const NODES: Template = Template {
     sql: "-- checkpointer::nodes
 SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, h.checkpoint_id AS head,
     ARRAY(SELECT jsonb_object_keys(c.channels)) AS filled,
-    ARRAY(SELECT jsonb_object_keys(c.checkpoint -> 'channel_versions')
-        EXCEPT SELECT jsonb_object_keys(c.channels)) AS empty,
-    ARRAY(SELECT DISTINCT w.channel FROM {schema}.pending_writes AS w
+    ARRAY(SELECT jsonb_object_keys(c.checkpoint -> 'channel_versions')) AS versions,
+    ARRAY(SELECT w.channel FROM {schema}.pending_writes AS w
         WHERE w.thread_id = c.thread_id AND w.checkpoint_ns = c.checkpoint_ns
           AND w.checkpoint_id = c.checkpoint_id) AS written,
     (c.checkpoint ->> 'v')::bigint AS v,
@@ -20,8 +20,15 @@ SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, h.checkpoint_id
         WHERE c.metadata @> run.metadata) AS of_runs
 FROM {schema}.checkpoints AS c
 JOIN {schema}.heads AS h USING (thread_id, checkpoint_ns)
-WHERE c.thread_id = {thread_id}",
-    parameters: &[("thread_id", Type::TEXT), ("runs", Type::JSONB_ARRAY)],
+WHERE c.thread_id = {thread_id} AND (c.checkpoint_ns, c.checkpoint_id) > ({last_ns}, {last_id})
+ORDER BY c.checkpoint_ns, c.checkpoint_id LIMIT {limit}",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("runs", Type::JSONB_ARRAY),
+        ("last_ns", Type::TEXT),
+        ("last_id", Type::TEXT),
+        ("limit", Type::INT8),
+    ],
 };
 
 /// Removes checkpoints with their writes, and whole namespaces.
@@ -48,9 +55,9 @@ WITH d AS MATERIALIZED (
               AND c.checkpoint_id = w.checkpoint_id)))
 ), p AS (
     UPDATE {schema}.checkpoints AS c SET parent_checkpoint_id = NULL
-    WHERE c.thread_id = {thread_id}
-      AND (c.checkpoint_ns, c.parent_checkpoint_id) IN (SELECT checkpoint_ns, checkpoint_id FROM d)
-      AND (c.checkpoint_ns, c.checkpoint_id) NOT IN (SELECT checkpoint_ns, checkpoint_id FROM d)
+    FROM unnest({orphaned_ns}, {orphaned_ids}) AS o (checkpoint_ns, checkpoint_id)
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = o.checkpoint_ns
+      AND c.checkpoint_id = o.checkpoint_id
 ), lost AS MATERIALIZED (
     SELECT h.checkpoint_ns FROM {schema}.heads AS h JOIN d USING (checkpoint_ns, checkpoint_id)
     WHERE h.thread_id = {thread_id}
@@ -74,6 +81,9 @@ UPDATE {schema}.threads SET gc = gc + 1 WHERE thread_id = {thread_id}",
         ("thread_id", Type::TEXT),
         ("removed_ns", Type::TEXT_ARRAY),
         ("removed_ids", Type::TEXT_ARRAY),
+        // Those that stay and lose their parent.
+        ("orphaned_ns", Type::TEXT_ARRAY),
+        ("orphaned_ids", Type::TEXT_ARRAY),
         // The namespaces that go with the writes whose checkpoint never came.
         ("over_ns", Type::TEXT_ARRAY),
         // How long writes wait for their checkpoint.
