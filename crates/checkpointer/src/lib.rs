@@ -66,6 +66,12 @@
 //! took, retries, conflicts, batches, bytes and chunks. `docs/observability.md` lists them all, says how
 //! to hook them up, and has alerts.
 //!
+//! # Limits
+//!
+//! A value may have 256 MiB and be nested 100 deep; a prune, a copy or a deletion that takes longer than
+//! the statement time-out changes nothing. `docs/limits.md` has what large requests cost in time and
+//! memory, up to states of 100 MB and threads of a million checkpoints.
+//!
 //! # Features
 //!
 //! `suite` adds the contract suite, for the tests of whoever writes another [`Checkpointer`].

@@ -206,7 +206,7 @@ impl Limits {
         self.expect(listed == 3, "a list of large states is whole");
 
         let thread_id = ThreadId::new("text")?;
-        let text = Map::from_iter([("text".to_owned(), "large text".repeat(count * 10).into())]);
+        let text = Map::from_iter([("text".to_owned(), "large text".repeat(count * 100).into())]);
         let what = format!("{megabytes} MB in one string: first put");
         let config = self.put(&what, None, &thread_id, &text).await?;
         let config = self
