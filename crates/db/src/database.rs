@@ -207,14 +207,12 @@ impl Database {
         // Before anything is borrowed, so that a close waits for it.
         let loan = shared.loans.token();
         let waiting = shared.wait();
-        let borrowed = async {
-            tokio::select! {
-                biased;
-                borrowed = pool.get_owned() => borrowed,
-                failure = self.hopeless() => Err(RunError::User(failure)),
-            }
+        let borrowed = tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => None,
+            borrowed = pool.get_owned() => Some(borrowed),
+            failure = self.hopeless() => Some(Err(RunError::User(failure))),
         };
-        let borrowed = shared.closing.run_until_cancelled(borrowed).await;
         drop(waiting);
         let waited = acquire.waited();
         let result = match borrowed {

@@ -1,6 +1,6 @@
 use std::error::Error as StdError;
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -179,7 +179,8 @@ impl Link {
             scope: Scope::Alone,
             limit: Some(CHECK_LIMIT),
         };
-        let answer = self.run(call, self.client.simple_query(ASK_FOR_OPTIONS));
+        let asked = pin!(self.client.simple_query(ASK_FOR_OPTIONS));
+        let answer = self.run(call, asked);
         let took = |message: &SimpleQueryMessage| match message {
             SimpleQueryMessage::Row(row) => row.get(0) == Some("client"),
             _ => false,
@@ -195,14 +196,20 @@ impl Link {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<(Vec<Row>, u64)> {
         match self.mode {
-            PoolMode::Session => self.run(call, self.prepared(call, statement, params)).await,
-            PoolMode::Transaction => self.run(call, self.unprepared(statement, params)).await,
+            PoolMode::Session => {
+                let work = pin!(self.prepared(call, statement, params));
+                self.run(call, work).await
+            }
+            PoolMode::Transaction => {
+                let work = pin!(self.unprepared(statement, params));
+                self.run(call, work).await
+            }
         }
     }
 
     /// Runs raw SQL, of one statement or several.
     pub(crate) async fn batch(&self, call: Call<'_>, sql: &str) -> Result<()> {
-        self.run(call, self.client.batch_execute(sql)).await
+        self.run(call, pin!(self.client.batch_execute(sql))).await
     }
 
     async fn prepared(
@@ -251,10 +258,13 @@ impl Link {
     }
 
     /// Awaits a call of the driver, and keeps account of it.
+    ///
+    /// Pinned by the caller: a future that is handed on takes its room once in each that it passes
+    /// through, and what a task is made of is copied when it is spawned.
     async fn run<T>(
         &self,
         call: Call<'_>,
-        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        work: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
     ) -> Result<T> {
         if self.is_closed() {
             return Err(Error::ConnectionLost {
@@ -296,9 +306,8 @@ impl Link {
     async fn within<T, E>(
         &self,
         limit: Duration,
-        work: impl Future<Output = Result<T, E>>,
+        mut work: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Option<Result<T, Option<E>>> {
-        let mut work = pin!(work);
         if let Ok(answer) = timeout(limit, work.as_mut()).await {
             return Some(answer.map_err(Some));
         }

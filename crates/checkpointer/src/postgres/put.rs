@@ -84,8 +84,8 @@ impl Lock {
                     thread_id,
                     Box::new(view.generation),
                     Box::new(view.gc),
-                    Box::new(relied),
                     Box::new(lease.clone()),
+                    Box::new(relied),
                 ]
             }
             Self::Any {

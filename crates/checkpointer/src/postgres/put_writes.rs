@@ -95,27 +95,35 @@ impl Inner {
 
     /// Sends the writes as a statement of their own.
     pub(super) async fn send_writes(&self, put: &Encoded) -> Result<Option<Row>> {
-        let lock = put.lock.parameters(&put.config.thread_id);
+        let mut lock = put.lock.parameters(&put.config.thread_id);
         let (contents, refs) = columns(&put.chunks);
-        let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
+        let chunks: [&(dyn ToSql + Sync); 3] = [
+            /* hashes */ &hashes, /* contents */ &contents, /* refs */ &refs,
+        ];
+        let (statement, chunks) = match &put.lock {
+            Lock::Known { relied, .. } if relied.is_empty() && put.chunks.is_empty() => {
+                // What it relies on is the last.
+                lock.pop();
+                (&self.sql.put_small_writes, &[][..])
+            }
+            lock => (lock.statement(&self.sql.put_writes), &chunks[..]),
+        };
+        let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
+        let writes: [&(dyn ToSql + Sync); 7] = [
+            /* ns */ &put.config.checkpoint_ns.as_str(),
+            /* id */ &put.config.checkpoint_id.as_str(),
+            /* task_id */ &put.task_id.as_str(),
+            /* task_path */ &put.task_path,
+            /* indexes */ &put.indexes,
+            /* channels */ &put.channels,
+            /* values */ &values,
+        ];
+        let rest = [chunks, &writes].concat();
+        let parameters = all(&lock, &rest);
         retry(self, "put pending writes", || async {
-            let rest: [&(dyn ToSql + Sync); 10] = [
-                /* ns */ &put.config.checkpoint_ns.as_str(),
-                /* id */ &put.config.checkpoint_id.as_str(),
-                /* task_id */ &put.task_id.as_str(),
-                /* task_path */ &put.task_path,
-                /* hashes */ &hashes,
-                /* contents */ &contents,
-                /* refs */ &refs,
-                /* indexes */ &put.indexes,
-                /* channels */ &put.channels,
-                /* values */ &values,
-            ];
             let connection = self.database.get().await?;
-            connection
-                .query_opt(put.lock.statement(&self.sql.put_writes), &all(&lock, &rest))
-                .await
+            connection.query_opt(statement, &parameters).await
         })
         .await
     }

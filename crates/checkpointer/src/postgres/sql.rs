@@ -26,7 +26,8 @@ use threads::{
     SWEEP_TOMBSTONES, THREADS, THREADS_ORDER,
 };
 use write::{
-    ANY_THREAD, DROP_WRITES, KNOWN_THREAD, LEASED_THREAD, LOOK, PUT, PUT_NEXT, PUT_WRITES,
+    ANY_THREAD, CHUNKS_OF_WRITES, DROP_WRITES, KNOWN_THREAD, KNOWN_THREAD_ONLY, LEASED_THREAD,
+    LOOK, PUT, PUT_NEXT, PUT_WRITES,
 };
 
 /// A statement whose schema and parameters stand in braces.
@@ -43,6 +44,8 @@ pub(super) struct Sql {
     /// A put to a namespace that has a head, of a thread that the client knows.
     pub(super) put_next: Statement,
     pub(super) put_writes: Writing,
+    /// Writes that need no chunk, of a thread that the client knows: each step less counts.
+    pub(super) put_small_writes: Statement,
     pub(super) batch: Statement,
     pub(super) look: Statement,
     pub(super) get_tuple: Statement,
@@ -93,27 +96,24 @@ impl Sql {
     pub(super) fn new(schema: &str, commit: &str) -> Self {
         let schema = quote_identifier(schema);
         let one = |template: &Template| fill(&schema, template.sql, template.parameters);
-        let locking = |name: &str, lock: &Template, template: &Template| {
-            fill(
-                &schema,
-                &format!(
-                    "-- checkpointer::{name}\nWITH l AS MATERIALIZED ({}{}",
-                    lock.sql,
-                    template.sql.replace("{commit}", commit)
-                ),
-                &[lock.parameters, template.parameters].concat(),
-            )
-            .keeping_session()
+        let locking = |name: &str, lock: &Template, parts: &[&Template]| {
+            let all = || std::iter::once(lock).chain(parts.iter().copied());
+            let sql: String = all().map(|part| part.sql).collect();
+            let parameters: Vec<_> = all().flat_map(|part| part.parameters).cloned().collect();
+            let sql = sql.replace("{commit}", commit);
+            let sql = format!("-- checkpointer::{name}\nWITH l AS MATERIALIZED ({sql}");
+            fill(&schema, &sql, &parameters).keeping_session()
         };
-        let writing = |name: &str, template: &Template| Writing {
-            known: locking(name, &KNOWN_THREAD, template),
-            any: locking(name, &ANY_THREAD, template),
-            leased: locking(name, &LEASED_THREAD, template),
+        let writing = |name: &str, parts: &[&Template]| Writing {
+            known: locking(name, &KNOWN_THREAD, parts),
+            any: locking(name, &ANY_THREAD, parts),
+            leased: locking(name, &LEASED_THREAD, parts),
         };
         Self {
-            put: writing("put", &PUT),
-            put_next: locking("put", &KNOWN_THREAD, &PUT_NEXT),
-            put_writes: writing("put_writes", &PUT_WRITES),
+            put: writing("put", &[&PUT]),
+            put_next: locking("put", &KNOWN_THREAD, &[&PUT_NEXT]),
+            put_writes: writing("put_writes", &[&CHUNKS_OF_WRITES, &PUT_WRITES]),
+            put_small_writes: locking("put_writes", &KNOWN_THREAD_ONLY, &[&PUT_WRITES]),
             batch: fill(
                 &schema,
                 &BATCH.sql.replace("{commit}", commit),
@@ -229,6 +229,10 @@ impl Sql {
     }
 }
 
+/// Whether the row of a thread is as the client knows it, and admits a write.
+const AS_KNOWN: &str = "thread_id = {thread_id} AND generation = {generation} AND gc = {gc}
+      AND deleted_at IS NULL AND {admitted}";
+
 /// Whether the row of a thread admits a write, by the lease that it carries.
 const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
         OR ({lease} IS NULL AND lease_until <= now()))";
@@ -242,6 +246,7 @@ const IS_REFERENCE: &str =
 /// Puts in the schema, already quoted, and numbers the parameters.
 fn fill(schema: &str, sql: &str, parameters: &[(&str, Type)]) -> Statement {
     let mut sql = sql
+        .replace("{as_known}", AS_KNOWN)
         .replace("{admitted}", ADMITTED)
         .replace("{is_reference}", IS_REFERENCE);
     for (index, (name, _)) in parameters.iter().enumerate() {

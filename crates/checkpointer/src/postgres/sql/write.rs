@@ -15,8 +15,7 @@ use super::Template;
 pub(super) const KNOWN_THREAD: Template = Template {
     sql: "
     SELECT generation, gc FROM {schema}.threads
-    WHERE thread_id = {thread_id} AND generation = {generation} AND gc = {gc} AND deleted_at IS NULL
-      AND {admitted}
+    WHERE {as_known}
       AND pg_catalog.cardinality({relied}) = (
           SELECT count(*)
           FROM (SELECT {relied} OFFSET 0) AS g (hashes), pg_catalog.unnest(g.hashes) AS r (hash)
@@ -28,7 +27,21 @@ pub(super) const KNOWN_THREAD: Template = Template {
         ("thread_id", Type::TEXT),
         ("generation", Type::INT8),
         ("gc", Type::INT8),
+        ("lease", Type::TEXT),
         ("relied", Type::BYTEA_ARRAY),
+    ],
+};
+
+/// The same for a write that relies on no chunk.
+pub(super) const KNOWN_THREAD_ONLY: Template = Template {
+    sql: "
+    SELECT generation, gc FROM {schema}.threads
+    WHERE {as_known}
+    FOR SHARE",
+    parameters: &[
+        ("thread_id", Type::TEXT),
+        ("generation", Type::INT8),
+        ("gc", Type::INT8),
         ("lease", Type::TEXT),
     ],
 };
@@ -214,15 +227,25 @@ SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done{commit} FRO
     ],
 };
 
-/// Stores the outputs of a task: of those of a special channel the last one counts, of those of a
-/// regular one the first.
-pub(super) const PUT_WRITES: Template = Template {
+/// Stores the chunks that [`PUT_WRITES`] needs.
+pub(super) const CHUNKS_OF_WRITES: Template = Template {
     sql: "
 ), k AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT {thread_id}, new.hash, new.content, new.refs
     FROM l, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING",
+    parameters: &[
+        ("hashes", Type::BYTEA_ARRAY),
+        ("contents", Type::JSONB_ARRAY),
+        ("refs", Type::BYTEA_ARRAY),
+    ],
+};
+
+/// Stores the outputs of a task: of those of a special channel the last one counts, of those of a
+/// regular one the first.
+pub(super) const PUT_WRITES: Template = Template {
+    sql: "
 ), w AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
@@ -238,9 +261,6 @@ SELECT generation, gc, true AS done{commit} FROM l",
         ("id", Type::TEXT),
         ("task_id", Type::TEXT),
         ("task_path", Type::TEXT),
-        ("hashes", Type::BYTEA_ARRAY),
-        ("contents", Type::JSONB_ARRAY),
-        ("refs", Type::BYTEA_ARRAY),
         ("indexes", Type::INT4_ARRAY),
         ("channels", Type::TEXT_ARRAY),
         ("values", Type::JSONB_ARRAY),
