@@ -8,7 +8,7 @@
     reason = "a program for the command line"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -66,7 +66,8 @@ struct Args {
     /// Print one JSON object a line: one system in one scenario
     #[arg(long)]
     json: bool,
-    /// Draw the thousand-step thread into this file
+    /// Draw the thousand-step thread into this file, and with `--longest` the other one into
+    /// `FILE-longest`
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -122,7 +123,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     if args.longest {
         scenarios.push(scenario::LONGEST);
     }
-    let mut drawn = None;
+    let (mut drawn, mut longest) = (None, None);
     for scenario in scenarios {
         let figures = measure(&mut bench, args, &scenario).await?;
         if args.json {
@@ -134,6 +135,8 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         }
         if scenario.agents == 1 && (is_asked_for || scenario.name == "long-thread") {
             drawn = Some(figures);
+        } else if scenario.name == scenario::LONGEST.name {
+            longest = Some(figures);
         }
     }
     if !is_asked_for {
@@ -150,15 +153,32 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         println!("\nLangGraph wasn't measured: see above why.");
     }
     if let Some(path) = &args.svg {
-        let drawn = drawn.context("a picture needs a single agent")?;
-        let shown: Vec<_> = drawn
-            .iter()
-            .filter(|figures| matches!(figures.system, System::Checkpointer | System::LangGraph))
-            .collect();
-        std::fs::write(path, picture::draw(&shown))
-            .with_context(|| format!("write {}", path.display()))?;
+        draw(path, &drawn.context("a picture needs a single agent")?)?;
+        if let Some(longest) = longest {
+            draw(&beside(path, "-longest"), &longest)?;
+        }
     }
     Ok(())
+}
+
+/// Draws a thread, as this workspace's checkpointer and LangGraph's keep it.
+fn draw(path: &Path, figures: &[Figures]) -> anyhow::Result<()> {
+    let shown: Vec<_> = figures
+        .iter()
+        .filter(|figures| matches!(figures.system, System::Checkpointer | System::LangGraph))
+        .collect();
+    std::fs::write(path, picture::draw(&shown)).with_context(|| format!("write {}", path.display()))
+}
+
+/// The file of that name with an ending, in the same folder.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(ending);
+    let mut beside = path.with_file_name(name);
+    if let Some(extension) = path.extension() {
+        beside.set_extension(extension);
+    }
+    beside
 }
 
 /// Measures the systems of a scenario in turns.
