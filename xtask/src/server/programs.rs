@@ -8,8 +8,8 @@ use super::{Binaries, Machine};
 pub(crate) const POSTGRESQL: &str = "postgresql";
 pub(crate) const PGBOUNCER: &str = "pgbouncer";
 
-/// Installs what is missing of these packages, where packages can be installed. Without it those tests
-/// fail and say what to install; all others run.
+/// Installs what is missing of these packages, where packages can be installed. Without
+/// it those tests fail and say what to install; all others run.
 pub(crate) fn ensure_programs(
     machine: &Machine<'_>,
     packages: &[&'static str],
