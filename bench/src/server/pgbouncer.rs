@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct PgBouncer {
     workspace: Workspace,
     program: PathBuf,
-    /// Without the port.
+    server_port: u16,
+    /// Further ones.
     settings: String,
     port: u16,
     process: Option<Child>,
@@ -56,14 +57,14 @@ impl PgBouncer {
     pub async fn before(server_port: u16, settings: &[(&str, &str)]) -> Result<Self> {
         let workspace = Workspace::new()?;
         workspace.write("users", "\"postgres\" \"\"\n")?;
-        let mut lines =
-            format!("[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]{SETTINGS}");
+        let mut lines = String::new();
         for (name, value) in settings {
             let _ = writeln!(lines, "{name} = {value}");
         }
         let mut pooler = Self {
             workspace,
             program: Programs::other("pgbouncer", "pgbouncer")?,
+            server_port,
             settings: lines,
             port: free_port()?,
             process: None,
@@ -140,8 +141,7 @@ impl PgBouncer {
     /// If dropped, it may or may not run.
     pub async fn start_again(&mut self) -> Result<()> {
         self.kill();
-        let settings = format!("{}listen_port = {}\n", self.settings, self.port);
-        self.workspace.write(SETTINGS_FILE, settings)?;
+        self.write_settings()?;
         let mut command = self.workspace.command(&self.program);
         command.args(["--quiet", SETTINGS_FILE]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -151,6 +151,36 @@ impl PgBouncer {
         self.process = Some(process);
         let up = timeout(PATIENCE, self.wait_until_up()).await;
         up.unwrap_or_else(|late| Err(self.failed(&late)))
+    }
+
+    /// Leads to another server of this machine, as somebody sees to after a failover.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Console`] if it doesn't answer or refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, it leads to the one or to the other.
+    pub async fn lead_to(&mut self, server_port: u16) -> Result<()> {
+        self.server_port = server_port;
+        self.write_settings()?;
+        self.command("RELOAD").await
+    }
+
+    fn write_settings(&self) -> Result<()> {
+        let Self {
+            server_port,
+            settings,
+            port,
+            ..
+        } = self;
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={server_port}\n\
+             [pgbouncer]{SETTINGS}listen_port = {port}\n{settings}"
+        );
+        self.workspace.write(SETTINGS_FILE, settings)?;
+        Ok(())
     }
 
     async fn wait_until_up(&mut self) -> Result<()> {

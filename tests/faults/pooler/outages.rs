@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bench::Stop;
+use bench::{PgBouncer, Stop};
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointRef, Checkpointer as _, DeleteThread, List, Metadata,
     PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Thread, ThreadId,
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{PATIENT, Pooled, TRANSACTION, leftovers, settings_for};
+use crate::pair::Pair;
 
 /// How many connections the pooler opens to the server.
 const CONNECTIONS: usize = 4;
@@ -33,6 +34,15 @@ async fn work(mut thread: Thread<Vec<u32>>, saved: Arc<watch::Sender<usize>>) {
         }
         saved.send_modify(|saved| *saved += 1);
     }
+}
+
+/// Checks that every step is there, and none twice.
+async fn check(checkpointer: &PostgresCheckpointer, thread_id: &str) {
+    let mut thread = checkpointer.thread::<Vec<u32>>(thread_id).unwrap();
+    let state = thread.load().await.unwrap().unwrap();
+    assert!(state.iter().copied().eq(0..STEPS), "{state:?}");
+    let history: Vec<_> = thread.history().try_collect().await.unwrap();
+    assert_eq!(history.len(), STEPS as usize);
 }
 
 #[tokio::test]
@@ -84,19 +94,42 @@ async fn agents_go_on_through_outages_of_the_pooler_and_of_the_server_behind_it(
     pooled.pooler.command("RESUME postgres").await.unwrap();
     agents.join_all().await;
 
-    // Every step is there, and none twice.
     for (process, checkpointer) in processes.iter().enumerate() {
         for agent in 0..AGENTS_OF_EACH {
-            let mut thread = checkpointer
-                .thread::<Vec<u32>>(format!("{process}-{agent}").as_str())
-                .unwrap();
-            let state = thread.load().await.unwrap().unwrap();
-            assert!(state.iter().copied().eq(0..STEPS), "{state:?}");
-            let history: Vec<_> = thread.history().try_collect().await.unwrap();
-            assert_eq!(history.len(), STEPS as usize);
+            check(checkpointer, &format!("{process}-{agent}")).await;
         }
     }
     assert_eq!(leftovers(&pooled, CONNECTIONS).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn agents_go_on_when_the_pooler_is_led_to_the_new_primary() {
+    let pair = Pair::start().await;
+    pair.synchronous().await;
+    let connections = CONNECTIONS.to_string();
+    let own = [("default_pool_size", &*connections)];
+    let pooler = PgBouncer::before(pair.primary.port(), &own).await;
+    let mut pooler = pooler.unwrap();
+    let variables: Vec<_> = PATIENT.iter().chain(&[TRANSACTION]).copied().collect();
+    let database = Database::connect(&settings_for(&pooler.url(), &variables)).await;
+    let checkpointer = PostgresCheckpointer::setup(database.unwrap()).await;
+    let checkpointer = checkpointer.unwrap();
+    let saved = Arc::new(watch::Sender::new(0));
+    let mut agents = JoinSet::new();
+    for agent in 0..AGENTS_OF_EACH {
+        let thread = checkpointer.thread(&*agent.to_string()).unwrap();
+        agents.spawn(work(thread, Arc::clone(&saved)));
+    }
+    let half = AGENTS_OF_EACH * STEPS as usize / 2;
+    let mut progress = saved.subscribe();
+    let _ = progress.wait_for(|saved| *saved >= half).await.unwrap();
+    pair.primary.stop(Stop::Immediate).await.unwrap();
+    pair.standby.promote().await.unwrap();
+    pooler.lead_to(pair.standby.port()).await.unwrap();
+    agents.join_all().await;
+    for agent in 0..AGENTS_OF_EACH {
+        check(&checkpointer, &agent.to_string()).await;
+    }
 }
 
 #[tokio::test]
