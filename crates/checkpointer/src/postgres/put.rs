@@ -246,45 +246,31 @@ impl Inner {
             &put.metadata,
         ]
         .map(|json| Jsonb(json));
-        let (statement, rest): (_, &[&(dyn ToSql + Sync)]) = if put.next {
-            (
-                &self.sql.put_next,
-                &[
-                    /* ns */ &ns,
-                    /* id */ &id,
-                    /* parent */ &parent,
-                    /* guarded */ &guarded,
-                    /* expected */ &expected,
-                    /* hashes */ &hashes,
-                    /* contents */ &contents,
-                    /* refs */ &refs,
-                    /* checkpoint */ &checkpoint,
-                    /* channels */ &channels,
-                    /* metadata */ &metadata,
-                ],
-            )
+        let new: [&(dyn ToSql + Sync); 11] = [
+            /* ns */ &ns,
+            /* id */ &id,
+            /* parent */ &parent,
+            /* guarded */ &guarded,
+            /* expected */ &expected,
+            /* hashes */ &hashes,
+            /* contents */ &contents,
+            /* refs */ &refs,
+            /* checkpoint */ &checkpoint,
+            /* channels */ &channels,
+            /* metadata */ &metadata,
+        ];
+        let any: [&(dyn ToSql + Sync); 3] = [
+            /* unchanged */ &unchanged,
+            /* required_ns */ &required_ns,
+            /* required_id */ &required_id,
+        ];
+        let (statement, any) = if put.next {
+            (&self.sql.put_next, &[][..])
         } else {
-            (
-                put.lock.statement(&self.sql.put),
-                &[
-                    /* ns */ &ns,
-                    /* id */ &id,
-                    /* parent */ &parent,
-                    /* guarded */ &guarded,
-                    /* expected */ &expected,
-                    /* required_ns */ &required_ns,
-                    /* required_id */ &required_id,
-                    /* hashes */ &hashes,
-                    /* contents */ &contents,
-                    /* refs */ &refs,
-                    /* checkpoint */ &checkpoint,
-                    /* channels */ &channels,
-                    /* unchanged */ &unchanged,
-                    /* metadata */ &metadata,
-                ],
-            )
+            (put.lock.statement(&self.sql.put), &any[..])
         };
-        let parameters = all(&lock, rest);
+        let rest = [&new, any].concat();
+        let parameters = all(&lock, &rest);
         retry(self, "put a checkpoint", || async {
             let connection = self.database.get().await?;
             match connection.query_opt(statement, &parameters).await {

@@ -209,21 +209,22 @@ pub(super) const PUT: Template = Template {
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = {id}
 )
 SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done{commit} FROM l, b",
+    // Those of [`PUT_NEXT`] first.
     parameters: &[
         ("ns", Type::TEXT),
         ("id", Type::TEXT),
         ("parent", Type::TEXT),
         ("guarded", Type::BOOL),
         ("expected", Type::TEXT),
-        ("required_ns", Type::TEXT),
-        ("required_id", Type::TEXT),
         ("hashes", Type::BYTEA_ARRAY),
         ("contents", Type::JSONB_ARRAY),
         ("refs", Type::BYTEA_ARRAY),
         ("checkpoint", Type::JSONB),
         ("channels", Type::JSONB),
-        ("unchanged", Type::JSONB),
         ("metadata", Type::JSONB),
+        ("unchanged", Type::JSONB),
+        ("required_ns", Type::TEXT),
+        ("required_id", Type::TEXT),
     ],
 };
 
