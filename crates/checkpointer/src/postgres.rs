@@ -30,6 +30,7 @@ mod standby;
 mod threads;
 
 use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -213,8 +214,13 @@ impl PostgresCheckpointer {
         }
     }
 
-    /// Runs a call, unless it comes after a close.
-    async fn run<T>(&self, call: Call, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Runs a call, unless it comes after a close. Pinned, its work takes its room once, and not in each
+    /// future that it is handed on to.
+    async fn run<T>(
+        &self,
+        call: Call,
+        work: Pin<&mut impl Future<Output = Result<T>>>,
+    ) -> Result<T> {
         let work = async {
             self.inner.check_open()?;
             work.await
@@ -257,7 +263,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = put.checkpoint_ns.as_str(),
             checkpoint_id = put.checkpoint.id.as_str(),
         );
-        self.run(call, self.inner.put(put)).await
+        self.run(call, pin!(self.inner.put(put))).await
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
@@ -268,7 +274,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = config.checkpoint_ns.as_str(),
             checkpoint_id = config.checkpoint_id.as_str(),
         );
-        self.run(call, self.inner.put_writes(writes)).await
+        self.run(call, pin!(self.inner.put_writes(writes))).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
@@ -279,7 +285,8 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
         );
         let standby = self.standby.as_deref();
-        self.run(call, self.inner.get_tuple(query, standby)).await
+        self.run(call, pin!(self.inner.get_tuple(query, standby)))
+            .await
     }
 
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
@@ -295,12 +302,13 @@ impl Checkpointer for PostgresCheckpointer {
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
         let call = call!("delete_thread", thread_id = delete.thread_id.as_str());
-        self.run(call, self.inner.delete_thread(delete)).await
+        self.run(call, pin!(self.inner.delete_thread(delete))).await
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
         let call = call!("delete_for_runs", runs = run_ids.len());
-        self.run(call, self.inner.delete_for_runs(run_ids)).await
+        self.run(call, pin!(self.inner.delete_for_runs(run_ids)))
+            .await
     }
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
@@ -309,12 +317,13 @@ impl Checkpointer for PostgresCheckpointer {
             thread_id = source.as_str(),
             target_thread_id = target.as_str(),
         );
-        self.run(call, self.inner.copy_thread(source, target)).await
+        self.run(call, pin!(self.inner.copy_thread(source, target)))
+            .await
     }
 
     async fn prune(&self, prune: Prune) -> Result<()> {
         let call = call!("prune", threads = prune.thread_ids.len());
-        self.run(call, self.inner.prune(prune)).await
+        self.run(call, pin!(self.inner.prune(prune))).await
     }
 
     async fn channel_history(
@@ -328,7 +337,8 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = target.checkpoint_ns.as_str(),
             checkpoint_id = target.checkpoint_id.as_ref().map(CheckpointId::as_str),
         );
-        self.run(call, self.inner.channel_history(query)).await
+        self.run(call, pin!(self.inner.channel_history(query)))
+            .await
     }
 
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
@@ -343,22 +353,24 @@ impl Checkpointer for PostgresCheckpointer {
     ) -> Result<()> {
         let call = call!("set_thread_metadata", thread_id = thread_id.as_str());
         let work = self.inner.set_thread_metadata(thread_id, metadata);
-        self.run(call, work).await
+        self.run(call, pin!(work)).await
     }
 
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
         let call = call!("acquire_lease", thread_id = acquire.thread_id.as_str());
-        self.run(call, self.inner.acquire_lease(acquire)).await
+        self.run(call, pin!(self.inner.acquire_lease(acquire)))
+            .await
     }
 
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
         let call = call!("renew_lease", thread_id = lease.thread_id.as_str());
-        self.run(call, self.inner.renew_lease(lease, ttl)).await
+        self.run(call, pin!(self.inner.renew_lease(lease, ttl)))
+            .await
     }
 
     async fn release_lease(&self, lease: &Lease) -> Result<()> {
         let call = call!("release_lease", thread_id = lease.thread_id.as_str());
-        self.run(call, self.inner.release_lease(lease)).await
+        self.run(call, pin!(self.inner.release_lease(lease))).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -292,7 +292,7 @@ impl Inner {
                 Write::Writes(writes) => self.send_writes(writes).await,
             }
         };
-        let row = Call::work_for(job.call.as_ref(), sending).await;
+        let row = Call::work_for(job.call.as_ref(), pin!(sending)).await;
         let outcome = row.map(|row| match row {
             None => Outcome::Changed,
             Some(row) if row.get("done") => self.stored(&job.write, &row),
