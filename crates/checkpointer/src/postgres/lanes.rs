@@ -33,7 +33,7 @@ use batch::Batch;
 
 /// How many statements are under way at once, for the best of both: fewer keep a few writers waiting,
 /// more make the batches of many smaller.
-const LANES: usize = 3;
+const LANES: usize = 2;
 
 /// How many writes may wait, or be under way. Further ones wait before they are handed over.
 const ACCEPTED: usize = 1024;
