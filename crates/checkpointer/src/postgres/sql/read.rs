@@ -10,12 +10,16 @@ use super::Template;
 /// The kinds of rows: `c` a checkpoint, `w` a pending write of the checkpoint with the same place,
 /// `k` a chunk, once however many checkpoints share it.
 ///
+/// `e` has all of a checkpoint that is read, so that nothing is joined: the planner takes a page for a
+/// few rows, and would compare each of a thousand with each.
+///
 /// Chunks are looked up one by one, by their keys: the planner can't know how few they are, and
 /// would read the whole table, or compile the statement. `sign(depth) = 1` says no more than
 /// `depth > 0`, but the planner takes an equation for a rare thing.
 pub(super) const READ: &str = "
 ), e AS MATERIALIZED (
-    SELECT place, thread_id,
+    SELECT place, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, generation, gc,
+        metadata, CASE WHEN {state} THEN checkpoint END AS checkpoint,
         CASE WHEN {only} IS NULL THEN channels
             WHEN NOT {state} THEN NULL
             WHEN jsonb_typeof(channels) <> 'object' THEN channels
@@ -42,11 +46,10 @@ pub(super) const READ: &str = "
     FROM k JOIN {schema}.chunks AS c USING (thread_id, hash), {schema}.unpacked(c.refs) AS below
     WHERE sign(k.depth) = 1
 )
-SELECT 'c' AS kind, c.place, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
-    NULL::integer AS idx, NULL::bytea AS hash, NULL::bytea AS refs, c.generation, c.gc,
-    CASE WHEN {state} THEN c.checkpoint END AS content,
-    e.channels, c.metadata
-FROM c JOIN e USING (place)
+SELECT 'c' AS kind, place, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id,
+    NULL::integer AS idx, NULL::bytea AS hash, NULL::bytea AS refs, generation, gc,
+    checkpoint AS content, channels, metadata
+FROM e
 UNION ALL
 SELECT 'k', NULL, c.thread_id, NULL, NULL, NULL, NULL, c.hash, c.refs, NULL, NULL, c.content,
     NULL, NULL
