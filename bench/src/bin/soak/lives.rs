@@ -51,6 +51,8 @@ pub(crate) struct Soak {
     next_agent: AtomicU64,
     over: AtomicBool,
     known: Mutex<Known>,
+    /// Held while a thread is pruned: what is checked must not change meanwhile.
+    pruning: tokio::sync::Mutex<()>,
 }
 
 /// What is known of the agents, and what was counted.
@@ -80,6 +82,7 @@ impl Soak {
             next_agent: AtomicU64::new(0),
             over: AtomicBool::new(false),
             known: Mutex::default(),
+            pruning: tokio::sync::Mutex::default(),
         })
     }
 
@@ -128,6 +131,8 @@ impl Soak {
             let agent = Agent::new(plan, checkpointer, |fact| self.note(fact));
             agent.run(false).await;
             self.known().live.remove(&plan.agent);
+            // A prune that has begun while the agent was at work may still be under way.
+            drop(self.pruning.lock().await);
             self.afterlife(plan).await?;
         }
         Ok(())
@@ -260,6 +265,10 @@ impl Soak {
     /// Prunes threads while their agents work.
     async fn prune(&self) -> anyhow::Result<()> {
         while let Some(plan) = self.choose().await {
+            let _pruning = self.pruning.lock().await;
+            if !self.known().live.contains(&plan.agent) {
+                continue;
+            }
             let thread_id = plan.thread_id()?;
             self.known().ledger.prune(plan.agent);
             self.insist("threads pruned", async || {
