@@ -5,7 +5,7 @@ use std::time::Duration;
 use bb8::ManageConnection;
 use settings::{PoolMode, Settings};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -111,8 +111,29 @@ impl Manager {
             shared,
             proven: Mutex::new(None),
         };
-        let tenure = Tenure::begin(&manager.shared.tenures);
-        let opened = manager.connector.connect_patiently().await?;
+        let started = Instant::now();
+        let mut backoff = Backoff::default();
+        let (link, server) = loop {
+            let error = match manager.prove(settings).await {
+                Ok(proven) => break proven,
+                Err(error) => error,
+            };
+            // Lost after it was opened: opening one has a patience of its own.
+            let left = settings.startup_timeout().saturating_sub(started.elapsed());
+            if left.is_zero() || !error.is_outcome_unknown() {
+                return Err(error);
+            }
+            warn!(error = %Chain(&error), "lost a new connection, trying again");
+            sleep(backoff.pause().min(left)).await;
+        };
+        manager.proven = Mutex::new(Some(link));
+        Ok((manager, server))
+    }
+
+    /// Opens a connection, and makes sure that the server keeps the limits it was given.
+    async fn prove(&self, settings: &Settings) -> Result<(Link, Server)> {
+        let tenure = Tenure::begin(&self.shared.tenures);
+        let opened = self.connector.connect_patiently().await?;
         let driver = &opened.driver;
         let server = Server {
             version: version_number(driver.parameter("server_version").unwrap_or_default()),
@@ -122,13 +143,12 @@ impl Manager {
                 .to_owned(),
             tls: opened.tls_version,
         };
-        let link = manager.link(opened, tenure);
+        let link = self.link(opened, tenure);
         let limits_statements = settings.statement_timeout().is_some();
-        if manager.mode == PoolMode::Session && limits_statements && !link.took_options().await? {
+        if self.mode == PoolMode::Session && limits_statements && !link.took_options().await? {
             return Err(Error::OptionsIgnored);
         }
-        manager.proven = Mutex::new(Some(link));
-        Ok((manager, server))
+        Ok((link, server))
     }
 
     fn link(&self, opened: Opened, tenure: Tenure) -> Link {

@@ -57,6 +57,16 @@ async fn refused_by(url: &str, startup_timeout: &str) -> (Error, Duration) {
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
+async fn a_connection_that_is_lost_before_it_is_proven_is_opened_again() {
+    let proxy = TcpProxy::new();
+    let test = TestDb::new().await;
+    proxy.cut_instead_of_answer_to("db::ask_for_options");
+    let database = Database::connect(&test.settings_through(&proxy, &[])).await;
+    assert_eq!(proxy.sprung(), 1);
+    database.unwrap().ping().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refused_port_is_tried_until_the_start_up_time_is_over() {
     let proxy = TcpProxy::refusing();
     let settings = Settings::from_url(&url()).unwrap();
