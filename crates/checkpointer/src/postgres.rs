@@ -447,7 +447,3 @@ fn check_server(database: &Database) -> Result<()> {
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.min(MAX_TTL).as_micros()).unwrap_or(i64::MAX)
 }
-
-fn database_error(operation: &'static str) -> impl Fn(db::Error) -> Error {
-    move |source| Error::Database { operation, source }
-}

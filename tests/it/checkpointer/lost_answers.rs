@@ -88,6 +88,26 @@ async fn check<Done: Future<Output = ()>>(
 }
 
 #[tokio::test]
+async fn tables_whose_connection_is_lost_are_made_and_verified_all_the_same() {
+    for mode in ["session", "transaction"] {
+        let proxy = TcpProxy::new();
+        let test = TestDb::without_schema().await;
+        let settings = test.settings_through(&proxy, &[("DB_POOL_MODE", mode)]);
+        let database = Database::connect(&settings).await.unwrap();
+        // First the answer that they were made.
+        for (sprung, text) in (1..).zip(["db_commit", "db::find_migrations"]) {
+            proxy.cut_instead_of_answer_to(text);
+            let made = PostgresCheckpointer::setup(database.clone()).await;
+            three(&made.unwrap(), text).await;
+            assert_eq!(proxy.sprung(), sprung, "{text} in mode {mode}");
+        }
+        proxy.cut_instead_of_answer_to("db::read_migrations");
+        PostgresCheckpointer::open(database).await.unwrap();
+        assert_eq!(proxy.sprung(), 3, "in mode {mode}");
+    }
+}
+
+#[tokio::test]
 async fn a_put_whose_answer_is_lost_is_done_once() {
     check("lost-put", async |checkpointer, [_, _, last]| {
         let step = fixed(Step::after(&last), "lost-put");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use db::Database;
 
-use super::{MIGRATIONS, PostgresCheckpointer, check_server, database_error, micros};
+use super::retry::retry;
+use super::{Inner, MIGRATIONS, PostgresCheckpointer, check_server, micros};
 use crate::Result;
 
 /// How long the mark of a deleted thread stays.
@@ -156,11 +157,13 @@ impl Options {
     /// As [`PostgresCheckpointer::setup`].
     pub async fn setup(self, database: Database) -> Result<PostgresCheckpointer> {
         check_server(&database)?;
-        MIGRATIONS
-            .apply(&database)
-            .await
-            .map_err(database_error("migrate the tables"))?;
-        Ok(PostgresCheckpointer::new(database, &self))
+        let checkpointer = PostgresCheckpointer::new(database, &self);
+        let Inner { database, .. } = &*checkpointer.inner;
+        retry(&checkpointer.inner, "migrate the tables", || {
+            MIGRATIONS.apply(database)
+        })
+        .await?;
+        Ok(checkpointer)
     }
 
     /// Uses tables that are there already: [`PostgresCheckpointer::open`] with options.
@@ -174,11 +177,13 @@ impl Options {
     /// As [`PostgresCheckpointer::open`].
     pub async fn open(self, database: Database) -> Result<PostgresCheckpointer> {
         check_server(&database)?;
-        MIGRATIONS
-            .verify(&database)
-            .await
-            .map_err(database_error("verify the tables"))?;
-        Ok(PostgresCheckpointer::new(database, &self))
+        let checkpointer = PostgresCheckpointer::new(database, &self);
+        let Inner { database, .. } = &*checkpointer.inner;
+        retry(&checkpointer.inner, "verify the tables", || {
+            MIGRATIONS.verify(database)
+        })
+        .await?;
+        Ok(checkpointer)
     }
 
     pub(super) fn retention(&self, retried_for: Duration) -> Retention {
