@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::chunk::{Kind, Reference};
 use crate::codec::{self, Canonical, ContentHash, MAX_BYTES, MAX_DEPTH, Measure};
-pub(super) use tree::{Members, Tree};
+pub(super) use tree::{Members, Node, Replaced, Tree};
 
 /// About the longest encoding of a channel's value that is stored in each checkpoint anew: if it
 /// changes each time, a chunk and a reference to it would take a third more.

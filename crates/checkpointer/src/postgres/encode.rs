@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::chunk::pack;
-use super::cut::{Cut, Members, Tree, Whole};
+use super::cut::{Cut, Members, Node, Replaced, Tree, Whole};
 use crate::codec::{self, ContentHash, Refused};
 use crate::{ChannelVersions, Checkpoint, Error, Result, ThreadId};
 
@@ -135,7 +135,8 @@ impl<'a> Encoder<'a> {
             let new = if level == 0 {
                 self.leaf(contents, node.nested, below)?
             } else {
-                self.nodes(contents, level - 1, below.clone())?;
+                let relied = self.relied_children(node);
+                self.nodes(contents, level - 1, below.start + relied..below.end)?;
                 let children = &contents.tree.levels()[level - 1][below];
                 NewChunk {
                     content: None,
@@ -145,6 +146,18 @@ impl<'a> Encoder<'a> {
             self.chunks.insert(node.hash, new);
         }
         Ok(())
+    }
+
+    /// Relies on the node that was in the place of a new one before, for the children they share. Says
+    /// how many.
+    fn relied_children(&mut self, node: &Node) -> usize {
+        match &node.replaced {
+            Some(Replaced { hash, kept }) if *kept > 0 && (self.is_stored)(hash) => {
+                self.relied.insert(*hash);
+                *kept
+            }
+            _ => 0,
+        }
     }
 
     fn leaf(

@@ -40,6 +40,16 @@ pub(in crate::postgres) struct Node {
     pub(super) max_bytes: usize,
     /// About how much memory the pieces take here.
     pub(super) memory: usize,
+    /// The node that was in its place before.
+    pub(in crate::postgres) replaced: Option<Replaced>,
+}
+
+/// A node that was replaced: where it is stored, so are its children.
+#[derive(Debug)]
+pub(in crate::postgres) struct Replaced {
+    pub(in crate::postgres) hash: ContentHash,
+    /// How many children at the front are the same since.
+    pub(in crate::postgres) kept: usize,
 }
 
 impl Tree {
@@ -153,6 +163,7 @@ impl Default for Node {
             depth: 0,
             max_bytes: 0,
             memory: 0,
+            replaced: None,
         }
     }
 }
@@ -189,10 +200,17 @@ fn nodes_above(below: &[Node], mut known: Vec<Node>, kept: usize) -> (Vec<Node>,
         is_same
     });
     let same = same.count();
+    let mut replaced = known.get(same).map(|node| Replaced {
+        hash: node.hash,
+        kept: node.length.min(kept - first),
+    });
     known.truncate(same);
     let mut nodes = known;
     while first < below.len() {
-        let mut node = Node::default();
+        let mut node = Node {
+            replaced: replaced.take(),
+            ..Node::default()
+        };
         for child in &below[first..] {
             node.add(child);
             // Two at least, so that each level is shorter than the one below.

@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,25 +20,78 @@ fn thread() -> ThreadId {
 type Written = (Vec<u8>, BTreeMap<ContentHash, [Option<Vec<u8>>; 2]>);
 
 fn written(value: &Value, cut: Option<&Cut>) -> Option<Written> {
+    sent(value, cut, &|_| false).map(|(written, _)| written)
+}
+
+/// The same where some chunks are stored, and those that are relied on.
+fn sent(
+    value: &Value,
+    cut: Option<&Cut>,
+    is_stored: &dyn Fn(&ContentHash) -> bool,
+) -> Option<(Written, HashSet<ContentHash>)> {
     let thread = thread();
-    let mut encoder = Encoder::new(&thread, &|_| false);
+    let mut encoder = Encoder::new(&thread, is_stored);
     let mut out = Vec::new();
     encoder.value(value, cut, "channel `a`", &mut out).ok()?;
     let chunks = encoder.chunks.into_iter();
     let chunks = chunks.map(|(hash, new)| (hash, [new.content, new.refs]));
-    Some((out, chunks.collect()))
+    Some(((out, chunks.collect()), encoder.relied))
 }
 
-/// Cuts values one after the other, as if they were put: what is known must change nothing.
+/// The chunks of a thread.
+#[derive(Default)]
+struct Stored(BTreeMap<ContentHash, Vec<ContentHash>>);
+
+impl Stored {
+    /// Stores a value, relying on what is stored but for the chunks that are forgotten, and checks that
+    /// nothing of the value is missed then. Says on how many chunks it relied.
+    #[track_caller]
+    fn put(
+        &mut self,
+        value: &Value,
+        cut: Option<&Cut>,
+        is_forgotten: impl Fn(&ContentHash) -> bool,
+    ) -> usize {
+        let is_stored = |hash: &ContentHash| self.0.contains_key(hash) && !is_forgotten(hash);
+        let Some(((_, chunks), relied)) = sent(value, cut, &is_stored) else {
+            return 0;
+        };
+        let count = relied.len();
+        let mut there: HashSet<_> = chunks.keys().copied().collect();
+        let mut below: Vec<_> = relied.into_iter().collect();
+        while let Some(hash) = below.pop() {
+            if there.insert(hash) {
+                below.extend(&self.0[&hash]);
+            }
+        }
+        let (_, all) = written(value, cut).unwrap();
+        assert!(all.keys().all(|hash| there.contains(hash)), "{value}");
+        for (hash, [_, refs]) in chunks {
+            let refs = refs.unwrap_or_default();
+            let (refs, _) = refs.as_chunks();
+            let refs = refs.iter().copied().map(ContentHash::from_bytes);
+            self.0.insert(hash, refs.collect());
+        }
+        count
+    }
+}
+
+/// Cuts values one after the other, as if they were put: what is known must change nothing, and what
+/// is stored must be enough.
 #[track_caller]
 fn check<'a>(values: impl IntoIterator<Item = &'a Value>) {
     let mut known = None;
+    let mut stored = Stored::default();
     for value in values {
         let expected = written(value, Cut::of_channel(value, || None).as_ref());
         for time in ["", " again"] {
             known = Cut::of_channel(value, || known);
             let written = written(value, known.as_ref());
             assert!(written == expected, "{value}{time}");
+        }
+        for forgotten in [0, 1, 4] {
+            let is_forgotten = |hash: &ContentHash| hash.as_bytes()[0] & 7 < forgotten;
+            stored.put(value, known.as_ref(), is_forgotten);
         }
     }
 }
@@ -63,12 +116,41 @@ fn edits_are_seen_wherever_they_are() {
         items([]),
         items(std::iter::repeat_n(7, 200)),
         items(std::iter::repeat_n(7, 199)),
+        items(0..2000),
+        items(0..2001),
+        items((0..1700).chain([9999]).chain(1701..2002)),
+        items((0..1700).chain(1701..2002)),
+        items(3..2002),
+        items(0..900),
+        items(0..2000),
         json!({ "a": items(0..100), "b": items(0..100) }),
         json!({ "b": items(0..101), "c": [items(0..100), "x".repeat(3000)] }),
         json!({ "b": items(0..101), "c": [items(1..100), "y".repeat(3000)] }),
         json!([items(0..101), items(1..100), "x".repeat(3000)]),
         json!("x".repeat(3000)),
     ]);
+}
+
+#[test]
+fn an_append_relies_on_the_node_it_replaces_for_all_that_is_in_front_of_it() {
+    let mut stored = Stored::default();
+    let mut known = None;
+    let mut most = 0;
+    for length in 2000..2050 {
+        let list = items(0..length);
+        known = Cut::of_channel(&list, || known);
+        let cut = known.as_ref().unwrap();
+        let Cut::Tree(tree) = cut else {
+            panic!("a long list is a tree");
+        };
+        assert!(tree.levels().len() > 1);
+        let relied = stored.put(&list, Some(cut), |_| false);
+        let parts = cut.reference().parts.len();
+        // A part of the reference that is new has replaced one on each level below.
+        assert!(relied < parts + tree.levels().len(), "{relied} for {parts}");
+        most = most.max(relied);
+    }
+    assert!(most > 1);
 }
 
 #[test]
