@@ -50,7 +50,7 @@ use crate::{
 };
 use cache::Cache;
 use call::{Call, call};
-use lanes::Lanes;
+use lanes::{Begun, Lanes};
 use memo::Memo;
 use options::Retention;
 pub use options::{Durability, Options};
@@ -71,6 +71,11 @@ const MIGRATIONS: Migrations = Migrations::new(
             number: 2,
             name: "leases",
             sql: include_str!("../migrations/0002_leases.sql"),
+        },
+        Migration {
+            number: 3,
+            name: "lz4",
+            sql: include_str!("../migrations/0003_lz4.sql"),
         },
     ],
 );
@@ -222,7 +227,7 @@ impl PostgresCheckpointer {
         work: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
         let work = async {
-            self.inner.check_open()?;
+            let _begun = self.inner.begin()?;
             work.await
         };
         call.run(work).await
@@ -377,6 +382,7 @@ impl Checkpointer for PostgresCheckpointer {
         let close = async {
             self.inner.closing.cancel();
             self.inner.under_way.close();
+            self.inner.lanes.hand_over();
             self.inner.under_way.wait().await;
             self.inner.lanes.failures()
         };
@@ -385,6 +391,12 @@ impl Checkpointer for PostgresCheckpointer {
 }
 
 impl Inner {
+    /// Begins a call, unless it comes after a close.
+    fn begin(&self) -> Result<Begun<'_>> {
+        self.check_open()?;
+        Ok(self.lanes.begin())
+    }
+
     /// Refuses a call after `close`.
     fn check_open(&self) -> Result<()> {
         if self.closing.is_cancelled() {

@@ -429,17 +429,33 @@ async fn check_not_opened(test: &TestDb, url: &str, expected: Expect) {
 }
 
 #[tokio::test]
+async fn values_are_compressed_with_lz4_where_the_server_has_it() {
+    let test = TestDb::without_schema().await;
+    checkpointer(&test, &[]).await;
+    let observer = test.observer().await;
+    let sql = "SELECT
+        (SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'),
+        (SELECT count(*) FROM pg_attribute
+         WHERE attrelid = ANY ($1::text[]::regclass[]) AND attcompression = 'l')";
+    let tables = ["threads", "checkpoints", "chunks", "pending_writes"];
+    let tables = tables.map(|table| format!("{}.{table}", test.schema()));
+    let row = observer.query_one(sql, &[&&tables[..]]).await.unwrap();
+    let columns = if row.get(0) { 6_i64 } else { 0 };
+    assert_eq!(row.get::<_, i64>(1), columns);
+}
+
+#[tokio::test]
 async fn open_says_what_is_missing() {
     let test = TestDb::without_schema().await;
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 0 of `checkpointer`, this program needs 2
+        the database is at migration 0 of `checkpointer`, this program needs 3
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 0 of `checkpointer`, this program needs 2
+        the database is at migration 0 of `checkpointer`, this program needs 3
     "#]];
     check_not_opened(&test, &role, expected).await;
 
@@ -460,7 +476,7 @@ async fn open_says_what_is_missing() {
     observer.execute(&sql, &[]).await.unwrap();
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 1000 of `checkpointer`, this program knows 2
+        the database is at migration 1000 of `checkpointer`, this program knows 3
     "#]];
     check_not_opened(&test, &url(), expected).await;
     drop_role(&test).await;

@@ -1,7 +1,7 @@
 //! Sending writes: those that wait at the same moment share a transaction.
 //!
-//! A write that finds a free lane goes out alone and at once, as a statement of its own. While all
-//! lanes are busy writes queue up, and whichever lane is free next takes whatever is there and sends
+//! A write that finds a free lane goes out alone and at once, as a statement of its own, sent by its
+//! caller if nobody else is at work. While all lanes are busy writes queue up, and whichever lane is free next takes whatever is there and sends
 //! it as one statement. Nobody waits for others to come: there is no timer to wait for.
 //!
 //! **Invariant:** a thread's order isn't kept here. A write is only handed over in its
@@ -9,15 +9,18 @@
 //! out in any order, and a put is the only write of its thread.
 
 mod batch;
+mod lane;
+mod lone;
 
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::task::ready;
 
 use db::Row;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::timeout;
 
 use super::Inner;
 use super::cache::View;
@@ -30,6 +33,9 @@ use super::put_writes;
 use crate::codec::ContentHash;
 use crate::{Error, Result, ThreadId};
 use batch::Batch;
+use lane::{Lane, Sending};
+pub(super) use lone::Begun;
+use lone::{Caller, Lone};
 
 /// How many statements are under way at once, for the best of both: fewer keep a few writers waiting,
 /// more make the batches of many smaller.
@@ -44,10 +50,6 @@ const BATCH_WRITES: usize = 64;
 /// About how many bytes share a transaction at most; a write that is larger by itself goes alone.
 const BATCH_BYTES: usize = 512 << 10;
 
-/// How long a statement keeps its lane. What takes longer waits for something that is none of the
-/// other writes' business, such as a lock that somebody else holds.
-const LANE_TIME: Duration = Duration::from_millis(50);
-
 /// A write, encoded.
 #[derive(Debug)]
 pub(super) enum Write {
@@ -57,14 +59,27 @@ pub(super) enum Write {
 
 /// What a write has come to.
 #[derive(Debug)]
-pub(super) enum Outcome {
+enum Outcome {
     Stored(View),
+    NotStored(Why),
+}
+
+/// Why a write wasn't stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Why {
     /// The head is another, or was made by another writer at the same moment.
     NotTheHead,
     /// What shows that the put belongs to this life of the thread is missing.
     Foreign,
     /// The thread isn't as expected.
     Changed,
+}
+
+/// What the caller of a write gets back: its turn is over once the write is stored.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Stored(View),
+    NotStored(Why, Turn),
 }
 
 /// The writes that were handed over.
@@ -74,6 +89,7 @@ pub(super) struct Lanes {
     count: usize,
     accepted: Arc<Semaphore>,
     queue: Mutex<Queue>,
+    lone: Lone,
     /// Failures that nobody else will hear of, since the close has begun.
     unreported: Mutex<Vec<Error>>,
 }
@@ -89,14 +105,11 @@ struct Queue {
 struct Job {
     write: Write,
     turn: Turn,
-    caller: oneshot::Sender<Result<(Outcome, Turn)>>,
+    caller: oneshot::Sender<Result<Sent>>,
     call: Option<Call>,
     _accepted: OwnedSemaphorePermit,
     _under_way: UnderWay,
 }
-
-/// A busy lane. Dropping it frees the lane, for the next writes if some wait.
-struct Lane<'a>(&'a Arc<Inner>);
 
 impl Lanes {
     /// Makes lanes for a pool with so many connections, of which reads need half.
@@ -114,8 +127,20 @@ impl Lanes {
             count,
             accepted: Arc::new(Semaphore::new(ACCEPTED)),
             queue: Mutex::default(),
+            lone: Lone::default(),
             unreported: Mutex::default(),
         }
+    }
+
+    /// Begins a call: no write that is under way depends on its caller any more, for this one might wait
+    /// for it, and the caller for this one.
+    pub(super) fn begin(&self) -> Begun<'_> {
+        self.lone.begin()
+    }
+
+    /// Lets a task take over a write that is sent by its caller.
+    pub(super) fn hand_over(&self) {
+        self.lone.hand_over();
     }
 
     /// Reports the failures whose callers were gone, since the close began.
@@ -132,13 +157,9 @@ impl Lanes {
 }
 
 impl Inner {
-    /// Hands a write over, and gives its turn back with its outcome. From then on it is sent, whatever
+    /// Hands a write over, and gives its turn back if it wasn't stored. From then on it is sent, whatever
     /// becomes of the caller, and keeps its turn until its outcome is known.
-    pub(super) async fn send(
-        self: &Arc<Self>,
-        write: Write,
-        turn: Turn,
-    ) -> Result<(Outcome, Turn)> {
+    pub(super) async fn send(self: &Arc<Self>, write: Write, turn: Turn) -> Result<Sent> {
         let under_way = UnderWay::new();
         let accepted = Arc::clone(&self.lanes.accepted);
         let Ok(accepted) = accepted.acquire_owned().await else {
@@ -146,8 +167,8 @@ impl Inner {
         };
         let (new_chunks, reused_chunks) = write.chunks();
         meter::sent(write.bytes(), new_chunks.len(), reused_chunks.len());
-        let (caller, outcome) = oneshot::channel();
-        self.accept(Job {
+        let (caller, mut outcome) = oneshot::channel();
+        let sender = self.accept(Job {
             write,
             turn,
             caller,
@@ -155,41 +176,40 @@ impl Inner {
             _accepted: accepted,
             _under_way: under_way,
         })?;
+        let outcome = poll_fn(|context| {
+            if let Some(sender) = &sender {
+                ready!(sender.poll(context));
+            }
+            Pin::new(&mut outcome).poll(context)
+        });
         // Without an answer the runtime is shutting down.
         outcome.await.unwrap_or(Err(Error::Closed))
     }
 
-    fn accept(self: &Arc<Self>, job: Job) -> Result<()> {
-        if self.lanes.count == 0 || !job.write.can_share() {
-            meter::batched(1);
-            self.see_through(Arc::clone(self).send_alone(job))?;
-            return Ok(());
-        }
+    /// Sends a write, or lets it wait for a lane. Its caller sends it if it is the only one at work.
+    fn accept(self: &Arc<Self>, job: Job) -> Result<Option<Caller<'_>>> {
         // Before the look: a close in between waits for this write, or is seen here.
-        let _under_way = self.under_way.token();
+        let under_way = self.under_way.token();
         self.check_open()?;
+        let shares = self.lanes.count > 0 && job.write.can_share();
         let mut queue = lock(&self.lanes.queue);
-        queue.waiting.push_back(job);
-        if queue.busy < self.lanes.count {
-            queue.busy += 1;
-            self.start_lane();
+        if shares && queue.busy == self.lanes.count {
+            queue.waiting.push_back(job);
+            return Ok(None);
         }
-        Ok(())
-    }
-
-    fn start_lane(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        self.under_way.spawn(async move {
-            let lane = Lane(&inner);
-            while let Some(jobs) = inner.next_jobs() {
-                let mut sending = pin!(inner.send_together(jobs));
-                if timeout(LANE_TIME, sending.as_mut()).await.is_err() {
-                    drop(lane);
-                    sending.await;
-                    return;
-                }
-            }
-        });
+        queue.busy += usize::from(shares);
+        if let Some(place) = self.lanes.lone.free() {
+            let sending = Sending::new(self, job, shares, under_way);
+            return Ok(Some(place.take(sending)));
+        }
+        if shares {
+            queue.waiting.push_back(job);
+            Lane::start(self, &Handle::current());
+        } else {
+            meter::batched(1);
+            self.under_way.spawn(Arc::clone(self).send_alone(job));
+        }
+        Ok(None)
     }
 
     /// What goes out next: whatever waits, as far as it fits into one transaction.
@@ -266,7 +286,7 @@ impl Inner {
                 *outcome = Some(if row.get("done") {
                     self.stored(&job.write, &row)
                 } else {
-                    Outcome::NotTheHead
+                    Outcome::NotStored(Why::NotTheHead)
                 });
             }
         }
@@ -294,39 +314,32 @@ impl Inner {
         };
         let row = Call::work_for(job.call.as_ref(), pin!(sending)).await;
         let outcome = row.map(|row| match row {
-            None => Outcome::Changed,
+            None => Outcome::NotStored(Why::Changed),
             Some(row) if row.get("done") => self.stored(&job.write, &row),
-            Some(row) if row.get("belongs") => Outcome::NotTheHead,
-            Some(_) => Outcome::Foreign,
+            Some(row) if row.get("belongs") => Outcome::NotStored(Why::NotTheHead),
+            Some(_) => Outcome::NotStored(Why::Foreign),
         });
         job.answer(&self, outcome);
     }
 }
 
-impl Drop for Lane<'_> {
-    fn drop(&mut self) {
-        let mut queue = lock(&self.0.lanes.queue);
-        if queue.waiting.is_empty() {
-            queue.busy -= 1;
-        } else {
-            self.0.start_lane();
-        }
-    }
-}
-
 impl Job {
     fn answer(self, inner: &Inner, outcome: Result<Outcome>) {
-        if let Ok(Outcome::NotTheHead | Outcome::Changed) = outcome {
+        if let Ok(Outcome::NotStored(Why::NotTheHead | Why::Changed)) = outcome {
             meter::was_stale();
         }
         let turn = self.turn;
-        let Err(unheard) = self.caller.send(outcome.map(|outcome| (outcome, turn))) else {
+        let sent = outcome.map(|outcome| match outcome {
+            Outcome::Stored(view) => Sent::Stored(view),
+            Outcome::NotStored(why) => Sent::NotStored(why, turn),
+        });
+        let Err(unheard) = self.caller.send(sent) else {
             return;
         };
         let error = match unheard {
-            Ok((Outcome::Stored(_), _)) => return,
+            Ok(Sent::Stored(_)) => return,
             // The caller would have looked at the thread, and sent it again or said why not.
-            Ok(_) => Error::Busy {
+            Ok(Sent::NotStored(..)) => Error::Busy {
                 thread_id: self.write.thread_id().clone(),
             },
             Err(error) => error,

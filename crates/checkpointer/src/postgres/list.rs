@@ -63,7 +63,7 @@ impl Inner {
         last: Option<&CheckpointRef>,
         standby: Option<&Standby>,
     ) -> Result<Read> {
-        self.check_open()?;
+        let _begun = self.begin()?;
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
             return Ok(Read::nothing());
         };

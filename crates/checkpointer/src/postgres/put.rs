@@ -8,7 +8,7 @@ use super::Inner;
 use super::cache::View;
 use super::encode::{Encoder, NewChunk};
 use super::jsonb::Jsonb;
-use super::lanes::{Outcome, Write};
+use super::lanes::{Sent, Why, Write};
 use super::look::Seen;
 use super::memo::Cuts;
 use super::retry::retry;
@@ -137,7 +137,6 @@ enum Next {
 
 impl Inner {
     pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointRef> {
-        self.check_open()?;
         check::put(&put)?;
         // Cut before the turn is waited for: this is the expensive part.
         let values = &put.checkpoint.channel_values;
@@ -155,16 +154,15 @@ impl Inner {
             }
             let is_stored = self.is_stored(put.thread_id, relies);
             let encoded = encode(&put, &cuts, view, &is_stored, round == 0)?;
-            let outcome;
-            (outcome, turn) = self.send(Write::Put(encoded), turn).await?;
-            match outcome {
-                Outcome::Stored(view) => return Ok(stored_as(&put, view)),
-                Outcome::Foreign => {
+            turn = match self.send(Write::Put(encoded), turn).await? {
+                Sent::Stored(view) => return Ok(stored_as(&put, view)),
+                Sent::NotStored(Why::Foreign, _turn) => {
                     self.drop_writes(&put).await?;
                     return Err(deleted(put.thread_id));
                 }
-                Outcome::NotTheHead | Outcome::Changed => look_first = true,
-            }
+                Sent::NotStored(Why::NotTheHead | Why::Changed, turn) => turn,
+            };
+            look_first = true;
         }
         Err(Error::Busy {
             thread_id: put.thread_id.clone(),

@@ -9,7 +9,7 @@ use super::cache::View;
 use super::cut::Cut;
 use super::encode::{Encoder, NewChunk};
 use super::jsonb::Jsonb;
-use super::lanes::{Outcome, Write};
+use super::lanes::{Sent, Write};
 use super::put::{Lock, MAX_ROUNDS, all, columns, deleted};
 use super::retry::retry;
 use crate::codec::ContentHash;
@@ -32,7 +32,6 @@ pub(super) struct Encoded {
 
 impl Inner {
     pub(super) async fn put_writes(self: &Arc<Self>, put: PutWrites<'_>) -> Result<()> {
-        self.check_open()?;
         check::put_writes(&put)?;
         let thread_id = &put.config.thread_id;
         let writes = writes::number(put.writes);
@@ -51,11 +50,10 @@ impl Inner {
             }
             let is_stored = self.is_stored(thread_id, relies);
             let encoded = encode(&put, &writes, &cuts, view, &is_stored)?;
-            let outcome;
-            (outcome, turn) = self.send(Write::Writes(encoded), turn).await?;
-            if let Outcome::Stored(_) = outcome {
-                return Ok(());
-            }
+            turn = match self.send(Write::Writes(encoded), turn).await? {
+                Sent::Stored(_) => return Ok(()),
+                Sent::NotStored(_, turn) => turn,
+            };
             look_first = true;
         }
         Err(Error::Busy {

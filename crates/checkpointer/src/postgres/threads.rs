@@ -56,7 +56,7 @@ impl Inner {
         page: usize,
         standby: Option<&Standby>,
     ) -> Result<Vec<ThreadInfo>> {
-        self.check_open()?;
+        let _begun = self.begin()?;
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
             return Ok(Vec::new());
         };

@@ -3,16 +3,22 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use checkpointer::{Checkpointer, Error, List, PostgresCheckpointer};
+use checkpointer::{
+    CheckpointRef, Checkpointer, Error, List, ListThreads, Options, PostgresCheckpointer, Result,
+};
 use expect_test::expect;
 use futures_util::future::{join_all, poll_fn};
 use futures_util::{FutureExt, TryStreamExt};
 
-use super::{THREADS, head_id, put_after, refuse_bad_ones, started, thread};
+use tokio::runtime::Handle;
+
+use super::{THREADS, head_id, put_after, put_first, refuse_bad_ones, started, thread};
 use tests::{TestDb, chain};
 
+type Call<'a> = Pin<Box<dyn Future<Output = Result<CheckpointRef>> + Send + 'a>>;
+
 /// Polls a call once, which hands its write over.
-async fn poll_once<T>(call: &mut Pin<Box<dyn Future<Output = T> + Send + '_>>) {
+async fn poll_once(call: &mut Call<'_>) {
     let pending = poll_fn(|cx| std::task::Poll::Ready(call.poll_unpin(cx).is_pending())).await;
     assert!(pending, "the call is done after one poll");
 }
@@ -24,8 +30,7 @@ async fn what_was_accepted_is_sent_although_its_caller_is_gone() {
         .unwrap();
     let heads = started(&checkpointer).await;
     for head in &heads {
-        let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(put_after(&checkpointer, head, "2"));
+        let mut call: Call<'_> = Box::pin(put_after(&checkpointer, head, "2"));
         poll_once(&mut call).await;
     }
     // A later call of a thread comes after the one whose caller is gone.
@@ -52,8 +57,7 @@ async fn close_sends_what_was_accepted() {
     let heads = started(&checkpointer).await;
     let mut calls = Vec::new();
     for head in &heads {
-        let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(put_after(&checkpointer, head, "2"));
+        let mut call: Call<'_> = Box::pin(put_after(&checkpointer, head, "2"));
         poll_once(&mut call).await;
         calls.push(call);
     }
@@ -81,8 +85,7 @@ async fn close_reports_the_failures_whose_callers_are_gone() {
     refuse_bad_ones(&test).await;
     for (number, head) in heads.iter().enumerate() {
         let id = if number < 3 { "bad" } else { "2" };
-        let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(put_after(&checkpointer, head, id));
+        let mut call: Call<'_> = Box::pin(put_after(&checkpointer, head, id));
         poll_once(&mut call).await;
     }
     let error = checkpointer.close().await.unwrap_err();
@@ -100,4 +103,103 @@ async fn close_reports_the_failures_whose_callers_are_gone() {
         .unwrap();
     assert_eq!(head_id(&reader, &thread(0)).await, "1");
     assert_eq!(head_id(&reader, &thread(3)).await, "2");
+}
+
+/// Runs another call while the caller of a put doesn't go on with it, on the only connection.
+async fn beside_a_put(
+    options: &Options,
+    other: impl AsyncFnOnce(&PostgresCheckpointer, &CheckpointRef),
+) {
+    let test = TestDb::new().await;
+    let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
+    let checkpointer = options.clone().setup(database).await.unwrap();
+    let head = put_first(&checkpointer, &thread(0)).await;
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    let mut put: Call<'_> = Box::pin(put_after(&checkpointer, &head, "2"));
+    poll_once(&mut put).await;
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), tasks);
+    other(&checkpointer, &head).await;
+    put.await.unwrap();
+    let list = checkpointer.list(List::thread(thread(0)));
+    let found: Vec<_> = list.try_collect().await.unwrap();
+    assert!(
+        found
+            .iter()
+            .any(|tuple| tuple.config.checkpoint_id.as_str() == "2")
+    );
+}
+
+#[tokio::test]
+async fn a_lone_put_takes_no_task_and_nobody_waits_for_its_caller() {
+    for options in [
+        Options::default(),
+        Options::default().shared_transactions(false),
+    ] {
+        beside_a_put(&options, async |checkpointer, _| {
+            assert_eq!(head_id(checkpointer, &thread(0)).await, "2");
+        })
+        .await;
+        beside_a_put(&options, async |checkpointer, _| {
+            let list = checkpointer.list(List::thread(thread(0)));
+            assert_eq!(list.try_collect::<Vec<_>>().await.unwrap().len(), 2);
+        })
+        .await;
+        beside_a_put(&options, async |checkpointer, head| {
+            put_after(checkpointer, head, "3").await.unwrap();
+            assert_eq!(head_id(checkpointer, &thread(0)).await, "3");
+        })
+        .await;
+        beside_a_put(&options, async |checkpointer, _| {
+            let threads = checkpointer.threads(ListThreads::default());
+            assert_eq!(threads.try_collect::<Vec<_>>().await.unwrap().len(), 1);
+        })
+        .await;
+        beside_a_put(&options, async |checkpointer, _| {
+            put_first(checkpointer, &thread(1)).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_lone_put_that_waits_long_frees_its_lane() {
+    let test = TestDb::new().await;
+    let database = test.connect(&[("DB_POOL_MAX", "4")]).await;
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let heads = started(&checkpointer).await;
+    let blocker = test.observer().await;
+    let lock = format!(
+        "BEGIN; SELECT FROM {}.threads WHERE thread_id = 'thread-0' FOR UPDATE",
+        test.schema()
+    );
+    blocker.batch_execute(&lock).await.unwrap();
+    let mut call: Call<'_> = Box::pin(put_after(&checkpointer, &heads[0], "2"));
+    poll_once(&mut call).await;
+    // Both lanes are needed, again and again.
+    for id in ["2", "3", "4"] {
+        let puts = heads[1..]
+            .iter()
+            .map(|head| put_after(&checkpointer, head, id));
+        assert!(join_all(puts).await.iter().all(Result::is_ok));
+    }
+    poll_once(&mut call).await;
+    blocker.batch_execute("ROLLBACK").await.unwrap();
+    call.await.unwrap();
+    assert_eq!(head_id(&checkpointer, &thread(0)).await, "2");
+}
+
+#[test]
+fn a_lone_put_may_be_dropped_after_its_runtime() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_test, checkpointer, heads) = runtime.block_on(async {
+        let test = TestDb::new().await;
+        let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await).await;
+        let checkpointer = checkpointer.unwrap();
+        let heads = started(&checkpointer).await;
+        (test, checkpointer, heads)
+    });
+    let mut call: Call<'_> = Box::pin(put_after(&checkpointer, &heads[0], "2"));
+    runtime.block_on(poll_once(&mut call));
+    drop(runtime);
+    drop(call);
 }

@@ -1,0 +1,182 @@
+//! The write that is sent by its own caller.
+//!
+//! A task of its own would have to be woken for each write, and would wake the caller again: for small
+//! pending writes that takes as long as the server does. So the caller sends its write by itself while
+//! it is the only one at work. Nobody depends on its being polled: with the next call, whoever makes it,
+//! or if the caller is gone, a task takes the write over.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use super::lane::Sending;
+use super::lock;
+
+/// The place of the only write.
+#[derive(Debug, Default)]
+pub(super) struct Lone(Mutex<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    /// How many calls are under way.
+    calls: usize,
+    /// Which write is there, or was there last.
+    number: u64,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Empty,
+    /// It waits for an answer.
+    Waiting { sending: Sending, caller: Waker },
+    /// The caller has taken it out to send it on.
+    SentOn { is_taken_over: bool },
+}
+
+/// The place while it is free.
+#[derive(Debug)]
+pub(super) struct Free<'a> {
+    lone: &'a Lone,
+    place: MutexGuard<'a, Place>,
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+pub(in crate::postgres) struct Begun<'a>(&'a Lone);
+
+/// What a caller holds while its write has the place. Dropping it hands the write over.
+#[derive(Debug)]
+pub(super) struct Caller<'a> {
+    lone: &'a Lone,
+    number: u64,
+}
+
+impl Lone {
+    /// Begins a call, which might wait for the write that has the place: a task takes that over.
+    pub(super) fn begin(&self) -> Begun<'_> {
+        lock(&self.0).calls += 1;
+        self.hand_over();
+        Begun(self)
+    }
+
+    /// The place for a write, if its call is the only one.
+    pub(super) fn free(&self) -> Option<Free<'_>> {
+        let place = lock(&self.0);
+        let is_free = place.calls <= 1 && matches!(place.state, State::Empty);
+        is_free.then_some(Free { lone: self, place })
+    }
+
+    /// Lets a task take over the write that has the place, if one has.
+    pub(super) fn hand_over(&self) {
+        let mut place = lock(&self.0);
+        match std::mem::take(&mut place.state) {
+            State::Empty => {}
+            State::Waiting { sending, caller } => {
+                drop(place);
+                sending.spawn();
+                // To wait for the task from now on.
+                caller.wake();
+            }
+            State::SentOn { .. } => {
+                place.state = State::SentOn {
+                    is_taken_over: true,
+                };
+            }
+        }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0).calls -= 1;
+    }
+}
+
+impl<'a> Free<'a> {
+    /// Gives a write the place, and its caller the means to send it.
+    pub(super) fn take(mut self, sending: Sending) -> Caller<'a> {
+        self.place.number += 1;
+        self.place.state = State::Waiting {
+            sending,
+            caller: Waker::noop().clone(),
+        };
+        Caller {
+            lone: self.lone,
+            number: self.place.number,
+        }
+    }
+}
+
+impl Caller<'_> {
+    /// Sends the write on. Ready once the caller has nothing more to do with it, be it sent or taken
+    /// over.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(mut sending) = self.take() else {
+            return Poll::Ready(());
+        };
+        let is_sent = sending.poll(context).is_ready();
+        let mut place = lock(&self.lone.0);
+        let is_taken_over = matches!(
+            place.state,
+            State::SentOn {
+                is_taken_over: true
+            }
+        );
+        if is_sent || is_taken_over {
+            place.state = State::Empty;
+            drop(place);
+            if !is_sent {
+                sending.spawn();
+            }
+            return Poll::Ready(());
+        }
+        place.state = State::Waiting {
+            sending,
+            caller: context.waker().clone(),
+        };
+        Poll::Pending
+    }
+
+    fn take(&self) -> Option<Sending> {
+        let mut place = lock(&self.lone.0);
+        if place.number != self.number {
+            return None;
+        }
+        let sent_on = State::SentOn {
+            is_taken_over: false,
+        };
+        match std::mem::replace(&mut place.state, sent_on) {
+            State::Waiting { sending, .. } => Some(sending),
+            state => {
+                place.state = state;
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        let sending = self.take();
+        let mut place = lock(&self.lone.0);
+        if place.number == self.number {
+            place.state = State::Empty;
+        }
+        drop(place);
+        if let Some(sending) = sending {
+            sending.spawn();
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Waiting { .. } => "Waiting",
+            Self::SentOn { .. } => "SentOn",
+        })
+    }
+}
