@@ -137,7 +137,7 @@ async fn what_may_be_old_is_read_from_the_standby_and_the_rest_from_the_primary(
 async fn a_standby_that_is_down_is_named_once_and_used_again_when_it_is_back() {
     let pair = Pair::start().await;
     let checkpointer = set_up(&pair).await;
-    let brief = [("DB_ACQUIRE_TIMEOUT", "200ms")];
+    let brief = [("DB_ACQUIRE_TIMEOUT", "2s")];
     let standby = Database::connect(&pair.settings("standby", &brief))
         .await
         .unwrap();

@@ -101,6 +101,8 @@ async fn tables_whose_connection_is_lost_are_made_and_verified_all_the_same() {
             three(&made.unwrap(), text).await;
             assert_eq!(proxy.sprung(), sprung, "{text} in mode {mode}");
         }
+        // On a connection that has prepared nothing yet, the statement's text is sent.
+        let database = Database::connect(&settings).await.unwrap();
         proxy.cut_instead_of_answer_to("db::read_migrations");
         PostgresCheckpointer::open(database).await.unwrap();
         assert_eq!(proxy.sprung(), 3, "in mode {mode}");
