@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use tests::{TcpProxy, TestDb};
+use tokio_postgres::Client;
 
 /// How many threads write at the same moment.
 const THREADS: usize = 40;
@@ -83,6 +84,17 @@ async fn head(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Checkpoi
 async fn head_id(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> String {
     let tuple = head(checkpointer, thread_id).await;
     tuple.checkpoint.id.as_str().to_owned()
+}
+
+/// Somebody who has locked thread 0 in a table.
+async fn somebody_with(test: &TestDb, table: &str) -> Client {
+    let somebody = test.observer().await;
+    let sql = format!(
+        "BEGIN; SELECT FROM {}.{table} WHERE thread_id = 'thread-0' FOR UPDATE",
+        test.schema()
+    );
+    somebody.batch_execute(&sql).await.unwrap();
+    somebody
 }
 
 /// Makes the server refuse checkpoints with the id `bad`.

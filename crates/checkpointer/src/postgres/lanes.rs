@@ -1,8 +1,8 @@
 //! Sending writes: those that wait at the same moment share a transaction.
 //!
-//! A write that finds a free lane goes out alone and at once, as a statement of its own, sent by its
-//! caller if nobody else is at work. While all lanes are busy writes queue up, and whichever lane is free next takes whatever is there and sends
-//! it as one statement. Nobody waits for others to come: there is no timer to wait for.
+//! A write that finds a free lane goes out at once, as a statement of its own if it is alone; its
+//! caller sends it if nobody else is at work. While all lanes are busy writes queue up, and whichever
+//! lane is free next takes whatever is there and sends it as one statement. Nobody waits for others to come: there is no timer to wait for.
 //!
 //! **Invariant:** a thread's order isn't kept here. A write is only handed over in its
 //! [`Turn`], which it keeps until its outcome is known: what waits here at the same moment may go
@@ -132,8 +132,8 @@ impl Lanes {
         }
     }
 
-    /// Begins a call: no write that is under way depends on its caller any more, for this one might wait
-    /// for it, and the caller for this one.
+    /// Begins a call: no write under way depends on its caller any more, for this call might wait for
+    /// that write, and its caller for this call.
     pub(super) fn begin(&self) -> Begun<'_> {
         self.lone.begin()
     }
@@ -157,8 +157,8 @@ impl Lanes {
 }
 
 impl Inner {
-    /// Hands a write over, and gives its turn back if it wasn't stored. From then on it is sent, whatever
-    /// becomes of the caller, and keeps its turn until its outcome is known.
+    /// Hands a write over, and gives its turn back if it wasn't stored. From then on it is sent,
+    /// whatever becomes of the caller, and keeps its turn until its outcome is known.
     pub(super) async fn send(self: &Arc<Self>, write: Write, turn: Turn) -> Result<Sent> {
         let under_way = UnderWay::new();
         let accepted = Arc::clone(&self.lanes.accepted);
@@ -206,8 +206,7 @@ impl Inner {
             queue.waiting.push_back(job);
             Lane::start(self, &Handle::current());
         } else {
-            meter::batched(1);
-            self.under_way.spawn(Arc::clone(self).send_alone(job));
+            Sending::new(self, job, false, under_way).spawn();
         }
         Ok(None)
     }

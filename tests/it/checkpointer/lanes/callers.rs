@@ -9,10 +9,11 @@ use checkpointer::{
 use expect_test::expect;
 use futures_util::future::{join_all, poll_fn};
 use futures_util::{FutureExt, TryStreamExt};
-
 use tokio::runtime::Handle;
 
-use super::{THREADS, head_id, put_after, put_first, refuse_bad_ones, started, thread};
+use super::{
+    THREADS, head_id, put_after, put_first, refuse_bad_ones, somebody_with, started, thread,
+};
 use tests::{TestDb, chain};
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<CheckpointRef>> + Send + 'a>>;
@@ -164,18 +165,13 @@ async fn a_lone_put_takes_no_task_and_nobody_waits_for_its_caller() {
 #[tokio::test]
 async fn a_lone_put_that_waits_long_frees_its_lane() {
     let test = TestDb::new().await;
-    let database = test.connect(&[("DB_POOL_MAX", "4")]).await;
+    let database = test.connect(&[("DB_POOL_MAX", "2")]).await;
     let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
     let heads = started(&checkpointer).await;
-    let blocker = test.observer().await;
-    let lock = format!(
-        "BEGIN; SELECT FROM {}.threads WHERE thread_id = 'thread-0' FOR UPDATE",
-        test.schema()
-    );
-    blocker.batch_execute(&lock).await.unwrap();
+    let somebody = somebody_with(&test, "threads").await;
     let mut call: Call<'_> = Box::pin(put_after(&checkpointer, &heads[0], "2"));
     poll_once(&mut call).await;
-    // Both lanes are needed, again and again.
+    // The others need the only lane.
     for id in ["2", "3", "4"] {
         let puts = heads[1..]
             .iter()
@@ -183,7 +179,7 @@ async fn a_lone_put_that_waits_long_frees_its_lane() {
         assert!(join_all(puts).await.iter().all(Result::is_ok));
     }
     poll_once(&mut call).await;
-    blocker.batch_execute("ROLLBACK").await.unwrap();
+    somebody.batch_execute("ROLLBACK").await.unwrap();
     call.await.unwrap();
     assert_eq!(head_id(&checkpointer, &thread(0)).await, "2");
 }

@@ -7,7 +7,8 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use super::{
-    THREADS, checkpoint, head, head_id, metadata, put_after, refuse_bad_ones, started, thread,
+    THREADS, checkpoint, head, head_id, metadata, put_after, refuse_bad_ones, somebody_with,
+    started, thread,
 };
 use tests::{TcpProxy, TestDb, eventually};
 
@@ -117,12 +118,7 @@ async fn a_thread_somebody_has_locked_does_not_hold_up_the_others() {
             .await
             .unwrap();
         let heads = started(&checkpointer).await;
-        let somebody = test.observer().await;
-        let sql = format!(
-            "BEGIN; SELECT FROM {}.{table} WHERE thread_id = 'thread-0' FOR UPDATE",
-            test.schema()
-        );
-        somebody.batch_execute(&sql).await.unwrap();
+        let somebody = somebody_with(&test, table).await;
 
         // Alone first, then in company.
         let (alone, first) = (checkpointer.clone(), heads[0].clone());

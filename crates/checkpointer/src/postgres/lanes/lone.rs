@@ -2,8 +2,8 @@
 //!
 //! A task of its own would have to be woken for each write, and would wake the caller again: for small
 //! pending writes that takes as long as the server does. So the caller sends its write by itself while
-//! it is the only one at work. Nobody depends on its being polled: with the next call, whoever makes it,
-//! or if the caller is gone, a task takes the write over.
+//! it is the only one at work. Nobody depends on its being polled: with the next call, whoever makes
+//! it, or if the caller is gone, a task takes the write over.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
@@ -56,8 +56,9 @@ pub(super) struct Caller<'a> {
 impl Lone {
     /// Begins a call, which might wait for the write that has the place: a task takes that over.
     pub(super) fn begin(&self) -> Begun<'_> {
-        lock(&self.0).calls += 1;
-        self.hand_over();
+        let mut place = lock(&self.0);
+        place.calls += 1;
+        take_over(place);
         Begun(self)
     }
 
@@ -70,20 +71,23 @@ impl Lone {
 
     /// Lets a task take over the write that has the place, if one has.
     pub(super) fn hand_over(&self) {
-        let mut place = lock(&self.0);
-        match std::mem::take(&mut place.state) {
-            State::Empty => {}
-            State::Waiting { sending, caller } => {
-                drop(place);
-                sending.spawn();
-                // To wait for the task from now on.
-                caller.wake();
-            }
-            State::SentOn { .. } => {
-                place.state = State::SentOn {
-                    is_taken_over: true,
-                };
-            }
+        take_over(lock(&self.0));
+    }
+}
+
+fn take_over(mut place: MutexGuard<'_, Place>) {
+    match std::mem::take(&mut place.state) {
+        State::Empty => {}
+        State::Waiting { sending, caller } => {
+            drop(place);
+            sending.spawn();
+            // To wait for the task from now on.
+            caller.wake();
+        }
+        State::SentOn { .. } => {
+            place.state = State::SentOn {
+                is_taken_over: true,
+            };
         }
     }
 }
@@ -159,13 +163,13 @@ impl Caller<'_> {
 
 impl Drop for Caller<'_> {
     fn drop(&mut self) {
-        let sending = self.take();
         let mut place = lock(&self.lone.0);
-        if place.number == self.number {
-            place.state = State::Empty;
+        if place.number != self.number {
+            return;
         }
+        let state = std::mem::take(&mut place.state);
         drop(place);
-        if let Some(sending) = sending {
+        if let State::Waiting { sending, .. } = state {
             sending.spawn();
         }
     }
