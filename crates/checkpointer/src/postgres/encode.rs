@@ -180,15 +180,15 @@ impl<'a> Encoder<'a> {
         for place in places {
             separate(place - first, &mut out);
             let (key, value) = members.at(place);
-            if is_object {
+            if let Some(key) = key {
                 codec::encode_key(key, &mut out)?;
                 out.push(b':');
             }
             let cut = &tree.pieces()[place].cut;
             self.piece(value, cut, nested, &mut refs, &mut out)
-                .map_err(|refused| match is_object {
-                    true => refused.in_key(key),
-                    false => refused.in_index(place),
+                .map_err(|refused| match key {
+                    Some(key) => refused.in_key(key),
+                    None => refused.in_index(place),
                 })?;
         }
         out.extend_from_slice(match (nested, is_object) {

@@ -15,27 +15,28 @@ pub(super) fn first_leaf(kind: Kind, pieces: &[Piece]) -> Node {
     let mut leaf = Node::default();
     let mut leaf_bytes = 0;
     for piece in pieces {
-        let (key, measure) = (&*piece.key, piece.cut.measure());
-        let bytes = key.len() + measure.bytes;
+        let (key, measure) = (piece.key.as_deref(), piece.cut.measure());
+        let key_bytes = key.map_or(0, str::len);
+        let bytes = key_bytes + measure.bytes;
         // A large one has a leaf to itself, so that its neighbours can change without it.
         let is_large = bytes >= LEAF_BYTES;
         if is_large && leaf.length > 0 {
             break;
         }
-        let decider = match kind {
+        let decider = match key {
             // The key decides as well, so that equal values are not all cut alike.
-            Kind::Object => {
+            Some(key) => {
                 hasher.member(key, &measure.hash);
                 members_hash(std::iter::once((key, &measure.hash)))
             }
-            _ => {
+            None => {
                 hasher.item(&measure.hash);
                 measure.hash
             }
         };
         leaf.nested |= piece.cut.is_tree();
         leaf.depth = leaf.depth.max(measure.depth);
-        leaf.max_bytes += measure.max_bytes + MAX_GROWTH * (key.len() + ENTRY_BYTES);
+        leaf.max_bytes += measure.max_bytes + MAX_GROWTH * (key_bytes + ENTRY_BYTES);
         leaf.memory += piece.memory();
         leaf.length += 1;
         leaf_bytes += bytes;
