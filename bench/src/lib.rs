@@ -1,9 +1,8 @@
 //! What the programs of this package share, and what their tests use.
 //!
 //! `replay` repeats recorded checkpointer traffic against a checkpointer and compares each answer
-//! with the recorded one: see [`replay`]. [`PrivateServer`] is a PostgreSQL that a program may break,
-//! [`PgBouncer`] a pooler before it.
-//! [`race`] lets processes race for a thread's head.
+//! with the recorded one: see [`replay`]. [`PrivateServer`] is a PostgreSQL that a program may
+//! break, [`PgBouncer`] a pooler before it. [`race`] lets processes race for a thread's head.
 
 mod compare;
 mod error;

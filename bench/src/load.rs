@@ -1,5 +1,5 @@
-//! Load whose outcome can be checked: agents that do verifiable work, and what looks for a violation
-//! of the guarantees afterwards.
+//! Load whose outcome can be checked: agents that do verifiable work, and what looks for a
+//! violation of the guarantees afterwards.
 
 mod agent;
 mod check;

@@ -51,8 +51,8 @@ enum Answer {
     Failed(String),
 }
 
-/// Lets processes race for the head of a new thread, for so many rounds. Each command must start one
-/// that calls [`race_along`] for the same thread.
+/// Lets processes race for the head of a new thread, for so many rounds. Each command must start
+/// one that calls [`race_along`] for the same thread.
 ///
 /// # Errors
 ///

@@ -40,8 +40,8 @@ struct Handle {
 }
 
 impl Figures {
-    /// Records what this thread does until the guard is dropped: all of a test that has a runtime of
-    /// one thread.
+    /// Records what this thread does until the guard is dropped: all of a test that has a runtime
+    /// of one thread.
     pub fn record(&self) -> LocalRecorderGuard<'_> {
         metrics::set_default_local_recorder(self)
     }
@@ -75,7 +75,8 @@ impl Figures {
         .concat()
     }
 
-    /// What was described and has a series, as the rows of a table: name, type, unit, labels, meaning.
+    /// What was described and has a series, as the rows of a table: name, type, unit, labels,
+    /// meaning.
     pub fn table(&self) -> BTreeSet<String> {
         let state = self.state();
         let described = state.described.iter().filter_map(|(name, described)| {

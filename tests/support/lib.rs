@@ -1,5 +1,5 @@
-//! What the tests share: a schema of their own, a proxy that breaks things, a future that is dropped
-//! half-way, and what is seen from outside.
+//! What the tests share: a schema of their own, a proxy that breaks things, a future that is
+//! dropped half-way, and what is seen from outside.
 
 #![expect(
     clippy::unwrap_used,

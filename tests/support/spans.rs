@@ -34,7 +34,8 @@ pub struct Seen {
 struct Fields(BTreeMap<&'static str, String>);
 
 impl Spans {
-    /// Watches this thread until the guard is dropped: all of a test that has a runtime of one thread.
+    /// Watches this thread until the guard is dropped: all of a test that has a runtime of one
+    /// thread.
     #[must_use]
     pub fn watch(&self) -> DefaultGuard {
         tracing_subscriber::registry()

@@ -1,5 +1,6 @@
-//! What the client does with the messages of a conversation, of about 500 bytes each: to cut, hash and
-//! encode them for a put, and to decode and verify them for a read; and what it costs to be seen.
+//! What the client does with the messages of a conversation, of about 500 bytes each: to cut, hash
+//! and encode them for a put, and to decode and verify them for a read; and what it costs to be
+//! seen.
 
 use std::hint::black_box;
 use std::ops::Range;

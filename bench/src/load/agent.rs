@@ -16,8 +16,9 @@ const RUN: u64 = 8;
 
 /// An agent that follows its plan, and says what has happened.
 ///
-/// It goes on from what is stored, as after a crash: it reads the head, runs the tasks whose outputs
-/// aren't recorded, takes over what is recorded and puts the next checkpoint, guarded by the head.
+/// It goes on from what is stored, as after a crash: it reads the head, runs the tasks whose
+/// outputs aren't recorded, takes over what is recorded and puts the next checkpoint, guarded by
+/// the head.
 #[derive(Debug)]
 pub struct Agent<R> {
     plan: Plan,
@@ -42,8 +43,8 @@ impl<R: Fn(Fact)> Agent<R> {
         }
     }
 
-    /// Works until the last checkpoint is stored, or the thread is gone. `begun` says that the thread
-    /// was there before, so that it isn't made again if it was deleted.
+    /// Works until the last checkpoint is stored, or the thread is gone. `begun` says that the
+    /// thread was there before, so that it isn't made again if it was deleted.
     ///
     /// # Cancel safety
     ///

@@ -56,8 +56,8 @@ impl Checker {
         &self.database
     }
 
-    /// Checks all that is stored of an agent against its plan and against what was acknowledged before
-    /// the call. Nothing else may write to the thread meanwhile.
+    /// Checks all that is stored of an agent against its plan and against what was acknowledged
+    /// before the call. Nothing else may write to the thread meanwhile.
     ///
     /// # Errors
     ///
@@ -72,7 +72,8 @@ impl Checker {
         self.thread(&thread_id, plan, life).await
     }
 
-    /// Checks, as [`agent`](Self::agent) does, a thread that holds what the agent's did: a copy of it.
+    /// Checks, as [`agent`](Self::agent) does, a thread that holds what the agent's did: a copy of
+    /// it.
     ///
     /// # Errors
     ///
@@ -148,8 +149,8 @@ impl Checker {
         rows::violations(&self.database).await
     }
 
-    /// Finds chunks that nothing refers to in the threads of agents that can't have left any: each task
-    /// ran once, nothing was pruned, and nobody writes at the moment.
+    /// Finds chunks that nothing refers to in the threads of agents that can't have left any: each
+    /// task ran once, nothing was pruned, and nobody writes at the moment.
     ///
     /// # Errors
     ///

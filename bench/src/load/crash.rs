@@ -79,8 +79,8 @@ struct Run<'a, C> {
 }
 
 impl Crashes {
-    /// Runs it on a server of its own. `command` starts a program that calls [`Worker::from_env`], and
-    /// `progress` is told after each crash.
+    /// Runs it on a server of its own. `command` starts a program that calls [`Worker::from_env`],
+    /// and `progress` is told after each crash.
     ///
     /// # Errors
     ///

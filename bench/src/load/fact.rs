@@ -3,8 +3,8 @@ use std::fmt;
 use checkpointer::CheckpointId;
 use serde::{Deserialize, Serialize};
 
-/// What happened to an agent, said after it happened. A line of JSON when it goes from one process to
-/// another.
+/// What happened to an agent, said after it happened. A line of JSON when it goes from one process
+/// to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// The agent.

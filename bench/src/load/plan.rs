@@ -23,9 +23,9 @@ pub(super) const DRAFT: &str = "draft";
 /// What an agent does: the same whenever it is asked.
 ///
 /// Its checkpoints are numbered. Number 0 holds the input; each further one holds what its parent
-/// does, and the outputs of its tasks: a message and a changed file each. Nearly always the parent is
-/// the checkpoint before; a fork goes back to an earlier one. Every content can be made again from the
-/// numbers, so that a checkpoint can be checked by itself.
+/// does, and the outputs of its tasks: a message and a changed file each. Nearly always the parent
+/// is the checkpoint before; a fork goes back to an earlier one. Every content can be made again
+/// from the numbers, so that a checkpoint can be checked by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// What the contents and the forks are chosen by.
@@ -66,8 +66,8 @@ impl Plan {
         }
     }
 
-    /// By how many generations the parent of a checkpoint is older than the checkpoint before, if it
-    /// is a fork.
+    /// By how many generations the parent of a checkpoint is older than the checkpoint before, if
+    /// it is a fork.
     pub(super) fn fork(&self, number: u64) -> Option<u64> {
         let mut rng = self.rng("fork", number, 0);
         (number > 3 && rng.u8(..8) == 0).then(|| rng.u64(1..=3))
@@ -85,8 +85,8 @@ impl Plan {
         ]
     }
 
-    /// The values of a checkpoint, but for [`PLAN`]: what its parent's are made into by the outputs of
-    /// its tasks.
+    /// The values of a checkpoint, but for [`PLAN`]: what its parent's are made into by the outputs
+    /// of its tasks.
     pub(super) fn values(
         &self,
         number: u64,

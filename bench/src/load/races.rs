@@ -24,8 +24,9 @@ const CALLERS: u64 = 6;
 /// How long a thread is left alone between two steps back in time, at most.
 const PEACE: Duration = Duration::from_millis(400);
 
-/// Lets several processes write, remove and read in a few threads whose checkpoints share their pieces,
-/// while those threads go back in time, so that whatever a writer believes to be stored may be wrong.
+/// Lets several processes write, remove and read in a few threads whose checkpoints share their
+/// pieces, while those threads go back in time, so that whatever a writer believes to be stored may
+/// be wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkRaces {
     /// How many checkpoints are put.

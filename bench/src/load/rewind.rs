@@ -1,5 +1,5 @@
-//! A thread that goes back in time, as all do at a failover to a standby that was behind, or when an
-//! older state is restored.
+//! A thread that goes back in time, as all do at a failover to a standby that was behind, or when
+//! an older state is restored.
 
 use db::{Database, Statement, Type, quote_identifier};
 
@@ -61,8 +61,8 @@ impl Rewind {
         });
         Ok(Self {
             remember: statement(format!("-- bench::remember\nWITH {remember}\nSELECT 1")),
-            // No statement is under way when a server is lost: all wait here, and read what is there
-            // afterwards.
+            // No statement is under way when a server is lost: all wait here, and read what is
+            // there afterwards.
             lock: Statement::from_parts(
                 format!("LOCK TABLE {}", per_table("{schema}.{table}", ", ")),
                 Vec::new(),

@@ -60,7 +60,8 @@ impl Worker {
         }
     }
 
-    /// Tells a command, which must start a program that calls [`from_env`](Self::from_env), what to do.
+    /// Tells a command, which must start a program that calls [`from_env`](Self::from_env), what to
+    /// do.
     ///
     /// # Errors
     ///
@@ -71,8 +72,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Does the work, and says on the standard output what has happened. Ends the process if the one
-    /// that started it has ended.
+    /// Does the work, and says on the standard output what has happened. Ends the process if the
+    /// one that started it has ended.
     ///
     /// # Errors
     ///
@@ -131,7 +132,8 @@ impl Worker {
     }
 }
 
-/// Writes a fact in one go, so that it is there as a whole or not at all when the process is killed.
+/// Writes a fact in one go, so that it is there as a whole or not at all when the process is
+/// killed.
 fn say(fact: &Fact) {
     let line = format!("{fact}\n");
     // Whoever started this process has ended if it can't be written.

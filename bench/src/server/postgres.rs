@@ -12,8 +12,8 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 ";
 
-/// A PostgreSQL of a program's own, made from the programs on this machine. It is stopped and removed
-/// when this is dropped.
+/// A PostgreSQL of a program's own, made from the programs on this machine. It is stopped and
+/// removed when this is dropped.
 #[derive(Debug)]
 pub struct PrivateServer {
     workspace: Workspace,

@@ -32,8 +32,8 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// [`Error::Folder`] if it can't be made; [`Error::NobodyToRunServers`] for root where there is no
-    /// other user.
+    /// [`Error::Folder`] if it can't be made; [`Error::NobodyToRunServers`] for root where there is
+    /// no other user.
     pub fn new() -> Result<Self> {
         sweep();
         let folder = tempfile::Builder::new()

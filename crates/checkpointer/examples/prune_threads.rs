@@ -58,8 +58,8 @@ async fn prune(checkpointer: &dyn Checkpointer) -> checkpointer::Result<(u64, u6
             checkpointer.prune(prune).await?;
             thinned += 1;
         } else {
-            // Only what was listed: if somebody has deleted it and started it afresh, that stays. One
-            // that somebody goes on with at this moment is deleted all the same.
+            // Only what was listed: if somebody has deleted it and started it afresh, that stays.
+            // One that somebody goes on with at this moment is deleted all the same.
             let delete = DeleteThread::new(thread.thread_id).generation(Some(thread.generation));
             checkpointer.delete_thread(delete).await?;
             deleted += 1;

@@ -231,7 +231,8 @@ impl CheckpointTuple {
 pub struct ChannelHistory {
     /// The writes since the seed, the oldest first, with the seed's own.
     pub writes: Vec<PendingWrite>,
-    /// The nearest stored value among the ancestors; none if the walk ended at the first checkpoint.
+    /// The nearest stored value among the ancestors; none if the walk ended at the first
+    /// checkpoint.
     pub seed: Option<Value>,
 }
 

@@ -20,8 +20,8 @@ use crate::{
 /// A graph runtime holds an `Arc<dyn Checkpointer>`. The words and rules are LangGraph's; README.md
 /// lists where they are stricter.
 ///
-/// A call may be repeated after an unknown outcome (a time-out, a lost connection, a dropped future)
-/// and has the effect of one call. Four are to be repeated with care:
+/// A call may be repeated after an unknown outcome (a time-out, a lost connection, a dropped
+/// future) and has the effect of one call. Four are to be repeated with care:
 /// [`copy_thread`](Self::copy_thread) finds its own copy and says [`Error::ThreadExists`];
 /// [`acquire_lease`](Self::acquire_lease) finds its own lease and says [`Error::LeaseHeld`]; a
 /// delete without a generation, by [`delete_thread`](Self::delete_thread) or
@@ -31,8 +31,8 @@ use crate::{
 ///
 /// Puts, pending writes and deletions carry the [`Lease`] of whoever has one. While a thread is
 /// leased, without it they are [`Error::LeaseHeld`], and with one that is no longer the thread's
-/// [`Error::LeaseLost`]; nothing is changed then, unless an attempt whose answer was lost was carried
-/// out while the lease was still held.
+/// [`Error::LeaseLost`]; nothing is changed then, unless an attempt whose answer was lost was
+/// carried out while the lease was still held.
 #[async_trait]
 pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
@@ -85,8 +85,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Lists checkpoints by id, the greatest first.
     ///
     /// The stream holds no connection between polls: other calls inside the loop work with a pool
-    /// of one. It reads page by page, so what is written meanwhile may or may not be seen. A checkpoint
-    /// that can't be read ends it; `before` goes on behind it.
+    /// of one. It reads page by page, so what is written meanwhile may or may not be seen. A
+    /// checkpoint that can't be read ends it; `before` goes on behind it.
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>>;
 
     /// Deletes a thread with everything in it. One that doesn't exist is passed over.
@@ -152,8 +152,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// If dropped once polled, some of the threads may have been pruned. Calling again is harmless,
-    /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete) where somebody may have started
-    /// a thread afresh.
+    /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete) where somebody may have
+    /// started a thread afresh.
     async fn prune(&self, prune: Prune) -> Result<()> {
         let _ = prune;
         Err(Error::Unsupported { operation: "prune" })
@@ -199,8 +199,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the metadata may or may not have been replaced. Calling again replaces
-    /// it again, with what somebody else may have set meanwhile.
+    /// If dropped once polled, the metadata may or may not have been replaced. Calling again
+    /// replaces it again, with what somebody else may have set meanwhile.
     async fn set_thread_metadata(
         &self,
         thread_id: &ThreadId,
@@ -212,8 +212,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         })
     }
 
-    /// Takes a lease on a thread, so that nobody else writes to it: see [`Lease`]. The thread may not
-    /// exist yet, and isn't made by it.
+    /// Takes a lease on a thread, so that nobody else writes to it: see [`Lease`]. The thread may
+    /// not exist yet, and isn't made by it.
     ///
     /// # Errors
     ///
@@ -222,8 +222,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the lease may or may not have been taken, and then nobody has it until
-    /// its time is over. Calling again meanwhile says [`Error::LeaseHeld`].
+    /// If dropped once polled, the lease may or may not have been taken, and then nobody has it
+    /// until its time is over. Calling again meanwhile says [`Error::LeaseHeld`].
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
         let _ = acquire;
         Err(Error::Unsupported {
@@ -241,7 +241,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the lease may or may not have been renewed. Calling again is harmless.
+    /// If dropped once polled, the lease may or may not have been renewed. Calling again is
+    /// harmless.
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
         let _ = (lease, ttl);
         Err(Error::Unsupported {
@@ -249,8 +250,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         })
     }
 
-    /// Gives a lease back: others may write at once, and writes that still carry it are refused. One
-    /// that is lost is passed over.
+    /// Gives a lease back: others may write at once, and writes that still carry it are refused.
+    /// One that is lost is passed over.
     ///
     /// # Errors
     ///
@@ -267,13 +268,13 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         })
     }
 
-    /// Refuses new calls, and writes that still wait for others of their thread; waits for the writes
-    /// that were handed over. Calling again is harmless.
+    /// Refuses new calls, and writes that still wait for others of their thread; waits for the
+    /// writes that were handed over. Calling again is harmless.
     ///
     /// # Errors
     ///
-    /// [`Error::CloseFailed`] with what nobody else was told: the failures, since the close began, of
-    /// writes whose futures were dropped. Every other failure is reported to its caller, or only
+    /// [`Error::CloseFailed`] with what nobody else was told: the failures, since the close began,
+    /// of writes whose futures were dropped. Every other failure is reported to its caller, or only
     /// logged if that is gone.
     ///
     /// # Cancel safety

@@ -33,8 +33,8 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
-    /// A checkpoint that was read in part can't be put: what wasn't read would be lost. Read it with
-    /// [`Projection::All`](crate::Projection::All).
+    /// A checkpoint that was read in part can't be put: what wasn't read would be lost. Read it
+    /// with [`Projection::All`](crate::Projection::All).
     #[error("checkpoint `{checkpoint_id}` was read in part and can't be put back; read all of it")]
     PartialCheckpoint {
         /// The checkpoint.
@@ -78,8 +78,8 @@ pub enum Error {
         /// When the lease is over unless it is renewed, by the database's clock.
         until: SystemTime,
     },
-    /// The lease is no longer the thread's, for good: somebody else may be writing now. Stop, or take
-    /// another one and load again.
+    /// The lease is no longer the thread's, for good: somebody else may be writing now. Stop, or
+    /// take another one and load again.
     #[error(
         "the lease on thread `{thread_id}` is lost: somebody else has taken it, or it was released"
     )]
@@ -109,8 +109,8 @@ pub enum Error {
         /// The checkpoint.
         checkpoint_id: CheckpointId,
     },
-    /// A put leaves out channels that keep their parent's values, and there is no parent: it was pruned,
-    /// lost in a failover, or never stored. Put every value, and name all channels in
+    /// A put leaves out channels that keep their parent's values, and there is no parent: it was
+    /// pruned, lost in a failover, or never stored. Put every value, and name all channels in
     /// [`Put::new_versions`](crate::Put::new_versions), the empty ones too.
     #[error(
         "a put leaves out channel `{channel}`, but the parent whose value it keeps, \
@@ -212,8 +212,8 @@ pub enum Error {
     /// The checkpointer was closed.
     #[error("the checkpointer was closed")]
     Closed,
-    /// Writes that were sent while the checkpointer was closed have failed, and whoever made them is
-    /// gone: their futures were dropped.
+    /// Writes that were sent while the checkpointer was closed have failed, and whoever made them
+    /// is gone: their futures were dropped.
     #[error("{} of the writes that were still to be sent failed", 1 + .others.len())]
     CloseFailed {
         /// The first failure.

@@ -13,18 +13,19 @@ pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 6
 ///
 /// - [`put`](crate::Checkpointer::put), [`put_writes`](crate::Checkpointer::put_writes) and
 ///   [`delete_thread`](crate::Checkpointer::delete_thread) without a lease, and a
-///   [`prune`](crate::Checkpointer::prune) that deletes, are [`Error::LeaseHeld`](crate::Error::LeaseHeld)
-///   until its time is over;
+///   [`prune`](crate::Checkpointer::prune) that deletes, are
+///   [`Error::LeaseHeld`](crate::Error::LeaseHeld) until its time is over;
 /// - those with another lease are [`Error::LeaseLost`](crate::Error::LeaseLost), for good.
 ///
 /// A lease is lost when somebody else has taken one since, or when it was released, and not by the
-/// time alone: that only lets others in. So a holder that was held up, or cut off from a database that
-/// was down, goes on if nobody has come meanwhile. All times are by the database's clock.
+/// time alone: that only lets others in. So a holder that was held up, or cut off from a database
+/// that was down, goes on if nobody has come meanwhile. All times are by the database's clock.
 ///
 /// Reading is free. So is what works beside any writer: a prune that keeps the latest,
-/// [`delete_for_runs`](crate::Checkpointer::delete_for_runs), a copy of the thread to elsewhere, and the
-/// thread's own metadata. A lease guards against other writers, not against the holder's own: where
-/// those may race, guard the puts as well ([`Put::expect_head`](crate::Put::expect_head)).
+/// [`delete_for_runs`](crate::Checkpointer::delete_for_runs), a copy of the thread to elsewhere,
+/// and the thread's own metadata. A lease guards against other writers, not against the holder's
+/// own: where those may race, guard the puts as well
+/// ([`Put::expect_head`](crate::Put::expect_head)).
 ///
 /// # Examples
 ///
@@ -57,9 +58,9 @@ pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 6
 pub struct Lease {
     /// The thread.
     pub thread_id: ThreadId,
-    /// Greater than that of every lease that was taken on the thread before: for others who fence off
-    /// late writers, such as a file store that the agent writes to. It begins again at 1 once the
-    /// mark of a deleted thread has expired.
+    /// Greater than that of every lease that was taken on the thread before: for others who fence
+    /// off late writers, such as a file store that the agent writes to. It begins again at 1 once
+    /// the mark of a deleted thread has expired.
     pub number: i64,
     /// Tells it from every other lease.
     pub token: String,
@@ -109,8 +110,8 @@ impl AcquireLease {
         }
     }
 
-    /// Breaks the lease that somebody else holds, whose writes are then refused. Defaults to waiting
-    /// for nobody and breaking nothing: [`Error::LeaseHeld`](crate::Error::LeaseHeld).
+    /// Breaks the lease that somebody else holds, whose writes are then refused. Defaults to
+    /// waiting for nobody and breaking nothing: [`Error::LeaseHeld`](crate::Error::LeaseHeld).
     #[must_use]
     pub fn force(self) -> Self {
         Self {

@@ -37,40 +37,41 @@
 //!
 //! # What is stored
 //!
-//! A put stores its checkpoint, its values, its metadata and the new head, or nothing. In PostgreSQL,
-//! large arrays and objects are cut into pieces that are found by their content, each kept once per
-//! thread, whichever checkpoints and forks share it: a step adds those it changed. What comes back is
-//! equal to what was put; only the order of an object's keys isn't kept. What can't be stored is
-//! refused before anything is sent ([`Error::Unstorable`], [`Error::UnstorableState`]).
+//! A put stores its checkpoint, its values, its metadata and the new head, or nothing. In
+//! PostgreSQL, large arrays and objects are cut into pieces that are found by their content, each
+//! kept once per thread, whichever checkpoints and forks share it: a step adds those it changed.
+//! What comes back is equal to what was put; only the order of an object's keys isn't kept. What
+//! can't be stored is refused before anything is sent ([`Error::Unstorable`],
+//! [`Error::UnstorableState`]).
 //!
 //! When a type changes, [`Thread::versioned`] reads the states that were saved before. In SQL, the
-//! function `state` gives a thread's state as one document, and the view `thread_overview` lists the
-//! threads.
+//! function `state` gives a thread's state as one document, and the view `thread_overview` lists
+//! the threads.
 //!
 //! # Shutting down
 //!
-//! A put or a pending write that is under way goes on though its future is dropped. It isn't sent once
-//! more if its thread has changed since this program last saw it: that is a failure then.
-//! [`Checkpointer::close`] waits for it, and reports its failure. The database, which the checkpointer
-//! only borrows from, is closed after that, by whoever connected it.
+//! A put or a pending write that is under way goes on though its future is dropped. It isn't sent
+//! once more if its thread has changed since this program last saw it: that is a failure then.
+//! [`Checkpointer::close`] waits for it, and reports its failure. The database, which the
+//! checkpointer only borrows from, is closed after that, by whoever connected it.
 //!
 //! # Logs, spans and metrics
 //!
 //! To `tracing`, under the target `checkpointer`, go a standby that can't be read from and a write
-//! that failed after its caller was gone as `warn`, and what is tried again as `debug`. Each call of
-//! [`PostgresCheckpointer`] is a span of the level `debug`, with its thread, namespace and checkpoint,
-//! and at its end `attempts`, `outcome` and `duration_seconds`. State and metadata are in neither; where
-//! the ids of threads are personal data, these are.
+//! that failed after its caller was gone as `warn`, and what is tried again as `debug`. Each call
+//! of [`PostgresCheckpointer`] is a span of the level `debug`, with its thread, namespace and
+//! checkpoint, and at its end `attempts`, `outcome` and `duration_seconds`. State and metadata are
+//! in neither; where the ids of threads are personal data, these are.
 //!
-//! To the recorder of the `metrics` crate, if there is one, go calls by their outcome, how long they
-//! took, retries, conflicts, batches, bytes and chunks. `docs/observability.md` lists them all, says how
-//! to hook them up, and has alerts.
+//! To the recorder of the `metrics` crate, if there is one, go calls by their outcome, how long
+//! they took, retries, conflicts, batches, bytes and chunks. `docs/observability.md` lists them
+//! all, says how to hook them up, and has alerts.
 //!
 //! # Limits
 //!
-//! A value may have 256 MiB and be nested 100 deep; a prune, a copy or a deletion that takes longer than
-//! the statement time-out changes nothing. `docs/limits.md` has what large requests cost in time and
-//! memory, up to states of 100 MB and threads of a million checkpoints.
+//! A value may have 256 MiB and be nested 100 deep; a prune, a copy or a deletion that takes longer
+//! than the statement time-out changes nothing. `docs/limits.md` has what large requests cost in
+//! time and memory, up to states of 100 MB and threads of a million checkpoints.
 //!
 //! # Features
 //!

@@ -152,8 +152,8 @@ impl Store {
         thread
     }
 
-    /// Finds a guarded put that has been stored already, though its head and its lease are others by
-    /// now.
+    /// Finds a guarded put that has been stored already, though its head and its lease are others
+    /// by now.
     fn stored_before(&self, put: &Put<'_>) -> Option<CheckpointRef> {
         let ExpectedHead::Is(expected) = &put.expected_head else {
             return None;

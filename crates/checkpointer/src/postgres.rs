@@ -86,9 +86,9 @@ const MIN_SERVER_VERSION: u32 = 140_000;
 /// Keeps agent graph state in PostgreSQL.
 ///
 /// It is a cheap handle: clones share the pool and what is known of the threads. A put, and the
-/// writes of a task, are one statement in one round trip, or a part of one if others wait at the same
-/// moment; a thread that isn't known yet may take a look first, and a put repeated under its parent
-/// takes three round trips. Deleting, pruning and copying take a transaction per thread.
+/// writes of a task, are one statement in one round trip, or a part of one if others wait at the
+/// same moment; a thread that isn't known yet may take a look first, and a put repeated under its
+/// parent takes three round trips. Deleting, pruning and copying take a transaction per thread.
 ///
 /// What a call did is durable when it returns ([`Options`] can change that). If its future is
 /// dropped, what was sent goes on to its end for the thread under way, but for
@@ -96,8 +96,8 @@ const MIN_SERVER_VERSION: u32 = 140_000;
 /// release leases; a put or pending write whose thread turns out to have changed isn't sent again.
 ///
 /// A transient failure (a lost connection, a server that starts again) is retried before it is
-/// reported, for as long as [`Database::retries`](db::Database::retries) says, and for 5 seconds more
-/// at most once a close has begun.
+/// reported, for as long as [`Database::retries`](db::Database::retries) says, and for 5 seconds
+/// more at most once a close has begun.
 ///
 /// # Examples
 ///
@@ -146,13 +146,14 @@ impl PostgresCheckpointer {
     ///
     /// # Errors
     ///
-    /// [`Error::UnsuitableDatabase`] if the server is older than PostgreSQL 14 or the database isn't
-    /// UTF-8; [`Error::Database`] if the migrations can't be applied, or were applied by a newer
-    /// program.
+    /// [`Error::UnsuitableDatabase`] if the server is older than PostgreSQL 14 or the database
+    /// isn't UTF-8; [`Error::Database`] if the migrations can't be applied, or were applied by a
+    /// newer program.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, the tables are as before or migrated, never in between. Calling again is harmless.
+    /// If dropped, the tables are as before or migrated, never in between. Calling again is
+    /// harmless.
     pub async fn setup(database: Database) -> Result<Self> {
         Options::default().setup(database).await
     }
@@ -161,8 +162,8 @@ impl PostgresCheckpointer {
     ///
     /// # Errors
     ///
-    /// [`Error::UnsuitableDatabase`] as for [`setup`](Self::setup); [`Error::Database`] if the tables
-    /// are missing or of another version.
+    /// [`Error::UnsuitableDatabase`] as for [`setup`](Self::setup); [`Error::Database`] if the
+    /// tables are missing or of another version.
     ///
     /// # Cancel safety
     ///
@@ -176,23 +177,24 @@ impl PostgresCheckpointer {
         &MIGRATIONS
     }
 
-    /// Returns a handle to the same checkpointer that reads from a standby what may be a moment old:
-    /// [`list`](Checkpointer::list), [`threads`](Checkpointer::threads), and
+    /// Returns a handle to the same checkpointer that reads from a standby what may be a moment
+    /// old: [`list`](Checkpointer::list), [`threads`](Checkpointer::threads), and
     /// [`get_tuple`](Checkpointer::get_tuple) where it names a checkpoint.
     ///
-    /// It is for those who look at threads, and takes that work off the primary. A standby is behind
-    /// by moments, or by as much as replication is:
+    /// It is for those who look at threads, and takes that work off the primary. A standby is
+    /// behind by moments, or by as much as replication is:
     ///
     /// - A list lacks what was put last, and still has what was deleted or pruned last.
-    /// - A checkpoint that isn't there yet is read from the primary. One that is there is as it was put,
-    ///   but its pending writes may lack the last ones. A run that resumes from it might do a task
-    ///   again whose output is stored: resume with a handle that doesn't read from the standby.
+    /// - A checkpoint that isn't there yet is read from the primary. One that is there is as it was
+    ///   put, but its pending writes may lack the last ones. A run that resumes from it might do a
+    ///   task again whose output is stored: resume with a handle that doesn't read from the
+    ///   standby.
     /// - Everything else goes to the primary, such as reading a head, and every write.
     ///
-    /// A standby that can't be read from is logged once, and the primary is asked instead. For a while
-    /// reads pass it over, then one tries it again. A read that is cancelled there because it is in the
-    /// way of replication is sent again. The standby has the tables in the schema of this checkpointer;
-    /// nothing is checked when the handle is made.
+    /// A standby that can't be read from is logged once, and the primary is asked instead. For a
+    /// while reads pass it over, then one tries it again. A read that is cancelled there because it
+    /// is in the way of replication is sent again. The standby has the tables in the schema of this
+    /// checkpointer; nothing is checked when the handle is made.
     ///
     /// # Examples
     ///
@@ -219,8 +221,8 @@ impl PostgresCheckpointer {
         }
     }
 
-    /// Runs a call, unless it comes after a close. Pinned, its work takes its room once, and not in each
-    /// future that it is handed on to.
+    /// Runs a call, unless it comes after a close. Pinned, its work takes its room once, and not in
+    /// each future that it is handed on to.
     async fn run<T>(
         &self,
         call: Call,

@@ -106,8 +106,8 @@ impl<'a> Put<'a> {
 
     /// Names the channels that changed. Defaults to none.
     ///
-    /// Whoever holds the whole state may name all: then no value is taken from the parent, and the put
-    /// doesn't need it to be there.
+    /// Whoever holds the whole state may name all: then no value is taken from the parent, and the
+    /// put doesn't need it to be there.
     #[must_use]
     pub fn new_versions(self, new_versions: &'a ChannelVersions) -> Self {
         Self {

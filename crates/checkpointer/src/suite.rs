@@ -14,8 +14,8 @@
 //! may share one store: a case uses thread ids of its own. But `lifecycle::closed_refuses` closes
 //! its checkpointer, so they can't share that.
 //!
-//! A checkpointer that leaves some calls [`Unsupported`](crate::Error::Unsupported) names the groups
-//! it is for:
+//! A checkpointer that leaves some calls [`Unsupported`](crate::Error::Unsupported) names the
+//! groups it is for:
 //!
 //! ```
 //! # type MyCheckpointer = checkpointer::MemoryCheckpointer;
@@ -26,8 +26,8 @@
 //! The groups are the modules below. Their cases are functions too, which panic where the contract
 //! is broken; dropped in the middle they leave a thread behind.
 //!
-//! The first cases of the groups `put` to `channel_history` are those of LangGraph's own conformance
-//! suite, by their names there. The others are corners it leaves out.
+//! The first cases of the groups `put` to `channel_history` are those of LangGraph's own
+//! conformance suite, by their names there. The others are corners it leaves out.
 
 #![expect(
     clippy::unwrap_used,

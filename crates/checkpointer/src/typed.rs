@@ -64,9 +64,9 @@ impl<C: Checkpointer + Clone> Threads for C {
 
 /// A thread whose state is a `State`.
 ///
-/// The top-level fields of a struct become channels; any other shape, a struct with flattened fields
-/// among them, lives in one channel, `__root__`. Each save is the whole set: a field that is no
-/// longer serialised leaves the state.
+/// The top-level fields of a struct become channels; any other shape, a struct with flattened
+/// fields among them, lives in one channel, `__root__`. Each save is the whole set: a field that is
+/// no longer serialised leaves the state.
 ///
 /// [`versioned`](Self::versioned) reads what was saved before the type changed.
 ///
@@ -283,9 +283,9 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::StateMismatch`] if the state doesn't fit the type, [`Error::StateTooNew`] if a newer
-    /// program saved it. If the outcome of the last save isn't known, it is sent again first: then
-    /// the errors of [`save`](Self::save).
+    /// [`Error::StateMismatch`] if the state doesn't fit the type, [`Error::StateTooNew`] if a
+    /// newer program saved it. If the outcome of the last save isn't known, it is sent again first:
+    /// then the errors of [`save`](Self::save).
     ///
     /// # Cancel safety
     ///
@@ -321,10 +321,10 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     /// # Errors
     ///
     /// [`Error::Conflict`] if somebody else has saved meanwhile, [`Error::ThreadDeleted`] if the
-    /// thread was deleted: load, and decide. [`Error::LeaseHeld`] if somebody else has a lease on the
-    /// thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
-    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too large
-    /// or too deep. Nothing is saved then.
+    /// thread was deleted: load, and decide. [`Error::LeaseHeld`] if somebody else has a lease on
+    /// the thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
+    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
+    /// large or too deep. Nothing is saved then.
     ///
     /// # Cancel safety
     ///
@@ -347,8 +347,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, or after an error whose outcome is unknown, the change may or may not
-    /// have been saved: load before making it again.
+    /// If dropped once polled, or after an error whose outcome is unknown, the change may or may
+    /// not have been saved: load before making it again.
     pub async fn update(&mut self, mut change: impl FnMut(&mut State)) -> Result<State>
     where
         State: Default,

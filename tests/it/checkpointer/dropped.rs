@@ -24,8 +24,8 @@ async fn started(mode: &str) -> (TestDb, Database, PostgresCheckpointer) {
     (test, database, checkpointer)
 }
 
-/// Drops a call that writes at each of its polls, repeating it until it is done, and compares what it
-/// leaves behind with what one call does.
+/// Drops a call that writes at each of its polls, repeating it until it is done, and compares what
+/// it leaves behind with what one call does.
 async fn check(call: impl AsyncFn(&PostgresCheckpointer, &[CheckpointRef; 3])) {
     for mode in MODES {
         let (calm, _, checkpointer) = started(mode).await;
@@ -214,7 +214,8 @@ async fn calls_of_a_typed_thread_may_be_dropped() {
         .await;
         typed.save(&vec![3]).await.unwrap();
 
-        // Nothing was done twice: every checkpoint but the fork has the one before it as its parent.
+        // Nothing was done twice: every checkpoint but the fork has the one before it as its
+        // parent.
         let listed = checkpointer.list(List::thread(thread("typed")));
         let mut listed: Vec<_> = listed.try_collect().await.unwrap();
         listed.reverse();

@@ -1,5 +1,5 @@
-//! A thread that is deleted while runs write to it: what comes late is refused, and a new run starts
-//! on nothing.
+//! A thread that is deleted while runs write to it: what comes late is refused, and a new run
+//! starts on nothing.
 
 use checkpointer::{
     CheckpointRef, Checkpointer, DeleteThread, Error, GetTuple, Options, PostgresCheckpointer,

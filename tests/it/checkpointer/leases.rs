@@ -22,8 +22,8 @@ async fn acquire(checkpointer: &dyn Checkpointer, thread_id: &ThreadId, ttl: Dur
     acquired.await.unwrap()
 }
 
-/// A checkpointer in transaction mode behind a proxy: nothing of a lease is in the session, and each
-/// message holds its statement's text.
+/// A checkpointer in transaction mode behind a proxy: nothing of a lease is in the session, and
+/// each message holds its statement's text.
 async fn behind(proxy: &TcpProxy) -> PostgresCheckpointer {
     let test = TestDb::without_schema().await;
     let settings = test.settings_through(proxy, &[("DB_POOL_MODE", "transaction")]);
@@ -198,8 +198,8 @@ async fn a_write_that_waited_for_the_thread_sees_who_holds_the_lease_by_then() {
     assert_eq!(listed.len(), count);
 }
 
-/// Works on a thread as long as the others do, in turns: takes a lease, reads what is there and adds
-/// one, without any other guard. How long it holds its lease is chance, and none is fine.
+/// Works on a thread as long as the others do, in turns: takes a lease, reads what is there and
+/// adds one, without any other guard. How long it holds its lease is chance, and none is fine.
 async fn worker(
     checkpointer: PostgresCheckpointer,
     thread_id: ThreadId,
@@ -281,7 +281,8 @@ async fn whoever_holds_the_lease_builds_on_what_was_there_when_it_was_taken() {
     assert_eq!(values(of_last.unwrap())["count"], json!(count));
 }
 
-/// A session that has changed a thread and hasn't committed, so that whoever comes next waits for it.
+/// A session that has changed a thread and hasn't committed, so that whoever comes next waits for
+/// it.
 async fn changing(test: &TestDb, sql: &str) -> tokio_postgres::Client {
     let somebody = test.observer().await;
     let sql = sql.replace("{schema}", test.schema());

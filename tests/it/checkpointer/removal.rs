@@ -151,7 +151,8 @@ async fn read_all(checkpointer: &dyn Checkpointer, expected: &Expected) -> usize
     listed.len()
 }
 
-/// Checks that each namespace with checkpoints has the one put last as its head, whatever was removed.
+/// Checks that each namespace with checkpoints has the one put last as its head, whatever was
+/// removed.
 async fn check_heads(test: &TestDb) {
     let sql = format!(
         "SELECT coalesce(c.thread_id, h.thread_id), h.checkpoint_id, c.last

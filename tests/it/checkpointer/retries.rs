@@ -46,7 +46,8 @@ impl Refusing {
         }
     }
 
-    /// Makes the server refuse writes with a code, if a condition on the number of the `attempt` holds.
+    /// Makes the server refuse writes with a code, if a condition on the number of the `attempt`
+    /// holds.
     async fn refuse(&self, code: &str, condition: &str) {
         // Each by itself: a transaction of all could wait for a write that waits for it.
         for sql in [

@@ -1,5 +1,5 @@
-//! Rows that somebody has changed by SQL: a read gives what they say, or an error that names what can't
-//! be read; never a panic, and never something else instead.
+//! Rows that somebody has changed by SQL: a read gives what they say, or an error that names what
+//! can't be read; never a panic, and never something else instead.
 
 use std::fmt::Debug;
 
@@ -20,8 +20,8 @@ use tokio_postgres::Client;
 use super::fidelity::any;
 use super::step::{Step, checkpointer, large, map, thread, try_write};
 
-/// What can be wrong in one place. The columns that say whose row it is are left alone: a row that was
-/// moved is simply another's.
+/// What can be wrong in one place. The columns that say whose row it is are left alone: a row that
+/// was moved is simply another's.
 const COLUMNS: &[(&str, &str, &str)] = &[
     ("threads", "metadata", "jsonb"),
     ("threads", "generation", "bigint"),

@@ -14,15 +14,15 @@ use crate::tally::Tally;
 const EVERY: Duration = Duration::from_secs(1);
 const SAYS_EVERY: u32 = 10;
 
-/// By how much the memory may grow once all that is used is loaded: what a checkpointer remembers is
-/// bounded by 64 MiB, and the allocator may need as much again.
+/// By how much the memory may grow once all that is used is loaded: what a checkpointer remembers
+/// is bounded by 64 MiB, and the allocator may need as much again.
 const MAY_GROW: u64 = 128 << 20;
 
 /// After this time, or a quarter of a shorter run, all that is used is loaded.
 const LOADED_AFTER: Duration = Duration::from_secs(60);
 
-/// How many connections there may be at once: those of all pools, and as many that are being replaced
-/// or whose program was killed just now.
+/// How many connections there may be at once: those of all pools, and as many that are being
+/// replaced or whose program was killed just now.
 const MAY_CONNECT: i64 = 2 * (POOL as i64 + WORKERS as i64 * POOL_OF_WORKER as i64);
 
 /// How long the connections may take to go once everything is closed.

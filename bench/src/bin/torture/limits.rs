@@ -1,4 +1,5 @@
-//! Requests of the sizes that `docs/limits.md` has figures for: how long each takes, and how much memory.
+//! Requests of the sizes that `docs/limits.md` has figures for: how long each takes, and how much
+//! memory.
 
 use std::process;
 use std::time::Instant;
@@ -304,7 +305,8 @@ impl Limits {
                 0,
             ),
         ] {
-            // The server makes a plan for the values at hand five times, and then may make one for any.
+            // The server makes a plan for the values at hand five times, and then may make one for
+            // any.
             for _ in 0..6 {
                 checkpointer
                     .list(list.clone())

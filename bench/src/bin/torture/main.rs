@@ -1,5 +1,5 @@
-//! Tries to break the checkpointer's guarantees, with servers of its own: crashes and races in large
-//! numbers, and a check of what is stored afterwards.
+//! Tries to break the checkpointer's guarantees, with servers of its own: crashes and races in
+//! large numbers, and a check of what is stored afterwards.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -46,7 +46,8 @@ enum Section {
     Chunks,
     /// Two processes save on one head: 10,000 rounds
     Guards,
-    /// Large requests, such as a state of 100 MB and a thread of a million checkpoints, with their cost
+    /// Large requests, such as a state of 100 MB and a thread of a million checkpoints, with their
+    /// cost
     Limits,
 }
 

@@ -8,8 +8,8 @@ use syn::{Block, ImplItemFn, ItemFn, Signature, TraitItemFn};
 /// Of each file the longest functions are remembered: enough for a list of the ten longest of all.
 const LONGEST: usize = 10;
 
-/// Parsers and visitors go as deep as the source does, and a stack has an end: at most so many tokens
-/// may stand behind and inside one another in one expression or type.
+/// Parsers and visitors go as deep as the source does, and a stack has an end: at most so many
+/// tokens may stand behind and inside one another in one expression or type.
 const MAX_DEPTH: usize = 5_000;
 
 /// What was found in a Rust file.

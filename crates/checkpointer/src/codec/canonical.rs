@@ -66,8 +66,8 @@ impl Rest<'_> {
         self.word(text.len() as u64) && (text.is_empty() || self.bytes(text.as_bytes()))
     }
 
-    /// Of one byte at least: `memcmp` reads nothing of an empty text, but where that points there is no
-    /// memory, and the processor takes long over that.
+    /// Of one byte at least: `memcmp` reads nothing of an empty text, but where that points there
+    /// is no memory, and the processor takes long over that.
     fn bytes(&mut self, bytes: &[u8]) -> bool {
         match self.0.split_at_checked(bytes.len()) {
             Some((first, rest)) if first == bytes => {

@@ -27,8 +27,8 @@ impl Inner {
         source: &ThreadId,
         target: &ThreadId,
     ) -> Result<()> {
-        // Both turns, in the order of the ids: two copies in opposite directions wait for each other
-        // in turn.
+        // Both turns, in the order of the ids: two copies in opposite directions wait for each
+        // other in turn.
         let (first, second) = (source.min(target), source.max(target));
         let first_turn = self.order.alone(first).await;
         let second_turn = match first == second {

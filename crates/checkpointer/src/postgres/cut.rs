@@ -68,8 +68,8 @@ impl Cut {
         (!is_at_most(value, LEAF_BYTES)).then(|| Self::again(value, 0, None))
     }
 
-    /// Cuts a value that lies `depth` deep, where another may have been before. One that is too deep
-    /// to be stored stays in one piece, so that its depth can't exhaust the stack.
+    /// Cuts a value that lies `depth` deep, where another may have been before. One that is too
+    /// deep to be stored stays in one piece, so that its depth can't exhaust the stack.
     fn again(value: &Value, depth: usize, known: Option<Self>) -> Self {
         if depth < MAX_DEPTH
             && !is_at_most(value, LEAF_BYTES)

@@ -178,8 +178,8 @@ struct Assembler<'a> {
 }
 
 impl<'a> Assembler<'a> {
-    /// Makes the value of `[value]` or of a reference, with its hash as part of another's. It lies in
-    /// a leaf inside `depth` others.
+    /// Makes the value of `[value]` or of a reference, with its hash as part of another's. It lies
+    /// in a leaf inside `depth` others.
     fn entry(&mut self, stored: Value, depth: usize) -> Result<(Value, ContentHash)> {
         match stored {
             Value::Array(mut inline) if inline.len() == 1 => {

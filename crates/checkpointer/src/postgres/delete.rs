@@ -35,8 +35,8 @@ impl Inner {
         .await
     }
 
-    /// Removes a few marks of threads that were deleted long ago. It is for nobody's sake in particular:
-    /// where it fails, the next one does it.
+    /// Removes a few marks of threads that were deleted long ago. It is for nobody's sake in
+    /// particular: where it fails, the next one does it.
     pub(super) async fn sweep_tombstones(&self) {
         let swept = async {
             let connection = self.database.get().await?;

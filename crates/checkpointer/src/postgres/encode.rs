@@ -148,8 +148,8 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Relies on the node that was in the place of a new one before, for the children they share. Says
-    /// how many.
+    /// Relies on the node that was in the place of a new one before, for the children they share.
+    /// Says how many.
     fn relied_children(&mut self, node: &Node) -> usize {
         match &node.replaced {
             Some(Replaced { hash, kept }) if *kept > 0 && (self.is_stored)(hash) => {

@@ -1,8 +1,9 @@
 //! Sending writes: those that wait at the same moment share a transaction.
 //!
 //! A write that finds a free lane goes out at once, as a statement of its own if it is alone; its
-//! caller sends it if nobody else is at work. While all lanes are busy writes queue up, and whichever
-//! lane is free next takes whatever is there and sends it as one statement. Nobody waits for others to come: there is no timer to wait for.
+//! caller sends it if nobody else is at work. While all lanes are busy writes queue up, and
+//! whichever lane is free next takes whatever is there and sends it as one statement. Nobody waits
+//! for others to come: there is no timer to wait for.
 //!
 //! **Invariant:** a thread's order isn't kept here. A write is only handed over in its
 //! [`Turn`], which it keeps until its outcome is known: what waits here at the same moment may go
@@ -37,8 +38,8 @@ use lane::{Lane, Sending};
 pub(super) use lone::Begun;
 use lone::{Caller, Lone};
 
-/// How many statements are under way at once, for the best of both: fewer keep a few writers waiting,
-/// more make the batches of many smaller.
+/// How many statements are under way at once, for the best of both: fewer keep a few writers
+/// waiting, more make the batches of many smaller.
 const LANES: usize = 2;
 
 /// How many writes may wait, or be under way. Further ones wait before they are handed over.
@@ -132,8 +133,8 @@ impl Lanes {
         }
     }
 
-    /// Begins a call: no write under way depends on its caller any more, for this call might wait for
-    /// that write, and its caller for this call.
+    /// Begins a call: no write under way depends on its caller any more, for this call might wait
+    /// for that write, and its caller for this call.
     pub(super) fn begin(&self) -> Begun<'_> {
         self.lone.begin()
     }
@@ -186,7 +187,8 @@ impl Inner {
         outcome.await.unwrap_or(Err(Error::Closed))
     }
 
-    /// Sends a write, or lets it wait for a lane. Its caller sends it if it is the only one at work.
+    /// Sends a write, or lets it wait for a lane. Its caller sends it if it is the only one at
+    /// work.
     fn accept(self: &Arc<Self>, job: Job) -> Result<Option<Caller<'_>>> {
         // Before the look: a close in between waits for this write, or is seen here.
         let under_way = self.under_way.token();
@@ -242,8 +244,8 @@ impl Inner {
             }
             return;
         }
-        // Programs that write to the same threads insert their rows in the same order. Where they don't
-        // after all, one is told of a deadlock, and its writes go alone.
+        // Programs that write to the same threads insert their rows in the same order. Where they
+        // don't after all, one is told of a deadlock, and its writes go alone.
         jobs.sort_by(|a, b| a.write.thread_id().cmp(b.write.thread_id()));
         let outcomes = match self.send_batch(&jobs).await {
             Ok(outcomes) => outcomes,

@@ -16,7 +16,8 @@ use crate::{
     CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, List, Projection, Result, ThreadId,
 };
 
-/// How many checkpoints a page has at most if their values are read. It has fewer if they are large.
+/// How many checkpoints a page has at most if their values are read. It has fewer if they are
+/// large.
 const PAGE: usize = 64;
 
 /// How many if only ids and metadata are.

@@ -11,8 +11,8 @@ use crate::Result;
 /// How long the mark of a deleted thread stays.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How long it stays at least, besides twice the time for retries: a deletion that is tried again knows
-/// by the mark what it has done already.
+/// How long it stays at least, besides twice the time for retries: a deletion that is tried again
+/// knows by the mark what it has done already.
 const SHORTEST_TOMBSTONE_RETENTION: Duration = Duration::from_secs(60);
 
 /// How long writes wait for their checkpoint.
@@ -105,8 +105,8 @@ impl Options {
         Self { durability, ..self }
     }
 
-    /// Chooses how long a deleted thread is remembered, for as long as late writes may come: a minute at
-    /// least, and twice the time for retries. Defaults to 30 days.
+    /// Chooses how long a deleted thread is remembered, for as long as late writes may come: a
+    /// minute at least, and twice the time for retries. Defaults to 30 days.
     ///
     /// What is remembered is its id, its generation and its lease, without any of its state and
     /// metadata. Each deletion and each prune removes a few marks that are older. After that the
@@ -120,7 +120,8 @@ impl Options {
 
     /// Chooses how long pending writes wait for their checkpoint. Defaults to a day.
     ///
-    /// Older ones are removed when a prune or a `delete_for_runs` removes a checkpoint of their thread.
+    /// Older ones are removed when a prune or a `delete_for_runs` removes a checkpoint of their
+    /// thread.
     pub fn orphaned_write_retention(self, orphaned_write_retention: Duration) -> Self {
         Self {
             orphaned_write_retention,
@@ -130,15 +131,16 @@ impl Options {
 
     /// Chooses about how many bytes of memory go to remembering what is stored. Defaults to 64 MiB.
     ///
-    /// An eighth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so that
-    /// they aren't sent again. The rest is for the large values put last, in about as many bytes as they
-    /// take as JSON, so that only what has changed is hashed again. All threads share both, and those
-    /// used longest ago are forgotten first: their next put sends and hashes everything, which takes
-    /// longer and has the same effect. With `0` nothing is remembered, and a put that brings a generation,
-    /// as one after a [`CheckpointRef`](crate::CheckpointRef) does, takes a look at its thread first.
+    /// An eighth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so
+    /// that they aren't sent again. The rest is for the large values put last, in about as many
+    /// bytes as they take as JSON, so that only what has changed is hashed again. All threads share
+    /// both, and those used longest ago are forgotten first: their next put sends and hashes
+    /// everything, which takes longer and has the same effect. With `0` nothing is remembered, and
+    /// a put that brings a generation, as one after a [`CheckpointRef`](crate::CheckpointRef) does,
+    /// takes a look at its thread first.
     ///
-    /// It is harmless when the database holds less than is remembered, as after a restore: each statement
-    /// checks what it relies on.
+    /// It is harmless when the database holds less than is remembered, as after a restore: each
+    /// statement checks what it relies on.
     pub fn cache_bytes(self, cache_bytes: usize) -> Self {
         Self {
             cache_bytes,

@@ -7,8 +7,9 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::ThreadId;
 
-/// Keeps a thread's writes in the order in which they were first polled: pending writes may overtake
-/// each other, but a put waits for everything before it and is waited for by everything after it.
+/// Keeps a thread's writes in the order in which they were first polled: pending writes may
+/// overtake each other, but a put waits for everything before it and is waited for by everything
+/// after it.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     threads: Mutex<Threads>,

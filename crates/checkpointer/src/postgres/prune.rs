@@ -17,8 +17,8 @@ use crate::{
     codec,
 };
 
-/// How many checkpoints a statement reads at most, and how many it removes: none takes long, however long
-/// the thread is.
+/// How many checkpoints a statement reads at most, and how many it removes: none takes long,
+/// however long the thread is.
 const READ_AT_ONCE: usize = 5_000;
 const REMOVED_AT_ONCE: usize = 50_000;
 

@@ -404,8 +404,8 @@ fn is_first(put: &Put<'_>) -> bool {
         && !matches!(put.expected_head, ExpectedHead::Is(Some(_)))
 }
 
-/// Whether the put can't be sent without knowing its thread's state: it must not make the thread, or
-/// takes values over from its parent.
+/// Whether the put can't be sent without knowing its thread's state: it must not make the thread,
+/// or takes values over from its parent.
 fn needs_view(put: &Put<'_>) -> bool {
     put.generation.is_some()
         || matches!(put.expected_head, ExpectedHead::Is(Some(_)))

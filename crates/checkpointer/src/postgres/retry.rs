@@ -14,11 +14,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// How much longer failures are retried once a close has begun, which waits for that.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// Calls `attempt` until it succeeds, fails for good, or there were enough attempts. Only for what may
-/// be repeated after an unknown outcome.
+/// Calls `attempt` until it succeeds, fails for good, or there were enough attempts. Only for what
+/// may be repeated after an unknown outcome.
 ///
-/// What fails for good after an attempt whose outcome is unknown is reported as unknown: that attempt
-/// may have taken effect.
+/// What fails for good after an attempt whose outcome is unknown is reported as unknown: that
+/// attempt may have taken effect.
 pub(super) async fn retry<T, Attempt>(
     inner: &Inner,
     operation: &'static str,

@@ -3,8 +3,8 @@
 //! A statement that writes begins by locking its thread, and every write reads from that lock: no
 //! row, and nothing was changed.
 //!
-//! Functions that take any type are named with their schema: one for just the type at hand, anywhere
-//! on the search path, would be taken instead. (`unnest` of several arrays is syntax.)
+//! Functions that take any type are named with their schema: one for just the type at hand,
+//! anywhere on the search path, would be taken instead. (`unnest` of several arrays is syntax.)
 
 mod batch;
 mod lease;
@@ -146,9 +146,9 @@ impl Sql {
         }
     }
 
-    /// A page of a list. Its parameters: the channels to read, whether anything of the state is, the
-    /// limit, then those of the
-    /// restrictions in their order, the page's last checkpoint as id, thread and namespace.
+    /// A page of a list. Its parameters: the channels to read, whether anything of the state is,
+    /// the limit, then those of the restrictions in their order, the page's last checkpoint as id,
+    /// thread and namespace.
     pub(super) fn list(&self, key: ListKey) -> Statement {
         let by_namespace = key.thread_id && !key.checkpoint_ns;
         let mut sql = if by_namespace { LIST_THREAD } else { LIST }.to_owned();
@@ -237,8 +237,8 @@ const AS_KNOWN: &str = "thread_id = {thread_id} AND generation = {generation} AN
 const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
         OR ({lease} IS NULL AND lease_until <= now()))";
 
-/// Whether `f.value` refers to chunks in the form that is written. Any other is left to the client, whose
-/// error says where it is; the server's would only say that it has failed.
+/// Whether `f.value` refers to chunks in the form that is written. Any other is left to the client,
+/// whose error says where it is; the server's would only say that it has failed.
 const IS_REFERENCE: &str =
     "(f.value ->> 'r') ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
     AND (f.value ->> 'd') ~ '^[0-9]{1,3}$'";

@@ -9,7 +9,8 @@ use super::Inner;
 use super::retry::retry;
 use crate::Result;
 
-/// How long a standby that failed is left alone. Then one read tries it, and the others still don't.
+/// How long a standby that failed is left alone. Then one read tries it, and the others still
+/// don't.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
 
 /// How often a read is sent to the standby that had to make way for replication.

@@ -15,8 +15,8 @@ use super::standby::Standby;
 use super::{Inner, decode};
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
 
-/// How many threads the first page has at most. Each page costs a look at all threads, so the further ones
-/// are larger.
+/// How many threads the first page has at most. Each page costs a look at all threads, so the
+/// further ones are larger.
 const PAGE: usize = 1000;
 
 /// How many the further pages have at most, for they are held in memory.

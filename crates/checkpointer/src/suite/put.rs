@@ -253,7 +253,8 @@ pub async fn missing_channel_of_another_version_is_empty(checkpointer: &dyn Chec
     assert_eq!(values(&second), json!({}));
 }
 
-/// A channel that its parent never had is empty, and so is one without a value of a first checkpoint.
+/// A channel that its parent never had is empty, and so is one without a value of a first
+/// checkpoint.
 pub async fn missing_channel_the_parent_never_had_is_empty(checkpointer: &dyn Checkpointer) {
     let first = Step::first(&fresh_thread())
         .values(json!({ "a": 1 }))
@@ -269,8 +270,8 @@ pub async fn missing_channel_the_parent_never_had_is_empty(checkpointer: &dyn Ch
     }
 }
 
-/// A channel can't keep the value of a parent that was pruned, is elsewhere or never was: nothing is
-/// stored then.
+/// A channel can't keep the value of a parent that was pruned, is elsewhere or never was: nothing
+/// is stored then.
 pub async fn missing_channel_of_a_missing_parent_is_refused(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 2).await;

@@ -6,18 +6,18 @@ use super::Thread;
 use crate::{AcquireLease, Error, Lease, Result};
 
 impl<State> Thread<State> {
-    /// Takes a lease on the thread, which every save then carries: see [`Lease`]. Load after it: what
-    /// is read then, nobody else changes as long as the lease lasts.
+    /// Takes a lease on the thread, which every save then carries: see [`Lease`]. Load after it:
+    /// what is read then, nobody else changes as long as the lease lasts.
     ///
     /// # Errors
     ///
-    /// [`Error::LeaseHeld`] if somebody else has one whose time isn't over; [`Error::Unsupported`] if
-    /// the checkpointer has no leases.
+    /// [`Error::LeaseHeld`] if somebody else has one whose time isn't over; [`Error::Unsupported`]
+    /// if the checkpointer has no leases.
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the lease may or may not have been taken, and then nobody has it until
-    /// its time is over.
+    /// If dropped once polled, the lease may or may not have been taken, and then nobody has it
+    /// until its time is over.
     ///
     /// # Examples
     ///
@@ -73,7 +73,8 @@ impl<State> Thread<State> {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the lease may or may not have been renewed. Calling again is harmless.
+    /// If dropped once polled, the lease may or may not have been renewed. Calling again is
+    /// harmless.
     pub async fn renew_lease(&mut self, ttl: Duration) -> Result<&Lease> {
         let Some(lease) = &self.lease else {
             return Err(Error::LeaseLost {

@@ -1,5 +1,5 @@
-//! Input that nobody meant well, by chance: read or refused, but never a panic, and what is accepted
-//! is within the documented bounds.
+//! Input that nobody meant well, by chance: read or refused, but never a panic, and what is
+//! accepted is within the documented bounds.
 
 use std::ffi::OsString;
 use std::fs;

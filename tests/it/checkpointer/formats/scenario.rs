@@ -1,4 +1,5 @@
-//! What the fixture holds: each form in which the format stores something, with fixed ids and times.
+//! What the fixture holds: each form in which the format stores something, with fixed ids and
+//! times.
 
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, Checkpointer, DeleteThread, GetTuple,

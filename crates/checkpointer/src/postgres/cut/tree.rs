@@ -22,8 +22,9 @@ pub(in crate::postgres) struct Tree {
 /// An item or a member.
 #[derive(Debug)]
 pub(in crate::postgres) struct Piece {
-    /// The member's key; an item has none. An empty text in its place would be compared by `memcmp`,
-    /// with no memory where it points: the processor takes longer over that than over a message.
+    /// The member's key; an item has none. An empty text in its place would be compared by
+    /// `memcmp`, with no memory where it points: the processor takes longer over that than over a
+    /// message.
     pub(super) key: Option<Box<str>>,
     pub(in crate::postgres) cut: Cut,
 }
@@ -55,8 +56,8 @@ pub(in crate::postgres) struct Replaced {
 }
 
 impl Tree {
-    /// Cuts an array or object that lies `depth` deep, where another may have been before. Only what
-    /// differs is hashed and cut.
+    /// Cuts an array or object that lies `depth` deep, where another may have been before. Only
+    /// what differs is hashed and cut.
     pub(super) fn of(members: &Members<'_>, depth: usize, known: Option<Self>) -> Self {
         let kind = members.kind();
         let (known, mut known_levels) = match known {

@@ -1,9 +1,9 @@
 //! The write that is sent by its own caller.
 //!
-//! A task of its own would have to be woken for each write, and would wake the caller again: for small
-//! pending writes that takes as long as the server does. So the caller sends its write by itself while
-//! it is the only one at work. Nobody depends on its being polled: with the next call, whoever makes
-//! it, or if the caller is gone, a task takes the write over.
+//! A task of its own would have to be woken for each write, and would wake the caller again: for
+//! small pending writes that takes as long as the server does. So the caller sends its write by
+//! itself while it is the only one at work. Nobody depends on its being polled: with the next call,
+//! whoever makes it, or if the caller is gone, a task takes the write over.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
@@ -114,8 +114,8 @@ impl<'a> Free<'a> {
 }
 
 impl Caller<'_> {
-    /// Sends the write on. Ready once the caller has nothing more to do with it, be it sent or taken
-    /// over.
+    /// Sends the write on. Ready once the caller has nothing more to do with it, be it sent or
+    /// taken over.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         let Some(mut sending) = self.take() else {
             return Poll::Ready(());

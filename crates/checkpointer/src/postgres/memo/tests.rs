@@ -43,8 +43,8 @@ fn sent(
 struct Stored(BTreeMap<ContentHash, Vec<ContentHash>>);
 
 impl Stored {
-    /// Stores a value, relying on what is stored but for the chunks that are forgotten, and checks that
-    /// nothing of the value is missed then. Says on how many chunks it relied.
+    /// Stores a value, relying on what is stored but for the chunks that are forgotten, and checks
+    /// that nothing of the value is missed then. Says on how many chunks it relied.
     #[track_caller]
     fn put(
         &mut self,
@@ -76,8 +76,8 @@ impl Stored {
     }
 }
 
-/// Cuts values one after the other, as if they were put: what is known must change nothing, and what
-/// is stored must be enough.
+/// Cuts values one after the other, as if they were put: what is known must change nothing, and
+/// what is stored must be enough.
 #[track_caller]
 fn check<'a>(values: impl IntoIterator<Item = &'a Value>) {
     let mut known = None;

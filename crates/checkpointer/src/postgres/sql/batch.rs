@@ -6,19 +6,20 @@ use super::Template;
 
 /// Stores many puts and pending writes of many threads, each as if it were alone.
 ///
-/// Nothing in it waits for a lock that is held for long: a thread or head that somebody else has locked
-/// is skipped, and its call has no row in the answer. So has one whose thread isn't as expected, whose
-/// chunks are missing (`f`), whose namespace has no head yet, or whose parent's values are to be kept
-/// and aren't there: whoever sent it sends it alone. Since no lock is waited for, what is read is as
-/// old as the lock, or else `gc` has changed.
+/// Nothing in it waits for a lock that is held for long: a thread or head that somebody else has
+/// locked is skipped, and its call has no row in the answer. So has one whose thread isn't as
+/// expected, whose chunks are missing (`f`), whose namespace has no head yet, or whose parent's
+/// values are to be kept and aren't there: whoever sent it sends it alone. Since no lock is waited
+/// for, what is read is as old as the lock, or else `gc` has changed.
 ///
-/// `l` locks the threads, `h` the heads, `s` are the puts that go ahead. `i` stores a checkpoint, or
-/// the new content of one that was stored before, whose `seq` shows it: then `m` doesn't move the head.
+/// `l` locks the threads, `h` the heads, `s` are the puts that go ahead. `i` stores a checkpoint,
+/// or the new content of one that was stored before, whose `seq` shows it: then `m` doesn't move
+/// the head.
 ///
-/// Each lookup is by a key, one after the other and in the order of the arrays, whatever the planner
-/// believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would do. The
-/// arrays are given by subqueries that `OFFSET 0` hides from the planner: if it saw how long they are
-/// it would make a new plan each time, which takes longer than to carry it out.
+/// Each lookup is by a key, one after the other and in the order of the arrays, whatever the
+/// planner believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would
+/// do. The arrays are given by subqueries that `OFFSET 0` hides from the planner: if it saw how
+/// long they are it would make a new plan each time, which takes longer than to carry it out.
 pub(super) const BATCH: Template = Template {
     sql: "-- checkpointer::batch
 WITH f AS MATERIALIZED (

@@ -1,7 +1,7 @@
 //! Taking, renewing and releasing leases.
 //!
-//! A lease is in the row of its thread, which every write locks first: what a write is admitted by is
-//! read under that lock, as of after any wait for it.
+//! A lease is in the row of its thread, which every write locks first: what a write is admitted by
+//! is read under that lock, as of after any wait for it.
 //!
 //! One on a thread that doesn't exist has a row that reserves its place, which is no thread: of the
 //! first generation, and deleted.

@@ -4,14 +4,14 @@ use db::Type;
 
 use super::Template;
 
-/// The rows of a read, after the CTE `c` that chooses checkpoints. `only` are the channels to read, or
-/// null for everything; without `state` only ids and metadata are read.
+/// The rows of a read, after the CTE `c` that chooses checkpoints. `only` are the channels to read,
+/// or null for everything; without `state` only ids and metadata are read.
 ///
 /// The kinds of rows: `c` a checkpoint, `w` a pending write of the checkpoint with the same place,
 /// `k` a chunk, once however many checkpoints share it.
 ///
-/// `e` has all of a checkpoint that is read, so that nothing is joined: the planner takes a page for a
-/// few rows, and would compare each of a thousand with each.
+/// `e` has all of a checkpoint that is read, so that nothing is joined: the planner takes a page
+/// for a few rows, and would compare each of a thousand with each.
 ///
 /// Chunks are looked up one by one, by their keys: the planner can't know how few they are, and
 /// would read the whole table, or compile the statement. `sign(depth) = 1` says no more than
@@ -96,8 +96,8 @@ WITH RECURSIVE c AS MATERIALIZED (
         FROM {schema}.checkpoints AS c JOIN {schema}.threads AS t USING (thread_id)
         WHERE true";
 
-/// The same in one thread, with whatever else restricts it in each of its namespaces: so no more of one
-/// is read than a page, however long the thread is.
+/// The same in one thread, with whatever else restricts it in each of its namespaces: so no more of
+/// one is read than a page, however long the thread is.
 pub(super) const LIST_THREAD: &str = "-- checkpointer::list
 WITH RECURSIVE c AS MATERIALIZED (
     SELECT row_number() OVER () AS place, page.* FROM (
@@ -118,8 +118,8 @@ pub(super) const LIST_ORDER: &str = "
 /// Walks from a checkpoint's parent towards the root, for each channel to its nearest stored value.
 ///
 /// `a` is the target and then its ancestors; `wanted` are the channels whose value wasn't found
-/// before, `rest` those whose value isn't stored here either. The kinds of rows: `s` a stored value,
-/// `w` a write, `k` a chunk.
+/// before, `rest` those whose value isn't stored here either. The kinds of rows: `s` a stored
+/// value, `w` a write, `k` a chunk.
 pub(super) const CHANNEL_HISTORY: Template = Template {
     sql: "-- checkpointer::channel_history
 WITH RECURSIVE a AS (

@@ -4,8 +4,8 @@ use db::Type;
 
 use super::Template;
 
-/// Reads what decides which of a thread's checkpoints may go, page by page: those after one, in the order
-/// of their keys.
+/// Reads what decides which of a thread's checkpoints may go, page by page: those after one, in the
+/// order of their keys.
 pub(super) const NODES: Template = Template {
     sql: "-- checkpointer::nodes
 SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, h.checkpoint_id AS head,
@@ -33,8 +33,9 @@ ORDER BY c.checkpoint_ns, c.checkpoint_id LIMIT {limit}",
 
 /// Removes checkpoints with their writes, and whole namespaces.
 ///
-/// Where a head goes, the checkpoint put last among the rest becomes the head. A parent that goes is
-/// forgotten. Writes that have waited too long for their checkpoint go as well. The thread is locked.
+/// Where a head goes, the checkpoint put last among the rest becomes the head. A parent that goes
+/// is forgotten. Writes that have waited too long for their checkpoint go as well. The thread is
+/// locked.
 pub(super) const REMOVE: Template = Template {
     sql: "-- checkpointer::remove
 WITH d AS MATERIALIZED (
@@ -100,8 +101,8 @@ ORDER BY c.thread_id",
     parameters: &[("runs", Type::JSONB_ARRAY)],
 };
 
-/// Removes the chunks of a thread that nothing refers to any more: a statement of its own, after the
-/// references are gone. The thread is locked.
+/// Removes the chunks of a thread that nothing refers to any more: a statement of its own, after
+/// the references are gone. The thread is locked.
 pub(super) const SWEEP_CHUNKS: Template = Template {
     sql: "-- checkpointer::sweep_chunks
 WITH RECURSIVE r AS (

@@ -53,9 +53,9 @@ WHERE thread_id = {thread_id}",
     parameters: &[("thread_id", Type::TEXT), ("operation", Type::TEXT)],
 };
 
-/// Removes marks of deleted threads, and places kept for threads that never came, of which the oldest
-/// go first. One that somebody has locked stays for the next time; a lease keeps one for as long as a
-/// deletion does.
+/// Removes marks of deleted threads, and places kept for threads that never came, of which the
+/// oldest go first. One that somebody has locked stays for the next time; a lease keeps one for as
+/// long as a deletion does.
 pub(super) const SWEEP_TOMBSTONES: Template = Template {
     sql: "-- checkpointer::sweep_tombstones
 DELETE FROM {schema}.threads WHERE thread_id = ANY (ARRAY(
@@ -76,8 +76,8 @@ FROM {schema}.threads WHERE thread_id IN ({source}, {target}) ORDER BY thread_id
     parameters: &[("source", Type::TEXT), ("target", Type::TEXT)],
 };
 
-/// Makes the thread that is copied to, unless somebody else just did. Its place may be reserved by a
-/// lease that is over.
+/// Makes the thread that is copied to, unless somebody else just did. Its place may be reserved by
+/// a lease that is over.
 pub(super) const MAKE_COPY: Template = Template {
     sql: "-- checkpointer::make_copy
 INSERT INTO {schema}.threads AS t (thread_id, metadata, operation)

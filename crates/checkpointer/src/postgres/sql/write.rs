@@ -91,9 +91,10 @@ pub(super) const LEASED_THREAD: Template = Template {
 /// Stores a new checkpoint in a namespace that has a head: what nearly every put does, with as few
 /// steps as it takes, since each costs the server time.
 ///
-/// `h` moves the head if the put goes ahead, and everything else follows it. A checkpoint that turns
-/// out to be stored already, by an attempt whose answer was lost, has a key that exists: an error, and
-/// nothing was changed. Without a row, or after that error, the client looks and sends [`PUT`].
+/// `h` moves the head if the put goes ahead, and everything else follows it. A checkpoint that
+/// turns out to be stored already, by an attempt whose answer was lost, has a key that exists: an
+/// error, and nothing was changed. Without a row, or after that error, the client looks and sends
+/// [`PUT`].
 pub(super) const PUT_NEXT: Template = Template {
     sql: "
 ), h AS (
@@ -135,12 +136,12 @@ SELECT generation, gc, true AS done{commit} FROM h",
 
 /// Stores a checkpoint, whatever there is of it.
 ///
-/// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it writes
-/// nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's values
-/// of channels that didn't change; of a checkpoint put again the parent may be gone, so its own serve
-/// as well. Without either there is nothing to take them from, and `b` holds the put up. Each is
-/// looked up by its key, one row at most, whatever the planner believes. `i` stores a
-/// new checkpoint, and `m` moves the head to it; `u` replaces the content of a checkpoint that was
+/// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it
+/// writes nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's
+/// values of channels that didn't change; of a checkpoint put again the parent may be gone, so its
+/// own serve as well. Without either there is nothing to take them from, and `b` holds the put up.
+/// Each is looked up by its key, one row at most, whatever the planner believes. `i` stores a new
+/// checkpoint, and `m` moves the head to it; `u` replaces the content of a checkpoint that was
 /// stored before, and the head stays.
 pub(super) const PUT: Template = Template {
     sql: "
@@ -272,8 +273,8 @@ SELECT generation, gc, true AS done{commit} FROM l",
 /// missing parent is reported, for the put may have been stored by an attempt that seemed lost. A
 /// parent that was pruned since is forgotten.
 ///
-/// What that attempt stored can be seen before a synchronous standby has it, if its wait was cut short.
-/// So the look that finds it writes a word to the log, and with that its own commit waits.
+/// What that attempt stored can be seen before a synchronous standby has it, if its wait was cut
+/// short. So the look that finds it writes a word to the log, and with that its own commit waits.
 pub(super) const LOOK: Template = Template {
     sql: "-- checkpointer::look
 SELECT generation, gc, deleted, lease_until, admitted, head, stored, inherits, CASE WHEN stored

@@ -1,5 +1,5 @@
-//! Stored rows that nobody of this crate wrote: each is read as what was put, or is an error, at a cost
-//! that is bounded.
+//! Stored rows that nobody of this crate wrote: each is read as what was put, or is an error, at a
+//! cost that is bounded.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
