@@ -192,7 +192,11 @@ async fn a_read_that_is_in_the_way_of_replication_is_sent_to_the_standby_again()
     let checkpointer = set_up(&pair).await;
     let proxy = TcpProxy::before(&pair.standby.url());
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
-    let settings = Settings::from_url(&url).unwrap();
+    // One connection, so that the large answer comes on the one that has prepared the statement: on
+    // another the answer to that would be held.
+    let variables = [("DATABASE_URL", &*url), ("DB_POOL_MAX", "1")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let settings = Settings::from_iter(variables).unwrap();
     let reader = checkpointer.read_from(Database::connect(&settings).await.unwrap());
     let texts: Vec<_> = (0..TEXTS)
         .map(|text| format!("{text:08}").repeat(1 << 17))
