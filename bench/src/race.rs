@@ -9,8 +9,8 @@ use std::io;
 use std::process::Stdio;
 
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointRef, Checkpointer, GetTuple, List, Metadata, Put, Source,
-    ThreadId,
+    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, GetTuple, List, Metadata, Put,
+    Source, ThreadId,
 };
 use futures_util::TryStreamExt;
 use tokio::io::{
@@ -129,7 +129,7 @@ async fn put_after(checkpointer: &dyn Checkpointer, thread_id: &ThreadId, head: 
     let parent = CheckpointId::new(head).ok();
     let checkpoint = Checkpoint::new(CheckpointId::generate(parent.as_ref()));
     let metadata = Metadata::new(Source::Loop, 0);
-    let parent = parent.map(|parent| CheckpointRef::new(thread_id.clone(), parent));
+    let parent = parent.map(|parent| CheckpointAddress::new(thread_id.clone(), parent));
     let put = match &parent {
         Some(parent) => Put::after(parent, &checkpoint, &metadata),
         None => Put::new(thread_id, &checkpoint, &metadata),
@@ -201,7 +201,7 @@ impl Race {
         }
         let mut parents = BTreeSet::new();
         for tuple in &listed {
-            let parent = tuple.parent_config.as_ref();
+            let parent = tuple.parent_address.as_ref();
             let parent = parent.map(|parent| parent.checkpoint_id.clone());
             if !parents.insert(parent.clone()) {
                 self.violations

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io::BufRead;
 
 use checkpointer::{
-    Checkpoint, CheckpointRef, Checkpointer, GetChannelHistory, GetTuple, List, Metadata, Prune,
-    PruneStrategy, Put, PutWrites, TaskId, ThreadId,
+    Checkpoint, CheckpointAddress, Checkpointer, GetChannelHistory, GetTuple, List, Metadata,
+    Prune, PruneStrategy, Put, PutWrites, TaskId, ThreadId,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
@@ -282,7 +282,7 @@ async fn put_writes(
         let target = put.config.target()?;
         let missing = checkpointer::CheckpointId::new("");
         let id = target.checkpoint_id.map_or(missing, Ok)?;
-        let config = CheckpointRef::new(target.thread_id, id).in_ns(target.checkpoint_ns);
+        let config = CheckpointAddress::new(target.thread_id, id).in_ns(target.checkpoint_ns);
         Ok((config, TaskId::new(&put.task_id)?))
     };
     let (config, task_id) = address().map_err(Failure::Unaskable)?;
@@ -314,7 +314,7 @@ async fn put(checkpointer: &dyn Checkpointer, put: &trace::Put) -> Result<Option
     let stored = stored.map_err(Failed)?;
     let parent = stored
         .as_ref()
-        .and_then(|stored| stored.parent_config.as_ref());
+        .and_then(|stored| stored.parent_address.as_ref());
     let parent = match parent {
         Some(parent) => checkpointer.get_tuple(GetTuple::at(parent)).await,
         None => Ok(None),

@@ -1,7 +1,7 @@
 //! The lines of a trace.
 
 use checkpointer::{
-    ChannelHistory, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
+    ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     PendingWrite, ThreadId,
 };
 use serde::Deserialize;
@@ -178,7 +178,7 @@ pub(crate) fn id(id: Option<&str>) -> checkpointer::Result<Option<CheckpointId>>
 }
 
 /// An address as a trace has it.
-pub(crate) fn config_json(config: &CheckpointRef) -> Value {
+pub(crate) fn config_json(config: &CheckpointAddress) -> Value {
     json!({
         "thread_id": config.thread_id.as_str(),
         "checkpoint_ns": config.checkpoint_ns.as_str(),
@@ -189,10 +189,10 @@ pub(crate) fn config_json(config: &CheckpointRef) -> Value {
 /// A tuple as a trace has it.
 pub(crate) fn tuple_json(tuple: &CheckpointTuple) -> Value {
     json!({
-        "config": config_json(&tuple.config),
+        "config": config_json(&tuple.address),
         "checkpoint": tuple.checkpoint.to_json(),
         "metadata": tuple.metadata.as_map(),
-        "parent_config": tuple.parent_config.as_ref().map(config_json),
+        "parent_config": tuple.parent_address.as_ref().map(config_json),
         "pending_writes": writes_json(&tuple.pending_writes),
     })
 }

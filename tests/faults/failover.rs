@@ -68,11 +68,11 @@ async fn check_steps(checkpointer: &PostgresCheckpointer, thread_id: &str, steps
         .unwrap();
     assert_eq!(listed.len(), steps);
     for pair in listed.windows(2) {
-        assert_eq!(pair[0].parent_config.as_ref(), Some(&pair[1].config));
+        assert_eq!(pair[0].parent_address.as_ref(), Some(&pair[1].address));
     }
     let thread = checkpointer.thread::<Steps>(thread_id).unwrap();
     for (tuple, last) in listed.iter().zip((0..steps).rev()).step_by(10) {
-        let state = thread.at(&tuple.config.checkpoint_id).await.unwrap();
+        let state = thread.at(&tuple.address.checkpoint_id).await.unwrap();
         let expected: Steps = (0..=last).map(|step| (step, text(step))).collect();
         assert_eq!(state, expected);
     }

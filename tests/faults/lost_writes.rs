@@ -3,7 +3,7 @@
 
 use bench::Stop;
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointRef, Checkpointer as _, DeleteThread, Error, GetTuple,
+    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, Error, GetTuple,
     List, Metadata, PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId,
     Thread, ThreadId, Threads as _,
 };
@@ -33,9 +33,9 @@ fn thread_id(name: &str) -> ThreadId {
 async fn put(
     checkpointer: &PostgresCheckpointer,
     name: &str,
-    parent: Option<&CheckpointRef>,
+    parent: Option<&CheckpointAddress>,
     values: Value,
-) -> Result<CheckpointRef, Error> {
+) -> Result<CheckpointAddress, Error> {
     let parent_id = parent.map(|parent| &parent.checkpoint_id);
     let mut checkpoint = Checkpoint::new(CheckpointId::generate(parent_id));
     checkpoint.channel_values.insert("items".to_owned(), values);
@@ -49,13 +49,13 @@ async fn put(
 
 async fn put_writes(
     checkpointer: &PostgresCheckpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     value: Value,
 ) -> Result<(), Error> {
     let task_id = TaskId::new("task").unwrap();
     let writes = [("items".to_owned(), value)];
     checkpointer
-        .put_writes(PutWrites::new(config, &task_id, &writes))
+        .put_writes(PutWrites::new(address, &task_id, &writes))
         .await
 }
 
@@ -86,7 +86,7 @@ async fn what_the_new_primary_never_got_is_noticed_and_sent_again() {
     }
     let kept = saved.checkpoint_id().cloned();
     let runs: Vec<String> = (0..RUNS).map(|run| format!("run-{run}")).collect();
-    let put_all = async |parents: &[Option<CheckpointRef>], count: usize| {
+    let put_all = async |parents: &[Option<CheckpointAddress>], count: usize| {
         let puts = runs.iter().zip(parents);
         let puts =
             puts.map(|(run, parent)| put(&checkpointer, run, parent.as_ref(), json!(items(count))));
@@ -112,8 +112,8 @@ async fn what_the_new_primary_never_got_is_noticed_and_sent_again() {
     let mut fresh = open("fresh");
     fresh.save(&items(100)).await.unwrap();
     let gone = put_all(&started, 100).await;
-    for config in gone.iter().flatten() {
-        put_writes(&checkpointer, config, json!(items(110)))
+    for address in gone.iter().flatten() {
+        put_writes(&checkpointer, address, json!(items(110)))
             .await
             .unwrap();
     }
@@ -153,15 +153,15 @@ async fn what_the_new_primary_never_got_is_noticed_and_sent_again() {
 
     // A graph run goes on from what it has in memory. All of it is sent again.
     let next = put_all(&gone, 101).await;
-    for config in next.iter().chain(&gone).flatten() {
-        put_writes(&checkpointer, config, json!(items(110)))
+    for address in next.iter().chain(&gone).flatten() {
+        put_writes(&checkpointer, address, json!(items(110)))
             .await
             .unwrap();
     }
     let other = connect(&pair).await;
-    for config in next.iter().flatten() {
+    for address in next.iter().flatten() {
         let tuple = other
-            .get_tuple(GetTuple::at(config))
+            .get_tuple(GetTuple::at(address))
             .await
             .unwrap()
             .unwrap();

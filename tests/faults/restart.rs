@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bench::{PrivateServer, Stop};
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointRef, Checkpointer, List, Metadata, PostgresCheckpointer,
-    Put, PutWrites, Source, TaskId, ThreadId, Threads as _, Version,
+    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, List, Metadata,
+    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId, Threads as _, Version,
 };
 use futures_util::TryStreamExt;
 use serde_json::json;
@@ -37,7 +37,7 @@ const STEPS: usize = 20;
 async fn agent(checkpointer: PostgresCheckpointer, number: usize, done: Arc<watch::Sender<usize>>) {
     let thread_id = ThreadId::new(format!("agent-{number}")).unwrap();
     let task = TaskId::new("task").unwrap();
-    let mut last: Option<CheckpointRef> = None;
+    let mut last: Option<CheckpointAddress> = None;
     for step in 0..STEPS {
         let parent = last.as_ref().map(|last| &last.checkpoint_id);
         let mut checkpoint = Checkpoint::new(CheckpointId::generate(parent));
@@ -51,11 +51,11 @@ async fn agent(checkpointer: PostgresCheckpointer, number: usize, done: Arc<watc
             None => Put::new(&thread_id, &checkpoint, &metadata),
         };
         let put = put.expect_head(parent);
-        let config = checkpointer.put(put).await.unwrap();
+        let address = checkpointer.put(put).await.unwrap();
         let writes = [("output".to_owned(), step.into())];
-        let writes = PutWrites::new(&config, &task, &writes);
+        let writes = PutWrites::new(&address, &task, &writes);
         checkpointer.put_writes(writes).await.unwrap();
-        last = Some(config);
+        last = Some(address);
         done.send_modify(|done| *done += 1);
     }
 }
@@ -97,15 +97,15 @@ async fn agents_end_with_all_their_steps_and_none_twice_though_the_server_restar
             assert_eq!(listed.len(), STEPS);
             let mut parent = None;
             for (step, tuple) in listed.iter().enumerate() {
-                let before = tuple.parent_config.as_ref();
-                assert_eq!(before.map(|config| &config.checkpoint_id), parent);
+                let before = tuple.parent_address.as_ref();
+                assert_eq!(before.map(|address| &address.checkpoint_id), parent);
                 let steps: Vec<_> = (0..=step).collect();
                 assert_eq!(tuple.checkpoint.channel_values["steps"], json!(steps));
                 let [write] = &tuple.pending_writes[..] else {
                     panic!("{:?}", tuple.pending_writes);
                 };
                 assert_eq!(write.value, json!(step));
-                parent = Some(&tuple.config.checkpoint_id);
+                parent = Some(&tuple.address.checkpoint_id);
             }
         }
         assert_eq!(database.state().waiting, 0);

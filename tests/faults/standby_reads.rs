@@ -2,7 +2,7 @@
 
 use bench::Stop;
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointRef, Checkpointer, DeleteThread, GetTuple, List,
+    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, GetTuple, List,
     ListThreads, Metadata, PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
 };
 use db::Database;
@@ -17,7 +17,7 @@ fn thread_id(name: &str) -> ThreadId {
     ThreadId::new(name).unwrap()
 }
 
-async fn put(checkpointer: &PostgresCheckpointer, name: &str, value: Value) -> CheckpointRef {
+async fn put(checkpointer: &PostgresCheckpointer, name: &str, value: Value) -> CheckpointAddress {
     let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
     checkpoint.channel_values.insert("value".to_owned(), value);
     let metadata = Metadata::new(Source::Loop, 1);
@@ -32,7 +32,7 @@ async fn listed(checkpointer: &PostgresCheckpointer, name: &str) -> Vec<Checkpoi
     let tuples: Vec<_> = tuples.try_collect().await.unwrap();
     tuples
         .into_iter()
-        .map(|tuple| tuple.config.checkpoint_id)
+        .map(|tuple| tuple.address.checkpoint_id)
         .collect()
 }
 
@@ -94,13 +94,13 @@ async fn what_may_be_old_is_read_from_the_standby_and_the_rest_from_the_primary(
         .unwrap();
     put(&reader, "new", json!("new")).await;
 
-    let ids = [&second, &first].map(|config| config.checkpoint_id.clone());
+    let ids = [&second, &first].map(|address| address.checkpoint_id.clone());
     assert_eq!(listed(&checkpointer, "talk").await, ids);
     assert_eq!(listed(&reader, "talk").await, ids[1..]);
     assert_eq!(threads(&checkpointer).await, ["new", "talk"]);
     assert_eq!(threads(&reader).await, ["gone", "talk"]);
-    let get = async |reader: &PostgresCheckpointer, config: &CheckpointRef| {
-        reader.get_tuple(GetTuple::at(config)).await.unwrap()
+    let get = async |reader: &PostgresCheckpointer, address: &CheckpointAddress| {
+        reader.get_tuple(GetTuple::at(address)).await.unwrap()
     };
     let known = get(&checkpointer, &first).await.unwrap();
     assert_eq!(known.pending_writes.len(), 1);
@@ -114,14 +114,14 @@ async fn what_may_be_old_is_read_from_the_standby_and_the_rest_from_the_primary(
         get(&reader, &second).await.is_some(),
         "the primary is asked"
     );
-    let nowhere = CheckpointRef::new(thread_id("talk"), CheckpointId::generate(None));
+    let nowhere = CheckpointAddress::new(thread_id("talk"), CheckpointId::generate(None));
     assert_eq!(get(&reader, &nowhere).await, None);
     let head = reader
         .get_tuple(GetTuple::head(thread_id("talk")))
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(head.config.checkpoint_id, second.checkpoint_id);
+    assert_eq!(head.address.checkpoint_id, second.checkpoint_id);
 
     observer
         .batch_execute("SELECT pg_wal_replay_resume()")
@@ -151,7 +151,7 @@ async fn a_standby_that_is_down_is_named_once_and_used_again_when_it_is_back() {
 
     pair.standby.stop(Stop::Immediate).await.unwrap();
     let second = put(&checkpointer, "talk", json!("second")).await;
-    let ids = [&second, &first].map(|config| config.checkpoint_id.clone());
+    let ids = [&second, &first].map(|address| address.checkpoint_id.clone());
     let text = log(async {
         for _ in 0..20 {
             assert_eq!(listed(&reader, "talk").await, ids);

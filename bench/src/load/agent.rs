@@ -88,7 +88,7 @@ impl<R: Fn(Fact)> Agent<R> {
             // Pruned meanwhile: back to the head.
             return Ok(Step::Put);
         };
-        self.put_next(number, &parent, &head.config.checkpoint_id)
+        self.put_next(number, &parent, &head.address.checkpoint_id)
             .await?;
         Ok(Step::Put)
     }
@@ -97,7 +97,7 @@ impl<R: Fn(Fact)> Agent<R> {
     async fn ancestor(&self, head: &CheckpointTuple, back: u64) -> Result<CheckpointTuple, Error> {
         let mut at = head.clone();
         for _ in 0..back {
-            let Some(parent) = &at.parent_config else {
+            let Some(parent) = &at.parent_address else {
                 break;
             };
             match self.checkpointer.get_tuple(GetTuple::at(parent)).await? {
@@ -109,7 +109,7 @@ impl<R: Fn(Fact)> Agent<R> {
     }
 
     async fn read(&self, at: &CheckpointTuple) -> Result<Option<CheckpointTuple>, Error> {
-        self.checkpointer.get_tuple(GetTuple::at(&at.config)).await
+        self.checkpointer.get_tuple(GetTuple::at(&at.address)).await
     }
 
     /// Runs, beside each other, the tasks whose outputs aren't recorded.
@@ -127,7 +127,7 @@ impl<R: Fn(Fact)> Agent<R> {
                 attempt,
             });
             let output = self.plan.output(number, task, attempt);
-            let writes = PutWrites::new(&parent.config, &task_id, &output);
+            let writes = PutWrites::new(&parent.address, &task_id, &output);
             self.checkpointer.put_writes(writes).await?;
             self.say(Event::Recorded {
                 number,
@@ -177,7 +177,7 @@ impl<R: Fn(Fact)> Agent<R> {
         let outputs = outputs(&self.plan, number, parent)?;
         let values = self.plan.values(number, messages, files, outputs);
         let changed = self.set(&mut checkpoint, values);
-        let source = match parent.config.checkpoint_id == *head {
+        let source = match parent.address.checkpoint_id == *head {
             true => {
                 // Its version says that it is the parent's.
                 checkpoint.channel_values.remove(PLAN);
@@ -188,7 +188,7 @@ impl<R: Fn(Fact)> Agent<R> {
         };
         let step = parent.metadata.step().unwrap_or_default() + 1;
         let metadata = self.metadata(source, number, step);
-        let put = Put::after(&parent.config, &checkpoint, &metadata)
+        let put = Put::after(&parent.address, &checkpoint, &metadata)
             .new_versions(&changed)
             .expect_head(Some(head));
         let put = self.checkpointer.put(put).await?;

@@ -102,7 +102,7 @@ impl Checker {
         };
         let states = self.states(&stored.thread_id).await?;
         for tuple in listed {
-            let state = states.get(tuple.config.checkpoint_id.as_str());
+            let state = states.get(tuple.address.checkpoint_id.as_str());
             let values: Value = tuple
                 .checkpoint
                 .channel_values
@@ -114,7 +114,7 @@ impl Checker {
             }
             match self
                 .checkpointer
-                .get_tuple(GetTuple::at(&tuple.config))
+                .get_tuple(GetTuple::at(&tuple.address))
                 .await
             {
                 Ok(read) if read.as_ref() == Some(&tuple) => {}
@@ -128,7 +128,7 @@ impl Checker {
             .get_tuple(GetTuple::head(&stored.thread_id))
             .await
         {
-            Ok(head) => stored.check_head(head.as_ref().map(|head| &head.config.checkpoint_id)),
+            Ok(head) => stored.check_head(head.as_ref().map(|head| &head.address.checkpoint_id)),
             Err(error) => return damage(&stored.thread_id, error),
         }
         stored.check_chain();
@@ -223,7 +223,7 @@ impl Stored<'_> {
 
     fn check_head(&mut self, head: Option<&CheckpointId>) {
         let last = self.by_number.last_key_value();
-        let last = last.map(|(number, (tuple, _))| (*number, tuple.config.checkpoint_id.clone()));
+        let last = last.map(|(number, (tuple, _))| (*number, tuple.address.checkpoint_id.clone()));
         if head != last.as_ref().map(|(_, id)| id) {
             self.say(None, format!("the head is {head:?}, the last is {last:?}"));
         }
@@ -276,10 +276,10 @@ impl Stored<'_> {
         &self,
         tuple: &CheckpointTuple,
     ) -> Option<(u64, &(CheckpointTuple, Vec<Message>))> {
-        let parent = &tuple.parent_config.as_ref()?.checkpoint_id;
+        let parent = &tuple.parent_address.as_ref()?.checkpoint_id;
         let mut stored = self.by_number.iter();
         stored
-            .find(|(_, (tuple, _))| tuple.config.checkpoint_id == *parent)
+            .find(|(_, (tuple, _))| tuple.address.checkpoint_id == *parent)
             .map(|(number, stored)| (*number, stored))
     }
 
@@ -310,7 +310,7 @@ impl Stored<'_> {
         }
         for (number, id) in &life.put {
             match self.by_number.get(number) {
-                Some((tuple, _)) if tuple.config.checkpoint_id.as_str() == id => {}
+                Some((tuple, _)) if tuple.address.checkpoint_id.as_str() == id => {}
                 Some(_) => self.say(Some(*number), "is another than was acknowledged"),
                 None if life.pruned => {}
                 None => self.say(Some(*number), "was acknowledged, and is missing"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use checkpointer::{
-    CheckpointRef, Checkpointer, DeleteThread, Error, GetTuple, List, PostgresCheckpointer, Prune,
-    PruneStrategy, Put, PutWrites, TaskId, ThreadId,
+    CheckpointAddress, Checkpointer, DeleteThread, Error, GetTuple, List, PostgresCheckpointer,
+    Prune, PruneStrategy, Put, PutWrites, TaskId, ThreadId,
 };
 use fastrand::Rng;
 use futures_util::TryStreamExt as _;
@@ -84,7 +84,7 @@ impl<R: Fn(Fact)> Work<R> {
     async fn write(
         &mut self,
         thread: usize,
-        last: &mut Option<CheckpointRef>,
+        last: &mut Option<CheckpointAddress>,
     ) -> Result<(), Error> {
         let thread_id = thread_id(thread)?;
         let (checkpoint, versions, metadata) = content::checkpoint(&mut self.rng, last.as_ref());
@@ -94,18 +94,18 @@ impl<R: Fn(Fact)> Work<R> {
         };
         let put = self.checkpointer.put(put.new_versions(&versions)).await?;
         self.did("put");
-        let config = last.insert(put);
+        let address = last.insert(put);
         if self.rng.u8(..4) == 0 {
             let index = self.rng.u64(..CONTENTS);
             let task_id = TaskId::new(index.to_string())?;
             let output = [("a".to_owned(), content::content(index))];
-            let writes = PutWrites::new(config, &task_id, &output);
+            let writes = PutWrites::new(address, &task_id, &output);
             self.checkpointer.put_writes(writes).await?;
             self.did("put_writes");
         }
         if self.rng.u8(..8) == 0 {
             let head = self.checkpointer.get_tuple(GetTuple::head(&thread_id));
-            *last = head.await?.map(|head| head.config);
+            *last = head.await?.map(|head| head.address);
             self.did("get_tuple");
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Values that share their pieces, and checkpoints that say which they hold.
 
 use checkpointer::{
-    ChannelVersions, Checkpoint, CheckpointId, CheckpointRef, CheckpointTuple, Metadata, Source,
-    Version,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointTuple, Metadata,
+    Source, Version,
 };
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ pub(super) fn content(index: u64) -> Value {
 /// Makes a checkpoint of two channels that follows another.
 pub(super) fn checkpoint(
     rng: &mut Rng,
-    parent: Option<&CheckpointRef>,
+    parent: Option<&CheckpointAddress>,
 ) -> (Checkpoint, ChannelVersions, Metadata) {
     let id = CheckpointId::generate(parent.map(|parent| &parent.checkpoint_id));
     let mut checkpoint = Checkpoint::new(id);
@@ -65,10 +65,10 @@ pub(super) fn checkpoint(
 /// Says what is wrong with a checkpoint or its writes.
 pub(super) fn check(tuple: &CheckpointTuple) -> Result<(), String> {
     let wrong = |what: String| {
-        let config = &tuple.config;
+        let address = &tuple.address;
         Err(format!(
             "{}, {}: {what}",
-            config.thread_id, config.checkpoint_id
+            address.thread_id, address.checkpoint_id
         ))
     };
     let holds = tuple.metadata.get(HOLDS).and_then(Value::as_object);

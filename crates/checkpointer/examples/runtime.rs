@@ -93,7 +93,7 @@ impl Runtime {
             println!("{} runs", task.id);
             tokio::time::sleep(task.takes).await;
             let writes = vec![(task.channel, task.output)];
-            let put = PutWrites::new(&at.config, &task.id, &writes);
+            let put = PutWrites::new(&at.address, &task.id, &writes);
             self.checkpointer.put_writes(put).await?;
             if self.crash {
                 println!("{} is stored, crashing", task.id);
@@ -118,8 +118,8 @@ impl Runtime {
         let new_versions = self.write(&mut checkpoint, writes);
         let step = at.metadata.step().unwrap_or(-1) + 1;
         let metadata = Metadata::new(Source::Loop, step);
-        let put = Put::after(&at.config, &checkpoint, &metadata).new_versions(&new_versions);
-        let guarded = put.expect_head(Some(&at.config.checkpoint_id));
+        let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&new_versions);
+        let guarded = put.expect_head(Some(&at.address.checkpoint_id));
         let stored = self.checkpointer.put(guarded).await?;
         Ok(CheckpointTuple::new(stored, checkpoint, metadata))
     }

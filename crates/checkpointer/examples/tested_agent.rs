@@ -85,7 +85,7 @@ mod tests {
         answer(&mut thread, "Hello?").await?;
 
         let history: Vec<_> = thread.history().try_collect().await?;
-        let oldest = &history[1].config.checkpoint_id;
+        let oldest = &history[1].address.checkpoint_id;
         assert_eq!(thread.at(oldest).await?, first);
         Ok(())
     }

@@ -78,8 +78,8 @@ impl Checkpoint {
     /// ```
     /// use checkpointer::{ChannelVersions, Checkpoint, Checkpointer, Metadata, Put, Source};
     ///
-    /// # use checkpointer::{CheckpointTuple, CheckpointRef, Result};
-    /// # async fn step(checkpointer: &dyn Checkpointer, at: &CheckpointTuple) -> Result<CheckpointRef> {
+    /// # use checkpointer::{CheckpointTuple, CheckpointAddress, Result};
+    /// # async fn step(checkpointer: &dyn Checkpointer, at: &CheckpointTuple) -> Result<CheckpointAddress> {
     /// let mut checkpoint = Checkpoint::child_of(at);
     /// let version = checkpointer.next_version(checkpoint.channel_versions.get("draft"));
     /// let changed = ChannelVersions::from([("draft".to_owned(), version)]);
@@ -87,8 +87,8 @@ impl Checkpoint {
     /// checkpoint.channel_values.insert("draft".to_owned(), "Dear customer".into());
     ///
     /// let metadata = Metadata::new(Source::Loop, 1);
-    /// let put = Put::after(&at.config, &checkpoint, &metadata).new_versions(&changed);
-    /// checkpointer.put(put.expect_head(Some(&at.config.checkpoint_id))).await
+    /// let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&changed);
+    /// checkpointer.put(put.expect_head(Some(&at.address.checkpoint_id))).await
     /// # }
     /// ```
     #[must_use]
@@ -100,7 +100,7 @@ impl Checkpoint {
             channel_versions: before.channel_versions.clone(),
             versions_seen: before.versions_seen.clone(),
             loaded: before.loaded,
-            ..Self::new(CheckpointId::generate(Some(&parent.config.checkpoint_id)))
+            ..Self::new(CheckpointId::generate(Some(&parent.address.checkpoint_id)))
         }
     }
 
@@ -128,7 +128,7 @@ pub struct Generation(pub i64);
 /// The address of a stored checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct CheckpointRef {
+pub struct CheckpointAddress {
     /// Its thread.
     pub thread_id: ThreadId,
     /// Its namespace.
@@ -139,7 +139,7 @@ pub struct CheckpointRef {
     pub generation: Option<Generation>,
 }
 
-impl CheckpointRef {
+impl CheckpointAddress {
     /// Addresses a checkpoint in the root namespace, in whatever generation the thread is.
     #[must_use]
     pub fn new(thread_id: ThreadId, checkpoint_id: CheckpointId) -> Self {
@@ -199,13 +199,13 @@ impl PendingWrite {
 #[non_exhaustive]
 pub struct CheckpointTuple {
     /// Where it is stored.
-    pub config: CheckpointRef,
+    pub address: CheckpointAddress,
     /// The checkpoint.
     pub checkpoint: Checkpoint,
     /// What was said about it when it was put.
     pub metadata: Metadata,
     /// Its parent, which may have been pruned since.
-    pub parent_config: Option<CheckpointRef>,
+    pub parent_address: Option<CheckpointAddress>,
     /// The outputs of the tasks that ran on it, by task path, task and index. Read only with
     /// [`Projection::All`](crate::Projection::All).
     pub pending_writes: Vec<PendingWrite>,
@@ -214,12 +214,12 @@ pub struct CheckpointTuple {
 impl CheckpointTuple {
     /// Makes a tuple without a parent and without pending writes.
     #[must_use]
-    pub fn new(config: CheckpointRef, checkpoint: Checkpoint, metadata: Metadata) -> Self {
+    pub fn new(address: CheckpointAddress, checkpoint: Checkpoint, metadata: Metadata) -> Self {
         Self {
-            config,
+            address,
             checkpoint,
             metadata,
-            parent_config: None,
+            parent_address: None,
             pending_writes: Vec::new(),
         }
     }

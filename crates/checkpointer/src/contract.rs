@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
 use crate::{
-    AcquireLease, ChannelHistory, CheckpointRef, CheckpointTuple, DeleteThread, Error,
+    AcquireLease, ChannelHistory, CheckpointAddress, CheckpointTuple, DeleteThread, Error,
     GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId,
     ThreadInfo, Version, generate,
 };
@@ -53,7 +53,7 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// If dropped once polled, the checkpoint may or may not have been stored. Calling again with
     /// the same checkpoint is harmless.
-    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef>;
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress>;
 
     /// Stores the outputs of a task: all or nothing.
     ///
@@ -285,7 +285,7 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
-    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         (**self).put(put).await
     }
 

@@ -157,7 +157,7 @@ pub enum Error {
     /// # Examples
     ///
     /// ```
-    /// use checkpointer::{CheckpointRef, Checkpointer, Error, GetTuple, MemoryCheckpointer, Threads};
+    /// use checkpointer::{CheckpointAddress, Checkpointer, Error, GetTuple, MemoryCheckpointer, Threads};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), checkpointer::Error> {
@@ -169,8 +169,8 @@ pub enum Error {
     /// assert!(error.to_string().ends_with("at `[0]`: expected u64"));
     ///
     /// if let Error::StateMismatch { thread_id, checkpoint_id, .. } = error {
-    ///     let config = CheckpointRef::new(thread_id, checkpoint_id);
-    ///     let raw = checkpointer.get_tuple(GetTuple::at(&config)).await?;
+    ///     let address = CheckpointAddress::new(thread_id, checkpoint_id);
+    ///     let raw = checkpointer.get_tuple(GetTuple::at(&address)).await?;
     ///     println!("{:?}", raw.map(|raw| raw.checkpoint.channel_values));
     /// }
     /// # Ok(())

@@ -104,7 +104,7 @@ mod prune;
 mod writes;
 
 pub use checkpoint::{
-    ChannelHistory, ChannelValues, ChannelVersions, Checkpoint, CheckpointRef, CheckpointTuple,
+    ChannelHistory, ChannelValues, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointTuple,
     Generation, Loaded, PendingWrite, ThreadInfo,
 };
 pub use contract::Checkpointer;

@@ -17,7 +17,7 @@ use futures_util::stream::{self, BoxStream};
 use serde_json::{Map, Value};
 
 use crate::{
-    AcquireLease, ChannelHistory, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
+    AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, Lease, List,
     ListThreads, Prune, PruneStrategy, Put, PutWrites, Result, ThreadId, ThreadInfo,
 };
@@ -154,7 +154,7 @@ impl Store {
 
     /// Finds a guarded put that has been stored already, though its head and its lease are others
     /// by now.
-    fn stored_before(&self, put: &Put<'_>) -> Option<CheckpointRef> {
+    fn stored_before(&self, put: &Put<'_>) -> Option<CheckpointAddress> {
         let ExpectedHead::Is(expected) = &put.expected_head else {
             return None;
         };
@@ -162,14 +162,14 @@ impl Store {
         let stored = thread.namespaces.get(&*put.checkpoint_ns)?;
         let is_of_this_life = put.generation.is_none_or(|read| read == thread.generation);
         let found = is_of_this_life && *expected != stored.head && stored.holds(put);
-        found.then(|| CheckpointRef {
+        found.then(|| CheckpointAddress {
             generation: Some(thread.generation),
-            ..CheckpointRef::new(put.thread_id.clone(), put.checkpoint.id.clone())
+            ..CheckpointAddress::new(put.thread_id.clone(), put.checkpoint.id.clone())
                 .in_ns(put.checkpoint_ns.clone().into_owned())
         })
     }
 
-    fn put(&mut self, put: &Put<'_>) -> Result<CheckpointRef> {
+    fn put(&mut self, put: &Put<'_>) -> Result<CheckpointAddress> {
         let admitted = self.admit_lease(put.thread_id, put.lease);
         if let Some(stored) = self.stored_before(put) {
             return Ok(stored);
@@ -179,9 +179,9 @@ impl Store {
         let is_first = put.parent.is_none() && ns.is_root() && put.generation.is_none();
         let expects_none = !matches!(put.expected_head, ExpectedHead::Is(Some(_)));
         let generation = self.admit(thread_id, put.generation, is_first && expects_none)?;
-        let config = CheckpointRef {
+        let address = CheckpointAddress {
             generation: Some(generation),
-            ..CheckpointRef::new(thread_id.clone(), put.checkpoint.id.clone()).in_ns(ns.clone())
+            ..CheckpointAddress::new(thread_id.clone(), put.checkpoint.id.clone()).in_ns(ns.clone())
         };
 
         let live = self.live(thread_id);
@@ -212,30 +212,30 @@ impl Store {
         if thread.namespaces.entry(ns.clone()).or_default().put(put) {
             thread.updated_at = now;
         }
-        Ok(config)
+        Ok(address)
     }
 
     fn put_writes(&mut self, put: &PutWrites<'_>) -> Result<()> {
-        let config = put.config;
-        self.admit_lease(&config.thread_id, put.lease)?;
-        let generation = self.admit(&config.thread_id, config.generation, false)?;
+        let address = put.address;
+        self.admit_lease(&address.thread_id, put.lease)?;
+        let generation = self.admit(&address.thread_id, address.generation, false)?;
         let now = self.now();
-        let thread = self.live_or_new(&config.thread_id, generation, now);
-        let ns = thread.namespaces.entry(config.checkpoint_ns.clone());
+        let thread = self.live_or_new(&address.thread_id, generation, now);
+        let ns = thread.namespaces.entry(address.checkpoint_ns.clone());
         ns.or_default().put_writes(put);
         Ok(())
     }
 
     /// The checkpoint that is asked for, the head if there is no id, and where it is stored.
-    fn find(&self, query: &GetTuple) -> Option<(&Namespace, CheckpointRef)> {
+    fn find(&self, query: &GetTuple) -> Option<(&Namespace, CheckpointAddress)> {
         let thread = self.live(&query.thread_id)?;
         let stored = thread.namespaces.get(&query.checkpoint_ns)?;
         let id = query.checkpoint_id.as_ref().or(stored.head.as_ref())?;
-        let config = CheckpointRef {
+        let address = CheckpointAddress {
             generation: Some(thread.generation),
-            ..CheckpointRef::new(query.thread_id.clone(), id.clone())
+            ..CheckpointAddress::new(query.thread_id.clone(), id.clone())
         };
-        Some((stored, config.in_ns(query.checkpoint_ns.clone())))
+        Some((stored, address.in_ns(query.checkpoint_ns.clone())))
     }
 
     fn list(&self, query: &List) -> Vec<CheckpointTuple> {
@@ -265,11 +265,11 @@ impl Store {
                         && filter
                             .is_none_or(|filter| contains_map(checkpoint.metadata.as_map(), filter))
                     {
-                        let config = CheckpointRef {
+                        let address = CheckpointAddress {
                             generation: Some(thread.generation),
-                            ..CheckpointRef::new(thread_id.clone(), id.clone())
+                            ..CheckpointAddress::new(thread_id.clone(), id.clone())
                         };
-                        found.push((stored, config.in_ns(ns.clone())));
+                        found.push((stored, address.in_ns(ns.clone())));
                     }
                 }
             }
@@ -279,7 +279,7 @@ impl Store {
         found
             .into_iter()
             .take(query.limit.unwrap_or(usize::MAX))
-            .filter_map(|(stored, config)| stored.tuple(config, &query.projection))
+            .filter_map(|(stored, address)| stored.tuple(address, &query.projection))
             .collect()
     }
 
@@ -330,7 +330,7 @@ fn deleted(thread_id: &ThreadId) -> Error {
 
 #[async_trait]
 impl Checkpointer for MemoryCheckpointer {
-    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         check::put(&put)?;
         self.open()?.put(&put)
     }
@@ -343,7 +343,7 @@ impl Checkpointer for MemoryCheckpointer {
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
         let store = self.open()?;
         let found = store.find(&query);
-        Ok(found.and_then(|(stored, config)| stored.tuple(config, &query.projection)))
+        Ok(found.and_then(|(stored, address)| stored.tuple(address, &query.projection)))
     }
 
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {

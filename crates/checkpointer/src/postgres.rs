@@ -44,7 +44,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::lease::MAX_TTL;
 use crate::{
-    AcquireLease, ChannelHistory, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
+    AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, Lease, List, ListThreads,
     Prune, Put, PutWrites, Result, ThreadId, ThreadInfo,
 };
@@ -263,7 +263,7 @@ impl PostgresCheckpointer {
 
 #[async_trait]
 impl Checkpointer for PostgresCheckpointer {
-    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         let call = call!(
             "put",
             thread_id = put.thread_id.as_str(),
@@ -274,12 +274,12 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
-        let config = writes.config;
+        let address = writes.address;
         let call = call!(
             "put_writes",
-            thread_id = config.thread_id.as_str(),
-            checkpoint_ns = config.checkpoint_ns.as_str(),
-            checkpoint_id = config.checkpoint_id.as_str(),
+            thread_id = address.thread_id.as_str(),
+            checkpoint_ns = address.checkpoint_ns.as_str(),
+            checkpoint_id = address.checkpoint_id.as_str(),
         );
         self.run(call, pin!(self.inner.put_writes(writes))).await
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::{
-    ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, Generation, Lease,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Generation, Lease,
     Metadata, Result, TaskId, ThreadId, ThreadInfo, Version,
 };
 
@@ -71,7 +71,7 @@ impl<'a> Put<'a> {
     /// Stores a checkpoint that follows `parent`, in the parent's thread, namespace and generation.
     #[must_use]
     pub fn after(
-        parent: &'a CheckpointRef,
+        parent: &'a CheckpointAddress,
         checkpoint: &'a Checkpoint,
         metadata: &'a Metadata,
     ) -> Self {
@@ -148,7 +148,7 @@ impl<'a> Put<'a> {
 #[non_exhaustive]
 pub struct PutWrites<'a> {
     /// The checkpoint the task ran on; it may be stored later.
-    pub config: &'a CheckpointRef,
+    pub address: &'a CheckpointAddress,
     /// The task.
     pub task_id: &'a TaskId,
     /// Where in the graph the task stands; writes are ordered by it.
@@ -163,12 +163,12 @@ impl<'a> PutWrites<'a> {
     /// Stores `writes` of the task `task_id`.
     #[must_use]
     pub fn new(
-        config: &'a CheckpointRef,
+        address: &'a CheckpointAddress,
         task_id: &'a TaskId,
         writes: &'a [(String, Value)],
     ) -> Self {
         Self {
-            config,
+            address,
             task_id,
             task_path: "",
             writes,
@@ -230,11 +230,11 @@ impl GetTuple {
 
     /// Reads the checkpoint at an address.
     #[must_use]
-    pub fn at(config: &CheckpointRef) -> Self {
+    pub fn at(address: &CheckpointAddress) -> Self {
         Self {
-            thread_id: config.thread_id.clone(),
-            checkpoint_ns: config.checkpoint_ns.clone(),
-            checkpoint_id: Some(config.checkpoint_id.clone()),
+            thread_id: address.thread_id.clone(),
+            checkpoint_ns: address.checkpoint_ns.clone(),
+            checkpoint_id: Some(address.checkpoint_id.clone()),
             projection: Projection::All,
         }
     }

@@ -107,7 +107,7 @@ macro_rules! __contract_cases {
             returns_config, roundtrip, preserves_channel_values, preserves_channel_versions,
             preserves_versions_seen, preserves_versions_seen_values, preserves_metadata,
             preserves_run_id, root_namespace, child_namespace, default_namespace,
-            multiple_checkpoints_same_thread, multiple_threads_isolated, parent_config,
+            multiple_checkpoints_same_thread, multiple_threads_isolated, parent_address,
             incremental_channel_update, new_channel_added, channel_removed,
             preserves_other_fields, missing_channel_is_inherited,
             missing_channel_of_another_version_is_empty,
@@ -132,7 +132,7 @@ macro_rules! __contract_cases {
     (get_tuple, $each:path) => {
         $each! { get_tuple:
             nonexistent_returns_none, latest_when_no_checkpoint_id, specific_checkpoint_id,
-            config_structure, checkpoint_fields, metadata, parent_config, pending_writes,
+            config_structure, checkpoint_fields, metadata, parent_address, pending_writes,
             respects_namespace, nonexistent_checkpoint_id, metadata_only, some_channels,
         }
     };

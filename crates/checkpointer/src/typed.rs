@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, Error, GetTuple, Lease, List, Metadata, Projection, Put, Result, Source,
     ThreadId,
 };
@@ -120,7 +120,7 @@ struct Position {
 
 #[derive(Debug, Clone)]
 struct Parent {
-    config: CheckpointRef,
+    address: CheckpointAddress,
     step: i64,
     versions: ChannelVersions,
     channels: channels::Hashes,
@@ -215,7 +215,7 @@ impl<State> Thread<State> {
     /// Returns the checkpoint that was loaded or saved last.
     pub fn checkpoint_id(&self) -> Option<&CheckpointId> {
         let parent = self.position.parent.as_ref()?;
-        Some(&parent.config.checkpoint_id)
+        Some(&parent.address.checkpoint_id)
     }
 
     /// Lists the checkpoints by id, the greatest first: ids and metadata.
@@ -246,16 +246,16 @@ impl<State> Thread<State> {
     }
 
     /// Sends a save, and keeps it until its outcome is known.
-    async fn send(&mut self, attempt: Arc<Attempt>) -> Result<CheckpointRef> {
+    async fn send(&mut self, attempt: Arc<Attempt>) -> Result<CheckpointAddress> {
         let again = self.attempt.replace(Arc::clone(&attempt)).is_some();
         let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
             .new_versions(&attempt.new_versions)
             .expect_head(attempt.from.head.as_ref())
             .lease(self.lease.as_ref());
-        if let Some(Parent { config, .. }) = &attempt.from.parent {
+        if let Some(Parent { address, .. }) = &attempt.from.parent {
             put = put
-                .parent(Some(&config.checkpoint_id))
-                .generation(config.generation);
+                .parent(Some(&address.checkpoint_id))
+                .generation(address.generation);
         }
         let outcome = self.checkpointer.put(put).await;
         let unknown = |error: &Error| {
@@ -266,15 +266,15 @@ impl<State> Thread<State> {
         if !outcome.as_ref().is_err_and(unknown) {
             self.attempt = None;
         }
-        let config = outcome?;
+        let address = outcome?;
         self.position = Position {
-            head: Some(config.checkpoint_id.clone()),
+            head: Some(address.checkpoint_id.clone()),
             parent: Some(Parent {
-                config: config.clone(),
+                address: address.clone(),
                 ..attempt.to.clone()
             }),
         };
-        Ok(config)
+        Ok(address)
     }
 }
 
@@ -307,7 +307,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             self.position = Position::default();
             return Ok(None);
         };
-        let head = Some(tuple.config.checkpoint_id.clone());
+        let head = Some(tuple.address.checkpoint_id.clone());
         let (parent, state) = self.open(tuple, Source::Update)?;
         self.position = Position {
             parent: Some(parent),
@@ -330,7 +330,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// If dropped once polled, or after an error whose outcome is unknown, the state may or may not
     /// have been saved. The next call finds out, and never conflicts with its own attempt.
-    pub async fn save(&mut self, state: &State) -> Result<CheckpointRef> {
+    pub async fn save(&mut self, state: &State) -> Result<CheckpointAddress> {
         self.settle().await?;
         let channels = Channels::of(&self.thread_id, state)?;
         self.send(Arc::new(self.attempt(channels))).await
@@ -404,7 +404,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             None => {
                 let query = GetTuple::head(&self.thread_id).project(Projection::Metadata);
                 let head = self.checkpointer.get_tuple(query).await?;
-                head.map(|head| head.config.checkpoint_id)
+                head.map(|head| head.address.checkpoint_id)
             }
         };
         let (parent, state) = self.open(tuple, Source::Fork)?;
@@ -419,7 +419,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     fn attempt(&self, channels: Channels) -> Attempt {
         let from = self.position.clone();
         let parent = from.parent.as_ref();
-        let id = CheckpointId::generate(parent.map(|parent| &parent.config.checkpoint_id));
+        let id = CheckpointId::generate(parent.map(|parent| &parent.address.checkpoint_id));
         let mut checkpoint = Checkpoint::new(id.clone());
         let mut new_versions = ChannelVersions::new();
         for channel in channels.values.keys() {
@@ -445,7 +445,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         Attempt {
             metadata: self.shape.mark(Metadata::new(source, step)),
             to: Parent {
-                config: CheckpointRef::new(self.thread_id.clone(), id),
+                address: CheckpointAddress::new(self.thread_id.clone(), id),
                 step,
                 versions: checkpoint.channel_versions.clone(),
                 channels: channels.hashes,
@@ -463,9 +463,9 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         let values = tuple.checkpoint.channel_values;
         let channels = channels::hashes(&values);
         let state = channels::state(values);
-        let state = self.shape.read(&tuple.config, &tuple.metadata, state)?;
+        let state = self.shape.read(&tuple.address, &tuple.metadata, state)?;
         let parent = Parent {
-            config: tuple.config,
+            address: tuple.address,
             step: tuple.metadata.step().unwrap_or(-1),
             versions: tuple.checkpoint.channel_versions,
             channels,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bench::{PgBouncer, Stop};
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointRef, Checkpointer as _, DeleteThread, List, Metadata,
+    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, List, Metadata,
     PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Thread, ThreadId,
     Threads as _,
 };
@@ -145,14 +145,14 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
 
     // Guarded by the head, which the first attempt has moved.
     proxy.cut_instead_of_answer_to("checkpointer::put");
-    let config: CheckpointRef = thread.save(&vec![1, 2]).await.unwrap();
+    let address: CheckpointAddress = thread.save(&vec![1, 2]).await.unwrap();
     let stored: Vec<_> = thread.history().try_collect().await.unwrap();
     assert_eq!(stored.len(), 2);
 
     proxy.cut_instead_of_answer_to("checkpointer::put_writes");
     let task_id = TaskId::new("task").unwrap();
     let writes = [("written".to_owned(), json!(1))];
-    let writes = PutWrites::new(&config, &task_id, &writes);
+    let writes = PutWrites::new(&address, &task_id, &writes);
     checkpointer.put_writes(writes).await.unwrap();
     let listed = checkpointer.list(List::thread(thread.thread_id()).limit(1));
     let listed: Vec<_> = listed.try_collect().await.unwrap();
@@ -167,7 +167,7 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     proxy.cut_instead_of_answer_to("db_commit");
     let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest);
     checkpointer.prune(prune).await.unwrap();
-    assert_eq!(ids(&checkpointer, &copy).await, [config.checkpoint_id]);
+    assert_eq!(ids(&checkpointer, &copy).await, [address.checkpoint_id]);
 
     let run = Checkpoint::new(CheckpointId::generate(None));
     let metadata = Metadata::new(Source::Loop, 1).with("run_id", "run");

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use checkpointer::{
-    CheckpointId, CheckpointRef, Checkpointer, Error, GetTuple, PostgresCheckpointer,
+    CheckpointAddress, CheckpointId, Checkpointer, Error, GetTuple, PostgresCheckpointer,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -16,7 +16,7 @@ use tests::{TcpProxy, TestDb, at_every_poll};
 async fn put_all(
     checkpointers: &[PostgresCheckpointer],
     steps: &[Step],
-) -> Vec<checkpointer::Result<CheckpointRef>> {
+) -> Vec<checkpointer::Result<CheckpointAddress>> {
     let puts = steps.iter().flat_map(|step| {
         checkpointers.iter().map(|checkpointer| {
             let (step, checkpointer) = (step.clone(), checkpointer.clone());
@@ -52,7 +52,7 @@ async fn of_many_guarded_puts_on_one_head_one_succeeds() {
         let (mut winners, mut conflicts) = (Vec::new(), Vec::new());
         for put in puts {
             match put.unwrap() {
-                Ok(config) => winners.push(config),
+                Ok(address) => winners.push(address),
                 Err(Error::Conflict { expected, head, .. }) => conflicts.push((expected, head)),
                 Err(error) => panic!("{error:?}"),
             }
@@ -142,21 +142,21 @@ async fn a_dropped_put_leaves_all_or_nothing_and_may_be_repeated() {
         },
         async || {
             let step = attempt.take().unwrap();
-            let config = last.borrow().sibling(step.checkpoint.id.clone());
-            if let Some(found) = reader.get_tuple(GetTuple::at(&config)).await.unwrap() {
+            let address = last.borrow().sibling(step.checkpoint.id.clone());
+            if let Some(found) = reader.get_tuple(GetTuple::at(&address)).await.unwrap() {
                 assert_eq!(values(&found), values_of(&step));
                 assert_eq!(
-                    head(&reader, &config.thread_id).await.as_ref(),
+                    head(&reader, &address.thread_id).await.as_ref(),
                     Some(&step.checkpoint.id)
                 );
             }
             // By another process, as after a crash, and by the same one.
             for checkpointer in [&reader, &writer] {
                 let put = step.try_put(checkpointer).await.unwrap();
-                assert_eq!(put, config);
+                assert_eq!(put, address);
             }
-            assert_eq!(values(&get(&reader, &config).await), values_of(&step));
-            last.replace(config);
+            assert_eq!(values(&get(&reader, &address).await), values_of(&step));
+            last.replace(address);
         },
     )
     .await;
@@ -200,7 +200,7 @@ async fn the_latest_is_the_one_put_last_whatever_the_clocks_say() {
     for checkpointer in [&ahead, &behind] {
         let latest = head(checkpointer, &thread_id).await;
         assert_eq!(latest.as_ref(), Some(&third.checkpoint_id));
-        let by_id = [&second, &first, &third].map(|config| config.checkpoint_id.clone());
+        let by_id = [&second, &first, &third].map(|address| address.checkpoint_id.clone());
         assert_eq!(ids(checkpointer, &thread_id).await, by_id);
     }
     let fourth = Step::after(&third).expect_head(Some(&third));

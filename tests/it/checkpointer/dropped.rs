@@ -1,7 +1,7 @@
 //! Every call may be dropped at each of its await points.
 
 use checkpointer::{
-    CheckpointRef, Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, List,
+    CheckpointAddress, Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, List,
     ListThreads, PostgresCheckpointer, Prune, PruneStrategy, Threads as _,
 };
 use db::Database;
@@ -26,7 +26,7 @@ async fn started(mode: &str) -> (TestDb, Database, PostgresCheckpointer) {
 
 /// Drops a call that writes at each of its polls, repeating it until it is done, and compares what
 /// it leaves behind with what one call does.
-async fn check(call: impl AsyncFn(&PostgresCheckpointer, &[CheckpointRef; 3])) {
+async fn check(call: impl AsyncFn(&PostgresCheckpointer, &[CheckpointAddress; 3])) {
     for mode in MODES {
         let (calm, _, checkpointer) = started(mode).await;
         let configs = three(&checkpointer, "thread").await;
@@ -46,7 +46,7 @@ async fn check(call: impl AsyncFn(&PostgresCheckpointer, &[CheckpointRef; 3])) {
 }
 
 /// Drops a call that reads at each of its polls.
-async fn check_read(call: impl AsyncFn(&PostgresCheckpointer, &[CheckpointRef; 3])) {
+async fn check_read(call: impl AsyncFn(&PostgresCheckpointer, &[CheckpointAddress; 3])) {
     for mode in MODES {
         let (_test, database, checkpointer) = started(mode).await;
         let configs = three(&checkpointer, "thread").await;
@@ -221,14 +221,14 @@ async fn calls_of_a_typed_thread_may_be_dropped() {
         listed.reverse();
         let fork = listed.pop().unwrap();
         let parents = listed.iter().map(|tuple| {
-            let parent = tuple.parent_config.as_ref();
+            let parent = tuple.parent_address.as_ref();
             parent.map(|parent| parent.checkpoint_id.clone())
         });
         let before = listed
             .iter()
-            .map(|tuple| tuple.config.checkpoint_id.clone());
+            .map(|tuple| tuple.address.checkpoint_id.clone());
         let before = std::iter::once(None).chain(before.map(Some));
         assert!(parents.eq(before.take(listed.len())));
-        assert_eq!(fork.parent_config.unwrap().checkpoint_id, first);
+        assert_eq!(fork.parent_address.unwrap().checkpoint_id, first);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune, PruneStrategy,
     Put, PutWrites, TaskId, ThreadId, Threads,
 };
@@ -172,14 +172,14 @@ fn whatever_is_put_comes_back_equal() {
             Step::first(thread_id).put(&**checkpointer).await;
         }
         let root = checkpointer.get_tuple(GetTuple::head(thread_id)).await;
-        let generation = root.unwrap().and_then(|root| root.config.generation);
+        let generation = root.unwrap().and_then(|root| root.address.generation);
 
         let put = Put::new(thread_id, &case.checkpoint, &case.metadata)
             .in_ns(&case.checkpoint_ns)
             .generation(generation)
             .new_versions(&case.checkpoint.channel_versions);
-        let config = checkpointer.put(put).await.unwrap();
-        let writes = PutWrites::new(&config, &case.task_id, &case.writes);
+        let address = checkpointer.put(put).await.unwrap();
+        let writes = PutWrites::new(&address, &case.task_id, &case.writes);
         let writes = writes.task_path(&case.task_path);
         checkpointer.put_writes(writes).await.unwrap();
         let thread_metadata = case.thread_metadata.clone();
@@ -188,9 +188,9 @@ fn whatever_is_put_comes_back_equal() {
             .await
             .unwrap();
 
-        let got = get(&**checkpointer, &config).await;
+        let got = get(&**checkpointer, &address).await;
         check_same(&got, case);
-        assert_eq!(got.config, config);
+        assert_eq!(got.address, address);
         assert_eq!(got.pending_writes.len(), case.writes.len());
         for (got, (channel, value)) in got.pending_writes.iter().zip(&case.writes) {
             assert_eq!((&got.task_id, &got.channel), (&case.task_id, channel));
@@ -205,9 +205,9 @@ fn whatever_is_put_comes_back_equal() {
         assert!(same_object(&threads[0].metadata, &case.thread_metadata));
 
         // A child that says nothing of the channels has all of its parent's values.
-        let mut checkpoint = Checkpoint::new(CheckpointId::generate(Some(&config.checkpoint_id)));
+        let mut checkpoint = Checkpoint::new(CheckpointId::generate(Some(&address.checkpoint_id)));
         checkpoint.channel_versions = case.checkpoint.channel_versions.clone();
-        let child = Put::after(&config, &checkpoint, &case.metadata);
+        let child = Put::after(&address, &checkpoint, &case.metadata);
         let child = checkpointer.put(child).await.unwrap();
         let child = get(&**checkpointer, &child).await;
         assert!(same(
@@ -245,7 +245,7 @@ fn a_value_that_is_edited_comes_back_equal_at_every_step() {
     let outcome = TestRunner::new(config).run(&values, |(mut value, edits, is_plain)| {
         runtime.block_on(async {
             let name = format!("edited {}", fastrand::u64(..));
-            let mut put: Vec<(CheckpointRef, Value)> = Vec::new();
+            let mut put: Vec<(CheckpointAddress, Value)> = Vec::new();
             for (n, edits) in edits.iter().enumerate() {
                 if is_plain {
                     any::make_plain(&mut value);
@@ -257,11 +257,11 @@ fn a_value_that_is_edited_comes_back_equal_at_every_step() {
                 let mut step = step.values(json!({}));
                 let values = &mut step.checkpoint.channel_values;
                 values.insert("a".to_owned(), value.clone());
-                let config = step.put(&writer).await;
+                let address = step.put(&writer).await;
                 // Without what the writer remembers.
-                let write = try_write(&reader, &config, "task", &value).await;
+                let write = try_write(&reader, &address, "task", &value).await;
                 write.unwrap();
-                put.push((config, value.clone()));
+                put.push((address, value.clone()));
                 edits.iter().for_each(|edit| edit.apply(&mut value));
                 if n == 4 {
                     let prune = Prune::new(vec![thread(&name)], PruneStrategy::KeepLatest);
@@ -269,9 +269,9 @@ fn a_value_that_is_edited_comes_back_equal_at_every_step() {
                     put.drain(..n);
                 }
             }
-            for (config, value) in &put {
+            for (address, value) in &put {
                 for checkpointer in [&writer, &reader] {
-                    let got = get(checkpointer, config).await;
+                    let got = get(checkpointer, address).await;
                     assert!(same(&got.checkpoint.channel_values["a"], value));
                     assert!(same(&got.pending_writes[0].value, value));
                 }
@@ -337,7 +337,7 @@ fn both_find_the_same_by_metadata() {
             for checkpointer in [&postgres, &memory] {
                 let list = List::all().filter(filter.clone());
                 let listed: Vec<_> = checkpointer.list(list).try_collect().await.unwrap();
-                let listed = listed.into_iter().map(|tuple| tuple.config.checkpoint_id);
+                let listed = listed.into_iter().map(|tuple| tuple.address.checkpoint_id);
                 ids.push(listed.collect::<Vec<_>>());
             }
             assert_eq!(ids[0], ids[1], "by {filter:?}");
@@ -404,11 +404,11 @@ fn a_typed_state_comes_back_equal() {
     check(60, states, async |checkpointer, (state, list)| {
         let name = format!("state {}", fastrand::u64(..));
         let mut saved = checkpointer.thread::<State>(&*name).unwrap();
-        let config = saved.save(state).await.unwrap();
+        let address = saved.save(state).await.unwrap();
         let mut thread = checkpointer.thread::<State>(&*name).unwrap();
         for loaded in [
             thread.load().await.unwrap().unwrap(),
-            thread.at(&config.checkpoint_id).await.unwrap(),
+            thread.at(&address.checkpoint_id).await.unwrap(),
         ] {
             let [got, put] = [&loaded, state].map(|state| serde_json::to_value(state).unwrap());
             assert!(same(&got, &put), "{got} is not {put}");
@@ -417,7 +417,7 @@ fn a_typed_state_comes_back_equal() {
         // What was loaded is what a save compares with.
         thread.update(|_| ()).await.unwrap();
         let head = checkpointer
-            .get_tuple(GetTuple::head(&config.thread_id))
+            .get_tuple(GetTuple::head(&address.thread_id))
             .await;
         let changed = head.unwrap().unwrap().checkpoint.updated_channels;
         assert_eq!(changed, Some(Vec::new()));

@@ -234,7 +234,7 @@ async fn rows(client: &Client, test: &TestDb) -> String {
 async fn answers(checkpointer: &dyn Checkpointer) -> Value {
     let listed: Vec<_> = checkpointer.list(List::all()).try_collect().await.unwrap();
     for listed in &listed {
-        let query = GetTuple::at(&listed.config);
+        let query = GetTuple::at(&listed.address);
         let found = checkpointer.get_tuple(query).await.unwrap().unwrap();
         check_same("get_tuple", &tuple(listed), &tuple(&found));
     }
@@ -287,7 +287,7 @@ async fn answers(checkpointer: &dyn Checkpointer) -> Value {
 }
 
 fn tuple(tuple: &CheckpointTuple) -> Value {
-    let parent = tuple.parent_config.as_ref();
+    let parent = tuple.parent_address.as_ref();
     let parent = parent.map(|parent| parent.checkpoint_id.as_str().to_owned());
     let writes = tuple.pending_writes.iter().map(write);
     Value::Object(Map::from_iter([
@@ -303,12 +303,12 @@ fn tuple(tuple: &CheckpointTuple) -> Value {
 }
 
 fn address(tuple: &CheckpointTuple) -> Value {
-    let config = &tuple.config;
+    let address = &tuple.address;
     Value::Array(vec![
-        config.thread_id.as_str().into(),
-        config.checkpoint_ns.as_str().into(),
-        config.checkpoint_id.as_str().into(),
-        config.generation.map(|generation| generation.0).into(),
+        address.thread_id.as_str().into(),
+        address.checkpoint_ns.as_str().into(),
+        address.checkpoint_id.as_str().into(),
+        address.generation.map(|generation| generation.0).into(),
     ])
 }
 

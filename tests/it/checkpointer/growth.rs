@@ -1,7 +1,8 @@
 //! What a step costs: what changed, and a small constant.
 
 use checkpointer::{
-    CheckpointRef, Checkpointer, GetTuple, List, Options, PostgresCheckpointer, Projection, Threads,
+    CheckpointAddress, Checkpointer, GetTuple, List, Options, PostgresCheckpointer, Projection,
+    Threads,
 };
 use db::Database;
 use futures_util::TryStreamExt;
@@ -62,12 +63,12 @@ impl Watched {
         watched
     }
 
-    async fn first(&self, name: &str, values: Value) -> CheckpointRef {
+    async fn first(&self, name: &str, values: Value) -> CheckpointAddress {
         let step = Step::first(&thread(name)).values(values);
         step.put(&self.checkpointer).await
     }
 
-    async fn after(&self, parent: &CheckpointRef, values: Value) -> CheckpointRef {
+    async fn after(&self, parent: &CheckpointAddress, values: Value) -> CheckpointAddress {
         let step = Step::after(parent).values(values);
         step.put(&self.checkpointer).await
     }
@@ -195,8 +196,8 @@ async fn a_cache_without_room_costs_what_is_sent_again_only() {
         let whole = state(1001).to_string().len();
         assert!(cost.sent > whole, "{cost:?} with {bytes} bytes");
         assert!(cost.chunks <= CHUNKS, "{cost:?} with {bytes} bytes");
-        for (config, length) in [(first, 1000), (second, 1001)] {
-            let tuple = get(&watched.checkpointer, &config).await;
+        for (address, length) in [(first, 1000), (second, 1001)] {
+            let tuple = get(&watched.checkpointer, &address).await;
             assert_eq!(values(&tuple), state(length));
         }
     }
@@ -217,17 +218,17 @@ async fn a_fork_costs_what_changed() {
 async fn a_pending_write_shares_what_the_state_holds() {
     let watched = Watched::new().await;
     let list = messages(0..500);
-    let config = watched.first("writes", json!({ "messages": list })).await;
+    let address = watched.first("writes", json!({ "messages": list })).await;
     let checkpointer = &watched.checkpointer;
-    try_write(checkpointer, &config, "warm", &json!(1))
+    try_write(checkpointer, &address, "warm", &json!(1))
         .await
         .unwrap();
-    let write = try_write(checkpointer, &config, "task", &list);
+    let write = try_write(checkpointer, &address, "task", &list);
     let (written, cost) = watched.cost_of(write).await;
     written.unwrap();
     cost.check("write", 0);
     assert_eq!(cost.chunks, 0);
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(tuple.pending_writes[0].value, list);
 }
 
@@ -414,12 +415,12 @@ async fn lists_of_new_prose_cost_what_their_compression_saves() {
 #[tokio::test]
 async fn a_missing_or_altered_chunk_is_an_error_that_names_it() {
     let watched = Watched::new().await;
-    let config = watched
+    let address = watched
         .first("torn", json!({ "messages": messages(0..300) }))
         .await;
     let read = async || {
-        let found = watched.checkpointer.get_tuple(GetTuple::at(&config)).await;
-        chain(&found.unwrap_err()).replace(config.checkpoint_id.as_str(), "ID")
+        let found = watched.checkpointer.get_tuple(GetTuple::at(&address)).await;
+        chain(&found.unwrap_err()).replace(address.checkpoint_id.as_str(), "ID")
     };
     let hash: String = watched
         .ask("SELECT encode(hash, 'hex') FROM {schema}.chunks WHERE content IS NOT NULL LIMIT 1")

@@ -1,7 +1,7 @@
 //! Names and content that look like SQL: they are data, and stay in their row.
 
 use checkpointer::{
-    CheckpointId, CheckpointNs, CheckpointRef, Checkpointer, DeleteThread, GetChannelHistory,
+    CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, DeleteThread, GetChannelHistory,
     GetTuple, List, ListThreads, Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy,
     Put, PutWrites, Source, TaskId,
 };
@@ -65,7 +65,7 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
     step.metadata = Metadata::new(Source::Loop, 0)
         .with(name, json!({ name: name }))
         .with("run_id", name);
-    let config = step.put(checkpointer).await;
+    let address = step.put(checkpointer).await;
 
     let in_ns = Put::new(&thread_id, &step.checkpoint, &step.metadata).in_ns(&ns);
     checkpointer.put(in_ns).await.unwrap();
@@ -73,14 +73,14 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
         (name.to_owned(), json!({ name: name })),
         ("__interrupt__".to_owned(), Value::from(name)),
     ];
-    let put = PutWrites::new(&config, &task_id, &writes).task_path(name);
+    let put = PutWrites::new(&address, &task_id, &writes).task_path(name);
     checkpointer.put_writes(put.clone()).await.unwrap();
     checkpointer.put_writes(put).await.unwrap();
     let metadata = map(json!({ name: { "is": name } }));
     let replaced = checkpointer.set_thread_metadata(&thread_id, metadata.clone());
     replaced.await.unwrap();
 
-    let got = get(checkpointer, &config).await;
+    let got = get(checkpointer, &address).await;
     assert_eq!(values(&got), hostile, "{name:?}");
     assert_eq!(got.metadata, step.metadata, "{name:?}");
     let writes: Vec<_> = got.pending_writes.iter().collect();
@@ -89,7 +89,7 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
         assert_eq!(write.task_id, task_id);
         assert!(write.channel == name || write.channel == "__interrupt__");
     }
-    let projected = GetTuple::at(&config).project(Projection::Channels(vec![name.to_owned()]));
+    let projected = GetTuple::at(&address).project(Projection::Channels(vec![name.to_owned()]));
     let projected = checkpointer.get_tuple(projected).await.unwrap().unwrap();
     assert_eq!(values(&projected), json!({ name: name }));
 
@@ -104,7 +104,7 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
     assert_eq!(threads.len(), 1, "{name:?}");
     assert_eq!(threads[0].thread_id, thread_id);
 
-    let child = Step::after(&config)
+    let child = Step::after(&address)
         .values(json!({ name: [] }))
         .put(checkpointer)
         .await;
@@ -121,9 +121,9 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
         .delete_for_runs(&[name.to_owned()])
         .await
         .unwrap();
-    let gone = CheckpointRef::new(thread_id.clone(), id);
+    let gone = CheckpointAddress::new(thread_id.clone(), id);
     let gone = checkpointer.get_tuple(GetTuple::at(&gone)).await.unwrap();
-    assert_eq!(gone.map(|tuple| tuple.config), None, "{name:?}");
+    assert_eq!(gone.map(|tuple| tuple.address), None, "{name:?}");
     checkpointer
         .delete_thread(DeleteThread::new(thread_id))
         .await

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Checkpointer,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
     Durability, GetTuple, List, Metadata, Options, PostgresCheckpointer, Put, PutWrites, Result,
     Source, TaskId, ThreadId,
 };
@@ -50,7 +50,7 @@ fn metadata() -> Metadata {
     Metadata::new(Source::Loop, 1)
 }
 
-async fn put_first(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> CheckpointRef {
+async fn put_first(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> CheckpointAddress {
     checkpointer
         .put(Put::new(thread_id, &checkpoint("1"), &metadata()))
         .await
@@ -59,16 +59,16 @@ async fn put_first(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Che
 
 async fn put_after(
     checkpointer: &dyn Checkpointer,
-    parent: &CheckpointRef,
+    parent: &CheckpointAddress,
     id: &str,
-) -> Result<CheckpointRef> {
+) -> Result<CheckpointAddress> {
     checkpointer
         .put(Put::after(parent, &checkpoint(id), &metadata()))
         .await
 }
 
 /// Threads with a checkpoint each, known to the checkpointer.
-async fn started(checkpointer: &dyn Checkpointer) -> Vec<CheckpointRef> {
+async fn started(checkpointer: &dyn Checkpointer) -> Vec<CheckpointAddress> {
     let mut heads = Vec::new();
     for number in 0..THREADS {
         heads.push(put_first(checkpointer, &thread(number)).await);
@@ -114,11 +114,11 @@ async fn everything(checkpointer: &dyn Checkpointer) -> String {
         .await
         .unwrap();
     tuples.sort_by_key(|tuple| {
-        let config = &tuple.config;
+        let address = &tuple.address;
         (
-            config.thread_id.clone(),
-            config.checkpoint_ns.clone(),
-            config.checkpoint_id.clone(),
+            address.thread_id.clone(),
+            address.checkpoint_ns.clone(),
+            address.checkpoint_id.clone(),
         )
     });
     let mut text = String::new();
@@ -223,7 +223,7 @@ async fn agent(checkpointer: &PostgresCheckpointer, number: usize, seed: u64) ->
             }
             Err(error) => verdicts.push(error.to_string()),
         }
-        let config = stored.last().unwrap();
+        let address = stored.last().unwrap();
         let writes = ["a", "b", "a"].map(|task| {
             let channel = *rng.choice(&["long", "short", "__error__"]).unwrap();
             let text = "word ".repeat(rng.usize(1..200));
@@ -235,7 +235,7 @@ async fn agent(checkpointer: &PostgresCheckpointer, number: usize, seed: u64) ->
         // The two of one task follow each other, so that one of them is the first.
         for together in [&writes[..2], &writes[2..]] {
             let calls = together.iter().map(|(task, writes)| {
-                checkpointer.put_writes(PutWrites::new(config, task, writes).task_path("path"))
+                checkpointer.put_writes(PutWrites::new(address, task, writes).task_path("path"))
             });
             for outcome in join_all(calls).await {
                 verdicts.push(format!("{outcome:?}"));
@@ -250,7 +250,7 @@ async fn two_writes_of_one_task_at_the_same_moment_are_both_done() {
     let checkpointer = PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
         .await
         .unwrap();
-    let config = put_first(&checkpointer, &thread(0)).await;
+    let address = put_first(&checkpointer, &thread(0)).await;
     let task = TaskId::new("task").unwrap();
     let writes: Vec<_> = (0..30)
         .map(|n| {
@@ -262,7 +262,7 @@ async fn two_writes_of_one_task_at_the_same_moment_are_both_done() {
         .collect();
     let calls = writes
         .iter()
-        .map(|writes| checkpointer.put_writes(PutWrites::new(&config, &task, writes)));
+        .map(|writes| checkpointer.put_writes(PutWrites::new(&address, &task, writes)));
     for outcome in join_all(calls).await {
         outcome.unwrap();
     }

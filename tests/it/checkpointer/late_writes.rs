@@ -2,7 +2,7 @@
 //! starts on nothing.
 
 use checkpointer::{
-    CheckpointRef, Checkpointer, DeleteThread, Error, GetTuple, Options, PostgresCheckpointer,
+    CheckpointAddress, Checkpointer, DeleteThread, Error, GetTuple, Options, PostgresCheckpointer,
     Result, ThreadId,
 };
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ use tests::{TcpProxy, TestDb, eventually};
 const RUNS: usize = 8;
 
 /// Writes to a thread until that is refused, and returns how.
-async fn run(checkpointer: PostgresCheckpointer, first: CheckpointRef, number: usize) -> Error {
+async fn run(checkpointer: PostgresCheckpointer, first: CheckpointAddress, number: usize) -> Error {
     // A foreign front names no generation.
     let named = number.is_multiple_of(2);
     let mut last = first;
@@ -27,15 +27,15 @@ async fn run(checkpointer: PostgresCheckpointer, first: CheckpointRef, number: u
         };
         let put = async { step.try_put(&checkpointer).await };
         let tasks = ["one", "two"].map(|task| {
-            let config = match named {
+            let address = match named {
                 true => last.clone(),
-                false => CheckpointRef::new(last.thread_id.clone(), last.checkpoint_id.clone()),
+                false => CheckpointAddress::new(last.thread_id.clone(), last.checkpoint_id.clone()),
             };
             let checkpointer = &checkpointer;
-            async move { try_write(checkpointer, &config, task, &large(n % 3)).await }
+            async move { try_write(checkpointer, &address, task, &large(n % 3)).await }
         });
         match step_of(put, tasks).await {
-            Ok(config) => last = config,
+            Ok(address) => last = address,
             Err(error) => return error,
         }
     }
@@ -44,13 +44,13 @@ async fn run(checkpointer: PostgresCheckpointer, first: CheckpointRef, number: u
 
 /// The tasks of a step at once, and its checkpoint beside them: all are in flight together.
 async fn step_of(
-    put: impl Future<Output = Result<CheckpointRef>>,
+    put: impl Future<Output = Result<CheckpointAddress>>,
     tasks: [impl Future<Output = Result<()>>; 2],
-) -> Result<CheckpointRef> {
+) -> Result<CheckpointAddress> {
     let (put, tasks) = tokio::join!(put, join_all(tasks));
-    let config = put?;
+    let address = put?;
     tasks.into_iter().collect::<Result<()>>()?;
-    Ok(config)
+    Ok(address)
 }
 
 async fn rows(test: &TestDb, thread_id: &ThreadId) -> i64 {
@@ -149,7 +149,7 @@ async fn the_writes_of_a_refused_put_stay_if_its_checkpoint_came_meanwhile() {
         .unwrap();
     let new = Step::first(&thread_id).put(&late).await;
     let step = Step::after(&new).id("contended");
-    try_write(&late, &step.config(), "task", &json!(1))
+    try_write(&late, &step.address(), "task", &json!(1))
         .await
         .unwrap();
 
@@ -173,5 +173,8 @@ async fn the_writes_of_a_refused_put_stay_if_its_checkpoint_came_meanwhile() {
         matches!(refused, Err(Error::ThreadDeleted { .. })),
         "{refused:?}"
     );
-    assert_eq!(get(&operator, &step.config()).await.pending_writes.len(), 1);
+    assert_eq!(
+        get(&operator, &step.address()).await.pending_writes.len(),
+        1
+    );
 }

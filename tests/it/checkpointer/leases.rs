@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use checkpointer::{
-    AcquireLease, CheckpointRef, Checkpointer, Error, GetTuple, Lease, List, PostgresCheckpointer,
-    PutWrites, Result, TaskId, ThreadId,
+    AcquireLease, CheckpointAddress, Checkpointer, Error, GetTuple, Lease, List,
+    PostgresCheckpointer, PutWrites, Result, TaskId, ThreadId,
 };
 use db::Database;
 use futures_util::TryStreamExt;
@@ -204,7 +204,7 @@ async fn worker(
     checkpointer: PostgresCheckpointer,
     thread_id: ThreadId,
     turns: usize,
-) -> Vec<CheckpointRef> {
+) -> Vec<CheckpointAddress> {
     let mut stored = Vec::new();
     while stored.len() < turns {
         let ttl = match fastrand::u8(..3) {
@@ -213,7 +213,7 @@ async fn worker(
             _ => LONG,
         };
         match turn(&checkpointer, &thread_id, ttl).await {
-            Ok(config) => stored.push(config),
+            Ok(address) => stored.push(address),
             Err(Error::LeaseHeld { .. } | Error::LeaseLost { .. }) => {
                 tokio::task::yield_now().await;
             }
@@ -227,14 +227,14 @@ async fn turn(
     checkpointer: &PostgresCheckpointer,
     thread_id: &ThreadId,
     ttl: Duration,
-) -> Result<CheckpointRef> {
+) -> Result<CheckpointAddress> {
     let acquire = AcquireLease::new(thread_id, ttl);
     let lease = checkpointer.acquire_lease(acquire).await?;
     let head = checkpointer.get_tuple(GetTuple::head(thread_id)).await?;
     let step = match &head {
         Some(head) => {
             let count = values(head)["count"].as_u64().unwrap();
-            Step::after(&head.config).values(json!({ "count": count + 1 }))
+            Step::after(&head.address).values(json!({ "count": count + 1 }))
         }
         None => Step::first(thread_id).values(json!({ "count": 1 })),
     };
@@ -257,7 +257,7 @@ async fn whoever_holds_the_lease_builds_on_what_was_there_when_it_was_taken() {
     let mut stored: Vec<_> = workers
         .into_iter()
         .flat_map(|worker| worker.unwrap())
-        .map(|config| config.checkpoint_id)
+        .map(|address| address.checkpoint_id)
         .collect();
 
     // Not one was lost, and no two followed the same one.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use checkpointer::{
-    CheckpointRef, Checkpointer, DeleteThread, PostgresCheckpointer, Prune, PruneStrategy,
+    CheckpointAddress, Checkpointer, DeleteThread, PostgresCheckpointer, Prune, PruneStrategy,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -45,7 +45,10 @@ pub(super) fn fixed(mut step: Step, id: &str) -> Step {
 }
 
 /// A thread of three checkpoints, each of a run of its own and with a write.
-pub(super) async fn three(checkpointer: &PostgresCheckpointer, name: &str) -> [CheckpointRef; 3] {
+pub(super) async fn three(
+    checkpointer: &PostgresCheckpointer,
+    name: &str,
+) -> [CheckpointAddress; 3] {
     let mut put = Vec::new();
     for (run, id) in ["id-1", "id-2", "id-3"].into_iter().enumerate() {
         let step = match put.last() {
@@ -53,10 +56,10 @@ pub(super) async fn three(checkpointer: &PostgresCheckpointer, name: &str) -> [C
             None => Step::first(&thread(name)),
         };
         let step = fixed(step, id).metadata("run_id", format!("run-{run}"));
-        let config = step.put(checkpointer).await;
-        let written = try_write(checkpointer, &config, "task", &large(run)).await;
+        let address = step.put(checkpointer).await;
+        let written = try_write(checkpointer, &address, "task", &large(run)).await;
         written.unwrap();
-        put.push(config);
+        put.push(address);
     }
     put.try_into().unwrap()
 }
@@ -65,7 +68,7 @@ pub(super) async fn three(checkpointer: &PostgresCheckpointer, name: &str) -> [C
 /// what it leaves behind otherwise.
 async fn check<Done: Future<Output = ()>>(
     text: &'static str,
-    call: impl Fn(PostgresCheckpointer, [CheckpointRef; 3]) -> Done,
+    call: impl Fn(PostgresCheckpointer, [CheckpointAddress; 3]) -> Done,
 ) {
     for mode in ["session", "transaction"] {
         let mut stored = HashMap::new();

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use checkpointer::{
-    AcquireLease, CheckpointRef, Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple,
-    List, ListThreads, PostgresCheckpointer, Prune, PruneStrategy, ThreadId,
+    AcquireLease, CheckpointAddress, Checkpointer, DeleteThread, Error, GetChannelHistory,
+    GetTuple, List, ListThreads, PostgresCheckpointer, Prune, PruneStrategy, ThreadId,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -315,9 +315,9 @@ async fn a_failure_that_passes_is_a_second_attempt() {
     let (_recording, _watching) = (figures.record(), spans.watch());
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[("DB_RETRY_PAUSE", "1ms")]).await;
-    let config = Step::first(&thread("refused")).put(&checkpointer).await;
+    let address = Step::first(&thread("refused")).put(&checkpointer).await;
     refuse(&test, "40001", 1).await;
-    try_write(&checkpointer, &config, "task", &json!(SECRET))
+    try_write(&checkpointer, &address, "task", &json!(SECRET))
         .await
         .unwrap();
     let seen = ended(&spans, "put_writes");
@@ -349,9 +349,9 @@ async fn a_failure_for_good_is_logged_with_its_cause_and_without_the_row() {
     let _watching = spans.watch();
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
-    let config = Step::first(&thread("refused")).put(&checkpointer).await;
+    let address = Step::first(&thread("refused")).put(&checkpointer).await;
     refuse(&test, "23514", 1).await;
-    let error = try_write(&checkpointer, &config, "task", &json!(SECRET))
+    let error = try_write(&checkpointer, &address, "task", &json!(SECRET))
         .await
         .unwrap_err();
     assert!(
@@ -430,7 +430,7 @@ async fn a_dropped_call_is_counted_as_dropped_and_its_write_as_under_way() {
         1
     );
     eventually("it is stored all the same", async || under_way() == 0.0).await;
-    get(&checkpointer, &step.config()).await;
+    get(&checkpointer, &step.address()).await;
     assert_eq!(spans.named("put")[1].fields["outcome"], "dropped");
 
     // What was never polled is no call.
@@ -474,13 +474,13 @@ async fn a_batch_that_fails_is_an_attempt_of_each_of_its_writes() {
     let (_recording, _watching) = (figures.record(), spans.watch());
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
-    let config = Step::first(&thread("shared")).put(&checkpointer).await;
+    let address = Step::first(&thread("shared")).put(&checkpointer).await;
     refuse(&test, "23514", 1).await;
     let value = json!(1);
     let tasks = ["one", "two", "three"];
-    let writes = tasks.map(|task| try_write(&checkpointer, &config, task, &value));
+    let writes = tasks.map(|task| try_write(&checkpointer, &address, task, &value));
     // While somebody is at work, none of them goes by itself.
-    let mut read = pin!(get(&checkpointer, &config));
+    let mut read = pin!(get(&checkpointer, &address));
     assert!(poll!(read.as_mut()).is_pending());
     for outcome in join_all(writes).await {
         outcome.unwrap();
@@ -502,7 +502,7 @@ async fn a_list_is_over_at_its_end_or_when_its_caller_has_enough() {
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
     let thread_id = thread("listed");
-    let first: CheckpointRef = Step::first(&thread_id).put(&checkpointer).await;
+    let first: CheckpointAddress = Step::first(&thread_id).put(&checkpointer).await;
     Step::after(&first).put(&checkpointer).await;
     let lists =
         |outcome| figures.counter(OPERATIONS, &[("operation", "list"), ("outcome", outcome)]);

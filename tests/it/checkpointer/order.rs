@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use checkpointer::{CheckpointRef, Checkpointer, Error, List, ThreadId};
+use checkpointer::{CheckpointAddress, Checkpointer, Error, List, ThreadId};
 use futures_util::{FutureExt, TryStreamExt};
 use serde_json::json;
 use tokio_postgres::Client;
@@ -32,12 +32,12 @@ async fn waits_for_a_lock(test: &TestDb) {
 }
 
 /// How many writes of a checkpoint are durable.
-async fn durable(test: &TestDb, config: &CheckpointRef) -> i64 {
+async fn durable(test: &TestDb, address: &CheckpointAddress) -> i64 {
     let sql = format!(
         "SELECT count(*) FROM {}.pending_writes WHERE thread_id = $1 AND checkpoint_id = $2",
         test.schema()
     );
-    let (thread_id, id) = (config.thread_id.as_str(), config.checkpoint_id.as_str());
+    let (thread_id, id) = (address.thread_id.as_str(), address.checkpoint_id.as_str());
     let observer = test.observer().await;
     let count = observer.query_one(&sql, &[&thread_id, &id]).await;
     count.unwrap().get(0)
@@ -52,24 +52,24 @@ async fn a_write_dropped_before_a_put_is_never_durable_after_it() {
     at_every_poll(
         async || {
             round += 1;
-            let config = last.borrow().clone();
-            let written = try_write(&checkpointer, &config, "task", &large(round)).await;
+            let address = last.borrow().clone();
+            let written = try_write(&checkpointer, &address, "task", &large(round)).await;
             written.unwrap();
         },
         async || {
-            let config = last.borrow().clone();
-            let next = Step::after(&config).put(&checkpointer).await;
-            let count = durable(&test, &config).await;
-            seen.borrow_mut().push((config, count));
+            let address = last.borrow().clone();
+            let next = Step::after(&address).put(&checkpointer).await;
+            let count = durable(&test, &address).await;
+            seen.borrow_mut().push((address, count));
             last.replace(next);
         },
     )
     .await;
     // Whatever still ran has ended.
     checkpointer.close().await.unwrap();
-    for (config, count) in seen.take() {
-        assert_eq!(durable(&test, &config).await, count);
-        let tuple = get(&other, &config).await;
+    for (address, count) in seen.take() {
+        assert_eq!(durable(&test, &address).await, count);
+        let tuple = get(&other, &address).await;
         assert_eq!(tuple.pending_writes.len() as i64, count);
     }
 }
@@ -78,23 +78,23 @@ async fn a_write_dropped_before_a_put_is_never_durable_after_it() {
 async fn a_put_waits_for_a_write_that_was_dropped_on_the_server() {
     let (test, [checkpointer, _]) = two().await;
     let thread_id = thread("waits");
-    let config = Step::first(&thread_id).put(&checkpointer).await;
+    let address = Step::first(&thread_id).put(&checkpointer).await;
     let locked = lock(&test, &thread_id).await;
     let written = tokio::spawn({
-        let (checkpointer, config) = (checkpointer.clone(), config.clone());
-        async move { try_write(&checkpointer, &config, "task", &large(1)).await }
+        let (checkpointer, address) = (checkpointer.clone(), address.clone());
+        async move { try_write(&checkpointer, &address, "task", &large(1)).await }
     });
     waits_for_a_lock(&test).await;
     written.abort();
     let _ = written.await;
     let put = tokio::spawn({
-        let (checkpointer, step) = (checkpointer.clone(), Step::after(&config));
+        let (checkpointer, step) = (checkpointer.clone(), Step::after(&address));
         async move { step.try_put(&checkpointer).await }
     });
     // A later write doesn't overtake the put either.
     let late = tokio::spawn({
-        let (checkpointer, config) = (checkpointer.clone(), config.clone());
-        async move { try_write(&checkpointer, &config, "late", &json!(1)).await }
+        let (checkpointer, address) = (checkpointer.clone(), address.clone());
+        async move { try_write(&checkpointer, &address, "late", &json!(1)).await }
     });
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -102,7 +102,7 @@ async fn a_put_waits_for_a_write_that_was_dropped_on_the_server() {
     assert!(!put.is_finished() && !late.is_finished());
     locked.batch_execute("COMMIT").await.unwrap();
     put.await.unwrap().unwrap();
-    let tasks = get(&checkpointer, &config).await.pending_writes;
+    let tasks = get(&checkpointer, &address).await.pending_writes;
     assert!(tasks.iter().any(|write| write.task_id.as_str() == "task"));
     late.await.unwrap().unwrap();
 }
@@ -119,7 +119,7 @@ async fn a_list_holds_no_connection_between_polls() {
     let mut listed = checkpointer.list(List::thread(&last.thread_id));
     let mut count = 0;
     while let Some(tuple) = listed.try_next().await.unwrap() {
-        assert_eq!(get(&checkpointer, &tuple.config).await, tuple);
+        assert_eq!(get(&checkpointer, &tuple.address).await, tuple);
         if count % 20 == 0 {
             let task = format!("task {count}");
             let written = try_write(&checkpointer, &last, &task, &json!(1)).await;
@@ -134,10 +134,10 @@ async fn a_list_holds_no_connection_between_polls() {
 async fn closing_waits_for_writes_under_way_and_refuses_those_in_line() {
     let (test, [checkpointer, other]) = two().await;
     let thread_id = thread("closing");
-    let config = Step::first(&thread_id).put(&checkpointer).await;
+    let address = Step::first(&thread_id).put(&checkpointer).await;
     let locked = lock(&test, &thread_id).await;
-    let first = Step::after(&config).values(json!({ "a": large(1) }));
-    let second = Step::after(&config).values(json!({ "a": large(2) }));
+    let first = Step::after(&address).values(json!({ "a": large(1) }));
+    let second = Step::after(&address).values(json!({ "a": large(2) }));
     let puts = [&first, &second].map(|step| {
         let (checkpointer, step) = (checkpointer.clone(), step.clone());
         tokio::spawn(async move { step.try_put(&checkpointer).await })
@@ -145,7 +145,7 @@ async fn closing_waits_for_writes_under_way_and_refuses_those_in_line() {
     waits_for_a_lock(&test).await;
     let mut closing = checkpointer.close();
     assert!(closing.as_mut().now_or_never().is_none());
-    let late = Step::after(&config).try_put(&checkpointer).await;
+    let late = Step::after(&address).try_put(&checkpointer).await;
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
     assert!(closing.as_mut().now_or_never().is_none());
 

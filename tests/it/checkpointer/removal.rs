@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use checkpointer::{
-    CheckpointId, CheckpointRef, Checkpointer, DeleteThread, Error, GetTuple, List,
+    CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Error, GetTuple, List,
     PostgresCheckpointer, Prune, PruneStrategy, ThreadId,
 };
 use futures_util::TryStreamExt;
@@ -43,12 +43,12 @@ async fn calls_that_race_a_delete_leave_no_half_thread() {
     for round in 0..18 {
         let thread_id = thread(&format!("deleted {round}"));
         let first = Step::first(&thread_id).values(json!({ "a": large(1) }));
-        let config = first.put(&one).await;
-        let next = Step::after(&config).values(json!({ "a": large(1), "b": large(2) }));
+        let address = first.put(&one).await;
+        let next = Step::after(&address).values(json!({ "a": large(1), "b": large(2) }));
         let next = match round % 3 {
             0 => next,
             1 => next.without_generation(),
-            _ => next.expect_head(Some(&config)),
+            _ => next.expect_head(Some(&address)),
         };
         let put = tokio::spawn({
             let one = one.clone();
@@ -56,7 +56,7 @@ async fn calls_that_race_a_delete_leave_no_half_thread() {
         });
         let write = tokio::spawn({
             let one = one.clone();
-            async move { try_write(&one, &config, "task", &large(3)).await }
+            async move { try_write(&one, &address, "task", &large(3)).await }
         });
         delete(other.clone(), thread_id.clone()).await;
         for call in [put, write] {
@@ -92,7 +92,7 @@ async fn a_first_put_that_races_a_delete_makes_a_whole_thread_or_none() {
         match other.get_tuple(GetTuple::head(&thread_id)).await.unwrap() {
             None => assert_eq!(rows(&test, &thread_id).await, [0; 4]),
             Some(head) => {
-                assert_eq!(head.config.checkpoint_id, first.checkpoint.id);
+                assert_eq!(head.address.checkpoint_id, first.checkpoint.id);
                 assert_eq!(head.checkpoint.channel_values["a"], large(round % 3));
                 assert_eq!(rows(&test, &thread_id).await[..2], [1, 1]);
                 delete(one.clone(), thread_id.clone()).await;
@@ -111,7 +111,7 @@ async fn agent(
     number: usize,
     expected: Expected,
 ) {
-    let mut last: Option<CheckpointRef> = None;
+    let mut last: Option<CheckpointAddress> = None;
     for n in 0..25 {
         let step = match &last {
             Some(last) => Step::after(last),
@@ -124,12 +124,12 @@ async fn agent(
             .metadata("run_id", format!("run {}", n % 5));
         let key = (thread_id.clone(), step.checkpoint.id.clone());
         expected.lock().unwrap().insert(key, values);
-        let config = step.put(&checkpointer).await;
+        let address = step.put(&checkpointer).await;
         for task in ["one", "two"] {
-            let written = try_write(&checkpointer, &config, task, &large(n % 4)).await;
+            let written = try_write(&checkpointer, &address, task, &large(n % 4)).await;
             written.unwrap();
         }
-        last = Some(config);
+        last = Some(address);
     }
 }
 
@@ -139,13 +139,13 @@ async fn read_all(checkpointer: &dyn Checkpointer, expected: &Expected) -> usize
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     let expected = expected.lock().unwrap();
     for tuple in &listed {
-        let thread_id = tuple.config.thread_id.as_str();
+        let thread_id = tuple.address.thread_id.as_str();
         let source = thread(
             thread_id
                 .split_once(" copy")
                 .map_or(thread_id, |(source, _)| source),
         );
-        let key = (source, tuple.config.checkpoint_id.clone());
+        let key = (source, tuple.address.checkpoint_id.clone());
         assert_eq!(values(tuple), expected[&key]);
     }
     listed.len()
@@ -216,15 +216,15 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
         // The run that was deleted last may have left nothing at all.
         let head = one.get_tuple(GetTuple::head(thread_id)).await.unwrap();
         let step = match &head {
-            Some(head) => Step::after(&head.config),
+            Some(head) => Step::after(&head.address),
             None => Step::first(thread_id),
         };
         let values = json!({ "same": large(0), "last": large(number) });
         let step = step.values(values.clone());
         let key = (thread_id.clone(), step.checkpoint.id.clone());
         expected.lock().unwrap().insert(key, values);
-        let config = step.put(&one).await;
-        try_write(&one, &config, "one", &large(1)).await.unwrap();
+        let address = step.put(&one).await;
+        try_write(&one, &address, "one", &large(1)).await.unwrap();
         prune(&other, thread_id).await;
         let head = one.get_tuple(GetTuple::head(thread_id)).await.unwrap();
         assert_eq!(head.unwrap().pending_writes.len(), 1);
@@ -273,8 +273,8 @@ async fn a_cache_that_lies_loses_nothing() {
     assert!(matches!(lost, Err(Error::Corrupt { .. })), "{lost:?}");
     let step = Step::after(&first).values(with.clone());
     let second = step.put(&checkpointer).await;
-    for config in [&first, &second] {
-        assert_eq!(values(&get(&other, config).await), with);
+    for address in [&first, &second] {
+        assert_eq!(values(&get(&other, address).await), with);
     }
 
     lose().await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use checkpointer::{CheckpointRef, Checkpointer, Error, PostgresCheckpointer};
+use checkpointer::{CheckpointAddress, Checkpointer, Error, PostgresCheckpointer};
 use db::Database;
 use expect_test::expect;
 use futures_util::FutureExt;
@@ -21,7 +21,7 @@ struct Refusing {
     test: TestDb,
     observer: Client,
     checkpointer: PostgresCheckpointer,
-    config: CheckpointRef,
+    address: CheckpointAddress,
 }
 
 impl Refusing {
@@ -33,7 +33,7 @@ impl Refusing {
 
     async fn with(test: TestDb, database: Database) -> Self {
         let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
-        let config = Step::first(&thread("refused")).put(&checkpointer).await;
+        let address = Step::first(&thread("refused")).put(&checkpointer).await;
         let observer = test.observer().await;
         // Unlike rows, what a sequence has counted stays when a transaction fails.
         let sql = format!("CREATE SEQUENCE {}.attempts", test.schema());
@@ -42,7 +42,7 @@ impl Refusing {
             test,
             observer,
             checkpointer,
-            config,
+            address,
         }
     }
 
@@ -72,7 +72,7 @@ impl Refusing {
     }
 
     async fn write(&self, task: &str) -> checkpointer::Result<()> {
-        try_write(&self.checkpointer, &self.config, task, &json!(1)).await
+        try_write(&self.checkpointer, &self.address, task, &json!(1)).await
     }
 
     async fn attempts(&self) -> i64 {
@@ -85,7 +85,7 @@ impl Refusing {
     }
 
     async fn stored(&self) -> usize {
-        let tuple = get(&self.checkpointer, &self.config).await;
+        let tuple = get(&self.checkpointer, &self.address).await;
         tuple.pending_writes.len()
     }
 }
@@ -178,8 +178,8 @@ async fn a_close_does_not_wait_for_the_whole_time_for_retries() {
     let refusing = Refusing::new(&variables).await;
     refusing.refuse("40001", "true").await;
     let write = tokio::spawn({
-        let (checkpointer, config) = (refusing.checkpointer.clone(), refusing.config.clone());
-        async move { try_write(&checkpointer, &config, "task", &json!(1)).await }
+        let (checkpointer, address) = (refusing.checkpointer.clone(), refusing.address.clone());
+        async move { try_write(&checkpointer, &address, "task", &json!(1)).await }
     });
     eventually("it is tried again", async || refusing.attempts().await > 2).await;
     let closed = timeout(SOON, refusing.checkpointer.close()).await;
@@ -214,7 +214,7 @@ async fn what_is_logged_of_a_failure_quotes_no_row() {
     refusing.observer.batch_execute(&sql).await.unwrap();
     let text = log(async {
         let metadata = map(json!({ "password": "hunter2" }));
-        let thread_id = &refusing.config.thread_id;
+        let thread_id = &refusing.address.thread_id;
         let set = refusing
             .checkpointer
             .set_thread_metadata(thread_id, metadata);

@@ -97,8 +97,8 @@ async fn each_write_is_one_round_trip() {
         .await;
         check(on, "writes before their checkpoint", 1, async || {
             tasks += 1;
-            let config = Step::first(&thread(&format!("early {tasks}"))).config();
-            let written = try_write(&checkpointer, &config, "task", &json!(1)).await;
+            let address = Step::first(&thread(&format!("early {tasks}"))).address();
+            let written = try_write(&checkpointer, &address, "task", &json!(1)).await;
             written.unwrap();
         })
         .await;
@@ -215,12 +215,12 @@ async fn what_was_read_is_not_sent_again() {
     let writer = another(&test, &proxy, "session").await;
     let values = json!({ "a": large(1), "b": "x".repeat(100_000) });
     let first = Step::first(&thread("read first")).values(values.clone());
-    let config = first.put(&writer).await;
+    let address = first.put(&writer).await;
 
     let reader = another(&test, &proxy, "session").await;
-    let tuple = get(&reader, &config).await;
+    let tuple = get(&reader, &address).await;
     let before = proxy.bytes_sent();
-    let step = Step::after(&tuple.config).values(values.clone());
+    let step = Step::after(&tuple.address).values(values.clone());
     step.put(&reader).await;
     let sent = proxy.bytes_sent() - before;
     assert!(sent < 16_000, "{sent} bytes");

@@ -23,13 +23,13 @@ async fn a_filter_may_have_ten_thousand_keys() {
     for (key, value) in &many {
         step = step.metadata(key, value.clone());
     }
-    let config = step.put(&checkpointer).await;
+    let address = step.put(&checkpointer).await;
     Step::first(&thread("few")).put(&checkpointer).await;
 
     let found = checkpointer.list(List::all().filter(many.clone()));
     let found: Vec<_> = found.try_collect().await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].config, config);
+    assert_eq!(found[0].address, address);
     let mut other = many;
     other.insert("key 9999".to_owned(), Value::Null);
     let found = checkpointer.list(List::all().filter(other));
@@ -49,18 +49,18 @@ async fn a_state_may_have_twenty_megabytes() {
             .len()
             > 20 << 20
     );
-    let config = first.put(&checkpointer).await;
+    let address = first.put(&checkpointer).await;
 
     let mut messages = messages;
     messages.push(message(20_000));
-    let second = Step::after(&config).values(json!({ "messages": messages }));
-    let config = second.put(&checkpointer).await;
+    let second = Step::after(&address).values(json!({ "messages": messages }));
+    let address = second.put(&checkpointer).await;
     // Not by `assert_eq`, which would print them.
-    let got = get(&checkpointer, &config).await.checkpoint.channel_values;
+    let got = get(&checkpointer, &address).await.checkpoint.channel_values;
     assert!(got == second.checkpoint.channel_values);
 
     // More than one page may hold, though they are few.
-    let mut last = config;
+    let mut last = address;
     for _ in 0..3 {
         let step = Step::after(&last).values(json!({ "messages": messages }));
         last = step.put(&checkpointer).await;
@@ -69,7 +69,7 @@ async fn a_state_may_have_twenty_megabytes() {
     let mut count = 0;
     while let Some(tuple) = listed.try_next().await.unwrap() {
         count += 1;
-        let is_first = tuple.parent_config.is_none();
+        let is_first = tuple.parent_address.is_none();
         let expected = if is_first { &first } else { &second };
         assert!(tuple.checkpoint.channel_values == expected.checkpoint.channel_values);
     }
@@ -84,11 +84,11 @@ async fn a_checkpoint_may_have_ten_thousand_channels_and_a_task_as_many_writes()
         let channels = (0..10_000).map(|n| (format!("channel {n}"), json!({ "n": n + from })));
         Value::Object(channels.collect())
     };
-    let config = Step::first(&thread("wide"))
+    let address = Step::first(&thread("wide"))
         .values(channels(0))
         .put(&checkpointer)
         .await;
-    let config = Step::after(&config)
+    let address = Step::after(&address)
         .values(channels(1))
         .put(&checkpointer)
         .await;
@@ -96,10 +96,10 @@ async fn a_checkpoint_may_have_ten_thousand_channels_and_a_task_as_many_writes()
         .map(|n| (format!("channel {n}"), Value::from(n)))
         .collect();
     let task_id = TaskId::new("task").unwrap();
-    let put = PutWrites::new(&config, &task_id, &writes);
+    let put = PutWrites::new(&address, &task_id, &writes);
     checkpointer.put_writes(put).await.unwrap();
 
-    let got = get(&checkpointer, &config).await;
+    let got = get(&checkpointer, &address).await;
     assert_eq!(values(&got), channels(1));
     let got = got.pending_writes.into_iter();
     assert!(got.map(|write| (write.channel, write.value)).eq(writes));
@@ -113,8 +113,8 @@ async fn metadata_may_have_ten_megabytes() {
         .map(|n| format!("note {n}").repeat(10))
         .collect();
     let step = Step::first(&thread("noted")).metadata("notes", note);
-    let config = step.put(&checkpointer).await;
-    assert!(get(&checkpointer, &config).await.metadata == step.metadata);
+    let address = step.put(&checkpointer).await;
+    assert!(get(&checkpointer, &address).await.metadata == step.metadata);
 }
 
 /// Makes `count` further checkpoints in the namespaces `""` and `sub`, by SQL.
@@ -153,8 +153,8 @@ async fn a_thread_of_twenty_thousand_checkpoints_is_listed_copied_pruned_and_del
     let newest: Vec<_> = checkpointer.list(newest).try_collect().await.unwrap();
     let expected = |n: usize| format!("made-{:09}", COUNT / 2 - n / 2);
     for (n, tuple) in newest.iter().enumerate() {
-        assert_eq!(tuple.config.checkpoint_id.as_str(), expected(n));
-        assert_eq!(tuple.config.checkpoint_ns.is_root(), n % 2 == 0);
+        assert_eq!(tuple.address.checkpoint_id.as_str(), expected(n));
+        assert_eq!(tuple.address.checkpoint_ns.is_root(), n % 2 == 0);
     }
     let all = List::thread(&long).project(Projection::Metadata);
     let all: Vec<_> = checkpointer.list(all).try_collect().await.unwrap();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use checkpointer::{
-    CheckpointNs, CheckpointRef, Checkpointer, DeleteThread, GetChannelHistory, GetTuple, Metadata,
-    PostgresCheckpointer, Projection, Prune, PruneStrategy, Put, Source, Threads,
+    CheckpointAddress, CheckpointNs, Checkpointer, DeleteThread, GetChannelHistory, GetTuple,
+    Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy, Put, Source, Threads,
 };
 use db::Database;
 use expect_test::{Expect, expect};
@@ -53,7 +53,7 @@ async fn state_is_what_was_put() {
     let child = checkpointer.put(put).await.unwrap();
 
     let client = test.observer().await;
-    let stored = async |config: &CheckpointRef| values(&get(&checkpointer, config).await);
+    let stored = async |address: &CheckpointAddress| values(&get(&checkpointer, address).await);
     let head = state(&client, &test, "'support-4711'").await;
     assert_eq!(head, Some(stored(&second).await));
     let earlier = format!("'support-4711', checkpoint_id => '{}'", first.checkpoint_id);
@@ -146,7 +146,7 @@ async fn thread_overview_lists_threads_with_their_heads() {
     let set = checkpointer.set_thread_metadata(&only.thread_id, metadata);
     set.await.unwrap();
     // Neither of these has a head.
-    let early = Step::first(&thread("early")).config();
+    let early = Step::first(&thread("early")).address();
     let written = try_write(&checkpointer, &early, "task", &json!(1)).await;
     written.unwrap();
     let gone = Step::first(&thread("gone")).put(&checkpointer).await;
@@ -169,17 +169,18 @@ async fn thread_overview_lists_threads_with_their_heads() {
         assert!(ns.is_empty() && in_order);
         (thread_id, head, step, checkpoints, customer)
     });
-    let expected = |config: &CheckpointRef, step: &str, checkpoints, customer: Option<&str>| {
-        let head = config.checkpoint_id.to_string();
-        let thread_id = config.thread_id.to_string();
-        (
-            thread_id,
-            head,
-            step.to_owned(),
-            checkpoints,
-            customer.map(str::to_owned),
-        )
-    };
+    let expected =
+        |address: &CheckpointAddress, step: &str, checkpoints, customer: Option<&str>| {
+            let head = address.checkpoint_id.to_string();
+            let thread_id = address.thread_id.to_string();
+            (
+                thread_id,
+                head,
+                step.to_owned(),
+                checkpoints,
+                customer.map(str::to_owned),
+            )
+        };
     assert_eq!(
         listed.collect::<Vec<_>>(),
         [
@@ -248,7 +249,7 @@ async fn a_hostile_search_path_changes_nothing_for_people() {
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
     let first = Step::first(&thread("support-4711")).values(plain());
-    let config = first.put(&checkpointer).await;
+    let address = first.put(&checkpointer).await;
 
     let hostile = hostile(&test).await;
     let client = test.observer().await;
@@ -257,13 +258,13 @@ async fn a_hostile_search_path_changes_nothing_for_people() {
     let error = client.query("SELECT jsonb_typeof('{}')", &[]).await;
     assert!(error.is_err(), "the path isn't hostile");
 
-    let by_id = format!("'support-4711', '', '{}'", config.checkpoint_id);
+    let by_id = format!("'support-4711', '', '{}'", address.checkpoint_id);
     for arguments in ["'support-4711'", &by_id] {
         assert_eq!(state(&client, &test, arguments).await, Some(plain()));
     }
     let sql = format!("SELECT head FROM {}.thread_overview", test.schema());
     let row = client.query_one(&sql, &[]).await.unwrap();
-    assert_eq!(row.get::<_, &str>(0), config.checkpoint_id.as_str());
+    assert_eq!(row.get::<_, &str>(0), address.checkpoint_id.as_str());
 }
 
 #[tokio::test]
@@ -409,8 +410,8 @@ async fn a_role_without_ddl_rights_does_all_but_make_tables() {
     let copy = opened.get_tuple(GetTuple::head(thread("b"))).await.unwrap();
     assert_eq!(values(&copy.unwrap()), plain());
 
-    let config: Config = url.parse().unwrap();
-    let (client, driver) = config.connect(NoTls).await.unwrap();
+    let address: Config = url.parse().unwrap();
+    let (client, driver) = address.connect(NoTls).await.unwrap();
     tokio::spawn(driver);
     assert_eq!(state(&client, &test, "'b'").await, Some(plain()));
     database.close(PATIENCE).await.unwrap();

@@ -1,8 +1,9 @@
 //! Checkpoints to put, and what comes back.
 
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointRef, CheckpointTuple, Checkpointer, GetTuple, Lease, List,
-    Metadata, PostgresCheckpointer, Put, PutWrites, Result, Source, TaskId, ThreadId, Version,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointTuple, Checkpointer, GetTuple, Lease,
+    List, Metadata, PostgresCheckpointer, Put, PutWrites, Result, Source, TaskId, ThreadId,
+    Version,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
@@ -48,7 +49,7 @@ pub(super) fn map(object: Value) -> Map<String, Value> {
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     thread_id: ThreadId,
-    parent: Option<CheckpointRef>,
+    parent: Option<CheckpointAddress>,
     expected: Option<Option<CheckpointId>>,
     pub(super) checkpoint: Checkpoint,
     pub(super) metadata: Metadata,
@@ -67,7 +68,7 @@ impl Step {
         }
     }
 
-    pub(super) fn after(parent: &CheckpointRef) -> Self {
+    pub(super) fn after(parent: &CheckpointAddress) -> Self {
         let id = CheckpointId::generate(Some(&parent.checkpoint_id));
         Self {
             parent: Some(parent.clone()),
@@ -96,7 +97,7 @@ impl Step {
         self
     }
 
-    pub(super) fn expect_head(self, head: Option<&CheckpointRef>) -> Self {
+    pub(super) fn expect_head(self, head: Option<&CheckpointAddress>) -> Self {
         Self {
             expected: Some(head.map(|head| head.checkpoint_id.clone())),
             ..self
@@ -119,11 +120,14 @@ impl Step {
     }
 
     /// Where it will be stored.
-    pub(super) fn config(&self) -> CheckpointRef {
-        CheckpointRef::new(self.thread_id.clone(), self.checkpoint.id.clone())
+    pub(super) fn address(&self) -> CheckpointAddress {
+        CheckpointAddress::new(self.thread_id.clone(), self.checkpoint.id.clone())
     }
 
-    pub(super) async fn try_put(&self, checkpointer: &dyn Checkpointer) -> Result<CheckpointRef> {
+    pub(super) async fn try_put(
+        &self,
+        checkpointer: &dyn Checkpointer,
+    ) -> Result<CheckpointAddress> {
         let put = match &self.parent {
             Some(parent) => Put::after(parent, &self.checkpoint, &self.metadata),
             None => Put::new(&self.thread_id, &self.checkpoint, &self.metadata),
@@ -137,7 +141,7 @@ impl Step {
         checkpointer.put(put).await
     }
 
-    pub(super) async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointRef {
+    pub(super) async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointAddress {
         self.try_put(checkpointer).await.unwrap()
     }
 }
@@ -145,23 +149,23 @@ impl Step {
 /// Stores one write of a task.
 pub(super) async fn try_write(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     task: &str,
     value: &Value,
 ) -> Result<()> {
     let task_id = TaskId::new(task).unwrap();
     let writes = [("written".to_owned(), value.clone())];
-    let writes = PutWrites::new(config, &task_id, &writes);
+    let writes = PutWrites::new(address, &task_id, &writes);
     checkpointer.put_writes(writes).await
 }
 
 /// Reads a checkpoint that must be there.
 pub(super) async fn get(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
 ) -> CheckpointTuple {
-    let found = checkpointer.get_tuple(GetTuple::at(config)).await.unwrap();
-    found.unwrap_or_else(|| panic!("checkpoint `{}` isn't there", config.checkpoint_id))
+    let found = checkpointer.get_tuple(GetTuple::at(address)).await.unwrap();
+    found.unwrap_or_else(|| panic!("checkpoint `{}` isn't there", address.checkpoint_id))
 }
 
 /// The id of a thread's head.
@@ -170,7 +174,7 @@ pub(super) async fn head(
     thread_id: &ThreadId,
 ) -> Option<CheckpointId> {
     let head = checkpointer.get_tuple(GetTuple::head(thread_id)).await;
-    head.unwrap().map(|head| head.config.checkpoint_id)
+    head.unwrap().map(|head| head.address.checkpoint_id)
 }
 
 /// The values of the channels.
@@ -186,6 +190,6 @@ pub(super) async fn ids(
 ) -> Vec<CheckpointId> {
     let listed = checkpointer.list(List::thread(thread_id));
     let listed: Vec<_> = listed.try_collect().await.unwrap();
-    let ids = listed.into_iter().map(|tuple| tuple.config.checkpoint_id);
+    let ids = listed.into_iter().map(|tuple| tuple.address.checkpoint_id);
     ids.collect()
 }

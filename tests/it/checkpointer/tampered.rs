@@ -4,8 +4,8 @@
 use std::fmt::Debug;
 
 use checkpointer::{
-    CheckpointId, CheckpointNs, CheckpointRef, Checkpointer, Error, GetChannelHistory, GetTuple,
-    List, ListThreads, PostgresCheckpointer, Projection, Result,
+    CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, Error, GetChannelHistory,
+    GetTuple, List, ListThreads, PostgresCheckpointer, Projection, Result,
 };
 use expect_test::expect;
 use futures_util::TryStreamExt;
@@ -234,9 +234,9 @@ impl Stored {
             let second = second.put(&checkpointer).await;
             let third = Step::after(&second).id("3").values(json!({ "n": 3 }));
             let third = third.put(&checkpointer).await;
-            for config in [&second, &third] {
+            for address in [&second, &third] {
                 for (task, value) in [("small", json!([1])), ("large", large(9))] {
-                    try_write(&checkpointer, config, task, &value)
+                    try_write(&checkpointer, address, task, &value)
                         .await
                         .unwrap();
                 }
@@ -296,7 +296,8 @@ impl Stored {
     /// Reads all there is of a thread, in every way.
     async fn read(&self, name: &str) -> Reads {
         let thread_id = thread(name);
-        let at = |id: &str| CheckpointRef::new(thread_id.clone(), CheckpointId::new(id).unwrap());
+        let at =
+            |id: &str| CheckpointAddress::new(thread_id.clone(), CheckpointId::new(id).unwrap());
         let tuple = async |query| shown(self.checkpointer.get_tuple(query).await);
         let list = async |query| {
             let listed = self.checkpointer.list(query);

@@ -46,8 +46,8 @@ async fn a_mark_holds_nothing_of_the_thread() {
     let checkpointer = checkpointer(&test, &[]).await;
     let thread_id = thread("forgotten");
     let step = Step::first(&thread_id).values(json!({ "secret": large(1), "word": "secret" }));
-    let config = step.metadata("word", "secret").put(&checkpointer).await;
-    let written = try_write(&checkpointer, &config, "secret", &json!("secret")).await;
+    let address = step.metadata("word", "secret").put(&checkpointer).await;
+    let written = try_write(&checkpointer, &address, "secret", &json!("secret")).await;
     written.unwrap();
     let metadata = map(json!({ "word": "secret" }));
     let set = checkpointer.set_thread_metadata(&thread_id, metadata);
@@ -108,7 +108,7 @@ async fn a_thread_whose_mark_is_gone_is_like_one_that_never_was() {
     // What the former life had stored, a client may still believe in.
     let late = Step::after(&first).without_generation().values(with);
     late.put(&checkpointer).await;
-    let restored = super::step::get(&checkpointer, &late.config()).await;
+    let restored = super::step::get(&checkpointer, &late.address()).await;
     assert_eq!(restored.checkpoint.channel_values["a"], large(1));
 }
 
@@ -186,7 +186,7 @@ async fn writes_wait_for_their_checkpoint_as_long_as_is_chosen() {
         let database = test.connect(&[]).await;
         let checkpointer = options.setup(database).await.unwrap();
         let thread_id = thread("orphans");
-        let orphaned = Step::first(&thread_id).config();
+        let orphaned = Step::first(&thread_id).address();
         let written = try_write(&checkpointer, &orphaned, "task", &json!(1)).await;
         written.unwrap();
         let first = Step::first(&thread_id).put(&checkpointer).await;

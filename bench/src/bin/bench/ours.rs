@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use checkpointer::{
-    ChannelVersions, Checkpoint, CheckpointId, CheckpointRef, Checkpointer, GetTuple, Metadata,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Metadata,
     Options, Put, PutWrites, Source, TaskId, ThreadId, Version,
 };
 use db::Database;
@@ -86,7 +86,7 @@ struct OurAgent {
     checkpointer: Arc<dyn Checkpointer>,
     state: State,
     tasks: [TaskId; 2],
-    head: CheckpointRef,
+    head: CheckpointAddress,
 }
 
 /// An agent's state, as a graph runtime holds it.
@@ -169,7 +169,7 @@ impl OurAgent {
     fn new(checkpointer: Arc<dyn Checkpointer>, thread_id: String) -> anyhow::Result<Self> {
         let state = State::new();
         Ok(Self {
-            head: CheckpointRef::new(ThreadId::new(thread_id)?, state.checkpoint.id.clone()),
+            head: CheckpointAddress::new(ThreadId::new(thread_id)?, state.checkpoint.id.clone()),
             state,
             checkpointer,
             tasks: [TaskId::new("agent-task")?, TaskId::new("tools-task")?],

@@ -7,9 +7,9 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use bench::{PrivateServer, cpu_seconds, forget_peak, peak_bytes};
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, Checkpointer as _, DeleteThread, Error,
-    GetTuple, List, ListThreads, Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy,
-    Put, Result, Source, ThreadId, Version,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer as _, DeleteThread,
+    Error, GetTuple, List, ListThreads, Metadata, PostgresCheckpointer, Projection, Prune,
+    PruneStrategy, Put, Result, Source, ThreadId, Version,
 };
 use db::{Database, Statement};
 use futures_util::TryStreamExt as _;
@@ -114,10 +114,10 @@ impl Limits {
     async fn put(
         &mut self,
         what: &str,
-        parent: Option<&CheckpointRef>,
+        parent: Option<&CheckpointAddress>,
         thread_id: &ThreadId,
         values: &Map<String, Value>,
-    ) -> anyhow::Result<CheckpointRef> {
+    ) -> anyhow::Result<CheckpointAddress> {
         let id = CheckpointId::generate(parent.map(|parent| &parent.checkpoint_id));
         let mut checkpoint = Checkpoint::new(id);
         let version = Version::from(checkpoint.id.as_str());
@@ -144,11 +144,11 @@ impl Limits {
     async fn get(
         &mut self,
         what: &str,
-        config: &CheckpointRef,
+        address: &CheckpointAddress,
         values: &Map<String, Value>,
     ) -> anyhow::Result<()> {
         let checkpointer = self.checkpointer.clone();
-        let got = checkpointer.get_tuple(GetTuple::at(config));
+        let got = checkpointer.get_tuple(GetTuple::at(address));
         let got = self.works(what, got).await?.context("it is there")?;
         let is_same = got.checkpoint.channel_values.iter().eq(values);
         self.expect(is_same, what);
@@ -186,21 +186,21 @@ impl Limits {
 
         let first = state(&messages);
         let what = format!("{megabytes} MB in {count} messages: first put");
-        let config = self.put(&what, None, &thread_id, &first).await?;
-        let config = self
-            .put("  put again, unchanged", Some(&config), &thread_id, &first)
+        let address = self.put(&what, None, &thread_id, &first).await?;
+        let address = self
+            .put("  put again, unchanged", Some(&address), &thread_id, &first)
             .await?;
         messages.push(message(count));
         let longer = state(&messages);
-        let config = self
+        let address = self
             .put(
                 "  put with one more message",
-                Some(&config),
+                Some(&address),
                 &thread_id,
                 &longer,
             )
             .await?;
-        self.get("  get_tuple", &config, &longer).await?;
+        self.get("  get_tuple", &address, &longer).await?;
         let listed = self
             .list("  list of its 3 checkpoints", List::thread(&thread_id))
             .await?;
@@ -209,11 +209,11 @@ impl Limits {
         let thread_id = ThreadId::new("text")?;
         let text = Map::from_iter([("text".to_owned(), "large text".repeat(count * 100).into())]);
         let what = format!("{megabytes} MB in one string: first put");
-        let config = self.put(&what, None, &thread_id, &text).await?;
-        let config = self
-            .put("  put again, unchanged", Some(&config), &thread_id, &text)
+        let address = self.put(&what, None, &thread_id, &text).await?;
+        let address = self
+            .put("  put again, unchanged", Some(&address), &thread_id, &text)
             .await?;
-        self.get("  get_tuple", &config, &text).await
+        self.get("  get_tuple", &address, &text).await
     }
 
     async fn many_channels(&mut self) -> anyhow::Result<()> {
@@ -222,17 +222,17 @@ impl Limits {
         let channels = (0..count).map(|n| (format!("channel {n}"), json!({ "n": n })));
         let mut channels: Map<String, Value> = channels.collect();
         let what = format!("{count} channels: first put");
-        let config = self.put(&what, None, &thread_id, &channels).await?;
+        let address = self.put(&what, None, &thread_id, &channels).await?;
         channels.insert("channel 0".to_owned(), json!({ "n": "changed" }));
-        let config = self
+        let address = self
             .put(
                 "  put with one changed",
-                Some(&config),
+                Some(&address),
                 &thread_id,
                 &channels,
             )
             .await?;
-        self.get("  get_tuple", &config, &channels).await
+        self.get("  get_tuple", &address, &channels).await
     }
 
     async fn many_keys(&mut self) -> anyhow::Result<()> {
@@ -262,11 +262,11 @@ impl Limits {
         .await?;
 
         let place = |n: usize| CheckpointId::new(format!("made-{n:09}"));
-        let head = CheckpointRef::new(long.clone(), place(count / 2)?);
+        let head = CheckpointAddress::new(long.clone(), place(count / 2)?);
         self.get("  get_tuple of the head", &head, &state).await?;
         let checkpointer = self.checkpointer.clone();
         let head = checkpointer.get_tuple(GetTuple::head(&long)).await?;
-        let head = head.context("it is there")?.config;
+        let head = head.context("it is there")?.address;
         self.put("  put onto the head", Some(&head), &long, &state)
             .await?;
 

@@ -276,8 +276,8 @@ impl Demo {
 
     /// Reads a checkpoint again, with everything.
     pub(crate) async fn at(&self, tuple: &CheckpointTuple) -> Result<CheckpointTuple> {
-        let at = self.checkpointer.get_tuple(GetTuple::at(&tuple.config));
-        (at.await?).with_context(|| format!("checkpoint `{}` is gone", tuple.config.checkpoint_id))
+        let at = self.checkpointer.get_tuple(GetTuple::at(&tuple.address));
+        (at.await?).with_context(|| format!("checkpoint `{}` is gone", tuple.address.checkpoint_id))
     }
 }
 

@@ -104,7 +104,7 @@ async fn branch_off(
     });
     let changes = vec![(agent::SCOPE.to_owned(), serde_json::to_value(scope)?)];
     graph
-        .fork(from, &head.config.checkpoint_id, changes)
+        .fork(from, &head.address.checkpoint_id, changes)
         .await?;
     let mut answer = None;
     while let Outcome::Interrupted(question) = graph.resume(&demo.thread_id, answer).await? {
@@ -131,10 +131,10 @@ async fn check(
         format!("{} tasks ran, {again} of them audits", seen.started.len()),
     );
     let unchanged = demo.at(first).await? == *first;
-    let other = first.config != second.config;
+    let other = first.address != second.address;
     let history = history::list(&demo.checkpointer, &demo.thread_id).await?;
-    let first = history::branch(&history, &first.config.checkpoint_id);
-    let second = history::branch(&history, &second.config.checkpoint_id);
+    let first = history::branch(&history, &first.address.checkpoint_id);
+    let second = history::branch(&history, &second.address.checkpoint_id);
     let shared: Vec<_> = first
         .iter()
         .filter(|tuple| second.contains(tuple))
@@ -145,11 +145,11 @@ async fn check(
             && other
             && shared
                 .first()
-                .is_some_and(|tuple| tuple.config == from.config)
+                .is_some_and(|tuple| tuple.address == from.address)
             && [&first, &second].iter().all(|branch| {
                 branch
                     .last()
-                    .is_some_and(|tuple| tuple.parent_config.is_none())
+                    .is_some_and(|tuple| tuple.parent_address.is_none())
             }),
         format!(
             "{} and {} checkpoints, {} of them shared",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use checkpointer::{
-    ChannelValues, ChannelVersions, Checkpoint, CheckpointId, CheckpointRef, CheckpointTuple,
+    ChannelValues, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointTuple,
     Checkpointer, GetTuple, Metadata, Put, Source, TaskId, ThreadId,
 };
 use serde_json::Value;
@@ -182,11 +182,11 @@ impl Graph {
         from: &CheckpointTuple,
         head: &CheckpointId,
         changes: Writes,
-    ) -> Result<CheckpointRef> {
+    ) -> Result<CheckpointAddress> {
         let mut checkpoint = Checkpoint::child_of(from);
         let changed = self.write(&mut checkpoint, changes);
         let metadata = self.metadata(Source::Fork, from)?;
-        let put = Put::after(&from.config, &checkpoint, &metadata)
+        let put = Put::after(&from.address, &checkpoint, &metadata)
             .new_versions(&changed)
             .expect_head(Some(head));
         Ok(self.checkpointer.put(put).await?)
@@ -215,15 +215,15 @@ impl Graph {
         let writes = self.merge(node, &at.checkpoint.channel_values, outputs)?;
         let changed = self.write(&mut checkpoint, writes);
         let metadata = self.metadata(Source::Loop, at)?.with("node", node.name());
-        let put = Put::after(&at.config, &checkpoint, &metadata)
+        let put = Put::after(&at.address, &checkpoint, &metadata)
             .new_versions(&changed)
-            .expect_head(Some(&at.config.checkpoint_id));
-        let config = self.checkpointer.put(put).await?;
+            .expect_head(Some(&at.address.checkpoint_id));
+        let address = self.checkpointer.put(put).await?;
         (self.report)(Event::Checkpoint {
             step: metadata.step().unwrap_or_default(),
             node: node.name().to_owned(),
         });
-        Ok(CheckpointTuple::new(config, checkpoint, metadata))
+        Ok(CheckpointTuple::new(address, checkpoint, metadata))
     }
 
     /// Makes one set of writes of what the tasks wrote, in the order of the tasks.
@@ -279,8 +279,9 @@ impl Graph {
     /// What is said about the checkpoint that follows `parent`.
     fn metadata(&self, source: Source, parent: &CheckpointTuple) -> Result<Metadata> {
         let step = parent.metadata.step();
-        let step = step
-            .with_context(|| format!("checkpoint `{}` has no step", parent.config.checkpoint_id))?;
+        let step = step.with_context(|| {
+            format!("checkpoint `{}` has no step", parent.address.checkpoint_id)
+        })?;
         Ok(Metadata::new(source, step + 1).with("run_id", self.run_id.as_str()))
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn table(history: &[CheckpointTuple]) -> Table {
         table.row([
             tuple.metadata.step().unwrap_or_default().to_string(),
             text("source").unwrap_or_default().to_owned(),
-            tuple.config.checkpoint_id.to_string(),
+            tuple.address.checkpoint_id.to_string(),
             text("node").unwrap_or("-").to_owned(),
             changed.join(", "),
         ]);
@@ -85,10 +85,10 @@ pub(crate) fn branch<'a>(
 ) -> Vec<&'a CheckpointTuple> {
     let find = |id: &CheckpointId| {
         let mut history = history.iter();
-        history.find(|tuple| tuple.config.checkpoint_id == *id)
+        history.find(|tuple| tuple.address.checkpoint_id == *id)
     };
     std::iter::successors(find(leaf), |tuple| {
-        find(&tuple.parent_config.as_ref()?.checkpoint_id)
+        find(&tuple.parent_address.as_ref()?.checkpoint_id)
     })
     .collect()
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use checkpointer::channels::{ERROR, INTERRUPT, RESUME};
-use checkpointer::{CheckpointRef, CheckpointTuple, Checkpointer, PendingWrite, PutWrites, TaskId};
+use checkpointer::{
+    CheckpointAddress, CheckpointTuple, Checkpointer, PendingWrite, PutWrites, TaskId,
+};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -133,7 +135,7 @@ impl Step<'_> {
     fn recorder(&self, task_id: &TaskId) -> Recorder {
         Recorder {
             checkpointer: Arc::clone(self.checkpointer),
-            config: self.at.config.clone(),
+            address: self.at.address.clone(),
             task_id: task_id.clone(),
             task_path: self.node.name(),
         }
@@ -143,7 +145,7 @@ impl Step<'_> {
 /// Stores what one task writes.
 struct Recorder {
     checkpointer: Arc<dyn Checkpointer>,
-    config: CheckpointRef,
+    address: CheckpointAddress,
     task_id: TaskId,
     task_path: &'static str,
 }
@@ -170,7 +172,7 @@ impl Recorder {
     }
 
     async fn put(&self, writes: &[(String, Value)]) -> Result<()> {
-        let writes = PutWrites::new(&self.config, &self.task_id, writes).task_path(self.task_path);
+        let writes = PutWrites::new(&self.address, &self.task_id, writes).task_path(self.task_path);
         self.checkpointer.put_writes(writes).await?;
         Ok(())
     }

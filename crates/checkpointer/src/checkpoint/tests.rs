@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Checkpoint, CheckpointRef, CheckpointTuple, Loaded};
+use super::{Checkpoint, CheckpointAddress, CheckpointTuple, Loaded};
 use crate::{Checkpointer, Error, MemoryCheckpointer, Metadata, Put, ThreadId};
 
 fn parent() -> CheckpointTuple {
@@ -14,15 +14,15 @@ fn parent() -> CheckpointTuple {
     }));
     let checkpoint = checkpoint.unwrap();
     let thread_id = ThreadId::new("thread").unwrap();
-    let config = CheckpointRef::new(thread_id, checkpoint.id.clone());
-    CheckpointTuple::new(config, checkpoint, Metadata::default())
+    let address = CheckpointAddress::new(thread_id, checkpoint.id.clone());
+    CheckpointTuple::new(address, checkpoint, Metadata::default())
 }
 
 #[test]
 fn a_child_begins_with_its_parents_state() {
     let parent = parent();
     let child = Checkpoint::child_of(&parent);
-    assert!(child.id > parent.config.checkpoint_id);
+    assert!(child.id > parent.address.checkpoint_id);
     let expected = json!({
         "v": 3, "id": child.id.as_str(), "ts": child.ts,
         "channel_values": { "n": 1 }, "channel_versions": { "n": 2 },
@@ -37,7 +37,7 @@ async fn the_child_of_a_parent_read_in_part_is_refused() {
     parent.checkpoint = parent.checkpoint.with_loaded(Loaded::SomeChannels);
     let child = Checkpoint::child_of(&parent);
     let metadata = Metadata::default();
-    let put = Put::after(&parent.config, &child, &metadata);
+    let put = Put::after(&parent.address, &child, &metadata);
     let refused = MemoryCheckpointer::new().put(put).await.unwrap_err();
     assert!(
         matches!(refused, Error::PartialCheckpoint { .. }),

@@ -26,7 +26,7 @@ pub(super) fn put_writes(put: &PutWrites<'_>) -> Result<()> {
     check::put_writes(put)?;
     for (channel, content) in put.writes {
         let place = format!("the write to channel `{channel}`");
-        value(&put.config.thread_id, &place, content)?;
+        value(&put.address.thread_id, &place, content)?;
     }
     Ok(())
 }

@@ -40,9 +40,9 @@ async fn a_generation_of_a_thread_nobody_remembers_is_over() {
     let checkpoint = Checkpoint::new(CheckpointId::generate(None));
     let metadata = Metadata::default();
     let put = Put::new(&thread_id, &checkpoint, &metadata);
-    let config = before.put(put).await.unwrap();
+    let address = before.put(put).await.unwrap();
     let after = MemoryCheckpointer::new();
-    let put = Put::after(&config, &checkpoint, &metadata);
+    let put = Put::after(&address, &checkpoint, &metadata);
     let refusal = after.put(put).await.unwrap_err();
     assert!(matches!(refusal, Error::ThreadDeleted { .. }), "{refusal}");
 }

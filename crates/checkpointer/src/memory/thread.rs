@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::lease::Leased;
 use crate::prune::{Kept, Node, Nodes};
 use crate::{
-    ChannelHistory, Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple,
+    ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Generation, Loaded, Metadata, PendingWrite, Projection, Put, PutWrites, TaskId, ThreadId,
     ThreadInfo, prune, writes,
 };
@@ -211,7 +211,7 @@ impl Namespace {
 
     /// Stores the outputs of a task.
     pub(super) fn put_writes(&mut self, put: &PutWrites<'_>) {
-        let of_checkpoint = self.writes.entry(put.config.checkpoint_id.clone());
+        let of_checkpoint = self.writes.entry(put.address.checkpoint_id.clone());
         let stored = of_checkpoint.or_default();
         for write in writes::number(put.writes) {
             let known = stored
@@ -247,13 +247,13 @@ impl Namespace {
         pending.collect()
     }
 
-    /// Reads a checkpoint; `config` addresses it.
+    /// Reads a checkpoint; `address` addresses it.
     pub(super) fn tuple(
         &self,
-        config: CheckpointRef,
+        address: CheckpointAddress,
         projection: &Projection,
     ) -> Option<CheckpointTuple> {
-        let id = &config.checkpoint_id;
+        let id = &address.checkpoint_id;
         let stored = self.checkpoints.get(id)?;
         let (checkpoint, pending_writes) = match projection {
             Projection::All => (stored.checkpoint.clone(), self.pending_writes(id)),
@@ -271,9 +271,9 @@ impl Namespace {
         };
         let parent = stored.parent.clone();
         Some(CheckpointTuple {
-            parent_config: parent.map(|parent| config.sibling(parent)),
+            parent_address: parent.map(|parent| address.sibling(parent)),
             pending_writes,
-            ..CheckpointTuple::new(config, checkpoint, stored.metadata.clone())
+            ..CheckpointTuple::new(address, checkpoint, stored.metadata.clone())
         })
     }
 

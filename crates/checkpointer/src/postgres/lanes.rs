@@ -393,7 +393,7 @@ impl Write {
     fn thread_id(&self) -> &ThreadId {
         match self {
             Self::Put(put) => &put.thread_id,
-            Self::Writes(writes) => &writes.config.thread_id,
+            Self::Writes(writes) => &writes.address.thread_id,
         }
     }
 
@@ -401,9 +401,9 @@ impl Write {
     fn collides(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Writes(a), Self::Writes(b)) => {
-                a.config.thread_id == b.config.thread_id
-                    && a.config.checkpoint_ns == b.config.checkpoint_ns
-                    && a.config.checkpoint_id == b.config.checkpoint_id
+                a.address.thread_id == b.address.thread_id
+                    && a.address.checkpoint_ns == b.address.checkpoint_ns
+                    && a.address.checkpoint_id == b.address.checkpoint_id
                     && a.task_id == b.task_id
             }
             _ => false,

@@ -13,7 +13,8 @@ use super::sql::ListKey;
 use super::standby::Standby;
 use crate::codec;
 use crate::{
-    CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, List, Projection, Result, ThreadId,
+    CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, List, Projection, Result,
+    ThreadId,
 };
 
 /// How many checkpoints a page has at most if their values are read. It has fewer if they are
@@ -48,7 +49,7 @@ pub(super) fn pages(
             let left = if is_last { 0 } else { left - tuples.len() };
             // What didn't fit is sent once more, so the next page is shorter.
             let most = if is_whole { most } else { tuples.len() };
-            let last = tuples.last().map(|tuple| tuple.config.clone());
+            let last = tuples.last().map(|tuple| tuple.address.clone());
             let tuples = stream::iter(tuples.into_iter().map(Ok));
             Ok(Some((tuples, (inner, standby, query, left, most, last))))
         },
@@ -61,7 +62,7 @@ impl Inner {
         &self,
         query: &List,
         page: usize,
-        last: Option<&CheckpointRef>,
+        last: Option<&CheckpointAddress>,
         standby: Option<&Standby>,
     ) -> Result<Read> {
         let _begun = self.begin()?;

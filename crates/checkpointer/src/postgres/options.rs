@@ -136,7 +136,7 @@ impl Options {
     /// bytes as they take as JSON, so that only what has changed is hashed again. All threads share
     /// both, and those used longest ago are forgotten first: their next put sends and hashes
     /// everything, which takes longer and has the same effect. With `0` nothing is remembered, and
-    /// a put that brings a generation, as one after a [`CheckpointRef`](crate::CheckpointRef) does,
+    /// a put that brings a generation, as one after a [`CheckpointAddress`](crate::CheckpointAddress) does,
     /// takes a look at its thread first.
     ///
     /// It is harmless when the database holds less than is remembered, as after a restore: each

@@ -15,7 +15,7 @@ use super::retry::retry;
 use super::sql::Writing;
 use crate::codec::ContentHash;
 use crate::{
-    CheckpointId, CheckpointNs, CheckpointRef, Error, ExpectedHead, Generation, Put, Result,
+    CheckpointAddress, CheckpointId, CheckpointNs, Error, ExpectedHead, Generation, Put, Result,
     ThreadId, check,
 };
 
@@ -136,7 +136,7 @@ enum Next {
 }
 
 impl Inner {
-    pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointRef> {
+    pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointAddress> {
         check::put(&put)?;
         // Cut before the turn is waited for: this is the expensive part.
         let values = &put.checkpoint.channel_values;
@@ -430,8 +430,8 @@ fn required(put: &Put<'_>) -> Option<(CheckpointNs, String)> {
     }
 }
 
-fn stored_as(put: &Put<'_>, view: View) -> CheckpointRef {
-    CheckpointRef {
+fn stored_as(put: &Put<'_>, view: View) -> CheckpointAddress {
+    CheckpointAddress {
         thread_id: put.thread_id.clone(),
         checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
         checkpoint_id: put.checkpoint.id.clone(),

@@ -14,12 +14,12 @@ use super::put::{Lock, MAX_ROUNDS, all, columns, deleted};
 use super::retry::retry;
 use crate::codec::ContentHash;
 use crate::writes::{self, Numbered};
-use crate::{CheckpointRef, Error, Generation, PutWrites, Result, TaskId, check};
+use crate::{CheckpointAddress, Error, Generation, PutWrites, Result, TaskId, check};
 
 /// A task's outputs, encoded for one state of their thread.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    pub(super) config: CheckpointRef,
+    pub(super) address: CheckpointAddress,
     pub(super) task_id: TaskId,
     pub(super) task_path: String,
     pub(super) lock: Lock,
@@ -33,16 +33,16 @@ pub(super) struct Encoded {
 impl Inner {
     pub(super) async fn put_writes(self: &Arc<Self>, put: PutWrites<'_>) -> Result<()> {
         check::put_writes(&put)?;
-        let thread_id = &put.config.thread_id;
+        let thread_id = &put.address.thread_id;
         let writes = writes::number(put.writes);
         let cuts: Vec<_> = writes
             .iter()
             .map(|write| Cut::of_write(write.value))
             .collect();
         let mut turn = self.order.shared(thread_id).await;
-        let mut view = self.known(thread_id, put.config.generation);
+        let mut view = self.known(thread_id, put.address.generation);
         let mut relies = view;
-        let mut look_first = view.is_none() && put.config.generation.is_some();
+        let mut look_first = view.is_none() && put.address.generation.is_some();
         for _ in 0..MAX_ROUNDS {
             if look_first {
                 view = self.view_for_writes(&put).await?;
@@ -63,12 +63,12 @@ impl Inner {
 
     /// Looks at the thread: its state, or none if there is no such thread yet.
     async fn view_for_writes(&self, put: &PutWrites<'_>) -> Result<Option<View>> {
-        let config = put.config;
+        let address = put.address;
         let look = self
             .look(
-                &config.thread_id,
-                &config.checkpoint_ns,
-                &config.checkpoint_id,
+                &address.thread_id,
+                &address.checkpoint_ns,
+                &address.checkpoint_id,
                 None,
                 put.lease,
             )
@@ -77,23 +77,23 @@ impl Inner {
             return Err(refusal);
         }
         match look.thread {
-            Some(seen) if seen.deleted => Err(deleted(&config.thread_id)),
+            Some(seen) if seen.deleted => Err(deleted(&address.thread_id)),
             Some(seen)
-                if config
+                if address
                     .generation
                     .is_some_and(|Generation(read)| read != seen.view.generation) =>
             {
-                Err(deleted(&config.thread_id))
+                Err(deleted(&address.thread_id))
             }
             Some(seen) => Ok(Some(seen.view)),
-            None if config.generation.is_some() => Err(deleted(&config.thread_id)),
+            None if address.generation.is_some() => Err(deleted(&address.thread_id)),
             None => Ok(None),
         }
     }
 
     /// Sends the writes as a statement of their own.
     pub(super) async fn send_writes(&self, put: &Encoded) -> Result<Option<Row>> {
-        let mut lock = put.lock.parameters(&put.config.thread_id);
+        let mut lock = put.lock.parameters(&put.address.thread_id);
         let (contents, refs) = columns(&put.chunks);
         let hashes: Vec<&[u8]> = put.hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
         let chunks: [&(dyn ToSql + Sync); 3] = [
@@ -109,8 +109,8 @@ impl Inner {
         };
         let values: Vec<Jsonb<'_>> = put.values.iter().map(|json| Jsonb(json)).collect();
         let writes: [&(dyn ToSql + Sync); 7] = [
-            /* ns */ &put.config.checkpoint_ns.as_str(),
-            /* id */ &put.config.checkpoint_id.as_str(),
+            /* ns */ &put.address.checkpoint_ns.as_str(),
+            /* id */ &put.address.checkpoint_id.as_str(),
             /* task_id */ &put.task_id.as_str(),
             /* task_path */ &put.task_path,
             /* indexes */ &put.indexes,
@@ -134,7 +134,7 @@ fn encode(
     view: Option<View>,
     is_stored: &dyn Fn(&ContentHash) -> bool,
 ) -> Result<Encoded> {
-    let mut encoder = Encoder::new(&put.config.thread_id, is_stored);
+    let mut encoder = Encoder::new(&put.address.thread_id, is_stored);
     let (mut indexes, mut channels, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for (write, cut) in writes.iter().zip(cuts) {
         let mut value = Vec::new();
@@ -161,7 +161,7 @@ fn encode(
     };
     let (hashes, chunks) = encoder.chunks.into_iter().unzip();
     Ok(Encoded {
-        config: put.config.clone(),
+        address: put.address.clone(),
         task_id: put.task_id.clone(),
         task_path: put.task_path.to_owned(),
         lock,

@@ -12,7 +12,7 @@ use super::jsonb::Jsonb;
 use super::standby::Standby;
 use crate::codec::{self, ContentHash};
 use crate::{
-    CheckpointId, CheckpointNs, CheckpointRef, CheckpointTuple, Error, Generation, GetTuple,
+    CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Error, Generation, GetTuple,
     Loaded, PendingWrite, Projection, Result, TaskId, ThreadId,
 };
 
@@ -100,7 +100,7 @@ impl Inner {
                 generation: row.get("generation"),
                 gc: row.get("gc"),
             };
-            seen.insert(tuple.config.thread_id.clone(), view);
+            seen.insert(tuple.address.thread_id.clone(), view);
             tuples.push(tuple);
         }
         for (thread_id, view) in seen {
@@ -158,17 +158,17 @@ fn tuple(
     mut writes: Vec<&Row>,
     projection: &Projection,
 ) -> Result<CheckpointTuple> {
-    let config = CheckpointRef {
+    let address = CheckpointAddress {
         thread_id: ThreadId::trusted(row.get("thread_id")),
         checkpoint_ns: CheckpointNs::trusted(row.get("checkpoint_ns")),
         checkpoint_id: CheckpointId::trusted(row.get("checkpoint_id")),
         generation: Some(Generation(row.get("generation"))),
     };
-    let thread_id = &config.thread_id;
+    let thread_id = &address.thread_id;
     let content: Option<Jsonb<'_>> = row.get("content");
     let checkpoint = decode::checkpoint(
         thread_id,
-        config.checkpoint_id.clone(),
+        address.checkpoint_id.clone(),
         content.map(|Jsonb(text)| text),
     )?;
     let mut checkpoint = checkpoint.with_loaded(match projection {
@@ -176,24 +176,24 @@ fn tuple(
         Projection::Channels(_) => Loaded::SomeChannels,
         Projection::Metadata => Loaded::Nothing,
     });
-    let of = |error| decode::of_checkpoint(error, &config.checkpoint_id);
+    let of = |error| decode::of_checkpoint(error, &address.checkpoint_id);
     if let Some(Jsonb(channels)) = row.get("channels") {
         checkpoint.channel_values = decoder.channels(thread_id, channels).map_err(of)?;
     }
     let Jsonb(metadata) = row.get("metadata");
     let metadata = decode::metadata(thread_id, metadata).map_err(of)?;
     let parent: Option<String> = row.get("parent_checkpoint_id");
-    let parent_config = parent.map(|parent| config.sibling(CheckpointId::trusted(parent)));
+    let parent_address = parent.map(|parent| address.sibling(CheckpointId::trusted(parent)));
     writes.sort_by_key(|row| write_key(row));
     let pending_writes = writes
         .into_iter()
         .map(|row| pending_write(decoder, thread_id, row).map_err(of))
         .collect::<Result<_>>()?;
     Ok(CheckpointTuple {
-        config,
+        address,
         checkpoint,
         metadata,
-        parent_config,
+        parent_address,
         pending_writes,
     })
 }

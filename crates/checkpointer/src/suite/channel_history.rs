@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::step::{Step, fresh_thread, history, put_chain, try_write, write, writes};
-use crate::{CheckpointId, CheckpointRef, Checkpointer, GetChannelHistory, GetTuple, ThreadId};
+use crate::{CheckpointAddress, CheckpointId, Checkpointer, GetChannelHistory, GetTuple, ThreadId};
 
 /// Puts a checkpoint in which `log` has a version and no value, or the value that is given.
 async fn put(
@@ -11,7 +11,7 @@ async fn put(
     step: Step,
     version: i64,
     value: Option<&str>,
-) -> CheckpointRef {
+) -> CheckpointAddress {
     let step = match value {
         Some(value) => step.values(json!({ "log": value })),
         None => step,
@@ -25,8 +25,8 @@ async fn put_log(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
     values: &[Option<&str>],
-) -> Vec<CheckpointRef> {
-    let mut chain: Vec<CheckpointRef> = Vec::new();
+) -> Vec<CheckpointAddress> {
+    let mut chain: Vec<CheckpointAddress> = Vec::new();
     for (n, value) in (0..).zip(values) {
         let step = match chain.last() {
             None => Step::first(thread_id),

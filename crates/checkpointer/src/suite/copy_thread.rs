@@ -5,10 +5,10 @@ use serde_json::json;
 use super::step::{
     Step, delete, find, fresh_thread, get, head, ids, list, ns, prune, put_chain, write,
 };
-use crate::{CheckpointRef, Checkpointer, Error, GetTuple, List, ThreadId};
+use crate::{CheckpointAddress, Checkpointer, Error, GetTuple, List, ThreadId};
 
 /// Puts a thread and its copy; returns the target and the chain of the source.
-async fn copied(checkpointer: &dyn Checkpointer) -> (ThreadId, Vec<CheckpointRef>) {
+async fn copied(checkpointer: &dyn Checkpointer) -> (ThreadId, Vec<CheckpointAddress>) {
     let (source, target) = (fresh_thread(), fresh_thread());
     let chain = put_chain(checkpointer, &source, 3).await;
     write(checkpointer, &chain[1], "task", json!([["a", 1]])).await;
@@ -28,10 +28,10 @@ pub async fn all_checkpoints(checkpointer: &dyn Checkpointer) {
     let copies = list(checkpointer, List::thread(&target)).await;
     for (copy, original) in copies.iter().rev().zip(&chain) {
         let original = get(checkpointer, original).await;
-        assert_eq!(copy.config.thread_id, target);
+        assert_eq!(copy.address.thread_id, target);
         assert_eq!(copy.checkpoint, original.checkpoint);
-        let parent = original.parent_config.map(|parent| parent.checkpoint_id);
-        let of_copy = copy.parent_config.clone();
+        let parent = original.parent_address.map(|parent| parent.checkpoint_id);
+        let of_copy = copy.parent_address.clone();
         assert_eq!(of_copy.map(|parent| parent.checkpoint_id), parent);
     }
 }
@@ -87,9 +87,9 @@ pub async fn source_unchanged(checkpointer: &dyn Checkpointer) {
     let source = &chain[0].thread_id;
     assert_eq!(ids(checkpointer, source).await.len(), 3);
     let copy = find(checkpointer, GetTuple::head(&target)).await.unwrap();
-    let next = Step::after(&copy.config).values(json!({ "n": "next" }));
+    let next = Step::after(&copy.address).values(json!({ "n": "next" }));
     next.put(checkpointer).await;
-    write(checkpointer, &copy.config, "task", json!([["a", 1]])).await;
+    write(checkpointer, &copy.address, "task", json!([["a", 1]])).await;
     prune(checkpointer, &target).await;
     assert_eq!(ids(checkpointer, &target).await.len(), 1);
     assert_eq!(ids(checkpointer, source).await.len(), 3);
@@ -145,7 +145,7 @@ pub async fn goes_on(checkpointer: &dyn Checkpointer) {
         .await;
     checkpointer.copy_thread(&source, &target).await.unwrap();
     let copy = find(checkpointer, GetTuple::head(&target)).await.unwrap();
-    let next = Step::after(&copy.config)
+    let next = Step::after(&copy.address)
         .values(json!({ "b": 2 }))
         .versions(json!({ "a": 1, "b": 2 }))
         .changed(["b"])

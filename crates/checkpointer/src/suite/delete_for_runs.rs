@@ -5,14 +5,14 @@ use serde_json::json;
 use super::step::{
     Step, find, fresh_thread, fresh_word, get, head, history, ids, pending, write, writes,
 };
-use crate::{CheckpointRef, Checkpointer, GetTuple, ThreadId};
+use crate::{CheckpointAddress, Checkpointer, GetTuple, ThreadId};
 
 async fn put_runs(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
     runs: &[&str],
-) -> Vec<CheckpointRef> {
-    let mut chain: Vec<CheckpointRef> = Vec::new();
+) -> Vec<CheckpointAddress> {
+    let mut chain: Vec<CheckpointAddress> = Vec::new();
     for run in runs {
         let step = chain
             .last()
@@ -67,12 +67,12 @@ pub async fn preserves_other_runs(checkpointer: &dyn Checkpointer) {
 pub async fn removes_writes(checkpointer: &dyn Checkpointer) {
     let (thread_id, run) = (fresh_thread(), fresh_word());
     let step = Step::first(&thread_id).metadata("run_id", run.as_str());
-    let config = step.put(checkpointer).await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    let address = step.put(checkpointer).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     delete_runs(checkpointer, &[&run]).await;
-    assert_eq!(find(checkpointer, GetTuple::at(&config)).await, None);
+    assert_eq!(find(checkpointer, GetTuple::at(&address)).await, None);
     step.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(pending(&tuple), json!([]));
 }
 

@@ -21,11 +21,11 @@ pub async fn removes_checkpoints(checkpointer: &dyn Checkpointer) {
 pub async fn removes_writes(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let step = Step::first(&thread_id);
-    let config = step.put(checkpointer).await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    let address = step.put(checkpointer).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     delete(checkpointer, &thread_id).await;
-    let config = step.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let address = step.put(checkpointer).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(pending(&tuple), json!([]));
 }
 

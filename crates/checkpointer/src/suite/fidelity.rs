@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::step::{Step, find, fresh_thread, get, ids, map, ns, try_write, write};
 use crate::{
-    CheckpointId, CheckpointNs, CheckpointRef, Checkpointer, Error, GetTuple, NameProblem, TaskId,
-    ThreadId,
+    CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, Error, GetTuple, NameProblem,
+    TaskId, ThreadId,
 };
 
 /// Names that are data, whatever they look like elsewhere.
@@ -111,11 +111,11 @@ pub async fn values(checkpointer: &dyn Checkpointer) {
 
 /// Values of writes come back equal.
 pub async fn writes(checkpointer: &dyn Checkpointer) {
-    let config = Step::first(&fresh_thread()).put(checkpointer).await;
+    let address = Step::first(&fresh_thread()).put(checkpointer).await;
     let values = odd_values();
     let writes: Vec<_> = values.iter().map(|value| json!(["a", value])).collect();
-    write(checkpointer, &config, "task", writes.into()).await;
-    let tuple = get(checkpointer, &config).await;
+    write(checkpointer, &address, "task", writes.into()).await;
+    let tuple = get(checkpointer, &address).await;
     for (write, value) in tuple.pending_writes.iter().zip(&values) {
         assert_same(&write.value, value);
     }
@@ -147,11 +147,11 @@ pub async fn other_fields(checkpointer: &dyn Checkpointer) {
 pub async fn thread_metadata(checkpointer: &dyn Checkpointer) {
     use futures_util::TryStreamExt;
 
-    let config = Step::first(&fresh_thread()).put(checkpointer).await;
+    let address = Step::first(&fresh_thread()).put(checkpointer).await;
     let word = super::step::fresh_word();
     for value in odd_values() {
         let metadata = map(json!({ "word": word, "mine": value }));
-        let set = checkpointer.set_thread_metadata(&config.thread_id, metadata);
+        let set = checkpointer.set_thread_metadata(&address.thread_id, metadata);
         set.await.unwrap();
         let query = crate::ListThreads::all().filter(map(json!({ "word": word })));
         let found: Vec<_> = checkpointer.threads(query).try_collect().await.unwrap();
@@ -165,11 +165,11 @@ pub async fn channel_names(checkpointer: &dyn Checkpointer) {
     let names = ODD_NAMES.into_iter().chain(["", longest.as_str()]);
     let values: Value = names.map(|name| (name.to_owned(), json!(name))).collect();
     let step = Step::first(&fresh_thread()).values(values);
-    let config = step.put(checkpointer).await;
+    let address = step.put(checkpointer).await;
     let names = step.checkpoint.channel_values.keys();
     let writes: Vec<_> = names.map(|name| json!([name, name])).collect();
-    write(checkpointer, &config, "task", writes.into()).await;
-    let tuple = get(checkpointer, &config).await;
+    write(checkpointer, &address, "task", writes.into()).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(tuple.checkpoint, step.checkpoint);
     for write in &tuple.pending_writes {
         assert_eq!(write.value, json!(write.channel));
@@ -182,8 +182,8 @@ pub async fn thread_ids(checkpointer: &dyn Checkpointer) {
     let word = super::step::fresh_word();
     for name in ODD_NAMES {
         let thread_id = ThreadId::new(format!("{word}{name}")).unwrap();
-        let config = Step::first(&thread_id).put(checkpointer).await;
-        assert_eq!(ids(checkpointer, &thread_id).await, [config.checkpoint_id]);
+        let address = Step::first(&thread_id).put(checkpointer).await;
+        assert_eq!(ids(checkpointer, &thread_id).await, [address.checkpoint_id]);
     }
 }
 
@@ -192,11 +192,11 @@ pub async fn other_names(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     for name in ODD_NAMES {
         let step = Step::first(&thread_id).in_ns(name).id(name);
-        let config = step.put(checkpointer).await;
-        let written = try_write(checkpointer, &config, name, name, json!([["a", 1]])).await;
+        let address = step.put(checkpointer).await;
+        let written = try_write(checkpointer, &address, name, name, json!([["a", 1]])).await;
         written.unwrap();
-        let tuple = get(checkpointer, &config).await;
-        assert_eq!(tuple.config.checkpoint_ns, ns(name));
+        let tuple = get(checkpointer, &address).await;
+        assert_eq!(tuple.address.checkpoint_ns, ns(name));
         assert_eq!(tuple.pending_writes[0].task_id.as_str(), name);
     }
     assert_eq!(ids(checkpointer, &thread_id).await.len(), ODD_NAMES.len());
@@ -218,18 +218,18 @@ pub async fn longest_names(checkpointer: &dyn Checkpointer) {
     let step = Step::first(&thread_id)
         .in_ns(&noise(CheckpointNs::MAX_BYTES))
         .id(&noise(CheckpointId::MAX_BYTES));
-    let config = step.put(checkpointer).await;
+    let address = step.put(checkpointer).await;
     let task = noise(TaskId::MAX_BYTES);
-    write(checkpointer, &config, &task, json!([["a", 1]])).await;
-    let tuple = get(checkpointer, &config).await;
-    assert_eq!(tuple.config, config);
+    write(checkpointer, &address, &task, json!([["a", 1]])).await;
+    let tuple = get(checkpointer, &address).await;
+    assert_eq!(tuple.address, address);
     assert_eq!(tuple.pending_writes[0].task_id.as_str(), task);
 }
 
 /// A channel's name that is too long or holds NUL is refused, and nothing is stored.
 pub async fn bad_channel_names_are_refused(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let config = CheckpointRef::new(thread_id.clone(), super::step::id("a"));
+    let address = CheckpointAddress::new(thread_id.clone(), super::step::id("a"));
     let too_long = NameProblem::TooLong {
         bytes: 257,
         max: 256,
@@ -241,7 +241,7 @@ pub async fn bad_channel_names_are_refused(checkpointer: &dyn Checkpointer) {
         let put = Step::first(&thread_id).values(json!({ name.as_str(): 1 }));
         let put = put.try_put(checkpointer).await.map(drop);
         let written = json!([["fine", 1], [name, 1]]);
-        let written = try_write(checkpointer, &config, "task", "", written).await;
+        let written = try_write(checkpointer, &address, "task", "", written).await;
         for refusal in [put, written] {
             match refusal {
                 Err(Error::InvalidName { kind, problem }) => {
@@ -279,10 +279,10 @@ pub async fn too_deep_is_refused(checkpointer: &dyn Checkpointer) {
         for step in [in_extra, in_values, in_metadata] {
             assert_unstorable(step.try_put(checkpointer).await, &thread_id);
         }
-        let config = CheckpointRef::new(thread_id.clone(), super::step::id("a"));
+        let address = CheckpointAddress::new(thread_id.clone(), super::step::id("a"));
         let writes = [("fine".to_owned(), json!(1)), ("a".to_owned(), value)];
         let task_id = TaskId::new("task").unwrap();
-        let writes = crate::PutWrites::new(&config, &task_id, &writes);
+        let writes = crate::PutWrites::new(&address, &task_id, &writes);
         assert_unstorable(checkpointer.put_writes(writes).await, &thread_id);
         assert_eq!(ids(checkpointer, &thread_id).await, []);
         let first = first().id("a").put(checkpointer).await;

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::step::{Step, fresh_thread, get, head, pending, values, write};
-use crate::{CheckpointRef, Checkpointer};
+use crate::{CheckpointAddress, Checkpointer};
 
 /// Forks one parent twice; both children have the same version of `a`, and different values.
-async fn siblings(checkpointer: &dyn Checkpointer, parent: &CheckpointRef, version: Value) {
+async fn siblings(checkpointer: &dyn Checkpointer, parent: &CheckpointAddress, version: Value) {
     let mut children = Vec::new();
     for side in ["left", "right"] {
         let step = Step::after(parent)
@@ -27,7 +27,7 @@ async fn siblings(checkpointer: &dyn Checkpointer, parent: &CheckpointRef, versi
     }
 }
 
-async fn parent(checkpointer: &dyn Checkpointer, version: Value) -> CheckpointRef {
+async fn parent(checkpointer: &dyn Checkpointer, version: Value) -> CheckpointAddress {
     let step = Step::first(&fresh_thread())
         .values(json!({ "a": "parent", "list": ["parent"] }))
         .versions(json!({ "a": version, "list": version }));
@@ -63,10 +63,10 @@ pub async fn at_any_depth(checkpointer: &dyn Checkpointer) {
     let mut level = vec![(String::new(), root)];
     for depth in 1..5 {
         let mut next = Vec::new();
-        for (path, config) in &level {
+        for (path, address) in &level {
             for side in ["l", "r"] {
                 let path = format!("{path}{side}");
-                let step = Step::after(config)
+                let step = Step::after(address)
                     .values(json!({ "a": path }))
                     .versions(json!({ "a": depth, "list": 0 }))
                     .changed(["a"]);
@@ -75,8 +75,8 @@ pub async fn at_any_depth(checkpointer: &dyn Checkpointer) {
         }
         level = next;
     }
-    for (path, config) in level {
-        let tuple = get(checkpointer, &config).await;
+    for (path, address) in level {
+        let tuple = get(checkpointer, &address).await;
         assert_eq!(values(&tuple), json!({ "a": path, "list": ["parent"] }));
     }
 }
@@ -103,7 +103,7 @@ pub async fn becomes_the_head(checkpointer: &dyn Checkpointer) {
     let head = head(checkpointer, &first.thread_id).await;
     assert_eq!(head.as_ref(), Some(&fork.checkpoint_id));
     let third = get(checkpointer, &third).await;
-    assert_eq!(third.parent_config, Some(second));
+    assert_eq!(third.parent_address, Some(second));
     let fork = get(checkpointer, &fork).await;
-    assert_eq!(fork.parent_config, Some(first));
+    assert_eq!(fork.parent_address, Some(first));
 }

@@ -7,11 +7,12 @@ use super::step::{
     put_chain, try_write, values, write,
 };
 use crate::{
-    CheckpointRef, Checkpointer, DeleteThread, Generation, GetTuple, List, ListThreads, ThreadId,
+    CheckpointAddress, Checkpointer, DeleteThread, Generation, GetTuple, List, ListThreads,
+    ThreadId,
 };
 
 /// A thread that was deleted, and its former head.
-async fn deleted(checkpointer: &dyn Checkpointer) -> (ThreadId, CheckpointRef) {
+async fn deleted(checkpointer: &dyn Checkpointer) -> (ThreadId, CheckpointAddress) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 2).await;
     delete(checkpointer, &thread_id).await;
@@ -19,16 +20,16 @@ async fn deleted(checkpointer: &dyn Checkpointer) -> (ThreadId, CheckpointRef) {
 }
 
 /// A thread that was deleted and started afresh: its former head and its new first checkpoint.
-async fn restarted(checkpointer: &dyn Checkpointer) -> (CheckpointRef, CheckpointRef) {
+async fn restarted(checkpointer: &dyn Checkpointer) -> (CheckpointAddress, CheckpointAddress) {
     let (thread_id, old) = deleted(checkpointer).await;
     let new = Step::first(&thread_id).values(json!({ "new": 1 }));
     (old, new.put(checkpointer).await)
 }
 
-fn without_generation(config: &CheckpointRef) -> CheckpointRef {
-    let thread_id = config.thread_id.clone();
-    let config_id = config.checkpoint_id.clone();
-    CheckpointRef::new(thread_id, config_id).in_ns(config.checkpoint_ns.clone())
+fn without_generation(address: &CheckpointAddress) -> CheckpointAddress {
+    let thread_id = address.thread_id.clone();
+    let config_id = address.checkpoint_id.clone();
+    CheckpointAddress::new(thread_id, config_id).in_ns(address.checkpoint_ns.clone())
 }
 
 /// On a deleted thread a put with a parent is refused, with and without a generation.
@@ -45,8 +46,8 @@ pub async fn late_put_is_refused(checkpointer: &dyn Checkpointer) {
 /// On a deleted thread writes are refused.
 pub async fn late_writes_are_refused(checkpointer: &dyn Checkpointer) {
     let (_, old) = deleted(checkpointer).await;
-    for config in [old.clone(), without_generation(&old)] {
-        let late = try_write(checkpointer, &config, "task", "", json!([["a", 1]])).await;
+    for address in [old.clone(), without_generation(&old)] {
+        let late = try_write(checkpointer, &address, "task", "", json!([["a", 1]])).await;
         assert!(is_deleted(&late), "{late:?}");
     }
 }
@@ -114,7 +115,7 @@ pub async fn first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
     assert_eq!(old.generation, Some(Generation(1)));
     assert_eq!(new.generation, Some(Generation(2)));
     let tuple = get(checkpointer, &new).await;
-    assert_eq!(tuple.config, new);
+    assert_eq!(tuple.address, new);
     assert_eq!(values(&tuple), json!({ "new": 1 }));
     assert_eq!(find(checkpointer, GetTuple::at(&old)).await, None);
     let ids = ids(checkpointer, &new.thread_id).await;
@@ -125,9 +126,9 @@ pub async fn first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
 pub async fn guarded_first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
     let (thread_id, _) = deleted(checkpointer).await;
     let first = Step::first(&thread_id).expect_head(None);
-    let config = first.put(checkpointer).await;
-    assert_eq!(first.put(checkpointer).await, config);
-    assert_eq!(config.generation, Some(Generation(2)));
+    let address = first.put(checkpointer).await;
+    assert_eq!(first.put(checkpointer).await, address);
+    assert_eq!(address.generation, Some(Generation(2)));
 }
 
 /// What is read and listed carries the generation.
@@ -135,9 +136,9 @@ pub async fn answers_carry_it(checkpointer: &dyn Checkpointer) {
     let (_, new) = restarted(checkpointer).await;
     let second = Step::after(&new).put(checkpointer).await;
     let tuple = get(checkpointer, &second).await;
-    assert_eq!(tuple.parent_config.unwrap().generation, new.generation);
+    assert_eq!(tuple.parent_address.unwrap().generation, new.generation);
     for tuple in super::step::list(checkpointer, List::thread(&new.thread_id)).await {
-        assert_eq!(tuple.config.generation, Some(Generation(2)));
+        assert_eq!(tuple.address.generation, Some(Generation(2)));
     }
 }
 
@@ -158,7 +159,7 @@ pub async fn former_generation_is_refused(checkpointer: &dyn Checkpointer) {
     let written = try_write(checkpointer, &old, "task", "", json!([["a", 1]])).await;
     assert!(is_deleted(&written), "{written:?}");
     // Even on a checkpoint of the new one.
-    let mixed = CheckpointRef {
+    let mixed = CheckpointAddress {
         generation: old.generation,
         ..new.clone()
     };
@@ -187,8 +188,8 @@ pub async fn unnamed_put_needs_its_parent(checkpointer: &dyn Checkpointer) {
     let late = late.try_put(checkpointer).await;
     assert!(is_deleted(&late), "{late:?}");
     let next = Step::after(&new).without_generation();
-    let config = next.put(checkpointer).await;
-    assert_eq!(config.generation, Some(Generation(2)));
+    let address = next.put(checkpointer).await;
+    assert_eq!(address.generation, Some(Generation(2)));
     next.put(checkpointer).await;
 }
 
@@ -211,13 +212,13 @@ pub async fn unnamed_subgraph_put_needs_its_root(checkpointer: &dyn Checkpointer
 pub async fn unnamed_writes_wait_for_their_checkpoint(checkpointer: &dyn Checkpointer) {
     let (_, new) = restarted(checkpointer).await;
     let next = Step::after(&new).without_generation();
-    let config = without_generation(&new).sibling(next.checkpoint.id.clone());
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
-    assert_eq!(find(checkpointer, GetTuple::at(&config)).await, None);
+    let address = without_generation(&new).sibling(next.checkpoint.id.clone());
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
+    assert_eq!(find(checkpointer, GetTuple::at(&address)).await, None);
     let tuple = get(checkpointer, &new).await;
     assert_eq!(pending(&tuple), json!([]));
     next.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(pending(&tuple), json!([["task", "a", 1]]));
 }
 
@@ -226,7 +227,7 @@ pub async fn unnamed_writes_wait_for_their_checkpoint(checkpointer: &dyn Checkpo
 pub async fn late_unnamed_writes_never_show(checkpointer: &dyn Checkpointer) {
     let (old, new) = restarted(checkpointer).await;
     let late = Step::after(&old).without_generation();
-    let config = without_generation(&old).sibling(late.checkpoint.id.clone());
+    let address = without_generation(&old).sibling(late.checkpoint.id.clone());
     write(
         checkpointer,
         &without_generation(&old),
@@ -234,11 +235,11 @@ pub async fn late_unnamed_writes_never_show(checkpointer: &dyn Checkpointer) {
         json!([["a", 1]]),
     )
     .await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     assert_eq!(find(checkpointer, GetTuple::at(&old)).await, None);
     let refusal = late.try_put(checkpointer).await;
     assert!(is_deleted(&refusal), "{refusal:?}");
-    let same_id = Step::after(&new).id(config.checkpoint_id.as_str());
+    let same_id = Step::after(&new).id(address.checkpoint_id.as_str());
     let same_id = same_id.put(checkpointer).await;
     let tuple = get(checkpointer, &same_id).await;
     assert_eq!(pending(&tuple), json!([]));

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::step::{Step, find, fresh_thread, get, ns, pending, put_chain, values, write};
-use crate::{CheckpointId, CheckpointRef, Checkpointer, GetTuple, Loaded, Projection};
+use crate::{CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Loaded, Projection};
 
 /// A thread that doesn't exist has no checkpoint.
 pub async fn nonexistent_returns_none(checkpointer: &dyn Checkpointer) {
@@ -18,7 +18,7 @@ pub async fn latest_when_no_checkpoint_id(checkpointer: &dyn Checkpointer) {
     let head = find(checkpointer, GetTuple::head(&thread_id))
         .await
         .unwrap();
-    assert_eq!(head.config, chain[2]);
+    assert_eq!(head.address, chain[2]);
     assert_eq!(values(&head), json!({ "n": 2 }));
 }
 
@@ -33,11 +33,11 @@ pub async fn specific_checkpoint_id(checkpointer: &dyn Checkpointer) {
 /// The tuple says where it is stored, as the put did.
 pub async fn config_structure(checkpointer: &dyn Checkpointer) {
     let step = Step::first(&fresh_thread()).in_ns("child");
-    let config = step.put(checkpointer).await;
-    let query = GetTuple::head(&config.thread_id).in_ns(ns("child"));
+    let address = step.put(checkpointer).await;
+    let query = GetTuple::head(&address.thread_id).in_ns(ns("child"));
     let tuple = find(checkpointer, query).await.unwrap();
-    assert_eq!(tuple.config, config);
-    assert!(tuple.config.generation.is_some());
+    assert_eq!(tuple.address, address);
+    assert!(tuple.address.generation.is_some());
 }
 
 /// The checkpoint has all its fields.
@@ -57,19 +57,19 @@ pub async fn metadata(checkpointer: &dyn Checkpointer) {
 }
 
 /// The tuple names the parent, by which it is read.
-pub async fn parent_config(checkpointer: &dyn Checkpointer) {
+pub async fn parent_address(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &fresh_thread(), 2).await;
     let tuple = get(checkpointer, &chain[1]).await;
-    let parent = get(checkpointer, &tuple.parent_config.unwrap()).await;
-    assert_eq!(parent.config, chain[0]);
-    assert_eq!(parent.parent_config, None);
+    let parent = get(checkpointer, &tuple.parent_address.unwrap()).await;
+    assert_eq!(parent.address, chain[0]);
+    assert_eq!(parent.parent_address, None);
 }
 
 /// The tuple has the pending writes.
 pub async fn pending_writes(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let config = Step::first(&thread_id).put(checkpointer).await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    let address = Step::first(&thread_id).put(checkpointer).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     let head = find(checkpointer, GetTuple::head(&thread_id))
         .await
         .unwrap();
@@ -92,31 +92,31 @@ pub async fn respects_namespace(checkpointer: &dyn Checkpointer) {
 
 /// An id that isn't stored is none, nor is one of another namespace.
 pub async fn nonexistent_checkpoint_id(checkpointer: &dyn Checkpointer) {
-    let config = Step::first(&fresh_thread()).put(checkpointer).await;
-    let missing = config.sibling(CheckpointId::generate(None));
+    let address = Step::first(&fresh_thread()).put(checkpointer).await;
+    let missing = address.sibling(CheckpointId::generate(None));
     assert_eq!(find(checkpointer, GetTuple::at(&missing)).await, None);
-    let elsewhere = config.in_ns(ns("child"));
+    let elsewhere = address.in_ns(ns("child"));
     assert_eq!(find(checkpointer, GetTuple::at(&elsewhere)).await, None);
 }
 
-async fn rich(checkpointer: &dyn Checkpointer) -> CheckpointRef {
+async fn rich(checkpointer: &dyn Checkpointer) -> CheckpointAddress {
     let first = Step::first(&fresh_thread()).put(checkpointer).await;
     let step = Step::after(&first).values(json!({ "a": 1, "b": [2], "c": "3" }));
-    let config = step.metadata("mine", true).put(checkpointer).await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
-    config
+    let address = step.metadata("mine", true).put(checkpointer).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
+    address
 }
 
 /// A projection to metadata reads ids and metadata, and says so.
 pub async fn metadata_only(checkpointer: &dyn Checkpointer) {
-    let config = rich(checkpointer).await;
-    let whole = get(checkpointer, &config).await;
-    let query = GetTuple::at(&config).project(Projection::Metadata);
+    let address = rich(checkpointer).await;
+    let whole = get(checkpointer, &address).await;
+    let query = GetTuple::at(&address).project(Projection::Metadata);
     let tuple = find(checkpointer, query).await.unwrap();
-    assert_eq!(tuple.config, config);
-    assert_eq!(tuple.parent_config, whole.parent_config);
+    assert_eq!(tuple.address, address);
+    assert_eq!(tuple.parent_address, whole.parent_address);
     assert_eq!(tuple.metadata, whole.metadata);
-    assert_eq!(tuple.checkpoint.id, config.checkpoint_id);
+    assert_eq!(tuple.checkpoint.id, address.checkpoint_id);
     assert_eq!(tuple.checkpoint.loaded(), Loaded::Nothing);
     assert_eq!(values(&tuple), json!({}));
     assert_eq!(pending(&tuple), json!([]));
@@ -124,14 +124,14 @@ pub async fn metadata_only(checkpointer: &dyn Checkpointer) {
 
 /// A projection to channels reads those that exist, and says so.
 pub async fn some_channels(checkpointer: &dyn Checkpointer) {
-    let config = rich(checkpointer).await;
-    let whole = get(checkpointer, &config).await;
+    let address = rich(checkpointer).await;
+    let whole = get(checkpointer, &address).await;
     for (channels, expected) in [
         (vec!["b", "missing", "a"], json!({ "a": 1, "b": [2] })),
         (vec![], json!({})),
     ] {
         let channels = channels.into_iter().map(str::to_owned).collect();
-        let query = GetTuple::at(&config).project(Projection::Channels(channels));
+        let query = GetTuple::at(&address).project(Projection::Channels(channels));
         let tuple = find(checkpointer, query).await.unwrap();
         assert_eq!(values(&tuple), expected);
         assert_eq!(tuple.checkpoint.loaded(), Loaded::SomeChannels);

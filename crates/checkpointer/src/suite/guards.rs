@@ -5,11 +5,11 @@ use serde_json::json;
 use super::step::{
     Step, find, fresh_thread, get, head, ids, ns, pending, put_chain, values, write,
 };
-use crate::{CheckpointRef, Checkpointer, Error, GetTuple, Result};
+use crate::{CheckpointAddress, Checkpointer, Error, GetTuple, Result};
 
 /// The head that a conflict was lost to.
 #[track_caller]
-fn lost_to(result: Result<CheckpointRef>) -> Option<crate::CheckpointId> {
+fn lost_to(result: Result<CheckpointAddress>) -> Option<crate::CheckpointId> {
     match result {
         Err(Error::Conflict { head, .. }) => head,
         other => panic!("no conflict: {other:?}"),
@@ -87,17 +87,17 @@ pub async fn fork_expects_the_newest(checkpointer: &dyn Checkpointer) {
     let head = find(checkpointer, GetTuple::head(&thread_id))
         .await
         .unwrap();
-    assert_eq!(head.config, fork);
-    assert_eq!(head.parent_config.as_ref(), Some(&chain[0]));
+    assert_eq!(head.address, fork);
+    assert_eq!(head.parent_address.as_ref(), Some(&chain[0]));
 }
 
 /// A guarded put again, after an unknown outcome, is what it was.
 pub async fn again(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let first = Step::first(&thread_id).expect_head(None);
-    let config = first.put(checkpointer).await;
-    assert_eq!(first.put(checkpointer).await, config);
-    let second = Step::after(&config).expect_head(Some(&config));
+    let address = first.put(checkpointer).await;
+    assert_eq!(first.put(checkpointer).await, address);
+    let second = Step::after(&address).expect_head(Some(&address));
     second.put(checkpointer).await;
     second.put(checkpointer).await;
     assert_eq!(ids(checkpointer, &thread_id).await.len(), 2);
@@ -110,13 +110,13 @@ pub async fn again_after_the_head_moved_on(checkpointer: &dyn Checkpointer) {
     let mine = Step::after(&chain[0])
         .values(json!({ "mine": 1 }))
         .expect_head(Some(&chain[0]));
-    let config = mine.put(checkpointer).await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
-    let theirs = Step::after(&config).put(checkpointer).await;
-    assert_eq!(mine.put(checkpointer).await, config);
+    let address = mine.put(checkpointer).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
+    let theirs = Step::after(&address).put(checkpointer).await;
+    assert_eq!(mine.put(checkpointer).await, address);
     let head = head(checkpointer, &thread_id).await;
     assert_eq!(head, Some(theirs.checkpoint_id));
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(values(&tuple), json!({ "mine": 1 }));
     assert_eq!(pending(&tuple), json!([["task", "a", 1]]));
 }
@@ -145,7 +145,7 @@ pub async fn per_namespace(checkpointer: &dyn Checkpointer) {
     right.put(checkpointer).await;
     let query = GetTuple::head(&thread_id).in_ns(ns("child"));
     let in_child = find(checkpointer, query).await.unwrap();
-    assert_eq!(in_child.config, child);
+    assert_eq!(in_child.address, child);
 }
 
 /// Of many at once that expect the same head one succeeds.
@@ -162,7 +162,7 @@ pub async fn one_of_many(checkpointer: &dyn Checkpointer) {
         .partition(Result::is_ok);
     assert_eq!(won.len(), 1);
     let winner = won.into_iter().flatten().next();
-    let winner = winner.map(|config| config.checkpoint_id);
+    let winner = winner.map(|address| address.checkpoint_id);
     for lost in lost {
         assert_eq!(lost_to(lost), winner);
     }

@@ -13,8 +13,8 @@ use super::step::{
     is_held, is_lost, map, pending, prune, put_chain, try_write, try_write_leased, values,
 };
 use crate::{
-    AcquireLease, CheckpointRef, Checkpointer, DeleteThread, Error, Generation, GetTuple, Lease,
-    ListThreads, Prune, PruneStrategy, Result, ThreadId,
+    AcquireLease, CheckpointAddress, Checkpointer, DeleteThread, Error, Generation, GetTuple,
+    Lease, ListThreads, Prune, PruneStrategy, Result, ThreadId,
 };
 
 /// How long a lease lasts that is over at once.
@@ -23,11 +23,11 @@ const OVER: Duration = Duration::ZERO;
 /// Stores a write of a task.
 async fn write(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     task: &str,
     lease: Option<&Lease>,
 ) -> Result<()> {
-    try_write_leased(checkpointer, config, task, "", json!([["a", 1]]), lease).await
+    try_write_leased(checkpointer, address, task, "", json!([["a", 1]]), lease).await
 }
 
 async fn delete_with(
@@ -40,7 +40,7 @@ async fn delete_with(
 }
 
 /// A thread with a checkpoint, and a lease on it.
-async fn leased(checkpointer: &dyn Checkpointer, ttl: Duration) -> (CheckpointRef, Lease) {
+async fn leased(checkpointer: &dyn Checkpointer, ttl: Duration) -> (CheckpointAddress, Lease) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 1).await;
     let lease = acquire(checkpointer, &thread_id, ttl).await;
@@ -128,7 +128,7 @@ pub async fn names_its_end(checkpointer: &dyn Checkpointer) {
 /// Everybody reads a leased thread.
 pub async fn reading_is_free(checkpointer: &dyn Checkpointer) {
     let (first, _lease) = leased(checkpointer, LONG).await;
-    assert_eq!(get(checkpointer, &first).await.config, first);
+    assert_eq!(get(checkpointer, &first).await.address, first);
     assert_eq!(ids(checkpointer, &first.thread_id).await.len(), 1);
 }
 
@@ -316,16 +316,16 @@ pub async fn keeps_a_place(checkpointer: &dyn Checkpointer) {
         let thread_id = fresh_thread();
         let lease = acquire(checkpointer, &thread_id, LONG).await;
         let first = Step::first(&thread_id);
-        let config = CheckpointRef::new(thread_id.clone(), first.checkpoint.id.clone());
+        let address = CheckpointAddress::new(thread_id.clone(), first.checkpoint.id.clone());
         let refusals = [
             first.try_put(checkpointer).await.map(drop),
-            write(checkpointer, &config, "task", None).await,
+            write(checkpointer, &address, "task", None).await,
         ];
         for refusal in refusals {
             assert!(is_held(&refusal), "{refusal:?}");
         }
         if by_writes {
-            let written = write(checkpointer, &config, "task", Some(&lease)).await;
+            let written = write(checkpointer, &address, "task", Some(&lease)).await;
             written.unwrap();
         }
         let put = first.clone().lease(&lease).put(checkpointer).await;
@@ -342,17 +342,17 @@ pub async fn released_place_is_free(checkpointer: &dyn Checkpointer) {
         let lease = acquire(checkpointer, &thread_id, LONG).await;
         checkpointer.release_lease(&lease).await.unwrap();
         let first = Step::first(&thread_id);
-        let config = CheckpointRef::new(thread_id.clone(), first.checkpoint.id.clone());
+        let address = CheckpointAddress::new(thread_id.clone(), first.checkpoint.id.clone());
         match by {
             "put" => {
                 let put = first.expect_head(None).put(checkpointer).await;
                 assert_eq!(put.generation, Some(Generation(1)));
             }
             "child" => {
-                let orphan = Step::after(&config).put(checkpointer).await;
+                let orphan = Step::after(&address).put(checkpointer).await;
                 assert_eq!(orphan.generation, Some(Generation(1)));
             }
-            _ => write(checkpointer, &config, "task", None).await.unwrap(),
+            _ => write(checkpointer, &address, "task", None).await.unwrap(),
         }
     }
 }

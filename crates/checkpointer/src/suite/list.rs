@@ -8,7 +8,7 @@ use super::step::{
     write,
 };
 use crate::{
-    CheckpointRef, CheckpointTuple, Checkpointer, GetTuple, List, Loaded, Projection, ThreadId,
+    CheckpointAddress, CheckpointTuple, Checkpointer, GetTuple, List, Loaded, Projection, ThreadId,
 };
 
 /// Lists, by metadata, checkpoints that only this case has put.
@@ -17,8 +17,8 @@ async fn filtered(checkpointer: &dyn Checkpointer, filter: Value) -> Vec<Checkpo
 }
 
 /// The ids of a chain, the last one first.
-fn reversed(chain: &[CheckpointRef]) -> Vec<crate::CheckpointId> {
-    let ids = chain.iter().rev().map(|config| &config.checkpoint_id);
+fn reversed(chain: &[CheckpointAddress]) -> Vec<crate::CheckpointId> {
+    let ids = chain.iter().rev().map(|address| &address.checkpoint_id);
     ids.cloned().collect()
 }
 
@@ -41,7 +41,7 @@ pub async fn by_thread(checkpointer: &dyn Checkpointer) {
     put_chain(checkpointer, &other, 2).await;
     let listed = list(checkpointer, List::thread(&mine)).await;
     assert_eq!(ids_of(&listed), reversed(&chain));
-    assert!(listed.iter().all(|tuple| tuple.config.thread_id == mine));
+    assert!(listed.iter().all(|tuple| tuple.address.thread_id == mine));
 }
 
 /// With a namespace only its checkpoints are listed.
@@ -164,7 +164,7 @@ pub async fn combined_thread_and_filter(checkpointer: &dyn Checkpointer) {
     let query = List::thread(&mine).filter(map(json!({ "source": "loop" })));
     let listed = list(checkpointer, query).await;
     assert_eq!(listed.len(), 2);
-    assert!(listed.iter().all(|tuple| tuple.config.thread_id == mine));
+    assert!(listed.iter().all(|tuple| tuple.address.thread_id == mine));
 }
 
 /// A thread that doesn't exist has nothing to list.
@@ -192,7 +192,7 @@ pub async fn multiple_namespaces(checkpointer: &dyn Checkpointer) {
     let listed = list(checkpointer, List::thread(&thread_id)).await;
     let namespaces = listed.iter().rev();
     let namespaces: Vec<_> = namespaces
-        .map(|tuple| tuple.config.checkpoint_ns.as_str())
+        .map(|tuple| tuple.address.checkpoint_ns.as_str())
         .collect();
     assert_eq!(namespaces, ["", "child:1", "child:2"]);
 }
@@ -203,7 +203,7 @@ pub async fn same_as_get_tuple(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &thread_id, 3).await;
     write(checkpointer, &chain[1], "task", json!([["a", 1]])).await;
     for tuple in list(checkpointer, List::thread(&thread_id)).await {
-        assert_eq!(tuple, get(checkpointer, &tuple.config).await);
+        assert_eq!(tuple, get(checkpointer, &tuple.address).await);
     }
 }
 
@@ -245,7 +245,12 @@ pub async fn ties(checkpointer: &dyn Checkpointer) {
     let listed = filtered(checkpointer, json!({ "word": word })).await;
     let order: Vec<_> = listed
         .iter()
-        .map(|tuple| (&tuple.config.thread_id, tuple.config.checkpoint_ns.as_str()))
+        .map(|tuple| {
+            (
+                &tuple.address.thread_id,
+                tuple.address.checkpoint_ns.as_str(),
+            )
+        })
         .collect();
     let expected: Vec<_> = threads
         .iter()
@@ -339,7 +344,7 @@ pub async fn get_tuple_inside_the_loop(checkpointer: &dyn Checkpointer) {
     let mut listed = checkpointer.list(List::thread(&thread_id));
     let mut seen = 0;
     while let Some(tuple) = listed.try_next().await.unwrap() {
-        let same = find(checkpointer, GetTuple::at(&tuple.config)).await;
+        let same = find(checkpointer, GetTuple::at(&tuple.address)).await;
         assert_eq!(same, Some(tuple));
         seen += 1;
     }
@@ -358,11 +363,11 @@ pub async fn many(checkpointer: &dyn Checkpointer) {
 /// A projection holds for each checkpoint that is listed.
 pub async fn projections(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let config = Step::first(&thread_id)
+    let address = Step::first(&thread_id)
         .values(json!({ "a": 1, "b": [2] }))
         .put(checkpointer)
         .await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     for (projection, loaded, expected) in [
         (Projection::All, Loaded::All, json!({ "a": 1, "b": [2] })),
         (
@@ -375,7 +380,7 @@ pub async fn projections(checkpointer: &dyn Checkpointer) {
         let query = List::thread(&thread_id).project(projection);
         let listed = list(checkpointer, query).await;
         assert_eq!(listed.len(), 1);
-        assert_eq!(listed[0].config, config);
+        assert_eq!(listed[0].address, address);
         assert_eq!(listed[0].checkpoint.loaded(), loaded);
         assert_eq!(values(&listed[0]), expected);
         let all = loaded == Loaded::All;

@@ -6,7 +6,7 @@ use super::step::{
     Step, find, fresh_thread, get, head, history, ids, is_deleted, ns, pending, prune, put_chain,
     values, write, writes,
 };
-use crate::{CheckpointRef, Checkpointer, GetTuple, Prune, PruneStrategy, ThreadId};
+use crate::{CheckpointAddress, Checkpointer, GetTuple, Prune, PruneStrategy, ThreadId};
 
 async fn prune_all(
     checkpointer: &dyn Checkpointer,
@@ -119,7 +119,7 @@ pub async fn forgets_the_parent(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &thread_id, 2).await;
     prune(checkpointer, &thread_id).await;
     let tuple = get(checkpointer, &chain[1]).await;
-    assert_eq!(tuple.parent_config, None);
+    assert_eq!(tuple.parent_address, None);
 }
 
 /// The latest is the one put last, whatever its id.
@@ -165,11 +165,11 @@ pub async fn keeps_writes_before_their_checkpoint(checkpointer: &dyn Checkpointe
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 2).await;
     let next = Step::after(&chain[1]);
-    let config = chain[1].sibling(next.checkpoint.id.clone());
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    let address = chain[1].sibling(next.checkpoint.id.clone());
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     prune(checkpointer, &thread_id).await;
     next.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(pending(&tuple), json!([["task", "a", 1]]));
 }
 
@@ -177,16 +177,16 @@ pub async fn keeps_writes_before_their_checkpoint(checkpointer: &dyn Checkpointe
 pub async fn removes_writes(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let first = Step::first(&thread_id);
-    let config = first.put(checkpointer).await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
-    Step::after(&config).put(checkpointer).await;
+    let address = first.put(checkpointer).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
+    Step::after(&address).put(checkpointer).await;
     prune(checkpointer, &thread_id).await;
     first.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(pending(&tuple), json!([]));
 }
 
-async fn put_call(checkpointer: &dyn Checkpointer, root: &CheckpointRef, name: &str) {
+async fn put_call(checkpointer: &dyn Checkpointer, root: &CheckpointAddress, name: &str) {
     let parents = json!({ "": root.checkpoint_id.as_str() });
     for _ in 0..2 {
         let step = Step::first(&root.thread_id).in_ns(name);
@@ -231,8 +231,8 @@ pub async fn keeps_calls_before_their_root(checkpointer: &dyn Checkpointer) {
 }
 
 /// Puts five checkpoints whose channel `log` is stored as writes, but for a value in the second.
-async fn put_log(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Vec<CheckpointRef> {
-    let mut chain: Vec<CheckpointRef> = Vec::new();
+async fn put_log(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Vec<CheckpointAddress> {
+    let mut chain: Vec<CheckpointAddress> = Vec::new();
     for n in 0..5 {
         let step = chain
             .last()
@@ -242,10 +242,10 @@ async fn put_log(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Vec<C
             _ => step.values(json!({ "n": n })),
         };
         let step = step.versions(json!({ "log": n, "n": n }));
-        let config = step.changed(["log", "n"]).put(checkpointer).await;
+        let address = step.changed(["log", "n"]).put(checkpointer).await;
         let entry = json!([["log", format!("entry {n}")], ["n", n + 1]]);
-        write(checkpointer, &config, "task", entry).await;
-        chain.push(config);
+        write(checkpointer, &address, "task", entry).await;
+        chain.push(address);
     }
     chain
 }
@@ -264,7 +264,7 @@ pub async fn keeps_what_writes_are_rebuilt_from(checkpointer: &dyn Checkpointer)
     }
     assert_eq!(find(checkpointer, GetTuple::at(&chain[0])).await, None);
     let seed = get(checkpointer, &chain[1]).await;
-    assert_eq!(seed.parent_config, None);
+    assert_eq!(seed.parent_address, None);
 }
 
 /// Without a stored value all writes of the channel stay.

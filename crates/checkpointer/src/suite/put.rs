@@ -11,11 +11,11 @@ use crate::{Checkpointer, Error, Generation, GetTuple, Projection, Version};
 pub async fn returns_config(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let step = Step::first(&thread_id);
-    let config = step.put(checkpointer).await;
-    assert_eq!(config.thread_id, thread_id);
-    assert!(config.checkpoint_ns.is_root());
-    assert_eq!(config.checkpoint_id, step.checkpoint.id);
-    assert_eq!(config.generation, Some(Generation(1)));
+    let address = step.put(checkpointer).await;
+    assert_eq!(address.thread_id, thread_id);
+    assert!(address.checkpoint_ns.is_root());
+    assert_eq!(address.checkpoint_id, step.checkpoint.id);
+    assert_eq!(address.generation, Some(Generation(1)));
 }
 
 /// A checkpoint comes back as it was put, and its metadata too.
@@ -96,37 +96,37 @@ pub async fn preserves_run_id(checkpointer: &dyn Checkpointer) {
 /// The root namespace is the empty one.
 pub async fn root_namespace(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let config = Step::first(&thread_id).in_ns("").put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
-    assert_eq!(tuple.config.checkpoint_ns.as_str(), "");
+    let address = Step::first(&thread_id).in_ns("").put(checkpointer).await;
+    let tuple = get(checkpointer, &address).await;
+    assert_eq!(tuple.address.checkpoint_ns.as_str(), "");
 }
 
 /// A subgraph's namespace is its own.
 pub async fn child_namespace(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let step = Step::first(&thread_id).in_ns("child:abc");
-    let config = step.put(checkpointer).await;
-    assert_eq!(config.checkpoint_ns, ns("child:abc"));
-    let tuple = get(checkpointer, &config).await;
-    assert_eq!(tuple.config, config);
+    let address = step.put(checkpointer).await;
+    assert_eq!(address.checkpoint_ns, ns("child:abc"));
+    let tuple = get(checkpointer, &address).await;
+    assert_eq!(tuple.address, address);
     assert_eq!(head(checkpointer, &thread_id).await, None);
 }
 
 /// Without a namespace a checkpoint goes to the root graph's.
 pub async fn default_namespace(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let config = Step::first(&thread_id).put(checkpointer).await;
+    let address = Step::first(&thread_id).put(checkpointer).await;
     let in_root = GetTuple::head(&thread_id).in_ns(ns(""));
     let found = find(checkpointer, in_root).await.unwrap();
-    assert_eq!(found.config, config);
+    assert_eq!(found.address, address);
 }
 
 /// A thread holds many checkpoints.
 pub async fn multiple_checkpoints_same_thread(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 3).await;
-    for (n, config) in chain.iter().enumerate() {
-        let tuple = get(checkpointer, config).await;
+    for (n, address) in chain.iter().enumerate() {
+        let tuple = get(checkpointer, address).await;
         assert_eq!(values(&tuple), json!({ "n": n }));
     }
 }
@@ -147,13 +147,13 @@ pub async fn multiple_threads_isolated(checkpointer: &dyn Checkpointer) {
 }
 
 /// A checkpoint names its parent.
-pub async fn parent_config(checkpointer: &dyn Checkpointer) {
+pub async fn parent_address(checkpointer: &dyn Checkpointer) {
     let first = Step::first(&fresh_thread()).put(checkpointer).await;
     let second = Step::after(&first).put(checkpointer).await;
     let first_tuple = get(checkpointer, &first).await;
     let second_tuple = get(checkpointer, &second).await;
-    assert_eq!(first_tuple.parent_config, None);
-    assert_eq!(second_tuple.parent_config, Some(first));
+    assert_eq!(first_tuple.parent_address, None);
+    assert_eq!(second_tuple.parent_address, Some(first));
 }
 
 /// A step that changes one channel leaves the others' values.
@@ -264,8 +264,8 @@ pub async fn missing_channel_the_parent_never_had_is_empty(checkpointer: &dyn Ch
         .await;
     let second = Step::after(&first).versions(json!({ "a": 1, "b": 1, "c": 1 }));
     let second = second.put(checkpointer).await;
-    for config in [&first, &second] {
-        let tuple = get(checkpointer, config).await;
+    for address in [&first, &second] {
+        let tuple = get(checkpointer, address).await;
         assert_eq!(values(&tuple), json!({ "a": 1 }));
     }
 }
@@ -290,12 +290,12 @@ pub async fn missing_channel_of_a_missing_parent_is_refused(checkpointer: &dyn C
                 matches!(&refusal, Err(Error::ParentNotFound { channel, .. }) if channel == "n"),
                 "{refusal:?}"
             );
-            let config = step.config();
-            assert_eq!(find(checkpointer, GetTuple::at(&config)).await, None);
+            let address = step.address();
+            assert_eq!(find(checkpointer, GetTuple::at(&address)).await, None);
         }
     }
     let found = find(checkpointer, GetTuple::head(&thread_id)).await;
-    assert_eq!(found.map(|head| head.config), Some(chain[1].clone()));
+    assert_eq!(found.map(|head| head.address), Some(chain[1].clone()));
 }
 
 /// A put that keeps nothing needs no parent: its channels have values, or are named as changed.
@@ -323,8 +323,8 @@ pub async fn changed_channel_without_a_value_is_empty(checkpointer: &dyn Checkpo
         .await;
     let third = Step::after(&second).versions(json!({ "a": 1 }));
     let third = third.put(checkpointer).await;
-    for config in [&second, &third] {
-        let tuple = get(checkpointer, config).await;
+    for address in [&second, &third] {
+        let tuple = get(checkpointer, address).await;
         assert_eq!(values(&tuple), json!({}));
     }
 }
@@ -343,8 +343,8 @@ pub async fn again_replaces_content(checkpointer: &dyn Checkpointer) {
     let step = Step::first(&fresh_thread()).values(json!({ "a": 1, "b": 2 }));
     step.put(checkpointer).await;
     let step = step.values(json!({ "a": 3 })).metadata("mine", true);
-    let config = step.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let address = step.put(checkpointer).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(tuple.checkpoint, step.checkpoint);
     assert_eq!(tuple.metadata, step.metadata);
 }
@@ -353,11 +353,11 @@ pub async fn again_replaces_content(checkpointer: &dyn Checkpointer) {
 pub async fn again_keeps_the_parent(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &fresh_thread(), 2).await;
     let step = Step::after(&chain[0]);
-    let config = step.put(checkpointer).await;
+    let address = step.put(checkpointer).await;
     let other = Some(chain[1].checkpoint_id.clone());
     step.parent(other).put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
-    assert_eq!(tuple.parent_config.as_ref(), Some(&chain[0]));
+    let tuple = get(checkpointer, &address).await;
+    assert_eq!(tuple.parent_address.as_ref(), Some(&chain[0]));
 }
 
 /// A checkpoint put again doesn't become the head again.
@@ -374,10 +374,10 @@ pub async fn again_does_not_move_the_head(checkpointer: &dyn Checkpointer) {
 /// A checkpoint put again keeps its writes.
 pub async fn again_keeps_the_writes(checkpointer: &dyn Checkpointer) {
     let step = Step::first(&fresh_thread());
-    let config = step.put(checkpointer).await;
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    let address = step.put(checkpointer).await;
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     step.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(tuple.pending_writes.len(), 1);
 }
 
@@ -390,10 +390,10 @@ pub async fn again_keeps_what_it_inherited(checkpointer: &dyn Checkpointer) {
         .put(checkpointer)
         .await;
     let second = Step::after(&first).versions(json!({ "a": 1 }));
-    let config = second.put(checkpointer).await;
+    let address = second.put(checkpointer).await;
     prune(checkpointer, &thread_id).await;
     second.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(values(&tuple), json!({ "a": [1] }));
 }
 
@@ -405,8 +405,8 @@ pub async fn the_last_one_is_the_head(checkpointer: &dyn Checkpointer) {
     let head = find(checkpointer, GetTuple::head(&thread_id))
         .await
         .unwrap();
-    assert_eq!(head.config.checkpoint_id.as_str(), "a");
-    assert_eq!(head.parent_config, Some(first));
+    assert_eq!(head.address.checkpoint_id.as_str(), "a");
+    assert_eq!(head.parent_address, Some(first));
     let listed = ids(checkpointer, &thread_id).await;
     let listed: Vec<_> = listed.iter().map(|id| id.as_str()).collect();
     assert_eq!(listed, ["z", "a"]);
@@ -417,21 +417,21 @@ pub async fn before_its_parent(checkpointer: &dyn Checkpointer) {
     let first = Step::first(&fresh_thread());
     let first_config = first.checkpoint.id.clone();
     let second = first.clone().parent(Some(first_config)).id("child");
-    let config = second.put(checkpointer).await;
+    let address = second.put(checkpointer).await;
     let first = first.put(checkpointer).await;
-    let tuple = get(checkpointer, &config).await;
-    assert_eq!(tuple.parent_config, Some(first));
+    let tuple = get(checkpointer, &address).await;
+    assert_eq!(tuple.parent_address, Some(first));
 }
 
 /// A checkpoint that was read in part is refused: what wasn't read would be lost.
 pub async fn partial_is_refused(checkpointer: &dyn Checkpointer) {
     let mut step = Step::first(&fresh_thread()).values(json!({ "a": 1, "b": 2 }));
-    let config = step.put(checkpointer).await;
+    let address = step.put(checkpointer).await;
     for projection in [
         Projection::Channels(vec!["a".to_owned()]),
         Projection::Metadata,
     ] {
-        let query = GetTuple::at(&config).project(projection);
+        let query = GetTuple::at(&address).project(projection);
         step.checkpoint = find(checkpointer, query).await.unwrap().checkpoint;
         let refusal = step.try_put(checkpointer).await;
         assert!(
@@ -439,6 +439,6 @@ pub async fn partial_is_refused(checkpointer: &dyn Checkpointer) {
             "{refusal:?}"
         );
     }
-    let tuple = get(checkpointer, &config).await;
+    let tuple = get(checkpointer, &address).await;
     assert_eq!(values(&tuple), json!({ "a": 1, "b": 2 }));
 }

@@ -6,8 +6,8 @@ use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    AcquireLease, ChannelHistory, ChannelVersions, Checkpoint, CheckpointId, CheckpointNs,
-    CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
+    AcquireLease, ChannelHistory, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId,
+    CheckpointNs, CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
     GetChannelHistory, GetTuple, Lease, List, Metadata, PendingWrite, Prune, PruneStrategy, Put,
     PutWrites, Result, Source, TaskId, ThreadId, Version,
 };
@@ -75,7 +75,7 @@ impl Step {
         }
     }
 
-    pub(super) fn after(parent: &CheckpointRef) -> Self {
+    pub(super) fn after(parent: &CheckpointAddress) -> Self {
         let id = CheckpointId::generate(Some(&parent.checkpoint_id));
         Self {
             checkpoint_ns: parent.checkpoint_ns.clone(),
@@ -139,7 +139,7 @@ impl Step {
         self
     }
 
-    pub(super) fn expect_head(self, head: Option<&CheckpointRef>) -> Self {
+    pub(super) fn expect_head(self, head: Option<&CheckpointAddress>) -> Self {
         let head = head.map(|head| head.checkpoint_id.clone());
         Self {
             expected_head: ExpectedHead::Is(head),
@@ -155,12 +155,15 @@ impl Step {
     }
 
     /// The address that the checkpoint gets, in any generation.
-    pub(super) fn config(&self) -> CheckpointRef {
-        CheckpointRef::new(self.thread_id.clone(), self.checkpoint.id.clone())
+    pub(super) fn address(&self) -> CheckpointAddress {
+        CheckpointAddress::new(self.thread_id.clone(), self.checkpoint.id.clone())
             .in_ns(self.checkpoint_ns.clone())
     }
 
-    pub(super) async fn try_put(&self, checkpointer: &dyn Checkpointer) -> Result<CheckpointRef> {
+    pub(super) async fn try_put(
+        &self,
+        checkpointer: &dyn Checkpointer,
+    ) -> Result<CheckpointAddress> {
         let put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
             .in_ns(&self.checkpoint_ns)
             .parent(self.parent.as_ref())
@@ -174,7 +177,7 @@ impl Step {
         checkpointer.put(put).await
     }
 
-    pub(super) async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointRef {
+    pub(super) async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointAddress {
         self.try_put(checkpointer).await.unwrap()
     }
 }
@@ -184,8 +187,8 @@ pub(super) async fn put_chain(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
     count: usize,
-) -> Vec<CheckpointRef> {
-    let mut chain: Vec<CheckpointRef> = Vec::new();
+) -> Vec<CheckpointAddress> {
+    let mut chain: Vec<CheckpointAddress> = Vec::new();
     for n in 0..count {
         let step = chain
             .last()
@@ -199,18 +202,18 @@ pub(super) async fn put_chain(
 /// Stores writes of a task.
 pub(super) async fn try_write(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     task: &str,
     task_path: &str,
     writes: Value,
 ) -> Result<()> {
-    try_write_leased(checkpointer, config, task, task_path, writes, None).await
+    try_write_leased(checkpointer, address, task, task_path, writes, None).await
 }
 
 /// Stores writes of a task that may carry a lease.
 pub(super) async fn try_write_leased(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     task: &str,
     task_path: &str,
     writes: Value,
@@ -221,28 +224,28 @@ pub(super) async fn try_write_leased(
     let writes: Vec<(String, Value)> = writes
         .map(|write| (write[0].as_str().unwrap().to_owned(), write[1].clone()))
         .collect();
-    let writes = PutWrites::new(config, &task_id, &writes).task_path(task_path);
+    let writes = PutWrites::new(address, &task_id, &writes).task_path(task_path);
     checkpointer.put_writes(writes.lease(lease)).await
 }
 
 /// Stores writes of a task without a path: `[[channel, value], …]`.
 pub(super) async fn write(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     task: &str,
     writes: Value,
 ) {
-    let written = try_write(checkpointer, config, task, "", writes).await;
+    let written = try_write(checkpointer, address, task, "", writes).await;
     written.unwrap();
 }
 
 /// Reads a checkpoint that must be there.
 pub(super) async fn get(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
 ) -> CheckpointTuple {
-    let found = find(checkpointer, GetTuple::at(config)).await;
-    found.unwrap_or_else(|| panic!("checkpoint `{}` isn't there", config.checkpoint_id))
+    let found = find(checkpointer, GetTuple::at(address)).await;
+    found.unwrap_or_else(|| panic!("checkpoint `{}` isn't there", address.checkpoint_id))
 }
 
 /// Reads a checkpoint that may be there.
@@ -259,7 +262,7 @@ pub(super) async fn head(
     thread_id: &ThreadId,
 ) -> Option<CheckpointId> {
     let head = find(checkpointer, GetTuple::head(thread_id)).await;
-    head.map(|head| head.config.checkpoint_id)
+    head.map(|head| head.address.checkpoint_id)
 }
 
 /// Lists checkpoints.
@@ -278,7 +281,7 @@ pub(super) async fn ids(
 
 /// The ids of what was listed.
 pub(super) fn ids_of(listed: &[CheckpointTuple]) -> Vec<CheckpointId> {
-    let ids = listed.iter().map(|tuple| &tuple.config.checkpoint_id);
+    let ids = listed.iter().map(|tuple| &tuple.address.checkpoint_id);
     ids.cloned().collect()
 }
 

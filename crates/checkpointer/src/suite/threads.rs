@@ -4,7 +4,9 @@ use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
 
 use super::step::{Step, delete, fresh_thread, fresh_word, map, put_chain, write};
-use crate::{CheckpointRef, Checkpointer, Error, Generation, ListThreads, ThreadId, ThreadInfo};
+use crate::{
+    CheckpointAddress, Checkpointer, Error, Generation, ListThreads, ThreadId, ThreadInfo,
+};
 
 async fn threads(checkpointer: &dyn Checkpointer, query: ListThreads) -> Vec<ThreadInfo> {
     checkpointer.threads(query).try_collect().await.unwrap()
@@ -14,14 +16,14 @@ async fn threads(checkpointer: &dyn Checkpointer, query: ListThreads) -> Vec<Thr
 async fn marked(
     checkpointer: &dyn Checkpointer,
     count: usize,
-) -> (Map<String, Value>, Vec<CheckpointRef>) {
+) -> (Map<String, Value>, Vec<CheckpointAddress>) {
     let metadata = map(json!({ "word": fresh_word() }));
     let mut configs = Vec::new();
     for _ in 0..count {
-        let config = Step::first(&fresh_thread()).put(checkpointer).await;
-        let set = checkpointer.set_thread_metadata(&config.thread_id, metadata.clone());
+        let address = Step::first(&fresh_thread()).put(checkpointer).await;
+        let set = checkpointer.set_thread_metadata(&address.thread_id, metadata.clone());
         set.await.unwrap();
-        configs.push(config);
+        configs.push(address);
     }
     (metadata, configs)
 }
@@ -101,7 +103,7 @@ pub async fn paging(checkpointer: &dyn Checkpointer) {
         query = query.after(last.clone());
         seen.extend(page);
     }
-    let made: Vec<_> = made.iter().map(|config| &config.thread_id).collect();
+    let made: Vec<_> = made.iter().map(|address| &address.thread_id).collect();
     assert_eq!(names(&seen), made);
 }
 
@@ -152,8 +154,8 @@ pub async fn metadata_of_a_missing_thread(checkpointer: &dyn Checkpointer) {
 /// Writes before the first checkpoint make the thread, without a head.
 pub async fn writes_make_a_thread(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let config = CheckpointRef::new(thread_id.clone(), super::step::id("later"));
-    write(checkpointer, &config, "task", json!([["a", 1]])).await;
+    let address = CheckpointAddress::new(thread_id.clone(), super::step::id("later"));
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
     let metadata = map(json!({ "word": fresh_word() }));
     let set = checkpointer.set_thread_metadata(&thread_id, metadata.clone());
     set.await.unwrap();

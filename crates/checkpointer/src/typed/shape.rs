@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::codec::Path;
-use crate::{CheckpointRef, Error, Metadata, Result};
+use crate::{CheckpointAddress, Error, Metadata, Result};
 
 /// The key of a checkpoint's metadata that holds its state's version.
 const STATE_VERSION: &str = "state_version";
@@ -44,13 +44,13 @@ impl Shape {
     /// Reads a checkpoint's state.
     pub(super) fn read<State: DeserializeOwned>(
         &self,
-        config: &CheckpointRef,
+        address: &CheckpointAddress,
         metadata: &Metadata,
         state: Value,
     ) -> Result<State> {
         let mismatch = |path: Path, reason: String| Error::StateMismatch {
-            thread_id: config.thread_id.clone(),
-            checkpoint_id: config.checkpoint_id.clone(),
+            thread_id: address.thread_id.clone(),
+            checkpoint_id: address.checkpoint_id.clone(),
             path: path.to_string(),
             reason,
         };
@@ -60,8 +60,8 @@ impl Shape {
         };
         if version > self.version {
             return Err(Error::StateTooNew {
-                thread_id: config.thread_id.clone(),
-                checkpoint_id: config.checkpoint_id.clone(),
+                thread_id: address.thread_id.clone(),
+                checkpoint_id: address.checkpoint_id.clone(),
                 version,
                 known: self.version,
             });

@@ -111,8 +111,8 @@ async fn values_are_stored_to_the_greatest_depth_and_refused_beyond() {
             values.insert("deep".to_owned(), deep(depth));
             let refused = step.try_put(&**checkpointer).await;
             check_unstorable(refused, "channel `deep`");
-            let config = step.config();
-            let refused = try_write(&**checkpointer, &config, "task", &deep(depth)).await;
+            let address = step.address();
+            let refused = try_write(&**checkpointer, &address, "task", &deep(depth)).await;
             check_unstorable(refused, "the write to channel `written`");
             let step = Step::first(&thread("deep")).metadata("mine", deep(depth - 1));
             check_unstorable(step.try_put(&**checkpointer).await, "the metadata");
@@ -143,10 +143,10 @@ async fn values_are_stored_to_the_greatest_depth_and_refused_beyond() {
         let mut step = step.metadata("mine", deep(99));
         let extra = &mut step.checkpoint.extra;
         extra.insert("mine".to_owned(), deep(98));
-        let config = step.put(&**checkpointer).await;
-        let written = try_write(&**checkpointer, &config, "task", &deep(100)).await;
+        let address = step.put(&**checkpointer).await;
+        let written = try_write(&**checkpointer, &address, "task", &deep(100)).await;
         written.unwrap();
-        let got = get(&**checkpointer, &config).await;
+        let got = get(&**checkpointer, &address).await;
         assert_eq!(got.checkpoint.channel_values["deep"], deep(100));
         assert_eq!(got.metadata.get("mine"), Some(&deep(99)));
         assert_eq!(got.checkpoint.extra["mine"], deep(98));
@@ -176,7 +176,7 @@ async fn the_largest_value_is_stored_and_a_larger_one_refused() {
     let postgres = checkpointer(&test, &[("DB_STATEMENT_TIMEOUT", "2min")]).await;
     let value = Value::from("x".repeat(LONGEST));
     let step = Step::first(&thread("large")).values(json!({ "text": value }));
-    let config = step.put(&postgres).await;
-    let got = get(&postgres, &config).await.checkpoint.channel_values;
+    let address = step.put(&postgres).await;
+    let got = get(&postgres, &address).await.checkpoint.channel_values;
     assert!(got == step.checkpoint.channel_values);
 }

@@ -2,8 +2,8 @@
 //! times.
 
 use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointNs, CheckpointRef, Checkpointer, DeleteThread, GetTuple,
-    Metadata, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Version,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, DeleteThread,
+    GetTuple, Metadata, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Version,
 };
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ pub(super) async fn go_on(checkpointer: &dyn Checkpointer) {
     let head = checkpointer.get_tuple(query).await.unwrap().unwrap();
     let mut values: Value = head.checkpoint.channel_values.into_iter().collect();
     values["tree"].as_array_mut().unwrap().push(json!("new"));
-    let next = put(checkpointer, &head.config, "0009", values, 9).await;
+    let next = put(checkpointer, &head.address, "0009", values, 9).await;
     write(checkpointer, &next, "task", &[(HISTORY_CHANNEL, large(6))]).await;
     let prune = Prune::new(vec![thread("main")], PruneStrategy::KeepLatest);
     checkpointer.prune(prune).await.unwrap();
@@ -43,8 +43,8 @@ pub(super) async fn go_on(checkpointer: &dyn Checkpointer) {
 
 /// Small and large values, a fork and a subgraph.
 async fn main_thread(checkpointer: &dyn Checkpointer) {
-    let config = at("main", "0001");
-    let first = put_first(checkpointer, &config, "", small()).await;
+    let address = at("main", "0001");
+    let first = put_first(checkpointer, &address, "", small()).await;
     let log = json!([{ "event": "started" }]);
     write(
         checkpointer,
@@ -159,34 +159,34 @@ fn trees(seed: usize) -> Value {
     })
 }
 
-fn at(name: &str, id: &str) -> CheckpointRef {
-    CheckpointRef::new(thread(name), CheckpointId::new(id).unwrap())
+fn at(name: &str, id: &str) -> CheckpointAddress {
+    CheckpointAddress::new(thread(name), CheckpointId::new(id).unwrap())
 }
 
 /// Puts a checkpoint without a parent; in a subgraph, below a checkpoint of the root graph.
 async fn put_first(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     root: &str,
     values: Value,
-) -> CheckpointRef {
-    let checkpoint = checkpoint(config.checkpoint_id.clone(), values);
+) -> CheckpointAddress {
+    let checkpoint = checkpoint(address.checkpoint_id.clone(), values);
     let metadata = match root {
         "" => metadata(-1),
         root => metadata(-1).with("parents", json!({ "": root })),
     };
-    let put = Put::new(&config.thread_id, &checkpoint, &metadata).in_ns(&config.checkpoint_ns);
+    let put = Put::new(&address.thread_id, &checkpoint, &metadata).in_ns(&address.checkpoint_ns);
     let put = put.new_versions(&checkpoint.channel_versions);
     checkpointer.put(put).await.unwrap()
 }
 
 async fn put(
     checkpointer: &dyn Checkpointer,
-    parent: &CheckpointRef,
+    parent: &CheckpointAddress,
     id: &str,
     values: Value,
     step: i64,
-) -> CheckpointRef {
+) -> CheckpointAddress {
     let checkpoint = checkpoint(CheckpointId::new(id).unwrap(), values);
     let metadata = metadata(step);
     let put = Put::after(parent, &checkpoint, &metadata);
@@ -226,7 +226,7 @@ fn checkpoint(id: CheckpointId, values: Value) -> Checkpoint {
 
 async fn write(
     checkpointer: &dyn Checkpointer,
-    config: &CheckpointRef,
+    address: &CheckpointAddress,
     task: &str,
     writes: &[(&str, Value)],
 ) {
@@ -235,7 +235,7 @@ async fn write(
         .iter()
         .map(|(channel, value)| ((*channel).to_owned(), value.clone()));
     let writes: Vec<_> = named.collect();
-    let writes = PutWrites::new(config, &task_id, &writes).task_path("~__pregel_pull, it's");
+    let writes = PutWrites::new(address, &task_id, &writes).task_path("~__pregel_pull, it's");
     checkpointer.put_writes(writes).await.unwrap();
 }
 

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use checkpointer::{
-    CheckpointRef, Checkpointer, Error, List, ListThreads, Options, PostgresCheckpointer, Result,
+    CheckpointAddress, Checkpointer, Error, List, ListThreads, Options, PostgresCheckpointer,
+    Result,
 };
 use expect_test::expect;
 use futures_util::future::{join_all, poll_fn};
@@ -16,7 +17,7 @@ use super::{
 };
 use tests::{TestDb, chain};
 
-type Call<'a> = Pin<Box<dyn Future<Output = Result<CheckpointRef>> + Send + 'a>>;
+type Call<'a> = Pin<Box<dyn Future<Output = Result<CheckpointAddress>> + Send + 'a>>;
 
 /// Polls a call once, which hands its write over.
 async fn poll_once(call: &mut Call<'_>) {
@@ -109,7 +110,7 @@ async fn close_reports_the_failures_whose_callers_are_gone() {
 /// Runs another call while the caller of a put doesn't go on with it, on the only connection.
 async fn beside_a_put(
     options: &Options,
-    other: impl AsyncFnOnce(&PostgresCheckpointer, &CheckpointRef),
+    other: impl AsyncFnOnce(&PostgresCheckpointer, &CheckpointAddress),
 ) {
     let test = TestDb::new().await;
     let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
@@ -126,7 +127,7 @@ async fn beside_a_put(
     assert!(
         found
             .iter()
-            .any(|tuple| tuple.config.checkpoint_id.as_str() == "2")
+            .any(|tuple| tuple.address.checkpoint_id.as_str() == "2")
     );
 }
 

@@ -73,8 +73,8 @@ async fn careless_agent(checkpointer: &PostgresCheckpointer, number: usize, seed
     let task = TaskId::new("task").unwrap();
     for _ in 0..25 {
         let found = checkpointer.get_tuple(GetTuple::head(&thread_id)).await;
-        let parent = found.unwrap().map(|tuple| tuple.config);
-        let id = CheckpointId::generate(parent.as_ref().map(|config| &config.checkpoint_id));
+        let parent = found.unwrap().map(|tuple| tuple.address);
+        let id = CheckpointId::generate(parent.as_ref().map(|address| &address.checkpoint_id));
         let mut checkpoint = checkpoint("x");
         checkpoint.id = id;
         let words: Value = (0..rng.usize(..60))
@@ -101,10 +101,10 @@ async fn careless_agent(checkpointer: &PostgresCheckpointer, number: usize, seed
             }
         };
         let outcome = match outcome {
-            Ok(config) => {
+            Ok(address) => {
                 let writes = [("long".to_owned(), checkpoint.channel_values["long"].clone())];
                 checkpointer
-                    .put_writes(PutWrites::new(&config, &task, &writes))
+                    .put_writes(PutWrites::new(&address, &task, &writes))
                     .await
             }
             Err(error) => Err(error),

@@ -147,14 +147,14 @@ async fn a_fork_leaves_the_other_branch_as_it_was() {
     let history = history::list(&fixture.checkpointer, &fixture.thread_id)
         .await
         .unwrap();
-    let branch = history::branch(&history, &end.config.checkpoint_id);
+    let branch = history::branch(&history, &end.address.checkpoint_id);
     let steps: Vec<_> = branch
         .iter()
         .map(|tuple| tuple.metadata.step().unwrap())
         .collect();
     assert_eq!(steps, [1, 0, -1]);
 
-    let squared = GetTuple::at(&branch[1].config);
+    let squared = GetTuple::at(&branch[1].address);
     let squared = fixture
         .checkpointer
         .get_tuple(squared)
@@ -163,14 +163,14 @@ async fn a_fork_leaves_the_other_branch_as_it_was() {
         .unwrap();
     let changes = vec![("squares".to_owned(), json!(["other"]))];
     graph
-        .fork(&squared, &end.config.checkpoint_id, changes)
+        .fork(&squared, &end.address.checkpoint_id, changes)
         .await
         .unwrap();
     let outcome = graph.resume(&fixture.thread_id, None).await.unwrap();
     assert!(matches!(outcome, Outcome::Interrupted(_)));
     let other = fixture.head().await;
     assert_eq!(other.checkpoint.channel_values["squares"], json!(["other"]));
-    let again = GetTuple::at(&end.config);
+    let again = GetTuple::at(&end.address);
     assert_eq!(
         fixture.checkpointer.get_tuple(again).await.unwrap(),
         Some(end)

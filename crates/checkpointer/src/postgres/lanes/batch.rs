@@ -101,15 +101,15 @@ impl<'a> Batch<'a> {
     }
 
     fn add_writes(&mut self, put: &'a put_writes::Encoded) {
-        let config = &put.config;
-        let call = self.add_call(&config.thread_id, &put.lock, false);
-        self.add_chunks(call, &config.thread_id, &put.hashes, &put.chunks);
+        let address = &put.address;
+        let call = self.add_call(&address.thread_id, &put.lock, false);
+        self.add_chunks(call, &address.thread_id, &put.hashes, &put.chunks);
         let writes = &mut self.writes;
         for ((idx, channel), value) in put.indexes.iter().zip(&put.channels).zip(&put.values) {
             writes.calls.push(call);
-            writes.threads.push(config.thread_id.as_str());
-            writes.namespaces.push(config.checkpoint_ns.as_str());
-            writes.ids.push(config.checkpoint_id.as_str());
+            writes.threads.push(address.thread_id.as_str());
+            writes.namespaces.push(address.checkpoint_ns.as_str());
+            writes.ids.push(address.checkpoint_id.as_str());
             writes.task_ids.push(put.task_id.as_str());
             writes.task_paths.push(&put.task_path);
             writes.indexes.push(*idx);

@@ -32,14 +32,14 @@ async fn saved(memory: &MemoryCheckpointer) -> Vec<u64> {
     let history: Vec<_> = thread.history().try_collect().await.unwrap();
     let mut states = Vec::new();
     for tuple in history {
-        states.push(thread.at(&tuple.config.checkpoint_id).await.unwrap().n);
+        states.push(thread.at(&tuple.address.checkpoint_id).await.unwrap().n);
     }
     states
 }
 
 async fn ids(memory: &MemoryCheckpointer) -> Vec<CheckpointId> {
     let history: Vec<_> = counter(memory).history().try_collect().await.unwrap();
-    let ids = history.into_iter().map(|tuple| tuple.config.checkpoint_id);
+    let ids = history.into_iter().map(|tuple| tuple.address.checkpoint_id);
     ids.collect()
 }
 
@@ -204,7 +204,7 @@ async fn a_fork_by_a_handle_that_never_loaded_becomes_the_head() {
     assert_eq!(saved(&memory).await, [10, 3, 2, 1]);
     let query = crate::GetTuple::at(&forked);
     let tuple = memory.get_tuple(query).await.unwrap().unwrap();
-    assert_eq!(tuple.parent_config.unwrap().checkpoint_id, first);
+    assert_eq!(tuple.parent_address.unwrap().checkpoint_id, first);
     assert_eq!(tuple.metadata.source(), Some("fork"));
     assert_eq!(tuple.metadata.step(), Some(0));
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 use crate::{
-    CheckpointRef, CheckpointTuple, Checkpointer, DeleteThread, Error, GetTuple, List, ListThreads,
-    MemoryCheckpointer, Put, PutWrites, Result, ThreadInfo,
+    CheckpointAddress, CheckpointTuple, Checkpointer, DeleteThread, Error, GetTuple, List,
+    ListThreads, MemoryCheckpointer, Put, PutWrites, Result, ThreadInfo,
 };
 
 /// What happens to a put.
@@ -60,7 +60,7 @@ fn lost() -> Error {
 
 #[async_trait]
 impl Checkpointer for Unreliable {
-    async fn put(&self, put: Put<'_>) -> Result<CheckpointRef> {
+    async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         let fault = self.faults.lock().unwrap().pop_front();
         match fault {
             None => self.memory.put(put).await,

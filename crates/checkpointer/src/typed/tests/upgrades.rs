@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::{Thread, Threads};
 use super::unreliable::{Fault, Unreliable};
 use crate::{
-    Checkpoint, CheckpointId, CheckpointRef, CheckpointTuple, Checkpointer, Error, GetTuple,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointTuple, Checkpointer, Error, GetTuple,
     MemoryCheckpointer, Metadata, Put, Source, ThreadId,
 };
 
@@ -46,7 +46,7 @@ fn support(checkpointer: &(impl Checkpointer + Clone)) -> Thread<Support> {
 }
 
 /// What the first program saved.
-async fn first(memory: &MemoryCheckpointer) -> CheckpointRef {
+async fn first(memory: &MemoryCheckpointer) -> CheckpointAddress {
     let state = First {
         question: "Where is my order?".to_owned(),
         customer: "Ada".to_owned(),
@@ -63,8 +63,8 @@ fn upgraded() -> Support {
     }
 }
 
-async fn tuple(memory: &MemoryCheckpointer, config: &CheckpointRef) -> CheckpointTuple {
-    let tuple = memory.get_tuple(GetTuple::at(config)).await.unwrap();
+async fn tuple(memory: &MemoryCheckpointer, address: &CheckpointAddress) -> CheckpointTuple {
+    let tuple = memory.get_tuple(GetTuple::at(address)).await.unwrap();
     tuple.unwrap()
 }
 
@@ -102,7 +102,7 @@ async fn a_save_after_an_upgrade_has_the_new_shape_and_version() {
     let saved = thread.save(&state).await.unwrap();
 
     let new = tuple(&memory, &saved).await;
-    assert_eq!(new.parent_config, Some(old.config));
+    assert_eq!(new.parent_address, Some(old.address));
     assert_eq!(old.metadata.get("state_version"), None);
     assert_eq!(new.metadata.get("state_version"), Some(&json!(2)));
     assert_eq!(new.metadata.step(), Some(0));
@@ -154,7 +154,7 @@ async fn a_fork_goes_on_from_an_older_state() {
     assert_eq!(thread.fork(&old.checkpoint_id).await.unwrap(), upgraded());
     let forked = thread.save(&upgraded()).await.unwrap();
     let forked = tuple(&memory, &forked).await;
-    assert_eq!(forked.parent_config, Some(old));
+    assert_eq!(forked.parent_address, Some(old));
     assert_eq!(forked.metadata.get("state_version"), Some(&json!(2)));
     assert_eq!(support(&memory).load().await.unwrap(), Some(upgraded()));
 }
@@ -322,7 +322,7 @@ async fn mismatch<State: DeserializeOwned + Serialize>(state: Value, expected: &
         panic!("{error:?}");
     };
     // The raw JSON is still in reach.
-    let raw = tuple(&memory, &CheckpointRef::new(thread_id, checkpoint_id)).await;
+    let raw = tuple(&memory, &CheckpointAddress::new(thread_id, checkpoint_id)).await;
     assert_eq!(json!(raw.checkpoint.channel_values), state);
 }
 
