@@ -1,6 +1,6 @@
 //! Writers that believe in chunks which others remove, or which a failover has taken away.
 
-use bench::{ChunkRaces, PrivateServer, Worker};
+use rig::{ChunkRaces, PrivateServer, Worker};
 
 use super::crash::this_test;
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::process::Command;
 
-use bench::{Crashes, PrivateServer, Victim, Worker};
+use rig::{Crashes, PrivateServer, Victim, Worker};
 
 /// Starts this program again to run one test, which then is the worker.
 pub(super) fn this_test(name: &str) -> impl Fn() -> Command {

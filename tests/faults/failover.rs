@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bench::Stop;
 use checkpointer::{
     Checkpointer as _, List, PostgresCheckpointer, Projection, Thread, ThreadId, Threads as _,
 };
 use db::{Database, Statement};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
-use tests::{chain, eventually};
+use rig::Stop;
+use rig::{chain, eventually};
 
 use crate::pair::{Pair, connect, count, reload};
 

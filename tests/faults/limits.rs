@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bench::{PrivateServer, Stop};
 use checkpointer::{Error, PostgresCheckpointer, Thread, Threads as _};
 use db::{Database, Statement};
 use expect_test::{Expect, expect};
+use rig::{PrivateServer, Stop};
+use rig::{chain, eventually};
 use settings::Settings;
-use tests::{chain, eventually};
 use tokio_postgres::NoTls;
 
 use crate::pair::{connect, reload};

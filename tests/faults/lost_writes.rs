@@ -1,7 +1,6 @@
 //! A standby that takes over without having had the last writes: nothing can bring those back, but
 //! what is put afterwards is whole, whatever the checkpointer believes to be stored.
 
-use bench::Stop;
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, Error, GetTuple,
     List, Metadata, PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId,
@@ -10,6 +9,7 @@ use checkpointer::{
 use db::Database;
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
+use rig::Stop;
 use serde_json::{Value, json};
 
 use crate::pair::Pair;

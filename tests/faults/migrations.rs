@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use bench::{PrivateServer, Programs};
 use checkpointer::PostgresCheckpointer;
 use db::Database;
+use rig::chain;
+use rig::{PrivateServer, Programs};
 use settings::Settings;
-use tests::chain;
 
 const SCHEMA: &str = "own \"schema\"";
 

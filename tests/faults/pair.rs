@@ -1,8 +1,8 @@
 //! A primary and a standby that follows it.
 
-use bench::PrivateServer;
+use rig::PrivateServer;
+use rig::eventually;
 use settings::Settings;
-use tests::eventually;
 use tokio_postgres::{Client, NoTls};
 
 /// Two servers with streaming replication.

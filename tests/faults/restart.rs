@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use bench::{PrivateServer, Stop};
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, List, Metadata,
     PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId, Threads as _, Version,
 };
 use futures_util::TryStreamExt;
+use rig::{PrivateServer, Stop};
 use serde_json::json;
 use settings::Settings;
 use tokio::sync::watch;

@@ -1,15 +1,15 @@
 //! Reads that a standby answers by choice.
 
-use bench::Stop;
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, GetTuple, List,
     ListThreads, Metadata, PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
+use rig::Stop;
+use rig::{TcpProxy, eventually, log};
 use serde_json::{Value, json};
 use settings::Settings;
-use tests::{TcpProxy, eventually, log};
 
 use crate::pair::{Pair, connect, count};
 

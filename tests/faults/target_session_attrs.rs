@@ -1,9 +1,9 @@
 //! Which of two hosts is taken, compared with libpq.
 
-use bench::{Programs, Stop};
 use db::{Database, Statement};
 use expect_test::{Expect, expect};
-use tests::chain;
+use rig::chain;
+use rig::{Programs, Stop};
 
 use crate::pair::{Pair, connect, reload};
 

@@ -21,8 +21,14 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<ExitCode> {
     let options = &args.options;
     // Nobody should have to install a server to read the help.
     if options.ask_for_help() {
-        return program::run(sh, "bench", options, &[]);
+        return program::run(sh, "bench", "bench", options, &[]);
     }
     let server = server::ensure(&Machine::detect(sh)?)?;
-    program::run(sh, "bench", options, &[("DATABASE_URL", &server.url)])
+    program::run(
+        sh,
+        "bench",
+        "bench",
+        options,
+        &[("DATABASE_URL", &server.url)],
+    )
 }

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use xshell::{Cmd, Shell, cmd};
 
 /// What any dependency of a user may switch on: both change how JSON is kept.
-const SERDE_JSON: &str = "suite,serde_json/arbitrary_precision,serde_json/preserve_order";
+const SERDE_JSON: &str = "serde_json/arbitrary_precision,serde_json/preserve_order";
 
 /// Check formatting, lints, documentation and tests, a sample of torture and a minute of soak
 ///
@@ -35,7 +35,7 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             "tests with serde_json's features",
             cmd!(
                 sh,
-                "cargo test --package checkpointer --lib --test memory --features {SERDE_JSON}"
+                "cargo test --package checkpointer --package checkpointer-suite --lib --test memory --features {SERDE_JSON}"
             ),
         ),
         (

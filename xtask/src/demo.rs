@@ -41,9 +41,5 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn audit(sh: &Shell, dir: &Path, rest: &[String]) -> Command {
-    cmd!(
-        sh,
-        "cargo run --package checkpointer --example audit -- demo --dir {dir} {rest...}"
-    )
-    .into()
+    cmd!(sh, "cargo run --package demo -- demo --dir {dir} {rest...}").into()
 }

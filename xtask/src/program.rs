@@ -1,4 +1,4 @@
-//! Programs of the package `bench`, which tasks here build and run in release mode.
+//! Programs of other packages, which tasks here build and run in release mode.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -30,6 +30,7 @@ impl Options {
 /// Runs a program where the person stands, whom paths are relative to.
 pub(crate) fn run(
     sh: &Shell,
+    package: &str,
     name: &str,
     options: &Options,
     variables: &[(&str, &str)],
@@ -37,7 +38,7 @@ pub(crate) fn run(
     let rest = &options.rest;
     let mut command: Command = cmd!(
         sh,
-        "cargo run --quiet --release --package bench --bin {name} -- {rest...}"
+        "cargo run --quiet --release --package {package} --bin {name} -- {rest...}"
     )
     .into();
     let status = command

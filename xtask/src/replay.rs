@@ -30,7 +30,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<ExitCode> {
     let files = &args.files;
     let mut command: Command = cmd!(
         sh,
-        "cargo run --release --manifest-path {manifest} --package bench --bin replay -- {memory...} -- {files...}"
+        "cargo run --release --manifest-path {manifest} --package rig --bin replay -- {memory...} -- {files...}"
     )
     .into();
     if !args.memory {

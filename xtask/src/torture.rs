@@ -21,5 +21,5 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<ExitCode> {
     if !args.options.ask_for_help() {
         server::ensure_programs(&Machine::detect(sh)?, &[server::POSTGRESQL])?;
     }
-    program::run(sh, "torture", &args.options, &[])
+    program::run(sh, "rig", "torture", &args.options, &[])
 }

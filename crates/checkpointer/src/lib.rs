@@ -73,16 +73,15 @@
 //! than the statement time-out changes nothing. `docs/limits.md` has what large requests cost in
 //! time and memory, up to states of 100 MB and threads of a million checkpoints.
 //!
-//! # Features
+//! # Other checkpointers
 //!
-//! `suite` adds the contract suite, for the tests of whoever writes another [`Checkpointer`].
+//! The crate `checkpointer-suite` has the contract of [`Checkpointer`] as tests, for those who write
+//! another one.
 
 // What users meet.
 mod contract;
 mod memory;
 mod postgres;
-#[cfg(feature = "suite")]
-pub mod suite;
 mod typed;
 
 // The words.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use db::{Error, Statement, Type};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use tests::eventually;
+use rig::eventually;
 use tokio_postgres::Client;
 
 use super::{PATIENT, Pooled};

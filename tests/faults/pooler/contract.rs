@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use checkpointer::{Durability, Options, PostgresCheckpointer, suite};
+use checkpointer::{Durability, Options, PostgresCheckpointer};
 use tokio::task::{Id, JoinSet};
 
 use super::{PATIENT, Pooled, leftovers};
@@ -36,7 +36,7 @@ async fn the_contract_suite_passes_with_far_more_agents_than_connections_to_the_
             fn $case(cases: &mut JoinSet<()>, pooled: Arc<Pooled>, number: usize) -> Id {
                 let case = cases.spawn(async move {
                     let checkpointer = agent(&pooled, number).await;
-                    suite::$group::$case(&checkpointer).await;
+                    checkpointer_suite::$group::$case(&checkpointer).await;
                 });
                 case.id()
             }
@@ -46,10 +46,10 @@ async fn the_contract_suite_passes_with_far_more_agents_than_connections_to_the_
     }
     macro_rules! start_groups {
         ($($group:ident),+ $(,)?) => {
-            $({ checkpointer::__contract_cases! { $group, start_cases } })+
+            $({ checkpointer_suite::__contract_cases! { $group, start_cases } })+
         };
     }
-    checkpointer::__contract_groups! { start_groups }
+    checkpointer_suite::__contract_groups! { start_groups }
 
     assert!(names.len() > 64, "{}", names.len());
     let mut failed = Vec::new();

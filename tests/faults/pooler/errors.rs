@@ -1,9 +1,9 @@
 //! What a pooler says when it can't serve, and what is made of it.
 
-use bench::{PgBouncer, PrivateServer, Stop};
 use db::{ConnectFailure, Database, Error, Statement};
 use expect_test::{Expect, expect};
-use tests::{chain, eventually};
+use rig::{PgBouncer, PrivateServer, Stop};
+use rig::{chain, eventually};
 
 use super::{Pooled, TRANSACTION, client, settings_for};
 

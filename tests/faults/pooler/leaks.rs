@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use checkpointer::{Durability, Options, Threads as _};
 use db::{Database, Migration, Migrations, Statement, Type};
 use futures_util::future::join_all;
-use tests::at_every_poll;
+use rig::at_every_poll;
 use tokio::sync::Barrier;
 use tokio_postgres::SimpleQueryMessage;
 

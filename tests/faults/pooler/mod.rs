@@ -6,8 +6,8 @@ mod errors;
 mod leaks;
 mod outages;
 
-use bench::{PgBouncer, PrivateServer};
 use db::Database;
+use rig::{PgBouncer, PrivateServer};
 use settings::Settings;
 use tokio_postgres::{Client, NoTls};
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bench::{PgBouncer, Stop};
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, List, Metadata,
     PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Thread, ThreadId,
@@ -10,8 +9,9 @@ use checkpointer::{
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
+use rig::TcpProxy;
+use rig::{PgBouncer, Stop};
 use serde_json::json;
-use tests::TcpProxy;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use db::{ConnectFailure, Database, Error};
 use expect_test::{Expect, expect};
-use tests::chain;
+use rig::chain;
 
 use super::authority::{Authority, Valid};
 use super::psql;

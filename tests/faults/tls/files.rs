@@ -2,11 +2,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use bench::Workspace;
 use db::{Database, Error, TlsFileProblem};
 use expect_test::{Expect, expect};
+use rig::Workspace;
+use rig::chain;
 use settings::Settings;
-use tests::chain;
 
 use super::authority::{Authority, Issued};
 

@@ -1,6 +1,6 @@
 use db::{ConnectFailure, Database, Error};
 use expect_test::expect;
-use tests::chain;
+use rig::chain;
 
 use super::authority::Authority;
 use super::psql;

@@ -1,6 +1,6 @@
 use checkpointer::{PostgresCheckpointer, Threads as _};
 use futures_util::future::join_all;
-use tests::eventually;
+use rig::eventually;
 
 use super::authority::Authority;
 use super::server::{Outcome, TlsServer, seen};

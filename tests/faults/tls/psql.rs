@@ -1,4 +1,4 @@
-use bench::Programs;
+use rig::Programs;
 
 use super::server::{Outcome, TlsServer};
 

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use bench::{PrivateServer, Stop};
 use db::{Database, Error, Statement};
+use rig::{PrivateServer, Stop};
 use settings::Settings;
 use tokio_postgres::{Client, NoTls};
 

@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use bench::{Agent, Checker, Event, Ledger, Plan};
 use checkpointer::{Checkpointer, DeleteThread};
+use rig::{Agent, Checker, Event, Ledger, Plan};
 
-use tests::TestDb;
+use rig::TestDb;
 
 /// Something that must not happen, done by SQL to the agent's thread.
 const DAMAGE: [(&str, &str); 8] = [
@@ -81,7 +81,7 @@ async fn the_checker_finds_any_damage_and_nothing_else() {
 #[test]
 fn a_task_that_is_run_after_its_output_was_recorded_is_a_violation() {
     let mut ledger = Ledger::default();
-    let mut note = |event| ledger.note(bench::Fact { agent: 1, event });
+    let mut note = |event| ledger.note(rig::Fact { agent: 1, event });
     let begun = Event::Begun {
         number: 3,
         task: 0,
@@ -96,7 +96,7 @@ fn a_task_that_is_run_after_its_output_was_recorded_is_a_violation() {
         attempt: 1,
     });
     assert_eq!(ledger.take_violations(), [""; 0]);
-    ledger.note(bench::Fact {
+    ledger.note(rig::Fact {
         agent: 1,
         event: begun,
     });

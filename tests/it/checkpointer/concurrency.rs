@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::step::{Step, get, head, ids, large, thread, two, values};
-use tests::{TcpProxy, TestDb, at_every_poll};
+use rig::{TcpProxy, TestDb, at_every_poll};
 
 /// Puts each step with each of the checkpointers, all at once.
 async fn put_all(

@@ -2,9 +2,9 @@
 
 use checkpointer::PostgresCheckpointer;
 
-use tests::TestDb;
+use rig::TestDb;
 
-checkpointer::contract_tests!(
+checkpointer_suite::contract_tests!(
     PostgresCheckpointer::setup(TestDb::new().await.connect(&[]).await)
         .await
         .unwrap()

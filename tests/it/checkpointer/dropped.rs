@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::lost_answers::{dump, fixed, three};
 use super::step::{Step, get, ids, large, map, thread, try_write};
-use tests::{TestDb, at_every_poll, eventually};
+use rig::{TestDb, at_every_poll, eventually};
 
 const MODES: [&str; 2] = ["session", "transaction"];
 

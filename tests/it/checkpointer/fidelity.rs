@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use self::any::{same, same_object};
 use super::step::{Step, checkpointer, get, map, thread, try_write, two};
-use tests::TestDb;
+use rig::TestDb;
 
 /// Both implementations.
 async fn both() -> [Arc<dyn Checkpointer>; 2] {

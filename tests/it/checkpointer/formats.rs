@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 
 use self::scenario::{HISTORY_CHANNEL, NAMESPACES, play};
 use super::step::{checkpointer, map, thread};
-use tests::TestDb;
+use rig::TestDb;
 
 /// Writes the fixture of the format that isn't released yet anew; never one that is.
 const CUT: &str = "CUT_FIXTURE";

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::step::{Step, get, map, thread, try_write, values};
-use tests::{TcpProxy, TestDb, chain};
+use rig::{TcpProxy, TestDb, chain};
 
 /// What a change in one place takes at most besides itself: the row of the checkpoint, the leaf
 /// around the change, and the nodes above it.

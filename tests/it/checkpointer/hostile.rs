@@ -7,8 +7,8 @@ use checkpointer::{
 };
 use db::{Database, quote_identifier};
 use futures_util::TryStreamExt;
+use rig::TestDb;
 use serde_json::{Value, json};
-use tests::TestDb;
 use tokio_postgres::Client;
 
 use super::step::{Step, get, large, map, thread, try_write, values};

@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use tests::{TcpProxy, TestDb};
+use rig::{TcpProxy, TestDb};
 use tokio_postgres::Client;
 
 /// How many threads write at the same moment.

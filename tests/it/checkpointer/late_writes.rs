@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::step::{Step, checkpointer, get, ids, large, thread, try_write, values};
-use tests::{TcpProxy, TestDb, eventually};
+use rig::{TcpProxy, TestDb, eventually};
 
 /// How many runs write at the same moment.
 const RUNS: usize = 8;

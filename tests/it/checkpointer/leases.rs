@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::step::{Step, checkpointer, get, head, ids, large, thread, two, values};
-use tests::{TcpProxy, TestDb, eventually};
+use rig::{TcpProxy, TestDb, eventually};
 
 /// How long a lease lasts whose time isn't over in a test.
 const LONG: Duration = Duration::from_secs(60 * 60);

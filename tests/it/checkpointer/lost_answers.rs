@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::step::{Step, large, map, thread, try_write};
-use tests::{TcpProxy, TestDb};
+use rig::{TcpProxy, TestDb};
 
 /// What is stored, save for times and the ids of operations: a line for each row.
 pub(super) async fn dump(test: &TestDb) -> String {

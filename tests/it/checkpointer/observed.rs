@@ -11,8 +11,8 @@ use checkpointer::{
 use db::Database;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, poll};
+use rig::{Figures, Seen, Spans, TestDb, at_every_poll, eventually};
 use serde_json::{Value, json};
-use tests::{Figures, Seen, Spans, TestDb, at_every_poll, eventually};
 use tracing::Level;
 
 use super::step::{Step, checkpointer, get, map, thread, try_write};
@@ -355,7 +355,7 @@ async fn a_failure_for_good_is_logged_with_its_cause_and_without_the_row() {
         .await
         .unwrap_err();
     assert!(
-        tests::chain(&error).contains(SECRET),
+        rig::chain(&error).contains(SECRET),
         "the error itself has the detail"
     );
     let events = spans.all();

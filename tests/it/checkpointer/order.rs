@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use super::step::{Step, checkpointer, get, ids, large, thread, try_write, two};
-use tests::{TestDb, at_every_poll, eventually};
+use rig::{TestDb, at_every_poll, eventually};
 
 /// Locks a thread as a transaction of another program might, until it commits.
 async fn lock(test: &TestDb, thread_id: &ThreadId) -> Client {

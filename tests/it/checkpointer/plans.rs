@@ -6,7 +6,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::step::{Step, get, thread, try_write};
-use tests::TestDb;
+use rig::TestDb;
 
 /// The server makes a plan for the parameters at hand five times, and then decides whether one for
 /// any parameters serves as well.

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::step::{Step, checkpointer, head, ids, thread, two};
-use tests::TestDb;
+use rig::TestDb;
 
 /// Tells a process of the race from the test itself, and in which schema it races.
 const RACER: &str = "TEST_RACER_SCHEMA";
@@ -33,7 +33,7 @@ async fn of_two_processes_that_save_on_one_head_at_most_one_wins() {
     };
     let racers = vec![command(), command()];
     let thread_id = thread(THREAD);
-    let race = bench::race(&checkpointer, &thread_id, racers, ROUNDS);
+    let race = rig::race(&checkpointer, &thread_id, racers, ROUNDS);
     let race = race.await.unwrap();
     assert_eq!(race.violations, [""; 0]);
     // Nothing is lost either: without faults somebody wins each round.
@@ -47,7 +47,7 @@ async fn racer(schema: &str) {
     let settings = test.settings(&[("DB_SCHEMA", schema)]);
     let database = Database::connect(&settings).await.unwrap();
     let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
-    let raced = bench::race_along(&checkpointer, &thread(THREAD)).await;
+    let raced = rig::race_along(&checkpointer, &thread(THREAD)).await;
     raced.unwrap();
 }
 

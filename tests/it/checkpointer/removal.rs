@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
 use super::step::{Step, get, large, thread, try_write, two, values};
-use tests::TestDb;
+use rig::TestDb;
 
 /// How many rows of each table belong to a thread, the thread's own aside.
 async fn rows(test: &TestDb, thread_id: &ThreadId) -> [i64; 4] {

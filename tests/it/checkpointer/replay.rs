@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use bench::replay;
 use checkpointer::PostgresCheckpointer;
+use rig::replay;
 
-use tests::TestDb;
+use rig::TestDb;
 
 async fn agrees(name: &str) {
     let database = TestDb::new().await.connect(&[]).await;

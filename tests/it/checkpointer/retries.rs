@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::step::{Step, get, map, thread, try_write};
-use tests::{TcpProxy, TestDb, chain, eventually, log};
+use rig::{TcpProxy, TestDb, chain, eventually, log};
 
 /// What would take an hour if it weren't ended.
 const SOON: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use serde_json::json;
 
 use super::step::{Step, get, large, thread, try_write};
-use tests::{TcpProxy, TestDb};
+use rig::{TcpProxy, TestDb};
 
 const MODES: [&str; 2] = ["session", "transaction"];
 

@@ -5,8 +5,8 @@ use checkpointer::{
     TaskId,
 };
 use futures_util::TryStreamExt;
+use rig::TestDb;
 use serde_json::{Map, Value, json};
-use tests::TestDb;
 
 use super::step::{Step, checkpointer, get, ids, thread, values};
 

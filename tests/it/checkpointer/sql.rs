@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::step::{Step, checkpointer, get, ids, large, thread, try_write, values};
-use tests::{TestDb, chain, url};
+use rig::{TestDb, chain, url};
 
 /// How long a connection may take to come back.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use checkpointer::{
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
 
-use tests::TestDb;
+use rig::TestDb;
 
 /// A checkpointer with a pool of its own, as another process would have.
 pub(super) async fn checkpointer(

@@ -12,8 +12,8 @@ use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
+use rig::TestDb;
 use serde_json::{Value, json};
-use tests::TestDb;
 use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 

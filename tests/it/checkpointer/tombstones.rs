@@ -9,7 +9,7 @@ use checkpointer::{
 use serde_json::json;
 
 use super::step::{Step, checkpointer, large, map, thread, try_write};
-use tests::TestDb;
+use rig::TestDb;
 
 /// How many marks a deletion removes.
 const SWEPT_AT_ONCE: i64 = 16;

@@ -4,7 +4,7 @@ use db::{Connection, Database, Migration, Migrations, Statement, Type};
 
 use futures_util::FutureExt;
 
-use tests::{TestDb, at_every_poll, eventually};
+use rig::{TestDb, at_every_poll, eventually};
 
 static ECHO: Statement = Statement::new("SELECT $1::int8", &[Type::INT8]);
 const MODES: [&str; 2] = ["session", "transaction"];

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use db::{Error, Statement};
 use futures_util::FutureExt;
 
-use tests::{TestDb, chain, eventually};
+use rig::{TestDb, chain, eventually};
 
 const LONG: Duration = Duration::from_secs(60);
 static SLEEP: Statement = Statement::new("SELECT pg_sleep(60)", &[]);

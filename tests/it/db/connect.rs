@@ -4,7 +4,7 @@ use db::{ConnectFailure, Database, Error};
 use expect_test::{Expect, expect};
 use settings::Settings;
 
-use tests::{TcpProxy, TestDb, chain, url};
+use rig::{TcpProxy, TestDb, chain, url};
 
 /// Compares the kind of failure, and what is said about it.
 #[track_caller]

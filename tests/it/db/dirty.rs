@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use db::{Connection, Database, Statement, Type};
 use tokio::time::timeout;
 
-use tests::{TestDb, eventually};
+use rig::{TestDb, eventually};
 
 static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
 static SLEEP: Statement = Statement::new("SELECT pg_sleep(60)", &[]);

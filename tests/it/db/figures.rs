@@ -5,7 +5,7 @@ use std::time::Duration;
 use db::{Database, Error, Statement};
 use futures_util::FutureExt;
 
-use tests::{Figures, TestDb, at_every_poll, eventually};
+use rig::{Figures, TestDb, at_every_poll, eventually};
 
 static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
 
@@ -122,7 +122,7 @@ async fn time_outs_and_failures_to_connect_are_counted_by_what_they_are() {
     let waits = timeouts();
     assert!(waits.len() == 1 && waits[0] >= 1.0, "{waits:?}");
 
-    let url = tests::url();
+    let url = rig::url();
     let (server, _) = url.rsplit_once('/').unwrap();
     let settings = test.settings_for(&format!("{server}/nowhere"), &[]);
     Database::connect(&settings).await.unwrap_err();

@@ -4,7 +4,7 @@ use db::{Connection, Database, Error, Statement, Type};
 use expect_test::expect;
 use tokio_postgres::Client;
 
-use tests::{TestDb, chain, eventually};
+use rig::{TestDb, chain, eventually};
 
 static PID: Statement = Statement::new("-- pid\nSELECT pg_backend_pid()", &[]);
 static SLEEP: Statement = Statement::new("-- sleep\nSELECT pg_sleep(60)", &[]);

@@ -2,7 +2,7 @@ use db::{Error, close_db, get_connection, init_db};
 use expect_test::expect;
 use futures_util::FutureExt;
 
-use tests::{TestDb, at_every_poll, chain, eventually};
+use rig::{TestDb, at_every_poll, chain, eventually};
 
 /// One test for everything: the process has one such database.
 #[tokio::test]

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use db::{Database, Error, Statement, Type};
+use rig::{TestDb, log, url};
 use settings::Settings;
-use tests::{TestDb, log, url};
 
 #[tokio::test]
 async fn connect_acquire_close_and_failures_are_logged_with_their_causes() {

@@ -5,7 +5,7 @@ use db::{Database, Error, Migration, Migrations, quote_identifier};
 use expect_test::expect;
 use tokio::process::Command;
 
-use tests::{TestDb, chain, eventually};
+use rig::{TestDb, chain, eventually};
 
 const ONE: Migration = Migration {
     number: 1,
@@ -241,7 +241,7 @@ async fn a_role_without_ddl_rights_can_verify_and_apply_what_is_applied() {
     )
     .await;
     let as_reader = Database::connect(
-        &test.settings_for(&format!("{}?options=-c%20role%3D{role}", tests::url()), &[]),
+        &test.settings_for(&format!("{}?options=-c%20role%3D{role}", rig::url()), &[]),
     )
     .await
     .unwrap();

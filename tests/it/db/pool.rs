@@ -6,13 +6,13 @@ use futures_util::FutureExt;
 use settings::Settings;
 use tokio::time::timeout;
 
-use tests::{TcpProxy, TestDb, chain, eventually, timeless};
+use rig::{TcpProxy, TestDb, chain, eventually, timeless};
 
 static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
 
 /// The URL of the test server for another role, whose password is `own`.
 fn as_role(role: &str) -> String {
-    let settings = Settings::from_url(&tests::url()).unwrap();
+    let settings = Settings::from_url(&rig::url()).unwrap();
     let (host, dbname) = (&settings.hosts()[0], settings.dbname());
     format!("postgres://{role}:own@{host}/{dbname}")
 }

@@ -7,7 +7,7 @@ use expect_test::expect;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use tests::{TcpProxy, TestDb, chain, eventually, timeless};
+use rig::{TcpProxy, TestDb, chain, eventually, timeless};
 
 static ECHO: Statement = Statement::new("-- echo\nSELECT $1::int8", &[Type::INT8]);
 static NAP: Statement = Statement::new("-- nap\nSELECT pg_sleep(2)", &[]);

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use db::{Database, Error, SqlState, Statement, Type};
 use futures_util::future::join_all;
 
-use tests::{TcpProxy, TestDb, eventually};
+use rig::{TcpProxy, TestDb, eventually};
 
 static ECHO: Statement = Statement::new("-- echo\nSELECT $1::int8", &[Type::INT8]);
 static SLEEP: Statement = Statement::new("-- sleep\nSELECT pg_sleep(60)", &[]);

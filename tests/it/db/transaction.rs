@@ -1,6 +1,6 @@
 use db::{Database, Error, Statement, Type};
 
-use tests::{TcpProxy, TestDb, chain, url};
+use rig::{TcpProxy, TestDb, chain, url};
 
 /// An error of a program's own.
 #[derive(Debug)]

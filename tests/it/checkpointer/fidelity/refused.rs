@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{State, both};
 use crate::checkpointer::step::{Step, checkpointer, get, thread, try_write};
-use tests::TestDb;
+use rig::TestDb;
 
 /// Checks that a save is refused with this path and reason, and leaves nothing behind.
 async fn check_not_saved<T: Serialize + for<'de> Deserialize<'de>>(

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::{
     THREADS, head_id, put_after, put_first, refuse_bad_ones, somebody_with, started, thread,
 };
-use tests::{TestDb, chain};
+use rig::{TestDb, chain};
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<CheckpointAddress>> + Send + 'a>>;
 

@@ -10,7 +10,7 @@ use super::{
     THREADS, checkpoint, head, head_id, metadata, put_after, refuse_bad_ones, somebody_with,
     started, thread,
 };
-use tests::{TcpProxy, TestDb, eventually};
+use rig::{TcpProxy, TestDb, eventually};
 
 /// What must happen at once happens within this on a busy machine.
 const SOON: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use checkpointer::{
 use serde_json::Value;
 
 use super::{THREADS, checkpoint, everything, metadata, thread};
-use tests::{TestDb, chain};
+use rig::{TestDb, chain};
 
 /// Two programs write to the same threads, in batches, while a third deletes and prunes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

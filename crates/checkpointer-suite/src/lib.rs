@@ -1,0 +1,254 @@
+//! The contract suite: what every [`Checkpointer`](checkpointer::Checkpointer) must do, as tests.
+//!
+//! It is for people who write another checkpointer. In the tests of their crate, which needs `tokio`
+//! with `macros` and `rt`:
+//!
+//! ```
+//! # type MyCheckpointer = checkpointer::MemoryCheckpointer;
+//! checkpointer_suite::contract_tests!(MyCheckpointer::new());
+//! # fn main() {}
+//! ```
+//!
+//! generates one `#[tokio::test]` per case, so that each is reported by its name, such as
+//! `put::preserves_versions_seen`. The expression may `.await`; it is evaluated for each case. All
+//! may share one store: a case uses thread ids of its own. But `lifecycle::closed_refuses` closes
+//! its checkpointer, so they can't share that.
+//!
+//! A checkpointer that leaves some calls [`Unsupported`](checkpointer::Error::Unsupported) names the
+//! groups it is for:
+//!
+//! ```
+//! # type MyCheckpointer = checkpointer::MemoryCheckpointer;
+//! checkpointer_suite::contract_tests!(MyCheckpointer::new(); put, put_writes, get_tuple, list);
+//! # fn main() {}
+//! ```
+//!
+//! The groups are the modules below. Their cases are functions too, which panic where the contract
+//! is broken; dropped in the middle they leave a thread behind.
+//!
+//! The first cases of the groups `put` to `channel_history` are those of LangGraph's own
+//! conformance suite, by their names there. The others are corners it leaves out.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a case fails by panicking"
+)]
+
+pub mod channel_history;
+pub mod copy_thread;
+pub mod delete_for_runs;
+pub mod delete_thread;
+pub mod fidelity;
+pub mod forks;
+pub mod generations;
+pub mod get_tuple;
+pub mod guards;
+pub mod leases;
+pub mod lifecycle;
+pub mod list;
+pub mod prune;
+pub mod put;
+pub mod put_writes;
+mod step;
+pub mod threads;
+
+#[doc(hidden)]
+pub use checkpointer;
+
+/// Generates the contract suite for a checkpointer, one `#[tokio::test]` per case: see
+/// the [crate](crate).
+#[macro_export]
+macro_rules! contract_tests {
+    ($checkpointer:expr) => {
+        $crate::__contract_groups! { $crate::contract_tests, $checkpointer; }
+    };
+    ($checkpointer:expr; $($group:ident),+ $(,)?) => {
+        async fn contract_checkpointer() -> ::std::sync::Arc<dyn $crate::checkpointer::Checkpointer> {
+            ::std::sync::Arc::new($checkpointer)
+        }
+
+        $($crate::__contract_cases! { $group, $crate::__contract_group })+
+    };
+}
+
+/// The groups.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_groups {
+    ($each:path $(, $checkpointer:expr;)?) => {
+        $each! { $($checkpointer;)?
+            put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
+            channel_history, forks, guards, generations, leases, threads, fidelity, lifecycle
+        }
+    };
+}
+
+/// Generates the tests of one group.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_group {
+    ($group:ident: $($case:ident,)+) => {
+        mod $group {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let checkpointer = super::contract_checkpointer().await;
+                    $crate::$group::$case(&*checkpointer).await;
+                }
+            )+
+        }
+    };
+}
+
+/// The cases, by group.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_cases {
+    (put, $each:path) => {
+        $each! { put:
+            returns_config, roundtrip, preserves_channel_values, preserves_channel_versions,
+            preserves_versions_seen, preserves_versions_seen_values, preserves_metadata,
+            preserves_run_id, root_namespace, child_namespace, default_namespace,
+            multiple_checkpoints_same_thread, multiple_threads_isolated, parent_address,
+            incremental_channel_update, new_channel_added, channel_removed,
+            preserves_other_fields, missing_channel_is_inherited,
+            missing_channel_of_another_version_is_empty,
+            missing_channel_the_parent_never_had_is_empty,
+            missing_channel_of_a_missing_parent_is_refused, whole_state_needs_no_parent,
+            changed_channel_without_a_value_is_empty, value_without_a_version,
+            again_replaces_content, again_keeps_the_parent, again_does_not_move_the_head,
+            again_keeps_the_writes, again_keeps_what_it_inherited, the_last_one_is_the_head,
+            before_its_parent, partial_is_refused,
+        }
+    };
+    (put_writes, $each:path) => {
+        $each! { put_writes:
+            basic, multiple_writes_same_task, multiple_tasks, preserves_task_id,
+            preserves_channel_and_value, task_path, idempotent, special_channels,
+            across_namespaces, cleared_on_next_checkpoint, regular_keeps_the_first,
+            mixed_call_each_for_itself, resume_takes_the_last, order, order_of_many,
+            replaced_keeps_its_task_path, before_their_checkpoint, none, on_an_old_checkpoint,
+            concurrent_tasks,
+        }
+    };
+    (get_tuple, $each:path) => {
+        $each! { get_tuple:
+            nonexistent_returns_none, latest_when_no_checkpoint_id, specific_checkpoint_id,
+            config_structure, checkpoint_fields, metadata, parent_address, pending_writes,
+            respects_namespace, nonexistent_checkpoint_id, metadata_only, some_channels,
+        }
+    };
+    (list, $each:path) => {
+        $each! { list:
+            all, by_thread, by_namespace, ordering, metadata_filter_single_key,
+            metadata_filter_step, metadata_filter_multiple_keys, metadata_filter_no_match,
+            metadata_custom_keys, before, limit, limit_plus_before, combined_thread_and_filter,
+            empty_result, includes_pending_writes, multiple_namespaces, same_as_get_tuple,
+            limit_zero, by_checkpoint_id, ties, filter_empty, filter_nested, filter_null,
+            filter_list, filter_number, filter_odd_text, get_tuple_inside_the_loop, many,
+            projections,
+        }
+    };
+    (delete_thread, $each:path) => {
+        $each! { delete_thread:
+            removes_checkpoints, removes_writes, removes_all_namespaces, preserves_other_threads,
+            nonexistent_noop, twice,
+        }
+    };
+    (delete_for_runs, $each:path) => {
+        $each! { delete_for_runs:
+            single, multiple, preserves_other_runs, removes_writes, empty_list_noop,
+            nonexistent_noop, across_namespaces, the_head_falls_back, of_all_checkpoints, twice,
+            keeps_what_is_needed,
+        }
+    };
+    (copy_thread, $each:path) => {
+        $each! { copy_thread:
+            basic, all_checkpoints, preserves_metadata, preserves_namespaces, preserves_writes,
+            preserves_ordering, source_unchanged, nonexistent_source, onto_itself_noop,
+            onto_an_existing_one, goes_on,
+        }
+    };
+    (prune, $each:path) => {
+        $each! { prune:
+            keep_latest_single_thread, keep_latest_multiple_threads,
+            keep_latest_across_namespaces, keep_latest_preserves_writes, delete_all,
+            preserves_other_threads, empty_list_noop, nonexistent_noop, twice,
+            forgets_the_parent, keeps_the_head, goes_on, keeps_inherited_values,
+            keeps_writes_before_their_checkpoint, removes_writes, removes_calls_that_are_over,
+            keeps_subgraphs_with_state, keeps_calls_before_their_root,
+            keeps_what_writes_are_rebuilt_from, keeps_all_writes_without_a_seed,
+            an_emptied_channel_keeps_nobody, keeps_pending_sends_of_old_formats,
+        }
+    };
+    (channel_history, $each:path) => {
+        $each! { channel_history:
+            returns_writes_oldest_first, seed_is_nearest_snapshot,
+            excludes_target_pending_writes, multi_channel, empty_channels_returns_empty,
+            walk_to_root_no_seed, migration_plain_value_as_seed,
+            seed_ancestor_own_writes_are_replayed, order_within_a_step,
+            parent_sorts_above_its_child, of_a_branch, inherited_value_is_a_seed,
+            of_a_missing_target,
+        }
+    };
+    (forks, $each:path) => {
+        $each! { forks:
+            integer_versions, text_versions, version_of_an_ancestor, at_any_depth, writes,
+            becomes_the_head,
+        }
+    };
+    (guards, $each:path) => {
+        $each! { guards:
+            expects_no_head, expects_the_head, conflict_carries_the_head,
+            conflict_stores_nothing, conflict_makes_no_thread, fork_expects_the_newest, again,
+            again_after_the_head_moved_on, stored_under_another_parent, per_namespace,
+            one_of_many, one_first_of_many,
+        }
+    };
+    (generations, $each:path) => {
+        $each! { generations:
+            late_put_is_refused, late_writes_are_refused, late_subgraph_is_refused,
+            late_first_put_is_refused, guarded_put_is_refused, late_metadata_is_refused,
+            copies_are_refused, pruning_passes_over, first_put_starts_afresh,
+            guarded_first_put_starts_afresh, answers_carry_it, each_deletion_counts,
+            former_generation_is_refused, former_generation_is_not_deleted_again,
+            unnamed_put_needs_its_parent, unnamed_subgraph_put_needs_its_root,
+            unnamed_writes_wait_for_their_checkpoint, late_unnamed_writes_never_show,
+            metadata_is_gone,
+        }
+    };
+    (leases, $each:path) => {
+        $each! { leases:
+            holder_writes, others_are_refused, one_at_a_time, of_many_one_is_taken, names_its_end,
+            reading_is_free, upkeep_is_free, time_that_is_over_lets_others_in,
+            time_that_is_over_refuses_nobody_else, taken_by_another_is_lost, renewed_is_the_same,
+            renewed_after_its_time, released_lets_others_in, lost_release_changes_nothing,
+            force_breaks, of_another_thread_is_lost, numbers_grow, makes_no_thread,
+            keeps_a_place, released_place_is_free, copies_respect_a_place, outlives_a_delete,
+            late_root_put_is_refused, on_a_deleted_thread, guards_hold,
+            stored_before_it_was_lost,
+        }
+    };
+    (threads, $each:path) => {
+        $each! { threads:
+            by_last_change, put_again_is_no_change, entry, metadata_filter, paging, limit_zero,
+            all, deleted_ones_are_not_listed, metadata_is_replaced, metadata_of_a_missing_thread,
+            writes_make_a_thread,
+        }
+    };
+    (fidelity, $each:path) => {
+        $each! { fidelity:
+            values, writes, metadata, other_fields, thread_metadata, channel_names, thread_ids,
+            other_names, longest_names, bad_channel_names_are_refused, too_deep_is_refused,
+        }
+    };
+    (lifecycle, $each:path) => {
+        $each! { lifecycle:
+            versions_grow, closed_refuses,
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! What the cases share: checkpoints to put, and ways to look at what is stored.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use serde_json::{Map, Value, json};
+
+use checkpointer::{
+    AcquireLease, ChannelHistory, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId,
+    CheckpointNs, CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
+    GetChannelHistory, GetTuple, Lease, List, Metadata, PendingWrite, Prune, PruneStrategy, Put,
+    PutWrites, Result, Source, TaskId, ThreadId, Version,
+};
+
+/// A thread that no other case uses.
+pub(crate) fn fresh_thread() -> ThreadId {
+    ThreadId::new(format!("suite-{}", uuid::Uuid::new_v4())).unwrap()
+}
+
+/// A word that no other case uses, to find this case's checkpoints by.
+pub(crate) fn fresh_word() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// A namespace.
+pub(crate) fn ns(name: &str) -> CheckpointNs {
+    CheckpointNs::new(name).unwrap()
+}
+
+/// A checkpoint id.
+pub(crate) fn id(name: &str) -> CheckpointId {
+    CheckpointId::new(name).unwrap()
+}
+
+/// The keys and values of a JSON object.
+pub(crate) fn map(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(map) => map,
+        other => panic!("{other} is no object"),
+    }
+}
+
+fn versions(object: Value) -> ChannelVersions {
+    let versions = map(object).into_iter();
+    let versions = versions.map(|(name, value)| (name, Version::from_json(&value).unwrap()));
+    versions.collect()
+}
+
+/// A checkpoint to put, with a new id and without channels.
+#[derive(Clone)]
+pub(crate) struct Step {
+    thread_id: ThreadId,
+    checkpoint_ns: CheckpointNs,
+    parent: Option<CheckpointId>,
+    generation: Option<Generation>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) metadata: Metadata,
+    new_versions: ChannelVersions,
+    expected_head: ExpectedHead,
+    lease: Option<Lease>,
+}
+
+impl Step {
+    pub(crate) fn first(thread_id: &ThreadId) -> Self {
+        Self {
+            thread_id: thread_id.clone(),
+            checkpoint_ns: CheckpointNs::ROOT,
+            parent: None,
+            generation: None,
+            checkpoint: Checkpoint::new(CheckpointId::generate(None)),
+            metadata: Metadata::new(Source::Loop, 0),
+            new_versions: ChannelVersions::new(),
+            expected_head: ExpectedHead::Any,
+            lease: None,
+        }
+    }
+
+    pub(crate) fn after(parent: &CheckpointAddress) -> Self {
+        let id = CheckpointId::generate(Some(&parent.checkpoint_id));
+        Self {
+            checkpoint_ns: parent.checkpoint_ns.clone(),
+            parent: Some(parent.checkpoint_id.clone()),
+            generation: parent.generation,
+            checkpoint: Checkpoint::new(id),
+            ..Self::first(&parent.thread_id)
+        }
+    }
+
+    pub(crate) fn in_ns(self, name: &str) -> Self {
+        let checkpoint_ns = ns(name);
+        Self {
+            checkpoint_ns,
+            ..self
+        }
+    }
+
+    pub(crate) fn id(mut self, name: &str) -> Self {
+        self.checkpoint.id = id(name);
+        self
+    }
+
+    pub(crate) fn parent(self, parent: Option<CheckpointId>) -> Self {
+        Self { parent, ..self }
+    }
+
+    pub(crate) fn without_generation(self) -> Self {
+        Self {
+            generation: None,
+            ..self
+        }
+    }
+
+    /// Sets the channels, each of a version of its own and changed.
+    pub(crate) fn values(mut self, values: Value) -> Self {
+        let values = map(values);
+        let version = Version::from(self.checkpoint.id.as_str());
+        let versions = values.keys().map(|name| (name.clone(), version.clone()));
+        self.new_versions = versions.collect();
+        self.checkpoint.channel_versions = self.new_versions.clone();
+        self.checkpoint.channel_values = values.into_iter().collect();
+        self
+    }
+
+    /// Sets the versions of the channels. Which of them changed, `changed` says.
+    pub(crate) fn versions(mut self, of_channels: Value) -> Self {
+        self.checkpoint.channel_versions = versions(of_channels);
+        self
+    }
+
+    pub(crate) fn changed<const N: usize>(mut self, channels: [&str; N]) -> Self {
+        let versions = &self.checkpoint.channel_versions;
+        let changed = channels.map(|name| (name.to_owned(), versions[name].clone()));
+        self.new_versions = changed.into();
+        self
+    }
+
+    pub(crate) fn metadata(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.metadata = self.metadata.with(key, value);
+        self
+    }
+
+    pub(crate) fn expect_head(self, head: Option<&CheckpointAddress>) -> Self {
+        let head = head.map(|head| head.checkpoint_id.clone());
+        Self {
+            expected_head: ExpectedHead::Is(head),
+            ..self
+        }
+    }
+
+    pub(crate) fn lease(self, lease: &Lease) -> Self {
+        Self {
+            lease: Some(lease.clone()),
+            ..self
+        }
+    }
+
+    /// The address that the checkpoint gets, in any generation.
+    pub(crate) fn address(&self) -> CheckpointAddress {
+        CheckpointAddress::new(self.thread_id.clone(), self.checkpoint.id.clone())
+            .in_ns(self.checkpoint_ns.clone())
+    }
+
+    pub(crate) async fn try_put(
+        &self,
+        checkpointer: &dyn Checkpointer,
+    ) -> Result<CheckpointAddress> {
+        let put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
+            .in_ns(&self.checkpoint_ns)
+            .parent(self.parent.as_ref())
+            .generation(self.generation)
+            .new_versions(&self.new_versions)
+            .lease(self.lease.as_ref());
+        let put = match &self.expected_head {
+            ExpectedHead::Any => put,
+            ExpectedHead::Is(head) => put.expect_head(head.as_ref()),
+        };
+        checkpointer.put(put).await
+    }
+
+    pub(crate) async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointAddress {
+        self.try_put(checkpointer).await.unwrap()
+    }
+}
+
+/// Puts `count` checkpoints in a row, each with its number in the channel `n` and as its step.
+pub(crate) async fn put_chain(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+    count: usize,
+) -> Vec<CheckpointAddress> {
+    let mut chain: Vec<CheckpointAddress> = Vec::new();
+    for n in 0..count {
+        let step = chain
+            .last()
+            .map_or_else(|| Step::first(thread_id), Step::after);
+        let step = step.values(json!({ "n": n })).metadata("step", n);
+        chain.push(step.put(checkpointer).await);
+    }
+    chain
+}
+
+/// Stores writes of a task.
+pub(crate) async fn try_write(
+    checkpointer: &dyn Checkpointer,
+    address: &CheckpointAddress,
+    task: &str,
+    task_path: &str,
+    writes: Value,
+) -> Result<()> {
+    try_write_leased(checkpointer, address, task, task_path, writes, None).await
+}
+
+/// Stores writes of a task that may carry a lease.
+pub(crate) async fn try_write_leased(
+    checkpointer: &dyn Checkpointer,
+    address: &CheckpointAddress,
+    task: &str,
+    task_path: &str,
+    writes: Value,
+    lease: Option<&Lease>,
+) -> Result<()> {
+    let task_id = TaskId::new(task).unwrap();
+    let writes = writes.as_array().unwrap().iter();
+    let writes: Vec<(String, Value)> = writes
+        .map(|write| (write[0].as_str().unwrap().to_owned(), write[1].clone()))
+        .collect();
+    let writes = PutWrites::new(address, &task_id, &writes).task_path(task_path);
+    checkpointer.put_writes(writes.lease(lease)).await
+}
+
+/// Stores writes of a task without a path: `[[channel, value], …]`.
+pub(crate) async fn write(
+    checkpointer: &dyn Checkpointer,
+    address: &CheckpointAddress,
+    task: &str,
+    writes: Value,
+) {
+    let written = try_write(checkpointer, address, task, "", writes).await;
+    written.unwrap();
+}
+
+/// Reads a checkpoint that must be there.
+pub(crate) async fn get(
+    checkpointer: &dyn Checkpointer,
+    address: &CheckpointAddress,
+) -> CheckpointTuple {
+    let found = find(checkpointer, GetTuple::at(address)).await;
+    found.unwrap_or_else(|| panic!("checkpoint `{}` isn't there", address.checkpoint_id))
+}
+
+/// Reads a checkpoint that may be there.
+pub(crate) async fn find(
+    checkpointer: &dyn Checkpointer,
+    query: GetTuple,
+) -> Option<CheckpointTuple> {
+    checkpointer.get_tuple(query).await.unwrap()
+}
+
+/// The id of the head of a thread's root namespace.
+pub(crate) async fn head(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+) -> Option<CheckpointId> {
+    let head = find(checkpointer, GetTuple::head(thread_id)).await;
+    head.map(|head| head.address.checkpoint_id)
+}
+
+/// Lists checkpoints.
+pub(crate) async fn list(checkpointer: &dyn Checkpointer, query: List) -> Vec<CheckpointTuple> {
+    checkpointer.list(query).try_collect().await.unwrap()
+}
+
+/// Lists the ids of a thread's checkpoints.
+pub(crate) async fn ids(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+) -> Vec<CheckpointId> {
+    let listed = list(checkpointer, List::thread(thread_id)).await;
+    ids_of(&listed)
+}
+
+/// The ids of what was listed.
+pub(crate) fn ids_of(listed: &[CheckpointTuple]) -> Vec<CheckpointId> {
+    let ids = listed.iter().map(|tuple| &tuple.address.checkpoint_id);
+    ids.cloned().collect()
+}
+
+/// The values of the channels.
+pub(crate) fn values(tuple: &CheckpointTuple) -> Value {
+    tuple
+        .checkpoint
+        .channel_values
+        .clone()
+        .into_iter()
+        .collect()
+}
+
+/// The pending writes: `[[task, channel, value], …]`.
+pub(crate) fn pending(tuple: &CheckpointTuple) -> Value {
+    writes(&tuple.pending_writes)
+}
+
+/// Writes: `[[task, channel, value], …]`.
+pub(crate) fn writes(writes: &[PendingWrite]) -> Value {
+    let writes = writes.iter();
+    let writes = writes.map(|write| json!([write.task_id.as_str(), write.channel, write.value]));
+    writes.collect()
+}
+
+/// The history of one channel.
+pub(crate) async fn history(
+    checkpointer: &dyn Checkpointer,
+    target: GetTuple,
+    channel: &str,
+) -> ChannelHistory {
+    let query = GetChannelHistory::new(target, vec![channel.to_owned()]).unwrap();
+    let mut histories = checkpointer.channel_history(query).await.unwrap();
+    let history = histories.remove(channel);
+    history.unwrap_or_else(|| panic!("`{channel}` was asked for and isn't answered"))
+}
+
+/// Deletes a thread, whatever generation it is in.
+pub(crate) async fn delete(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
+    let delete = DeleteThread::new(thread_id);
+    checkpointer.delete_thread(delete).await.unwrap();
+}
+
+/// Keeps the latest checkpoints of a thread.
+pub(crate) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    checkpointer.prune(prune).await.unwrap();
+}
+
+/// Whether a call was refused because the thread was deleted.
+pub(crate) fn is_deleted<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::ThreadDeleted { .. }))
+}
+
+/// How long a lease lasts whose time isn't over in a test.
+pub(crate) const LONG: Duration = Duration::from_secs(60 * 60);
+
+/// Takes a lease that nobody else has.
+pub(crate) async fn acquire(
+    checkpointer: &dyn Checkpointer,
+    thread_id: &ThreadId,
+    ttl: Duration,
+) -> Lease {
+    let acquired = checkpointer.acquire_lease(AcquireLease::new(thread_id, ttl));
+    acquired.await.unwrap()
+}
+
+/// Whether a call was refused because somebody else has a lease.
+pub(crate) fn is_held<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::LeaseHeld { .. }))
+}
+
+/// Whether a call was refused because its lease is lost.
+pub(crate) fn is_lost<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::LeaseLost { .. }))
+}

@@ -1,0 +1,102 @@
+//! A thread that goes back in time, as all do at a failover to a standby that was behind, or when
+//! an older state is restored.
+
+use db::{Database, Statement, Type, quote_identifier};
+
+use crate::{Error, Result};
+
+/// The tables, which go back together.
+const TABLES: [&str; 5] = [
+    "threads",
+    "heads",
+    "checkpoints",
+    "chunks",
+    "pending_writes",
+];
+
+/// Remembers a state of each thread, and brings it back.
+#[derive(Debug)]
+pub(super) struct Rewind {
+    database: Database,
+    remember: Statement,
+    lock: Statement,
+    bring_back: Vec<Statement>,
+}
+
+impl Rewind {
+    /// Makes the tables that hold the past.
+    pub(super) async fn setup(database: Database) -> Result<Self> {
+        let schema = quote_identifier(database.schema());
+        let per_table = |template: &str, separator: &str| {
+            let parts = TABLES.map(|table| {
+                let own = template.replace("{table}", table);
+                own.replace("{schema}", &schema)
+            });
+            parts.join(separator)
+        };
+        let past = per_table(
+            "CREATE TABLE past.{table} (LIKE {schema}.{table} INCLUDING GENERATED)",
+            ";\n",
+        );
+        let made = async {
+            let sql = format!("CREATE SCHEMA past;\n{past}");
+            database.get().await?.batch_execute(&sql).await
+        };
+        made.await.map_err(|source| Error::Look { source })?;
+
+        let statement = |sql: String| Statement::from_parts(sql, vec![Type::TEXT]);
+        // One statement, and so one state of all the tables.
+        let remember = per_table(
+            "{table}_gone AS (DELETE FROM past.{table} WHERE thread_id = $1),
+{table}_now AS (INSERT INTO past.{table} SELECT * FROM {schema}.{table} WHERE thread_id = $1)",
+            ",\n",
+        );
+        let bring_back = TABLES.iter().flat_map(|table| {
+            [
+                format!("DELETE FROM {schema}.{table} WHERE thread_id = $1"),
+                format!(
+                    "INSERT INTO {schema}.{table} SELECT * FROM past.{table} WHERE thread_id = $1"
+                ),
+            ]
+        });
+        Ok(Self {
+            remember: statement(format!("-- rig::remember\nWITH {remember}\nSELECT 1")),
+            // No statement is under way when a server is lost: all wait here, and read what is
+            // there afterwards.
+            lock: Statement::from_parts(
+                format!("LOCK TABLE {}", per_table("{schema}.{table}", ", ")),
+                Vec::new(),
+            ),
+            bring_back: bring_back.map(statement).collect(),
+            database,
+        })
+    }
+
+    /// Remembers the state of a thread, in place of the one before.
+    pub(super) async fn remember(&self, thread_id: &str) -> Result<()> {
+        let remembered = async {
+            let connection = self.database.get().await?;
+            connection.execute(&self.remember, &[&thread_id]).await
+        };
+        remembered.await.map_err(|source| Error::Look { source })?;
+        Ok(())
+    }
+
+    /// Brings the state that was remembered back, also if the thread didn't exist then.
+    pub(super) async fn bring_back(&self, thread_id: &str) -> Result<()> {
+        loop {
+            let done = self.database.transaction(async |tx| {
+                tx.execute(&self.lock, &[]).await?;
+                for statement in &self.bring_back {
+                    tx.execute(statement, &[&thread_id]).await?;
+                }
+                Ok::<_, db::Error>(())
+            });
+            match done.await {
+                // A reader may hold one table and want another.
+                Err(error) if error.is_transient() => {}
+                done => return done.map_err(|source| Error::Look { source }),
+            }
+        }
+    }
+}
