@@ -1,33 +1,54 @@
 //! The checkpointer that keeps its state in PostgreSQL.
 
-mod cache;
-mod call;
-mod chunk;
-mod copy;
-mod cut;
-mod decode;
-mod delete;
-mod encode;
-mod history;
+// What the micro-benchmarks measure.
 #[cfg(feature = "internals")]
 pub mod internals;
-mod jsonb;
-mod lanes;
+
+// The operations: what each call does, step by step.
+mod copy;
+mod get_tuple;
+mod history;
 mod lease;
 mod list;
-mod look;
-mod memo;
-mod meter;
-mod options;
-mod order;
 mod prune;
 mod put;
 mod put_writes;
+mod threads;
+
+// Below `prune`, which may delete whole threads.
+mod delete;
+mod sweep;
+
+// What all operations share.
+mod engine;
+mod options;
+mod order;
+
+// Delivering puts and pending writes.
+mod lanes;
+
+// What speaks to the server.
+mod cache;
+mod look;
 mod read;
 mod retry;
 mod sql;
 mod standby;
-mod threads;
+mod store;
+mod tables;
+
+// Values, as they are stored and sent.
+mod chunk;
+mod cut;
+mod decode;
+mod encode;
+mod jsonb;
+mod memo;
+
+// What a call says, and how it is seen from outside.
+mod call;
+mod meter;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
@@ -35,53 +56,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use db::{Database, Migration, Migrations};
+use db::{Database, Migrations};
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::lease::MAX_TTL;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, Lease, List, ListThreads,
-    Prune, Put, PutWrites, Result, ThreadId, ThreadInfo,
+    Checkpointer, DeleteThread, GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put,
+    PutWrites, Result, ThreadId, ThreadInfo,
 };
 use cache::Cache;
 use call::{Call, call};
-use lanes::{Begun, Lanes};
+use engine::Engine;
+use lanes::Lanes;
 use memo::Memo;
-use options::Retention;
 pub use options::{Durability, Options};
 use order::Order;
 use sql::Sql;
 use standby::Standby;
-
-/// The tables, as numbered steps.
-const MIGRATIONS: Migrations = Migrations::new(
-    "checkpointer",
-    &[
-        Migration {
-            number: 1,
-            name: "checkpoints",
-            sql: include_str!("../migrations/0001_checkpoints.sql"),
-        },
-        Migration {
-            number: 2,
-            name: "leases",
-            sql: include_str!("../migrations/0002_leases.sql"),
-        },
-        Migration {
-            number: 3,
-            name: "lz4",
-            sql: include_str!("../migrations/0003_lz4.sql"),
-        },
-    ],
-);
-
-/// The oldest PostgreSQL whose features the tables use.
-const MIN_SERVER_VERSION: u32 = 140_000;
+use store::Store;
+use tables::MIGRATIONS;
 
 /// Keeps agent graph state in PostgreSQL.
 ///
@@ -120,21 +114,8 @@ const MIN_SERVER_VERSION: u32 = 140_000;
 /// ```
 #[derive(Debug, Clone)]
 pub struct PostgresCheckpointer {
-    inner: Arc<Inner>,
+    engine: Arc<Engine>,
     standby: Option<Arc<Standby>>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    database: Database,
-    sql: Sql,
-    cache: Cache,
-    memo: Memo,
-    order: Order,
-    lanes: Lanes,
-    retention: Retention,
-    closing: CancellationToken,
-    under_way: TaskTracker,
 }
 
 impl PostgresCheckpointer {
@@ -229,35 +210,68 @@ impl PostgresCheckpointer {
         work: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
         let work = async {
-            let _begun = self.inner.begin()?;
+            let _begun = self.engine.begin()?;
             work.await
         };
         call.run(work).await
     }
 
-    fn new(database: Database, options: &Options) -> Self {
-        meter::describe();
-        let sql = Sql::new(database.schema(), options.commit());
+    fn new(store: Arc<Store>, options: &Options) -> Self {
+        let retention = options.retention(store.database.retries().timeout);
         let lanes = match options.shares_transactions() {
-            true => Lanes::new(database.state().max),
-            false => Lanes::none(),
+            true => Lanes::new(Arc::clone(&store)),
+            false => Lanes::none(Arc::clone(&store)),
         };
-        let (chunk_bytes, value_bytes) = options.cache_shares();
-        let retention = options.retention(database.retries().timeout);
         Self {
-            inner: Arc::new(Inner {
-                database,
-                sql,
-                cache: Cache::new(chunk_bytes),
-                memo: Memo::new(value_bytes),
-                order: Order::default(),
+            engine: Arc::new(Engine {
+                store,
                 lanes,
+                order: Order::default(),
+                memo: Memo::new(options.cache_shares().1),
                 retention,
-                closing: CancellationToken::new(),
-                under_way: TaskTracker::new(),
             }),
             standby: None,
         }
+    }
+}
+
+impl Options {
+    /// Makes or migrates the tables, and uses them: [`PostgresCheckpointer::setup`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresCheckpointer::setup`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`PostgresCheckpointer::setup`].
+    pub async fn setup(self, database: Database) -> Result<PostgresCheckpointer> {
+        let store = self.store(database)?;
+        store.migrate().await?;
+        Ok(PostgresCheckpointer::new(store, &self))
+    }
+
+    /// Uses tables that are there already: [`PostgresCheckpointer::open`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresCheckpointer::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`PostgresCheckpointer::open`].
+    pub async fn open(self, database: Database) -> Result<PostgresCheckpointer> {
+        let store = self.store(database)?;
+        store.verify().await?;
+        Ok(PostgresCheckpointer::new(store, &self))
+    }
+
+    fn store(&self, database: Database) -> Result<Arc<Store>> {
+        tables::check_server(&database)?;
+        meter::describe();
+        let sql = Sql::new(database.schema(), self.commit());
+        let cache = Cache::new(self.cache_shares().0);
+        Ok(Store::new(database, sql, cache))
     }
 }
 
@@ -270,7 +284,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = put.checkpoint_ns.as_str(),
             checkpoint_id = put.checkpoint.id.as_str(),
         );
-        self.run(call, pin!(self.inner.put(put))).await
+        self.run(call, pin!(self.engine.put(put))).await
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
@@ -281,7 +295,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = address.checkpoint_ns.as_str(),
             checkpoint_id = address.checkpoint_id.as_str(),
         );
-        self.run(call, pin!(self.inner.put_writes(writes))).await
+        self.run(call, pin!(self.engine.put_writes(writes))).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
@@ -292,7 +306,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
         );
         let standby = self.standby.as_deref();
-        self.run(call, pin!(self.inner.get_tuple(query, standby)))
+        self.run(call, pin!(self.engine.get_tuple(query, standby)))
             .await
     }
 
@@ -303,18 +317,19 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = query.checkpoint_ns.as_ref().map(CheckpointNs::as_str),
             checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
         );
-        let (inner, standby) = (Arc::clone(&self.inner), self.standby.clone());
-        call.stream(list::pages(inner, standby, query))
+        let (engine, standby) = (Arc::clone(&self.engine), self.standby.clone());
+        call.stream(list::pages(engine, standby, query))
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
         let call = call!("delete_thread", thread_id = delete.thread_id.as_str());
-        self.run(call, pin!(self.inner.delete_thread(delete))).await
+        self.run(call, pin!(self.engine.delete_thread(delete)))
+            .await
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
         let call = call!("delete_for_runs", runs = run_ids.len());
-        self.run(call, pin!(self.inner.delete_for_runs(run_ids)))
+        self.run(call, pin!(self.engine.delete_for_runs(run_ids)))
             .await
     }
 
@@ -324,13 +339,13 @@ impl Checkpointer for PostgresCheckpointer {
             thread_id = source.as_str(),
             target_thread_id = target.as_str(),
         );
-        self.run(call, pin!(self.inner.copy_thread(source, target)))
+        self.run(call, pin!(self.engine.copy_thread(source, target)))
             .await
     }
 
     async fn prune(&self, prune: Prune) -> Result<()> {
         let call = call!("prune", threads = prune.thread_ids.len());
-        self.run(call, pin!(self.inner.prune(prune))).await
+        self.run(call, pin!(self.engine.prune(prune))).await
     }
 
     async fn channel_history(
@@ -344,13 +359,13 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = target.checkpoint_ns.as_str(),
             checkpoint_id = target.checkpoint_id.as_ref().map(CheckpointId::as_str),
         );
-        self.run(call, pin!(self.inner.channel_history(query)))
+        self.run(call, pin!(self.engine.channel_history(query)))
             .await
     }
 
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
-        let (inner, standby) = (Arc::clone(&self.inner), self.standby.clone());
-        call!("threads").stream(threads::pages(inner, standby, query))
+        let (engine, standby) = (Arc::clone(&self.engine), self.standby.clone());
+        call!("threads").stream(threads::pages(engine, standby, query))
     }
 
     async fn set_thread_metadata(
@@ -359,105 +374,28 @@ impl Checkpointer for PostgresCheckpointer {
         metadata: Map<String, Value>,
     ) -> Result<()> {
         let call = call!("set_thread_metadata", thread_id = thread_id.as_str());
-        let work = self.inner.set_thread_metadata(thread_id, metadata);
+        let work = self.engine.set_thread_metadata(thread_id, metadata);
         self.run(call, pin!(work)).await
     }
 
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
         let call = call!("acquire_lease", thread_id = acquire.thread_id.as_str());
-        self.run(call, pin!(self.inner.acquire_lease(acquire)))
+        self.run(call, pin!(self.engine.acquire_lease(acquire)))
             .await
     }
 
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
         let call = call!("renew_lease", thread_id = lease.thread_id.as_str());
-        self.run(call, pin!(self.inner.renew_lease(lease, ttl)))
+        self.run(call, pin!(self.engine.renew_lease(lease, ttl)))
             .await
     }
 
     async fn release_lease(&self, lease: &Lease) -> Result<()> {
         let call = call!("release_lease", thread_id = lease.thread_id.as_str());
-        self.run(call, pin!(self.inner.release_lease(lease))).await
+        self.run(call, pin!(self.engine.release_lease(lease))).await
     }
 
     async fn close(&self) -> Result<()> {
-        let close = async {
-            self.inner.closing.cancel();
-            self.inner.under_way.close();
-            self.inner.lanes.hand_over();
-            self.inner.under_way.wait().await;
-            self.inner.lanes.failures()
-        };
-        call!("close").run(close).await
+        call!("close").run(self.engine.close()).await
     }
-}
-
-impl Inner {
-    /// Begins a call, unless it comes after a close.
-    fn begin(&self) -> Result<Begun<'_>> {
-        self.check_open()?;
-        Ok(self.lanes.begin())
-    }
-
-    /// Refuses a call after `close`.
-    fn check_open(&self) -> Result<()> {
-        if self.closing.is_cancelled() {
-            return Err(Error::Closed);
-        }
-        Ok(())
-    }
-
-    /// Sees a write through that `close` then waits for, unless the close came first.
-    fn see_through<T: Send + 'static>(
-        &self,
-        write: impl Future<Output = T> + Send + 'static,
-    ) -> Result<JoinHandle<T>> {
-        // Before the look: a close in between waits for this write, or is seen here.
-        let _under_way = self.under_way.token();
-        self.check_open()?;
-        Ok(self.under_way.spawn(write))
-    }
-
-    /// Runs a write to its end, even if the caller is dropped: until then it keeps its turn.
-    async fn finish<T: Send + 'static>(
-        &self,
-        write: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let call = Call::current();
-        let write = async move { Call::work_for(call.as_ref(), write).await };
-        match self.see_through(write)?.await {
-            Ok(outcome) => outcome,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down.
-                Err(_) => Err(Error::Closed),
-            },
-        }
-    }
-}
-
-fn check_server(database: &Database) -> Result<()> {
-    let version = database.server_version();
-    if version < MIN_SERVER_VERSION {
-        return Err(Error::UnsuitableDatabase {
-            reason: format!(
-                "the server is PostgreSQL {}, at least 14 is needed",
-                version / 10_000
-            ),
-        });
-    }
-    let encoding = database.server_encoding();
-    if encoding != "UTF8" {
-        return Err(Error::UnsuitableDatabase {
-            reason: format!(
-                "its encoding is {encoding}; make one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
-            ),
-        });
-    }
-    Ok(())
-}
-
-/// A duration as SQL gets it, cut to what no timestamp is too early or too late for.
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.min(MAX_TTL).as_micros()).unwrap_or(i64::MAX)
 }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Inner;
-use super::lease;
-use super::put::{MAX_ROUNDS, deleted};
-use super::retry::retry;
+use super::engine::Engine;
+use super::refusal::{MAX_ROUNDS, busy, deleted, refusal};
 use crate::{Error, Result, ThreadId};
 
 /// What a copy has come to.
@@ -21,7 +19,7 @@ enum Outcome {
     Surprised,
 }
 
-impl Inner {
+impl Engine {
     pub(super) async fn copy_thread(
         self: &Arc<Self>,
         source: &ThreadId,
@@ -35,10 +33,10 @@ impl Inner {
             true => None,
             false => Some(self.order.alone(second).await),
         };
-        let inner = Arc::clone(self);
+        let engine = Arc::clone(self);
         let (source, target) = (source.clone(), target.clone());
         self.finish(async move {
-            let outcome = inner.copy_in_turn(&source, &target).await;
+            let outcome = engine.copy_in_turn(&source, &target).await;
             drop((first_turn, second_turn));
             outcome
         })
@@ -49,48 +47,54 @@ impl Inner {
         // Kept in the copy: a retry whose first attempt went through finds its own work.
         let operation = Uuid::new_v4().to_string();
         for _ in 0..MAX_ROUNDS {
-            let outcome = retry(self, "copy a thread", || async {
-                self.database
-                    .transaction(async |tx| {
-                        let (from, to) = (source.as_str(), target.as_str());
-                        let rows = tx.query(&self.sql.lock_for_copy, &[&from, &to]).await?;
-                        let mut has_source = false;
-                        for row in &rows {
-                            let last: Option<&str> = row.get("operation");
-                            let reserved: bool = row.get("reserved");
-                            match (row.get("is_target"), row.get("deleted")) {
-                                (true, deleted) if source == target => has_source = !deleted,
-                                (true, true) if reserved => {
-                                    if let Some(refusal) = lease::refusal(target, false, row) {
-                                        return Ok(Outcome::TargetLeased(refusal));
+            let outcome = self
+                .store
+                .retry("copy a thread", || async {
+                    self.store
+                        .database
+                        .transaction(async |tx| {
+                            let (from, to) = (source.as_str(), target.as_str());
+                            let rows = tx
+                                .query(&self.store.sql.lock_for_copy, &[&from, &to])
+                                .await?;
+                            let mut has_source = false;
+                            for row in &rows {
+                                let last: Option<&str> = row.get("operation");
+                                let reserved: bool = row.get("reserved");
+                                match (row.get("is_target"), row.get("deleted")) {
+                                    (true, deleted) if source == target => has_source = !deleted,
+                                    (true, true) if reserved => {
+                                        if let Some(refusal) = refusal(target, false, row) {
+                                            return Ok(Outcome::TargetLeased(refusal));
+                                        }
                                     }
+                                    (true, true) => return Ok(Outcome::TargetDeleted),
+                                    (true, false) if last == Some(&operation) => {
+                                        return Ok(Outcome::Copied);
+                                    }
+                                    (true, false) => return Ok(Outcome::TargetExists),
+                                    (false, deleted) => has_source = !deleted,
                                 }
-                                (true, true) => return Ok(Outcome::TargetDeleted),
-                                (true, false) if last == Some(&operation) => {
-                                    return Ok(Outcome::Copied);
-                                }
-                                (true, false) => return Ok(Outcome::TargetExists),
-                                (false, deleted) => has_source = !deleted,
                             }
-                        }
-                        if !has_source {
-                            return Ok(Outcome::NoSource);
-                        }
-                        if source == target {
-                            return Ok(Outcome::Copied);
-                        }
-                        let made = tx
-                            .execute(&self.sql.make_copy, &[&from, &to, &operation])
-                            .await?;
-                        if made == 0 {
-                            return Ok(Outcome::Surprised);
-                        }
-                        tx.execute(&self.sql.copy_thread, &[&from, &to]).await?;
-                        Ok::<_, db::Error>(Outcome::Copied)
-                    })
-                    .await
-            })
-            .await?;
+                            if !has_source {
+                                return Ok(Outcome::NoSource);
+                            }
+                            if source == target {
+                                return Ok(Outcome::Copied);
+                            }
+                            let made = tx
+                                .execute(&self.store.sql.make_copy, &[&from, &to, &operation])
+                                .await?;
+                            if made == 0 {
+                                return Ok(Outcome::Surprised);
+                            }
+                            tx.execute(&self.store.sql.copy_thread, &[&from, &to])
+                                .await?;
+                            Ok::<_, db::Error>(Outcome::Copied)
+                        })
+                        .await
+                })
+                .await?;
             return match outcome {
                 Outcome::Copied => Ok(()),
                 Outcome::NoSource => Err(Error::ThreadNotFound {
@@ -104,8 +108,6 @@ impl Inner {
                 Outcome::Surprised => continue,
             };
         }
-        Err(Error::Busy {
-            thread_id: target.clone(),
-        })
+        Err(busy(target))
     }
 }

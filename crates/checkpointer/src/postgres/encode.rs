@@ -304,6 +304,21 @@ impl<'a> Encoder<'a> {
     }
 }
 
+/// Encodes a filter as metadata is encoded. One that can't be encoded is contained in nothing that
+/// is stored: there is no list then.
+#[expect(
+    clippy::option_option,
+    reason = "no filter is something else than one that matches nothing"
+)]
+pub(super) fn encode_filter(filter: Option<&Map<String, Value>>) -> Option<Option<Vec<u8>>> {
+    let Some(filter) = filter else {
+        return Some(None);
+    };
+    let mut text = Vec::new();
+    codec::encode_object(filter, &mut text).ok()?;
+    Some(Some(text))
+}
+
 fn versions_to_json(versions: &ChannelVersions) -> Value {
     Value::Object(
         versions

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use db::{Row, ToSql};
 
-use super::Inner;
 use super::decode::Decoder;
+use super::engine::Engine;
 use super::jsonb::Jsonb;
 use super::read::take_chunk;
-use super::retry::retry;
 use crate::codec;
 use crate::{
     ChannelHistory, CheckpointId, GetChannelHistory, PendingWrite, Result, TaskId, ThreadId,
 };
 
-impl Inner {
+impl Engine {
     pub(super) async fn channel_history(
         &self,
         query: GetChannelHistory,
@@ -25,20 +24,18 @@ impl Inner {
             .iter()
             .map(|channel| codec::stored_key(channel).into_owned())
             .collect();
-        let rows = retry(self, "read the history of channels", || async {
-            let parameters: [&(dyn ToSql + Sync); 5] = [
-                /* thread_id */ &target.thread_id.as_str(),
-                /* ns */ &target.checkpoint_ns.as_str(),
-                /* id */ &target.checkpoint_id.as_ref().map(CheckpointId::as_str),
-                /* channels */ &query.channels,
-                /* keys */ &keys,
-            ];
-            let connection = self.database.get().await?;
-            connection
-                .query(&self.sql.channel_history, &parameters)
-                .await
-        })
-        .await?;
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            /* thread_id */ &target.thread_id.as_str(),
+            /* ns */ &target.checkpoint_ns.as_str(),
+            /* id */ &target.checkpoint_id.as_ref().map(CheckpointId::as_str),
+            /* channels */ &query.channels,
+            /* keys */ &keys,
+        ];
+        let statement = &self.store.sql.channel_history;
+        let rows = self
+            .store
+            .query("read the history of channels", statement, &parameters)
+            .await?;
         let mut histories: BTreeMap<String, ChannelHistory> = query
             .channels
             .into_iter()

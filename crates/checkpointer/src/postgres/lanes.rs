@@ -23,7 +23,6 @@ use db::Row;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::Inner;
 use super::cache::View;
 use super::call::Call;
 use super::encode::NewChunk;
@@ -31,6 +30,7 @@ use super::meter::{self, UnderWay};
 use super::order::Turn;
 use super::put;
 use super::put_writes;
+use super::store::Store;
 use crate::codec::ContentHash;
 use crate::{Error, Result, ThreadId};
 use batch::Batch;
@@ -86,6 +86,7 @@ pub(super) enum Sent {
 /// The writes that were handed over.
 #[derive(Debug)]
 pub(super) struct Lanes {
+    store: Arc<Store>,
     /// How many there are; none if each write goes alone.
     count: usize,
     accepted: Arc<Semaphore>,
@@ -114,23 +115,25 @@ struct Job {
 
 impl Lanes {
     /// Makes lanes for a pool with so many connections, of which reads need half.
-    pub(super) fn new(connections: u32) -> Self {
-        Self::with_count(LANES.min(connections as usize / 2).max(1))
+    pub(super) fn new(store: Arc<Store>) -> Arc<Self> {
+        let connections = store.database.state().max;
+        Self::with_count(store, LANES.min(connections as usize / 2).max(1))
     }
 
     /// Sends each write alone.
-    pub(super) fn none() -> Self {
-        Self::with_count(0)
+    pub(super) fn none(store: Arc<Store>) -> Arc<Self> {
+        Self::with_count(store, 0)
     }
 
-    fn with_count(count: usize) -> Self {
-        Self {
+    fn with_count(store: Arc<Store>, count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            store,
             count,
             accepted: Arc::new(Semaphore::new(ACCEPTED)),
             queue: Mutex::default(),
             lone: Lone::default(),
             unreported: Mutex::default(),
-        }
+        })
     }
 
     /// Begins a call: no write under way depends on its caller any more, for this call might wait
@@ -155,14 +158,12 @@ impl Lanes {
             }),
         }
     }
-}
 
-impl Inner {
     /// Hands a write over, and gives its turn back if it wasn't stored. From then on it is sent,
     /// whatever becomes of the caller, and keeps its turn until its outcome is known.
     pub(super) async fn send(self: &Arc<Self>, write: Write, turn: Turn) -> Result<Sent> {
         let under_way = UnderWay::new();
-        let accepted = Arc::clone(&self.lanes.accepted);
+        let accepted = Arc::clone(&self.accepted);
         let Ok(accepted) = accepted.acquire_owned().await else {
             return Err(Error::Closed);
         };
@@ -190,17 +191,15 @@ impl Inner {
     /// Sends a write, or lets it wait for a lane. Its caller sends it if it is the only one at
     /// work.
     fn accept(self: &Arc<Self>, job: Job) -> Result<Option<Caller<'_>>> {
-        // Before the look: a close in between waits for this write, or is seen here.
-        let under_way = self.under_way.token();
-        self.check_open()?;
-        let shares = self.lanes.count > 0 && job.write.can_share();
-        let mut queue = lock(&self.lanes.queue);
-        if shares && queue.busy == self.lanes.count {
+        let under_way = self.store.admit()?;
+        let shares = self.count > 0 && job.write.can_share();
+        let mut queue = lock(&self.queue);
+        if shares && queue.busy == self.count {
             queue.waiting.push_back(job);
             return Ok(None);
         }
         queue.busy += usize::from(shares);
-        if let Some(place) = self.lanes.lone.free() {
+        if let Some(place) = self.lone.free() {
             let sending = Sending::new(self, job, shares, under_way);
             return Ok(Some(place.take(sending)));
         }
@@ -215,7 +214,7 @@ impl Inner {
 
     /// What goes out next: whatever waits, as far as it fits into one transaction.
     fn next_jobs(&self) -> Option<Vec<Job>> {
-        let mut queue = lock(&self.lanes.queue);
+        let mut queue = lock(&self.queue);
         let mut jobs: Vec<Job> = Vec::new();
         let mut left = VecDeque::new();
         let mut bytes = 0;
@@ -263,7 +262,7 @@ impl Inner {
             match outcome {
                 Some(outcome) => job.answer(self, Ok(outcome)),
                 None => {
-                    self.under_way.spawn(Arc::clone(self).send_alone(job));
+                    self.store.spawn(Arc::clone(self).send_alone(job));
                 }
             }
         }
@@ -275,9 +274,9 @@ impl Inner {
         for job in jobs {
             batch.add(&job.write);
         }
-        let connection = self.database.get().await?;
+        let connection = self.store.database.get().await?;
         let rows = connection
-            .query(&self.sql.batch, &batch.parameters())
+            .query(&self.store.sql.batch, &batch.parameters())
             .await?;
         drop(connection);
         let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
@@ -302,15 +301,15 @@ impl Inner {
         };
         let (sent, relied) = write.chunks();
         let stored = sent.iter().chain(relied).copied();
-        self.cache.note(write.thread_id(), view, stored);
+        self.store.cache.note(write.thread_id(), view, stored);
         Outcome::Stored(view)
     }
 
     async fn send_alone(self: Arc<Self>, job: Job) {
         let sending = async {
             match &job.write {
-                Write::Put(put) => self.send_put(put).await,
-                Write::Writes(writes) => self.send_writes(writes).await,
+                Write::Put(put) => self.store.send_put(put).await,
+                Write::Writes(writes) => self.store.send_writes(writes).await,
             }
         };
         let row = Call::work_for(job.call.as_ref(), pin!(sending)).await;
@@ -325,7 +324,7 @@ impl Inner {
 }
 
 impl Job {
-    fn answer(self, inner: &Inner, outcome: Result<Outcome>) {
+    fn answer(self, lanes: &Lanes, outcome: Result<Outcome>) {
         if let Ok(Outcome::NotStored(Why::NotTheHead | Why::Changed)) = outcome {
             meter::was_stale();
         }
@@ -346,8 +345,8 @@ impl Job {
             Err(error) => error,
         };
         tracing::warn!(error = %error.for_log(), "a write failed after its caller was gone");
-        if inner.closing.is_cancelled() {
-            lock(&inner.lanes.unreported).push(error);
+        if lanes.store.is_closing() {
+            lock(&lanes.unreported).push(error);
         }
     }
 }

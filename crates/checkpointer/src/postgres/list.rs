@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use db::ToSql;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use serde_json::{Map, Value};
 
-use super::Inner;
+use super::encode::encode_filter;
+use super::engine::Engine;
 use super::jsonb::Jsonb;
 use super::read::{Read, only};
 use super::sql::ListKey;
 use super::standby::Standby;
-use crate::codec;
 use crate::{
     CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, List, Projection, Result,
     ThreadId,
@@ -26,7 +25,7 @@ const METADATA_PAGE: usize = 1000;
 
 /// Lists checkpoints; a connection is held only while a page is fetched.
 pub(super) fn pages(
-    inner: Arc<Inner>,
+    engine: Arc<Engine>,
     standby: Option<Arc<Standby>>,
     query: List,
 ) -> BoxStream<'static, Result<CheckpointTuple>> {
@@ -36,13 +35,13 @@ pub(super) fn pages(
         _ => PAGE,
     };
     let pages = stream::try_unfold(
-        (inner, standby, query, left, most, None),
-        |(inner, standby, query, left, most, last)| async move {
+        (engine, standby, query, left, most, None),
+        |(engine, standby, query, left, most, last)| async move {
             let page = left.min(most);
             if page == 0 {
                 return Ok(None);
             }
-            let Read { tuples, is_whole } = inner
+            let Read { tuples, is_whole } = engine
                 .page(&query, page, last.as_ref(), standby.as_deref())
                 .await?;
             let is_last = is_whole && tuples.len() < page;
@@ -51,13 +50,13 @@ pub(super) fn pages(
             let most = if is_whole { most } else { tuples.len() };
             let last = tuples.last().map(|tuple| tuple.address.clone());
             let tuples = stream::iter(tuples.into_iter().map(Ok));
-            Ok(Some((tuples, (inner, standby, query, left, most, last))))
+            Ok(Some((tuples, (engine, standby, query, left, most, last))))
         },
     );
     pages.try_flatten().boxed()
 }
 
-impl Inner {
+impl Engine {
     async fn page(
         &self,
         query: &List,
@@ -69,7 +68,7 @@ impl Inner {
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
             return Ok(Read::nothing());
         };
-        let statement = self.sql.list(ListKey {
+        let statement = self.store.sql.list(ListKey {
             thread_id: query.thread_id.is_some(),
             checkpoint_ns: query.checkpoint_ns.is_some(),
             checkpoint_id: query.checkpoint_id.is_some(),
@@ -105,23 +104,9 @@ impl Inner {
                 .filter_map(|(on, parameter)| on.then_some(parameter)),
         );
         let rows = self
+            .store
             .read("list checkpoints", standby, &statement, &parameters)
             .await?;
-        self.tuples(&rows, &query.projection)
+        self.store.tuples(&rows, &query.projection)
     }
-}
-
-/// Encodes a filter as metadata is encoded. One that can't be encoded is contained in nothing that
-/// is stored: there is no list then.
-#[expect(
-    clippy::option_option,
-    reason = "no filter is something else than one that matches nothing"
-)]
-pub(super) fn encode_filter(filter: Option<&Map<String, Value>>) -> Option<Option<Vec<u8>>> {
-    let Some(filter) = filter else {
-        return Some(None);
-    };
-    let mut text = Vec::new();
-    codec::encode_object(filter, &mut text).ok()?;
-    Some(Some(text))
 }

@@ -1,11 +1,10 @@
 //! Looking at a thread.
 
-use db::Row;
+use db::{Row, ToSql};
 
-use super::Inner;
 use super::cache::View;
-use super::lease;
-use super::retry::retry;
+use super::refusal::{lost, refusal};
+use super::store::Store;
 use crate::{CheckpointId, CheckpointNs, Error, Lease, Result, ThreadId};
 
 /// What a look at a thread has shown.
@@ -29,7 +28,7 @@ pub(super) struct Seen {
     pub(super) inherits: bool,
 }
 
-impl Inner {
+impl Store {
     /// Reads the state of a thread as of now, and remembers it.
     pub(super) async fn look(
         &self,
@@ -39,27 +38,21 @@ impl Inner {
         parent: Option<&CheckpointId>,
         lease: Option<&Lease>,
     ) -> Result<Look> {
-        let row = retry(self, "look at the thread", || async {
-            let connection = self.database.get().await?;
-            connection
-                .query_opt(
-                    &self.sql.look,
-                    &[
-                        /* thread_id */ &thread_id.as_str(),
-                        /* ns */ &checkpoint_ns.as_str(),
-                        /* id */ &checkpoint_id.as_str(),
-                        /* parent */ &parent.map(CheckpointId::as_str),
-                        /* lease */ &lease.map(|lease| &lease.token),
-                    ],
-                )
-                .await
-        })
-        .await?;
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            /* thread_id */ &thread_id.as_str(),
+            /* ns */ &checkpoint_ns.as_str(),
+            /* id */ &checkpoint_id.as_str(),
+            /* parent */ &parent.map(CheckpointId::as_str),
+            /* lease */ &lease.map(|lease| &lease.token),
+        ];
+        let row = self
+            .query_opt("look at the thread", &self.sql.look, &parameters)
+            .await?;
         self.cache.forget(thread_id);
         let Some(row) = row else {
             return Ok(Look {
                 thread: None,
-                refusal: lease.map(|_| lease::lost(thread_id)),
+                refusal: lease.map(|_| lost(thread_id)),
             });
         };
         let seen = Seen::read(&row);
@@ -67,7 +60,7 @@ impl Inner {
             self.cache.note(thread_id, seen.view, std::iter::empty());
         }
         Ok(Look {
-            refusal: lease::refusal(thread_id, lease.is_some(), &row),
+            refusal: refusal(thread_id, lease.is_some(), &row),
             thread: (!seen.is_reserved()).then_some(seen),
         })
     }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use db::Database;
-
-use super::retry::retry;
-use super::{Inner, MIGRATIONS, PostgresCheckpointer, check_server, micros};
-use crate::Result;
+use super::sql::micros;
 
 /// How long the mark of a deleted thread stays.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -21,7 +17,7 @@ const ORPHANED_WRITE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much memory goes to remembering what is stored.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// Chooses how a [`PostgresCheckpointer`] writes.
+/// Chooses how a [`PostgresCheckpointer`](crate::PostgresCheckpointer) writes.
 ///
 /// # Examples
 ///
@@ -146,46 +142,6 @@ impl Options {
             cache_bytes,
             ..self
         }
-    }
-
-    /// Makes or migrates the tables, and uses them: [`PostgresCheckpointer::setup`] with options.
-    ///
-    /// # Errors
-    ///
-    /// As [`PostgresCheckpointer::setup`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`PostgresCheckpointer::setup`].
-    pub async fn setup(self, database: Database) -> Result<PostgresCheckpointer> {
-        check_server(&database)?;
-        let checkpointer = PostgresCheckpointer::new(database, &self);
-        let Inner { database, .. } = &*checkpointer.inner;
-        retry(&checkpointer.inner, "migrate the tables", || {
-            MIGRATIONS.apply(database)
-        })
-        .await?;
-        Ok(checkpointer)
-    }
-
-    /// Uses tables that are there already: [`PostgresCheckpointer::open`] with options.
-    ///
-    /// # Errors
-    ///
-    /// As [`PostgresCheckpointer::open`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`PostgresCheckpointer::open`].
-    pub async fn open(self, database: Database) -> Result<PostgresCheckpointer> {
-        check_server(&database)?;
-        let checkpointer = PostgresCheckpointer::new(database, &self);
-        let Inner { database, .. } = &*checkpointer.inner;
-        retry(&checkpointer.inner, "verify the tables", || {
-            MIGRATIONS.verify(database)
-        })
-        .await?;
-        Ok(checkpointer)
     }
 
     pub(super) fn retention(&self, retried_for: Duration) -> Retention {

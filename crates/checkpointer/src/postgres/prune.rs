@@ -6,11 +6,10 @@ use std::sync::Arc;
 use db::{Row, ToSql};
 use serde_json::{Map, Value};
 
-use super::Inner;
+use super::encode::encode_filter;
+use super::engine::Engine;
 use super::jsonb::Jsonb;
-use super::list::encode_filter;
 use super::meter;
-use super::retry::retry;
 use crate::prune::{self, Kept, Node, Nodes};
 use crate::{
     Checkpoint, CheckpointId, CheckpointNs, DeleteThread, Prune, PruneStrategy, Result, ThreadId,
@@ -31,7 +30,7 @@ enum Removal {
     Runs(Arc<[Vec<u8>]>),
 }
 
-impl Inner {
+impl Engine {
     pub(super) async fn prune(self: &Arc<Self>, prune: Prune) -> Result<()> {
         for thread_id in prune.thread_ids {
             match prune.strategy {
@@ -52,12 +51,12 @@ impl Inner {
                 encode_filter(Some(&filter)).flatten()
             })
             .collect();
-        let threads = retry(self, "find the threads of runs", || async {
-            let runs: Vec<Jsonb<'_>> = runs.iter().map(|run| Jsonb(run)).collect();
-            let connection = self.database.get().await?;
-            connection.query(&self.sql.threads_of_runs, &[&runs]).await
-        })
-        .await?;
+        let parameter: Vec<Jsonb<'_>> = runs.iter().map(|run| Jsonb(run)).collect();
+        let statement = &self.store.sql.threads_of_runs;
+        let threads = self
+            .store
+            .query("find the threads of runs", statement, &[&parameter])
+            .await?;
         for row in threads {
             let thread_id = ThreadId::trusted(row.get("thread_id"));
             self.thin(thread_id, Removal::Runs(Arc::clone(&runs)))
@@ -69,9 +68,9 @@ impl Inner {
     /// Removes some of a thread's checkpoints, in its turn.
     async fn thin(self: &Arc<Self>, thread_id: ThreadId, removal: Removal) -> Result<()> {
         let turn = self.order.alone(&thread_id).await;
-        let inner = Arc::clone(self);
+        let engine = Arc::clone(self);
         self.finish(async move {
-            let outcome = inner.thin_in_turn(&thread_id, &removal).await;
+            let outcome = engine.thin_in_turn(&thread_id, &removal).await;
             drop(turn);
             outcome
         })
@@ -83,55 +82,59 @@ impl Inner {
             Removal::Old => Vec::new(),
             Removal::Runs(runs) => runs.iter().map(|run| Jsonb(run)).collect(),
         };
-        let removed = retry(self, "remove checkpoints", || async {
-            self.database
-                .transaction(async |tx| {
-                    let id = thread_id.as_str();
-                    let lease: Option<&str> = None;
-                    tx.execute(&self.sql.lock_thread, &[&id, &lease]).await?;
-                    let mut namespaces = Namespaces::default();
-                    let mut last = [String::new(), String::new()];
-                    loop {
-                        let [ns, last_id] = &last;
-                        let limit = READ_AT_ONCE as i64;
-                        let parameters: [&(dyn ToSql + Sync); 5] =
-                            [&id, &runs, ns, last_id, &limit];
-                        let rows = tx.query(&self.sql.nodes, &parameters).await?;
-                        namespaces.add(&rows);
-                        match rows.last() {
-                            Some(row) if rows.len() == READ_AT_ONCE => {
-                                last = [row.get("checkpoint_ns"), row.get("checkpoint_id")];
+        let removed = self
+            .store
+            .retry("remove checkpoints", || async {
+                self.store
+                    .database
+                    .transaction(async |tx| {
+                        let id = thread_id.as_str();
+                        let lease: Option<&str> = None;
+                        tx.execute(&self.store.sql.lock_thread, &[&id, &lease])
+                            .await?;
+                        let mut namespaces = Namespaces::default();
+                        let mut last = [String::new(), String::new()];
+                        loop {
+                            let [ns, last_id] = &last;
+                            let limit = READ_AT_ONCE as i64;
+                            let parameters: [&(dyn ToSql + Sync); 5] =
+                                [&id, &runs, ns, last_id, &limit];
+                            let rows = tx.query(&self.store.sql.nodes, &parameters).await?;
+                            namespaces.add(&rows);
+                            match rows.last() {
+                                Some(row) if rows.len() == READ_AT_ONCE => {
+                                    last = [row.get("checkpoint_ns"), row.get("checkpoint_id")];
+                                }
+                                _ => break,
                             }
-                            _ => break,
                         }
-                    }
-                    let removed = namespaces.removed(removal);
-                    let (of, ids) = (
-                        removed.namespaces.chunks(REMOVED_AT_ONCE),
-                        removed.ids.chunks(REMOVED_AT_ONCE),
-                    );
-                    for (of, ids) in of.zip(ids) {
-                        let parameters: [&(dyn ToSql + Sync); 7] = [
-                            &id,
-                            &of,
-                            &ids,
-                            &removed.orphaned_namespaces,
-                            &removed.orphaned_ids,
-                            &removed.over,
-                            &self.retention.orphaned_writes,
-                        ];
-                        tx.execute(&self.sql.remove, &parameters).await?;
-                    }
-                    if !removed.ids.is_empty() {
-                        tx.execute(&self.sql.sweep_chunks, &[&id]).await?;
-                    }
-                    Ok::<_, db::Error>(removed.ids.len())
-                })
-                .await
-        })
-        .await?;
+                        let removed = namespaces.removed(removal);
+                        let (of, ids) = (
+                            removed.namespaces.chunks(REMOVED_AT_ONCE),
+                            removed.ids.chunks(REMOVED_AT_ONCE),
+                        );
+                        for (of, ids) in of.zip(ids) {
+                            let parameters: [&(dyn ToSql + Sync); 7] = [
+                                &id,
+                                &of,
+                                &ids,
+                                &removed.orphaned_namespaces,
+                                &removed.orphaned_ids,
+                                &removed.over,
+                                &self.retention.orphaned_writes,
+                            ];
+                            tx.execute(&self.store.sql.remove, &parameters).await?;
+                        }
+                        if !removed.ids.is_empty() {
+                            tx.execute(&self.store.sql.sweep_chunks, &[&id]).await?;
+                        }
+                        Ok::<_, db::Error>(removed.ids.len())
+                    })
+                    .await
+            })
+            .await?;
         meter::removed(removed);
-        self.cache.forget(thread_id);
+        self.store.cache.forget(thread_id);
         Ok(())
     }
 }

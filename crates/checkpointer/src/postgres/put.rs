@@ -1,26 +1,22 @@
 //! Storing a checkpoint.
 
-use std::sync::Arc;
-
 use db::{Row, SqlState, Statement, ToSql};
 
-use super::Inner;
 use super::cache::View;
 use super::encode::{Encoder, NewChunk};
+use super::engine::Engine;
 use super::jsonb::Jsonb;
 use super::lanes::{Sent, Why, Write};
 use super::look::Seen;
 use super::memo::Cuts;
-use super::retry::retry;
+use super::refusal::{MAX_ROUNDS, busy, deleted};
 use super::sql::Writing;
+use super::store::Store;
 use crate::codec::ContentHash;
 use crate::{
     CheckpointAddress, CheckpointId, CheckpointNs, Error, ExpectedHead, Generation, Put, Result,
     ThreadId, check,
 };
-
-/// How often a put is sent again because the thread changed in the meantime.
-pub(super) const MAX_ROUNDS: usize = 64;
 
 /// A put, encoded for one state of its thread.
 #[derive(Debug)]
@@ -135,8 +131,8 @@ enum Next {
     Send(Option<View>),
 }
 
-impl Inner {
-    pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointAddress> {
+impl Engine {
+    pub(super) async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         check::put(&put)?;
         // Cut before the turn is waited for: this is the expensive part.
         let values = &put.checkpoint.channel_values;
@@ -154,7 +150,7 @@ impl Inner {
             }
             let is_stored = self.is_stored(put.thread_id, relies);
             let encoded = encode(&put, &cuts, view, &is_stored, round == 0)?;
-            turn = match self.send(Write::Put(encoded), turn).await? {
+            turn = match self.lanes.send(Write::Put(encoded), turn).await? {
                 Sent::Stored(view) => return Ok(stored_as(&put, view)),
                 Sent::NotStored(Why::Foreign, _turn) => {
                     self.drop_writes(&put).await?;
@@ -164,14 +160,13 @@ impl Inner {
             };
             look_first = true;
         }
-        Err(Error::Busy {
-            thread_id: put.thread_id.clone(),
-        })
+        Err(busy(put.thread_id))
     }
 
     /// Looks at the thread, in a new statement, and decides.
     async fn next(&self, put: &Put<'_>) -> Result<Next> {
         let look = self
+            .store
             .look(
                 put.thread_id,
                 &put.checkpoint_ns,
@@ -193,7 +188,7 @@ impl Inner {
         thread_id: &ThreadId,
         generation: Option<Generation>,
     ) -> Option<View> {
-        let view = self.cache.view(thread_id)?;
+        let view = self.store.cache.view(thread_id)?;
         let may_be = generation.is_none_or(|Generation(read)| view.generation == read);
         may_be.then_some(view)
     }
@@ -204,24 +199,24 @@ impl Inner {
         thread_id: &ThreadId,
         view: Option<View>,
     ) -> impl Fn(&ContentHash) -> bool {
-        move |hash| view.is_some_and(|view| self.cache.has(thread_id, view, hash))
+        move |hash| view.is_some_and(|view| self.store.cache.has(thread_id, view, hash))
     }
 
     /// Drops the writes to a checkpoint whose put is refused.
     async fn drop_writes(&self, put: &Put<'_>) -> Result<()> {
-        retry(self, "drop the writes of a refused put", || async {
-            let parameters: [&(dyn ToSql + Sync); 3] = [
-                /* thread_id */ &put.thread_id.as_str(),
-                /* ns */ &put.checkpoint_ns.as_str(),
-                /* id */ &put.checkpoint.id.as_str(),
-            ];
-            let connection = self.database.get().await?;
-            connection.execute(&self.sql.drop_writes, &parameters).await
-        })
-        .await?;
-        Ok(())
+        let parameters: [&(dyn ToSql + Sync); 3] = [
+            /* thread_id */ &put.thread_id.as_str(),
+            /* ns */ &put.checkpoint_ns.as_str(),
+            /* id */ &put.checkpoint.id.as_str(),
+        ];
+        let statement = &self.store.sql.drop_writes;
+        self.store
+            .execute("drop the writes of a refused put", statement, &parameters)
+            .await
     }
+}
 
+impl Store {
     /// Sends a put as a statement of its own.
     pub(super) async fn send_put(&self, put: &Encoded) -> Result<Option<Row>> {
         let lock = put.lock.parameters(&put.thread_id);
@@ -269,7 +264,7 @@ impl Inner {
         };
         let rest = [&new, any].concat();
         let parameters = all(&lock, &rest);
-        retry(self, "put a checkpoint", || async {
+        self.retry("put a checkpoint", || async {
             let connection = self.database.get().await?;
             match connection.query_opt(statement, &parameters).await {
                 // It is stored already: as if its thread had changed.
@@ -436,11 +431,5 @@ fn stored_as(put: &Put<'_>, view: View) -> CheckpointAddress {
         checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
         checkpoint_id: put.checkpoint.id.clone(),
         generation: Some(Generation(view.generation)),
-    }
-}
-
-pub(super) fn deleted(thread_id: &ThreadId) -> Error {
-    Error::ThreadDeleted {
-        thread_id: thread_id.clone(),
     }
 }

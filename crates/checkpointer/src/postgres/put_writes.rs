@@ -1,20 +1,19 @@
 //! Storing the outputs of a task.
 
-use std::sync::Arc;
-
 use db::{Row, ToSql};
 
-use super::Inner;
 use super::cache::View;
 use super::cut::Cut;
 use super::encode::{Encoder, NewChunk};
+use super::engine::Engine;
 use super::jsonb::Jsonb;
 use super::lanes::{Sent, Write};
-use super::put::{Lock, MAX_ROUNDS, all, columns, deleted};
-use super::retry::retry;
+use super::put::{Lock, all, columns};
+use super::refusal::{MAX_ROUNDS, busy, deleted};
+use super::store::Store;
 use crate::codec::ContentHash;
 use crate::writes::{self, Numbered};
-use crate::{CheckpointAddress, Error, Generation, PutWrites, Result, TaskId, check};
+use crate::{CheckpointAddress, Generation, PutWrites, Result, TaskId, check};
 
 /// A task's outputs, encoded for one state of their thread.
 #[derive(Debug)]
@@ -30,8 +29,8 @@ pub(super) struct Encoded {
     pub(super) values: Vec<Vec<u8>>,
 }
 
-impl Inner {
-    pub(super) async fn put_writes(self: &Arc<Self>, put: PutWrites<'_>) -> Result<()> {
+impl Engine {
+    pub(super) async fn put_writes(&self, put: PutWrites<'_>) -> Result<()> {
         check::put_writes(&put)?;
         let thread_id = &put.address.thread_id;
         let writes = writes::number(put.writes);
@@ -50,21 +49,20 @@ impl Inner {
             }
             let is_stored = self.is_stored(thread_id, relies);
             let encoded = encode(&put, &writes, &cuts, view, &is_stored)?;
-            turn = match self.send(Write::Writes(encoded), turn).await? {
+            turn = match self.lanes.send(Write::Writes(encoded), turn).await? {
                 Sent::Stored(_) => return Ok(()),
                 Sent::NotStored(_, turn) => turn,
             };
             look_first = true;
         }
-        Err(Error::Busy {
-            thread_id: thread_id.clone(),
-        })
+        Err(busy(thread_id))
     }
 
     /// Looks at the thread: its state, or none if there is no such thread yet.
     async fn view_for_writes(&self, put: &PutWrites<'_>) -> Result<Option<View>> {
         let address = put.address;
         let look = self
+            .store
             .look(
                 &address.thread_id,
                 &address.checkpoint_ns,
@@ -90,7 +88,9 @@ impl Inner {
             None => Ok(None),
         }
     }
+}
 
+impl Store {
     /// Sends the writes as a statement of their own.
     pub(super) async fn send_writes(&self, put: &Encoded) -> Result<Option<Row>> {
         let mut lock = put.lock.parameters(&put.address.thread_id);
@@ -119,11 +119,8 @@ impl Inner {
         ];
         let rest = [chunks, &writes].concat();
         let parameters = all(&lock, &rest);
-        retry(self, "put pending writes", || async {
-            let connection = self.database.get().await?;
-            connection.query_opt(statement, &parameters).await
-        })
-        .await
+        self.query_opt("put pending writes", statement, &parameters)
+            .await
     }
 }
 

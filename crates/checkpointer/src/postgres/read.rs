@@ -1,19 +1,18 @@
-//! Reading checkpoints with what belongs to them.
+//! Making checkpoints, with what belongs to them, of the rows of a read.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use db::{Row, ToSql};
+use db::Row;
 
-use super::Inner;
 use super::cache::View;
 use super::decode::{self, Decoder};
 use super::jsonb::Jsonb;
-use super::standby::Standby;
+use super::store::Store;
 use crate::codec::{self, ContentHash};
 use crate::{
-    CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Error, Generation, GetTuple,
-    Loaded, PendingWrite, Projection, Result, TaskId, ThreadId,
+    CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Error, Generation, Loaded,
+    PendingWrite, Projection, Result, TaskId, ThreadId,
 };
 
 /// How many bytes of chunks the values of a read are made of before it ends early. They come once
@@ -37,34 +36,7 @@ impl Read {
     }
 }
 
-impl Inner {
-    pub(super) async fn get_tuple(
-        &self,
-        query: GetTuple,
-        standby: Option<&Standby>,
-    ) -> Result<Option<CheckpointTuple>> {
-        let only = only(&query.projection);
-        let parameters: [&(dyn ToSql + Sync); 5] = [
-            /* only */ &only,
-            /* state */ &(query.projection != Projection::Metadata),
-            /* thread_id */ &query.thread_id.as_str(),
-            /* ns */ &query.checkpoint_ns.as_str(),
-            /* id */ &query.checkpoint_id.as_ref().map(CheckpointId::as_str),
-        ];
-        // Which one is the head only the primary knows, and whether there is no such checkpoint.
-        let standby = standby.filter(|_| query.checkpoint_id.is_some());
-        let from_standby = standby.map(Some).into_iter();
-        for from in from_standby.chain([None]) {
-            let rows = self
-                .read("get a checkpoint", from, &self.sql.get_tuple, &parameters)
-                .await?;
-            if let Some(tuple) = self.tuples(&rows, &query.projection)?.tuples.pop() {
-                return Ok(Some(tuple));
-            }
-        }
-        Ok(None)
-    }
-
+impl Store {
     /// Puts together the checkpoints of a read, in their order, and remembers what it has shown.
     pub(super) fn tuples(&self, rows: &[Row], projection: &Projection) -> Result<Read> {
         let is_checkpoint = |row: &&Row| row.get::<_, &str>("kind") == "c";

@@ -13,8 +13,11 @@ mod remove;
 mod threads;
 mod write;
 
+use std::time::Duration;
+
 use db::{Statement, Type, quote_identifier};
 
+use crate::lease::MAX_TTL;
 use batch::BATCH;
 use lease::{ACQUIRE_LEASE, RELEASE_LEASE, RENEW_LEASE};
 use read::{
@@ -242,6 +245,11 @@ const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
 const IS_REFERENCE: &str =
     "(f.value ->> 'r') ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
     AND (f.value ->> 'd') ~ '^[0-9]{1,3}$'";
+
+/// A duration as SQL gets it, cut to what no timestamp is too early or too late for.
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.min(MAX_TTL).as_micros()).unwrap_or(i64::MAX)
+}
 
 /// Puts in the schema, already quoted, and numbers the parameters.
 fn fill(schema: &str, sql: &str, parameters: &[(&str, Type)]) -> Statement {

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use db::{Database, Row, SqlState, Statement, ToSql};
 
-use super::Inner;
-use super::retry::retry;
+use super::store::Store;
 use crate::Result;
 
 /// How long a standby that failed is left alone. Then one read tries it, and the others still
@@ -88,7 +87,7 @@ impl Standby {
     }
 }
 
-impl Inner {
+impl Store {
     /// Reads from the standby, if there is one that answers, or else from the primary.
     pub(super) async fn read(
         &self,
@@ -102,10 +101,6 @@ impl Inner {
         {
             return Ok(rows);
         }
-        retry(self, operation, || async {
-            let connection = self.database.get().await?;
-            connection.query(statement, parameters).await
-        })
-        .await
+        self.query(operation, statement, parameters).await
     }
 }

@@ -7,12 +7,12 @@ use db::{Row, ToSql};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 
+use super::decode;
+use super::encode::encode_filter;
+use super::engine::Engine;
 use super::jsonb::Jsonb;
-use super::list::encode_filter;
-use super::put::deleted;
-use super::retry::retry;
+use super::refusal::deleted;
 use super::standby::Standby;
-use super::{Inner, decode};
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
 
 /// How many threads the first page has at most. Each page costs a look at all threads, so the
@@ -24,32 +24,32 @@ const LARGEST_PAGE: usize = 8 * PAGE;
 
 /// Lists threads; a connection is held only while a page is fetched.
 pub(super) fn pages(
-    inner: Arc<Inner>,
+    engine: Arc<Engine>,
     standby: Option<Arc<Standby>>,
     query: ListThreads,
 ) -> BoxStream<'static, Result<ThreadInfo>> {
     let left = query.limit.unwrap_or(usize::MAX);
     let pages = stream::try_unfold(
-        (inner, standby, query, left, PAGE),
-        |(inner, standby, mut query, left, most)| async move {
+        (engine, standby, query, left, PAGE),
+        |(engine, standby, mut query, left, most)| async move {
             let page = left.min(most);
             if page == 0 {
                 return Ok(None);
             }
-            let threads = inner
+            let threads = engine
                 .page_of_threads(&query, page, standby.as_deref())
                 .await?;
             let left = if threads.len() < page { 0 } else { left - page };
             query.after = threads.last().cloned();
             let threads = stream::iter(threads.into_iter().map(Ok));
             let most = LARGEST_PAGE.min(2 * most);
-            Ok(Some((threads, (inner, standby, query, left, most))))
+            Ok(Some((threads, (engine, standby, query, left, most))))
         },
     );
     pages.try_flatten().boxed()
 }
 
-impl Inner {
+impl Engine {
     async fn page_of_threads(
         &self,
         query: &ListThreads,
@@ -60,7 +60,10 @@ impl Inner {
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
             return Ok(Vec::new());
         };
-        let statement = self.sql.threads(filter.is_some(), query.after.is_some());
+        let statement = self
+            .store
+            .sql
+            .threads(filter.is_some(), query.after.is_some());
         let limit = i64::try_from(page).unwrap_or(i64::MAX);
         let filter = filter.as_deref().map(Jsonb);
         let after = query.after.as_ref();
@@ -74,6 +77,7 @@ impl Inner {
             parameters.push(thread_id);
         }
         let rows = self
+            .store
             .read("list threads", standby, &statement, &parameters)
             .await?;
         rows.iter().map(thread_info).collect()
@@ -87,17 +91,15 @@ impl Inner {
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
             .map_err(|refused| Error::unstorable(thread_id, "the thread's metadata", &refused))?;
-        let thread = retry(self, "set a thread's metadata", || async {
-            let connection = self.database.get().await?;
-            let parameters: [&(dyn ToSql + Sync); 2] = [
-                /* thread_id */ &thread_id.as_str(),
-                /* metadata */ &Jsonb(&text),
-            ];
-            connection
-                .query_opt(&self.sql.set_thread_metadata, &parameters)
-                .await
-        })
-        .await?;
+        let parameters: [&(dyn ToSql + Sync); 2] = [
+            /* thread_id */ &thread_id.as_str(),
+            /* metadata */ &Jsonb(&text),
+        ];
+        let statement = &self.store.sql.set_thread_metadata;
+        let thread = self
+            .store
+            .query_opt("set a thread's metadata", statement, &parameters)
+            .await?;
         match thread {
             None => Err(Error::ThreadNotFound {
                 thread_id: thread_id.clone(),

@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{Job, lock};
-use crate::postgres::{Inner, meter};
+use super::{Job, Lanes, lock};
+use crate::postgres::meter;
 
 /// How long a statement keeps its lane. What takes longer waits for something that is none of the
 /// other writes' business, such as a lock that somebody else holds.
@@ -19,29 +19,29 @@ const LANE_TIME: Duration = Duration::from_millis(50);
 
 /// A busy lane. Dropping it frees the lane, for the next writes if some wait.
 pub(super) struct Lane {
-    inner: Arc<Inner>,
+    lanes: Arc<Lanes>,
     runtime: Handle,
 }
 
 impl Lane {
     /// Starts a task that sends whatever waits, in a lane that is counted as busy already.
-    pub(super) fn start(inner: &Arc<Inner>, runtime: &Handle) {
-        let tracker = inner.under_way.clone();
-        let (inner, handle) = (Arc::clone(inner), runtime.clone());
+    pub(super) fn start(lanes: &Arc<Lanes>, runtime: &Handle) {
+        let store = Arc::clone(&lanes.store);
+        let (lanes, handle) = (Arc::clone(lanes), runtime.clone());
         // The task makes the lane: if the runtime is gone, none is dropped here.
-        let sending = async move { Self::new(inner, handle).send_waiting().await };
-        tracker.spawn_on(sending, runtime);
+        let sending = async move { Self::new(lanes, handle).send_waiting().await };
+        store.spawn_on(sending, runtime);
     }
 
-    fn new(inner: Arc<Inner>, runtime: Handle) -> Self {
-        Self { inner, runtime }
+    fn new(lanes: Arc<Lanes>, runtime: Handle) -> Self {
+        Self { lanes, runtime }
     }
 
     async fn send_waiting(self) {
         let mut lane = self;
-        while let Some(jobs) = lane.inner.next_jobs() {
-            let inner = Arc::clone(&lane.inner);
-            match lane.keep_for(pin!(inner.send_together(jobs))).await {
+        while let Some(jobs) = lane.lanes.next_jobs() {
+            let lanes = Arc::clone(&lane.lanes);
+            match lane.keep_for(pin!(lanes.send_together(jobs))).await {
                 Some(kept) => lane = kept,
                 None => return,
             }
@@ -64,11 +64,11 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let mut queue = lock(&self.inner.lanes.queue);
+        let mut queue = lock(&self.lanes.queue);
         if queue.waiting.is_empty() {
             queue.busy -= 1;
         } else {
-            Self::start(&self.inner, &self.runtime);
+            Self::start(&self.lanes, &self.runtime);
         }
     }
 }
@@ -78,7 +78,7 @@ pub(super) struct Sending {
     write: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// The lane of one that can share a transaction.
     lane: Option<Lane>,
-    inner: Arc<Inner>,
+    lanes: Arc<Lanes>,
     runtime: Handle,
     _under_way: TaskTrackerToken,
 }
@@ -86,7 +86,7 @@ pub(super) struct Sending {
 impl Sending {
     /// Takes a write on, in a lane that is counted as busy already or in none.
     pub(super) fn new(
-        inner: &Arc<Inner>,
+        lanes: &Arc<Lanes>,
         job: Job,
         in_lane: bool,
         under_way: TaskTrackerToken,
@@ -94,9 +94,9 @@ impl Sending {
         let runtime = Handle::current();
         meter::batched(1);
         Self {
-            write: Box::pin(Arc::clone(inner).send_alone(job)),
-            lane: in_lane.then(|| Lane::new(Arc::clone(inner), runtime.clone())),
-            inner: Arc::clone(inner),
+            write: Box::pin(Arc::clone(lanes).send_alone(job)),
+            lane: in_lane.then(|| Lane::new(Arc::clone(lanes), runtime.clone())),
+            lanes: Arc::clone(lanes),
             runtime,
             _under_way: under_way,
         }
@@ -110,7 +110,7 @@ impl Sending {
 
     /// Sends the rest in a task of its own.
     pub(super) fn spawn(self) {
-        let (inner, runtime) = (Arc::clone(&self.inner), self.runtime.clone());
+        let (lanes, runtime) = (Arc::clone(&self.lanes), self.runtime.clone());
         let sending = async move {
             match self.lane {
                 None => self.write.await,
@@ -121,6 +121,6 @@ impl Sending {
                 }
             }
         };
-        inner.under_way.spawn_on(sending, &runtime);
+        lanes.store.spawn_on(sending, &runtime);
     }
 }

@@ -1,0 +1,55 @@
+//! What all handles of a checkpointer share, and the frame of every call.
+
+use std::sync::Arc;
+
+use super::call::Call;
+use super::lanes::{Begun, Lanes};
+use super::memo::Memo;
+use super::options::Retention;
+use super::order::Order;
+use super::store::Store;
+use crate::{Error, Result};
+
+/// What does the work of a checkpointer. Each operation adds its method in a file of its own.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) store: Arc<Store>,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) order: Order,
+    pub(super) memo: Memo,
+    pub(super) retention: Retention,
+}
+
+impl Engine {
+    /// Begins a call, unless it comes after a close.
+    pub(super) fn begin(&self) -> Result<Begun<'_>> {
+        self.store.check_open()?;
+        Ok(self.lanes.begin())
+    }
+
+    /// Runs a write to its end, even if the caller is dropped: until then it keeps its turn.
+    pub(super) async fn finish<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let _admitted = self.store.admit()?;
+        let call = Call::current();
+        let write = async move { Call::work_for(call.as_ref(), write).await };
+        match self.store.spawn(write).await {
+            Ok(outcome) => outcome,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(_) => Err(Error::Closed),
+            },
+        }
+    }
+
+    /// Ends the writes under way, and admits no further call.
+    pub(super) async fn close(&self) -> Result<()> {
+        self.store.begin_close();
+        self.lanes.hand_over();
+        self.store.wait_for_writes().await;
+        self.lanes.failures()
+    }
+}

@@ -1,0 +1,43 @@
+//! Why a thread refuses a write.
+
+use db::Row;
+
+use crate::{Error, ThreadId};
+
+/// How often a write is sent again because its thread changed in the meantime.
+pub(super) const MAX_ROUNDS: usize = 64;
+
+/// The write belongs to a generation of the thread that is over.
+pub(super) fn deleted(thread_id: &ThreadId) -> Error {
+    Error::ThreadDeleted {
+        thread_id: thread_id.clone(),
+    }
+}
+
+/// The thread changed again and again while the write was sent.
+pub(super) fn busy(thread_id: &ThreadId) -> Error {
+    Error::Busy {
+        thread_id: thread_id.clone(),
+    }
+}
+
+/// The write carries a lease that the thread hasn't any more.
+pub(super) fn lost(thread_id: &ThreadId) -> Error {
+    Error::LeaseLost {
+        thread_id: thread_id.clone(),
+    }
+}
+
+/// Why a write isn't admitted, by the lease it carries and the one that its thread has.
+pub(super) fn refusal(thread_id: &ThreadId, carries_lease: bool, thread: &Row) -> Option<Error> {
+    if thread.get("admitted") {
+        return None;
+    }
+    Some(match carries_lease {
+        true => lost(thread_id),
+        false => Error::LeaseHeld {
+            thread_id: thread_id.clone(),
+            until: thread.get("lease_until"),
+        },
+    })
+}

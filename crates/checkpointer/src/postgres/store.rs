@@ -1,0 +1,86 @@
+//! What speaks to the server: the database with its statements, and what is known to be stored.
+//!
+//! It knows no operation. Whatever is sent to the server goes through here.
+
+use std::sync::Arc;
+
+use db::Database;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::cache::Cache;
+use super::sql::Sql;
+use crate::{Error, Result};
+
+/// The database of a checkpointer.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) database: Database,
+    pub(super) sql: Sql,
+    pub(super) cache: Cache,
+    pub(super) closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Store {
+    pub(super) fn new(database: Database, sql: Sql, cache: Cache) -> Arc<Self> {
+        Arc::new(Self {
+            database,
+            sql,
+            cache,
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Refuses a call after `close`.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.is_closing() {
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Admits a write: `close` waits until the token is dropped.
+    pub(super) fn admit(&self) -> Result<TaskTrackerToken> {
+        // The token comes first: a close in between waits for it, or is noticed below.
+        let admitted = self.tasks.token();
+        self.check_open()?;
+        Ok(admitted)
+    }
+
+    /// Starts a task that `close` waits for.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn(task)
+    }
+
+    /// Starts such a task on a runtime.
+    pub(super) fn spawn_on(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+        runtime: &Handle,
+    ) {
+        self.tasks.spawn_on(task, runtime);
+    }
+
+    /// Admits no further write.
+    pub(super) fn begin_close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+    }
+
+    /// Waits for the writes that were admitted.
+    pub(super) async fn wait_for_writes(&self) {
+        self.tasks.wait().await;
+    }
+}
