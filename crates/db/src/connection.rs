@@ -1,13 +1,16 @@
+//! A connection that is in use.
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bb8::PooledConnection;
-use tokio::runtime::Handle;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::link::{Call, Link, Scope};
 use crate::manager::Manager;
+use crate::shared::Shared;
 use crate::{Error, Result, Statement, statement};
 
 /// A borrowed connection, given back when it is dropped.
@@ -26,7 +29,7 @@ pub struct Connection {
     /// Only `drop` takes it.
     link: Option<PooledConnection<'static, Manager>>,
     loan: TaskTrackerToken,
-    runtime: Handle,
+    shared: Arc<Shared>,
     statement_timeout: Option<Duration>,
 }
 
@@ -34,14 +37,14 @@ impl Connection {
     pub(crate) fn new(
         link: PooledConnection<'static, Manager>,
         loan: TaskTrackerToken,
-        runtime: Handle,
+        shared: Arc<Shared>,
         statement_timeout: Option<Duration>,
     ) -> Self {
         link.condition().place().borrowed();
         Self {
             link: Some(link),
             loan,
-            runtime,
+            shared,
             statement_timeout,
         }
     }
@@ -225,14 +228,15 @@ impl Drop for Connection {
             return;
         };
         // The pool spawns a task when it has to replace a connection.
-        let _runtime = self.runtime.enter();
+        let runtime = self.shared.runtime.handle();
+        let _entered = runtime.enter();
         if link.condition().is_clean() {
             return;
         }
         let loan = self.loan.clone();
         // If the runtime is gone, the task is dropped at once, and the pool
         // discards what isn't clean.
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             link.clean().await;
             drop(link);
             drop(loan);

@@ -1,5 +1,8 @@
+//! The handle to a pool.
+
 use std::fmt;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,15 +15,25 @@ use tokio::time::timeout;
 use tracing::{debug, info, trace, warn};
 
 use crate::error::Chain;
-use crate::manager::{Manager, Server, Shared};
+use crate::manager::{Manager, Server};
 use crate::meter::Counted;
+use crate::shared::Shared;
 use crate::{Connection, Error, Result, Transaction};
 
 /// A handle to a pool of connections to one database.
 ///
-/// Cloning it is cheap, and every clone is the same pool. It belongs to the
-/// Tokio runtime in which it was connected: a connection may be given back from
-/// anywhere, outside a runtime too, but only that runtime tidies up.
+/// Cloning it is cheap, and every clone is the same pool.
+///
+/// # Runtimes
+///
+/// The pool belongs to the Tokio runtime in which it was connected: its sockets, timers and tasks
+/// are that runtime's. Calls may come from any other runtime, or from none, as long as that one
+/// lasts and runs. A multi-threaded runtime always runs; a `current_thread` one runs only while
+/// something blocks on it, and until then calls from elsewhere wait, their time-outs included. Once
+/// the runtime has ended, every call fails at once with [`Error::RuntimeEnded`].
+///
+/// So a pool that is shared is connected in the runtime that ends last, that of `main`. A test that
+/// has a runtime of its own connects a pool of its own.
 ///
 /// # Examples
 ///
@@ -49,10 +62,8 @@ pub struct Database(Arc<Inner>);
 struct Inner {
     pool: bb8::Pool<Manager>,
     shared: Arc<Shared>,
-    runtime: Handle,
     server: Server,
     schema: String,
-    mode: PoolMode,
     max: u32,
     statement_timeout: Option<Duration>,
     retries: Retries,
@@ -143,8 +154,13 @@ impl Database {
     ///
     /// If dropped, what was opened is closed. Calling again starts anew.
     pub async fn connect(settings: &Settings) -> Result<Self> {
-        let started = Instant::now();
         let shared = Arc::new(Shared::new(settings));
+        let open = Self::open(settings, Arc::clone(&shared));
+        shared.runtime.run(pin!(Some(open))).await?
+    }
+
+    async fn open(settings: &Settings, shared: Arc<Shared>) -> Result<Self> {
+        let started = Instant::now();
         let (manager, server) = Manager::new(settings, Arc::clone(&shared))
             .await
             .inspect_err(|error| warn!(error = %Chain(error), "failed to connect"))?;
@@ -175,10 +191,8 @@ impl Database {
             _may_open: shared.meter.may_open(settings.pool_max()),
             pool,
             shared,
-            runtime: Handle::current(),
             server,
             schema: settings.schema().to_owned(),
-            mode: settings.pool_mode(),
             max: settings.pool_max(),
             statement_timeout: settings.statement_timeout(),
             retries: Retries {
@@ -203,34 +217,39 @@ impl Database {
     /// If dropped, nothing is borrowed.
     pub async fn get(&self) -> Result<Connection> {
         let Inner { pool, shared, .. } = &*self.0;
-        let acquire = shared.meter.acquire();
+        let meter = shared.meter.acquire();
         // Before anything is borrowed, so that a close waits for it.
         let loan = shared.loans.token();
         let waiting = shared.wait();
-        let borrowed = tokio::select! {
-            biased;
-            () = shared.closing.cancelled() => None,
-            borrowed = pool.get_owned() => Some(borrowed),
-            failure = self.hopeless() => Some(Err(RunError::User(failure))),
+        let acquire = async {
+            tokio::select! {
+                biased;
+                () = shared.closing.cancelled() => None,
+                borrowed = pool.get_owned() => Some(borrowed),
+                failure = self.hopeless() => Some(Err(RunError::User(failure))),
+            }
         };
+        let borrowed = shared.runtime.run(pin!(Some(acquire))).await;
         drop(waiting);
-        let waited = acquire.waited();
+        let waited = meter.waited();
         let result = match borrowed {
-            Some(Ok(link)) => {
+            Ok(Some(Ok(link))) => {
                 trace!(?waited, "acquired a connection");
-                let runtime = self.0.runtime.clone();
+                let shared = Arc::clone(shared);
                 Ok(Connection::new(
                     link,
                     loan,
-                    runtime,
+                    shared,
                     self.0.statement_timeout,
                 ))
             }
-            Some(Err(RunError::User(source))) => Err(Error::Unreachable { waited, source }),
-            Some(Err(RunError::TimedOut)) => Err(self.timed_out(waited)),
-            None => Err(Error::Closed),
+            Ok(Some(Err(RunError::User(source)))) => Err(Error::Unreachable { waited, source }),
+            Ok(Some(Err(RunError::TimedOut))) => Err(self.timed_out(waited)),
+            Ok(None) => Err(Error::Closed),
+            Err(_) if shared.closing.is_cancelled() => Err(Error::Closed),
+            Err(ended) => Err(ended),
         };
-        acquire.ended(&result, waited);
+        meter.ended(&result, waited);
         result.inspect_err(|error| warn!(error = %Chain(error), "failed to acquire a connection"))
     }
 
@@ -277,15 +296,21 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::StillBorrowed`] if the deadline passed; everything is closed
-    /// nevertheless.
+    /// nevertheless. [`Error::RuntimeEnded`] if everything was closed before, by the end of the
+    /// runtime.
     ///
     /// # Cancel safety
     ///
     /// If dropped, the pool stays closed to borrowers. Calling again, which is
     /// always allowed, finishes.
     pub async fn close(&self, deadline: Duration) -> Result<()> {
+        self.0.shared.closing.cancel();
+        let close = self.close_pool(deadline);
+        self.0.shared.runtime.run(pin!(Some(close))).await?
+    }
+
+    async fn close_pool(&self, deadline: Duration) -> Result<()> {
         let Inner { shared, .. } = &*self.0;
-        shared.closing.cancel();
         shared.loans.close();
         let in_time = timeout(deadline, shared.loans.wait()).await.is_ok();
         let borrowed = shared.loans.len();
@@ -315,8 +340,9 @@ impl Database {
             idle_connections,
             ..
         } = pool.state();
-        // What lies idle in a closed pool has no socket any more.
-        let idle = if closed { 0 } else { idle_connections };
+        // What lies idle there has no socket any more.
+        let is_over = closed || shared.runtime.has_ended();
+        let idle = if is_over { 0 } else { idle_connections };
         let in_use = connections.saturating_sub(idle_connections);
         State {
             connections: idle + in_use,
@@ -328,6 +354,11 @@ impl Database {
         }
     }
 
+    /// The runtime in which the database was connected, for tasks that must last as long as it.
+    pub fn runtime(&self) -> &Handle {
+        self.0.shared.runtime.handle()
+    }
+
     /// The schema that the settings name.
     pub fn schema(&self) -> &str {
         &self.0.schema
@@ -335,7 +366,7 @@ impl Database {
 
     /// Whether a connection lasts for a session or for a transaction.
     pub fn pool_mode(&self) -> PoolMode {
-        self.0.mode
+        self.0.shared.mode
     }
 
     /// How the settings want transient failures to be retried, by those who know
@@ -410,7 +441,7 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
             .field("schema", &self.0.schema)
-            .field("pool_mode", &self.0.mode)
+            .field("pool_mode", &self.0.shared.mode)
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

@@ -1,3 +1,5 @@
+//! The task of a connection, which moves its bytes.
+
 use std::future::poll_fn;
 use std::sync::Arc;
 
@@ -9,8 +11,8 @@ use crate::cancel::Canceller;
 use crate::condition::Condition;
 use crate::connect::Driver;
 use crate::error::Chain;
-use crate::manager::Shared;
 use crate::meter::Disconnect;
+use crate::shared::Shared;
 
 /// Moves a connection's bytes until its client is dropped, the connection is
 /// lost, or somebody hangs up.

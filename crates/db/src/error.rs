@@ -71,6 +71,12 @@ pub enum Error {
     /// The database was closed.
     #[error("the database is closed; `init_db` or `Database::connect` opens it again")]
     Closed,
+    /// The runtime in which the database was connected has ended, and its connections with it.
+    #[error(
+        "the runtime in which the database was connected has ended; connect in one that lasts as \
+         long as the handle is used"
+    )]
+    RuntimeEnded,
     /// Connections were still borrowed at the deadline of a close.
     #[error("closed with {borrowed} still borrowed after {waited:.1?}")]
     StillBorrowed {

@@ -161,6 +161,8 @@ mod link;
 mod manager;
 mod meter;
 mod pooler;
+mod runtime;
+mod shared;
 mod tenure;
 mod tls;
 

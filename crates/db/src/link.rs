@@ -1,3 +1,5 @@
+//! One connection to the server.
+
 use std::error::Error as StdError;
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
@@ -17,6 +19,7 @@ use tracing::{debug, warn};
 use crate::cancel::Canceller;
 use crate::condition::Condition;
 use crate::error::{Chain, Silence};
+use crate::shared::Shared;
 use crate::tenure::Tenure;
 use crate::{Error, Result, Statement, pooler};
 
@@ -54,8 +57,7 @@ const ASK_FOR_OPTIONS: &str = "-- db::ask_for_options
 pub(crate) struct Link {
     client: Client,
     canceller: Canceller,
-    mode: PoolMode,
-    network_timeout: Duration,
+    shared: Arc<Shared>,
     condition: Arc<Condition>,
     tenure: Tenure,
     statements: Mutex<LruCache<Statement, tokio_postgres::Statement>>,
@@ -86,8 +88,7 @@ impl Link {
     pub(crate) fn new(
         client: Client,
         canceller: Canceller,
-        mode: PoolMode,
-        network_timeout: Duration,
+        shared: Arc<Shared>,
         condition: Arc<Condition>,
         tenure: Tenure,
         hangup: CancellationToken,
@@ -96,8 +97,7 @@ impl Link {
         Self {
             client,
             canceller,
-            mode,
-            network_timeout,
+            shared,
             condition,
             tenure,
             statements: Mutex::new(LruCache::new(STATEMENTS)),
@@ -148,7 +148,7 @@ impl Link {
     }
 
     async fn answers(&self) -> bool {
-        let limit = CHECK_LIMIT.min(self.network_timeout);
+        let limit = CHECK_LIMIT.min(self.shared.network_timeout);
         match timeout(limit, self.client.check_connection()).await {
             Ok(Ok(())) => return true,
             Ok(Err(_)) => self.condition.set_spoilt(),
@@ -164,11 +164,19 @@ impl Link {
             scope: Scope::Alone,
             limit: None,
         };
-        let limit = self.network_timeout;
-        match timeout(limit, self.batch(call, "SELECT")).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.give_up(call, limit)),
-        }
+        let limit = self.shared.network_timeout;
+        let ping = async {
+            match timeout(
+                limit,
+                self.attempt(call, pin!(self.client.batch_execute("SELECT"))),
+            )
+            .await
+            {
+                Ok(answer) => answer,
+                Err(_) => Err(self.give_up(call, limit)),
+            }
+        };
+        self.within_runtime(call, ping).await
     }
 
     /// Whether the start-up options reached the server. A pooler may be told to
@@ -195,7 +203,7 @@ impl Link {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<(Vec<Row>, u64)> {
-        match self.mode {
+        match self.shared.mode {
             PoolMode::Session => {
                 let work = pin!(self.prepared(call, statement, params));
                 self.run(call, work).await
@@ -257,11 +265,37 @@ impl Link {
         collect(self.client.query_typed_raw(statement.sql(), params).await).await
     }
 
-    /// Awaits a call of the driver, and keeps account of it.
+    /// Awaits a call of the driver, whichever runtime its caller is in.
     ///
     /// Pinned by the caller: a future that is handed on takes its room once in each that it passes
     /// through, and what a task is made of is copied when it is spawned.
     async fn run<T>(
+        &self,
+        call: Call<'_>,
+        work: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
+    ) -> Result<T> {
+        self.within_runtime(call, self.attempt(call, work)).await
+    }
+
+    async fn within_runtime<T>(
+        &self,
+        call: Call<'_>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let runtime = &self.shared.runtime;
+        if runtime.has_ended() {
+            return Err(Error::RuntimeEnded);
+        }
+        // When it ends its connections do, which wakes the call.
+        let done = runtime.poll(pin!(Some(work))).await;
+        done.unwrap_or_else(|| {
+            self.condition.set_lost(Arc::new(Error::RuntimeEnded));
+            Err(self.lost(call, None))
+        })
+    }
+
+    /// Awaits a call of the driver, and keeps account of it.
+    async fn attempt<T>(
         &self,
         call: Call<'_>,
         work: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
@@ -274,13 +308,13 @@ impl Link {
         }
         let started = Instant::now();
         let before = self.condition.call_begins();
-        let answer = match (self.mode, call.limit) {
+        let answer = match (self.shared.mode, call.limit) {
             (_, None) => Some(work.await.map_err(Some)),
             (PoolMode::Transaction, Some(limit)) => self.within(limit, work).await,
             // The server keeps the limit, for each call that is before this one, too.
             (PoolMode::Session, Some(limit)) => {
                 let limit = limit.saturating_mul(before.saturating_add(1));
-                let limit = limit.saturating_add(self.network_timeout);
+                let limit = limit.saturating_add(self.shared.network_timeout);
                 let answer = timeout(limit, work).await.ok();
                 answer.map(|answer| answer.map_err(Some))
             }
@@ -315,7 +349,7 @@ impl Link {
         // itself, and must not hit another.
         self.condition.set_spoilt();
         let answer = async { tokio::join!(work, self.canceller.cancel()).0 };
-        let answer = timeout(self.network_timeout, answer).await.ok()?;
+        let answer = timeout(self.shared.network_timeout, answer).await.ok()?;
         // A commit that waits for a synchronous standby succeeds when it is
         // cancelled, and the standby may not have it.
         Some(answer.map_err(Some).and(Err(None)))
@@ -350,7 +384,7 @@ impl Link {
             None if source.is_closed() => return self.lost(call, Some(source)),
             _ => {}
         }
-        if self.mode == PoolMode::Session && is_unprepared(&source) {
+        if self.shared.mode == PoolMode::Session && is_unprepared(&source) {
             return Error::NotPrepared { statement, source };
         }
         if source.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
@@ -404,10 +438,10 @@ impl Link {
         let limit = if condition.in_flight() {
             GRACE
         } else {
-            self.network_timeout
+            self.shared.network_timeout
         };
         // Behind a pooler a reset would hit somebody else's session.
-        let reset = condition.is_changed() && self.mode == PoolMode::Session;
+        let reset = condition.is_changed() && self.shared.mode == PoolMode::Session;
         let sql = match (condition.in_transaction(), reset) {
             (true, true) => &format!("ROLLBACK; {RESET}"),
             (true, false) => "ROLLBACK",

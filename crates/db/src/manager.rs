@@ -1,13 +1,11 @@
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+//! What the pool does with its connections: opens, checks and discards them.
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bb8::ManageConnection;
 use settings::{PoolMode, Settings};
-use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
@@ -16,65 +14,14 @@ use crate::connect::{Connector, Opened};
 use crate::driver::drive;
 use crate::error::Chain;
 use crate::link::Link;
-use crate::meter::{Meter, Place};
+use crate::meter::Place;
+use crate::shared::Shared;
 use crate::tenure::Tenure;
 use crate::{Error, Result};
 
 /// How long to wait before another attempt where trying again won't help: until
 /// somebody has mended what is wrong.
 const HOPELESS_PAUSE: Duration = Duration::from_secs(5);
-
-/// What the pool, its connections and their borrowers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// Nothing is lent any more.
-    pub(crate) closing: CancellationToken,
-    /// Every connection ends.
-    pub(crate) hangup: CancellationToken,
-    /// What is lent, wanted or being cleaned.
-    pub(crate) loans: TaskTracker,
-    /// The tasks and attempts that hold a socket.
-    pub(crate) sockets: TaskTracker,
-    /// How many callers wait for a connection.
-    pub(crate) waiting: AtomicU32,
-    /// A connection has ended by itself.
-    pub(crate) lost: Notify,
-    /// How many tenures of connections have ended.
-    tenures: Arc<AtomicU64>,
-    /// Why the last attempt to connect failed, unless one has succeeded since.
-    pub(crate) failure: watch::Sender<Option<Arc<Error>>>,
-    pub(crate) meter: Arc<Meter>,
-}
-
-impl Shared {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self {
-            closing: CancellationToken::new(),
-            hangup: CancellationToken::new(),
-            loans: TaskTracker::new(),
-            sockets: TaskTracker::new(),
-            waiting: AtomicU32::new(0),
-            lost: Notify::new(),
-            tenures: Arc::default(),
-            failure: watch::Sender::default(),
-            meter: Arc::new(Meter::new(settings.application_name())),
-        }
-    }
-
-    /// Counts a caller as waiting for as long as the guard lives.
-    pub(crate) fn wait(&self) -> impl Drop + use<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting(&self.waiting)
-    }
-}
-
-struct Waiting<'a>(&'a AtomicU32);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// What the server said about itself on the first connection.
 #[derive(Debug)]
@@ -89,8 +36,6 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) struct Manager {
     connector: Connector,
-    mode: PoolMode,
-    network_timeout: Duration,
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
     shared: Arc<Shared>,
@@ -104,8 +49,6 @@ impl Manager {
     pub(crate) async fn new(settings: &Settings, shared: Arc<Shared>) -> Result<(Self, Server)> {
         let mut manager = Self {
             connector: Connector::new(settings, Arc::clone(&shared.meter)),
-            mode: settings.pool_mode(),
-            network_timeout: settings.network_timeout(),
             idle_timeout: settings.idle_timeout(),
             max_lifetime: settings.max_lifetime(),
             shared,
@@ -145,7 +88,10 @@ impl Manager {
         };
         let link = self.link(opened, tenure);
         let limits_statements = settings.statement_timeout().is_some();
-        if self.mode == PoolMode::Session && limits_statements && !link.took_options().await? {
+        if self.shared.mode == PoolMode::Session
+            && limits_statements
+            && !link.took_options().await?
+        {
             return Err(Error::OptionsIgnored);
         }
         Ok((link, server))
@@ -160,22 +106,17 @@ impl Manager {
         } = opened;
         let condition = Arc::new(Condition::new(Place::new(&self.shared.meter)));
         let hangup = self.shared.hangup.child_token();
-        self.shared.sockets.spawn(drive(
+        let drive = drive(
             driver,
             Arc::clone(&condition),
             canceller.clone(),
             hangup.clone(),
             Arc::clone(&self.shared),
-        ));
-        Link::new(
-            client,
-            canceller,
-            self.mode,
-            self.network_timeout,
-            condition,
-            tenure,
-            hangup,
-        )
+        );
+        let runtime = self.shared.runtime.handle();
+        self.shared.sockets.spawn_on(drive, runtime);
+        let shared = Arc::clone(&self.shared);
+        Link::new(client, canceller, shared, condition, tenure, hangup)
     }
 
     /// Opens a connection, however often it has to be tried: so a pool is filled

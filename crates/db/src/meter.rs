@@ -185,6 +185,7 @@ impl Acquire<'_> {
             Err(Error::AcquireTimeout { .. }) => "timeout",
             Err(Error::Connecting { .. }) => "connecting",
             Err(Error::Unreachable { .. }) => "unreachable",
+            Err(Error::RuntimeEnded) => "runtime_ended",
             Err(_) => "closed",
         };
         self.ended = Some((outcome, waited));

@@ -8,6 +8,7 @@ mod lifecycle;
 mod logs;
 mod migrate;
 mod pool;
+mod runtimes;
 mod silence;
 mod statements;
 mod transaction;
