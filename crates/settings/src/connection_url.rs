@@ -1,11 +1,35 @@
+//! `DATABASE_URL`: its parts, and its parameters as texts.
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::iter;
 
 use percent_encoding::percent_decode_str;
 
-use crate::{Host, Secret, error::Problems, variable::DATABASE_URL};
+use crate::error::Problems;
+use crate::variable::DATABASE_URL;
+use crate::{Host, Secret};
 
 const DEFAULT_PORT: u16 = 5432;
 const USER_EXPECTED: &str = "a user before the host: `user@host`";
+const HOST_EXPECTED: &str = "a name, an address or a socket's directory for each host";
+const PORT_EXPECTED: &str =
+    "a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`";
+
+/// Every parameter that is taken.
+const PARAMETERS: [&str; 11] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "host",
+    "options",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+];
 
 /// What the URL says, incomplete if there are problems with it.
 #[derive(Default)]
@@ -14,16 +38,45 @@ pub(crate) struct ConnectionUrl {
     pub(crate) user: String,
     pub(crate) password: Option<Secret>,
     pub(crate) dbname: String,
-    // The parameters' texts, not yet parsed.
-    pub(crate) application_name: Option<String>,
-    pub(crate) channel_binding: Option<String>,
-    pub(crate) connect_timeout: Option<String>,
-    pub(crate) options: Option<Secret>,
-    pub(crate) sslcert: Option<String>,
-    pub(crate) sslkey: Option<String>,
-    pub(crate) sslmode: Option<String>,
-    pub(crate) sslrootcert: Option<String>,
-    pub(crate) target_session_attrs: Option<String>,
+    pub(crate) parameters: Parameters,
+}
+
+/// The texts of the URL's parameters. They may hold secrets.
+#[derive(Clone, Default)]
+pub(crate) struct Parameters(BTreeMap<&'static str, String>);
+
+impl Parameters {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// One that isn't empty.
+    pub(crate) fn filled(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|text| !text.is_empty())
+    }
+
+    fn read(query: &str, problems: &mut Problems) -> Self {
+        let mut parameters = Self::default();
+        let mut unknown = Vec::new();
+        for parameter in query.split('&').filter(|_| !query.is_empty()) {
+            let Some((name, value)) = parameter.split_once('=') else {
+                problems.add(
+                    DATABASE_URL,
+                    "`name=value` parameters after the `?`, with `&` between them",
+                );
+                continue;
+            };
+            let value = decode(value, "parameters", problems);
+            match PARAMETERS.into_iter().find(|known| *known == name) {
+                Some(name) => parameters.0.extend(value.map(|value| (name, value))),
+                None => unknown.push(name),
+            }
+        }
+        if !unknown.is_empty() {
+            report_unknown(&unknown, problems);
+        }
+        parameters
+    }
 }
 
 impl ConnectionUrl {
@@ -38,38 +91,20 @@ impl ConnectionUrl {
             );
             return Self::default();
         };
-
-        // Nothing may be taken for a host, a database or a parameter, and so be
-        // named in some message, that can be the rest of a password with a
-        // plain `@` or `/` in it.
-        let (credentials, rest) = match rest.split_once('@') {
-            Some((credentials, rest)) if !credentials.contains('/') && !rest.contains('@') => {
-                (credentials, rest)
-            }
-            Some(_) => {
-                problems.add(
-                    DATABASE_URL,
-                    "one `@`, between the user or password and the host, \
-                     and no `/` before it; elsewhere they are written `%40` and `%2F`",
-                );
-                return Self::default();
-            }
-            None => {
-                problems.add(DATABASE_URL, USER_EXPECTED);
-                return Self::default();
-            }
+        let Some((credentials, rest)) = split_credentials(rest, problems) else {
+            return Self::default();
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (hosts, dbname) = rest.split_once('/').unwrap_or((rest, ""));
 
         let mut parsed = Self::default();
         parsed.read_credentials(credentials, problems);
+        parsed.parameters = Parameters::read(query, problems);
         parsed.read_hosts(hosts, problems);
         parsed.dbname = match dbname {
             "" => parsed.user.clone(),
             dbname => decode(dbname, "database", problems).unwrap_or_default(),
         };
-        parsed.read_parameters(query, problems);
         parsed
     }
 
@@ -84,72 +119,80 @@ impl ConnectionUrl {
             .map(Secret::new);
     }
 
-    fn read_hosts(&mut self, hosts: &str, problems: &mut Problems) {
-        for host in hosts.split(',') {
-            let (name, port) = match host
-                .strip_prefix('[')
-                .and_then(|address| address.split_once(']'))
-            {
-                Some((address, "")) => (address, ""),
-                // What follows the bracket but isn't a port fails as one.
-                Some((address, port)) => (address, port.strip_prefix(':').unwrap_or("-")),
-                None => host.split_once(':').unwrap_or((host, "")),
-            };
-            let Some(name) = decode(name, "host", problems) else {
-                continue;
-            };
-            if name.is_empty() || name.contains(char::is_control) {
-                problems.add(
-                    DATABASE_URL,
-                    "a name, an address or a socket's directory for each host",
-                );
-            }
-            let port = match port {
-                "" => Some(DEFAULT_PORT),
-                port => port.parse().ok().filter(|port| *port > 0),
-            };
-            let Some(port) = port else {
-                problems.add(
-                    DATABASE_URL,
-                    "a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`",
-                );
-                continue;
-            };
-            self.hosts.push(Host { name, port });
+    /// Reads the hosts. As in libpq the parameters `host` and `port` beat what is before the path,
+    /// each by itself, and a single port is that of every host.
+    fn read_hosts(&mut self, authority: &str, problems: &mut Problems) {
+        let (mut names, mut ports): (Vec<_>, Vec<_>) = authority.split(',').map(split_port).unzip();
+        let host = self.parameters.filled("host").map(str::to_owned);
+        let decoded: Vec<_> = match &host {
+            Some(host) => host.split(',').map(|name| Some(name.to_owned())).collect(),
+            None => names
+                .drain(..)
+                .map(|name| decode(name, "host", problems))
+                .collect(),
+        };
+        if let Some(port) = self.parameters.filled("port") {
+            ports = port.split(',').collect();
         }
-    }
-
-    fn read_parameters(&mut self, query: &str, problems: &mut Problems) {
-        if query.is_empty() {
+        if let [port] = ports[..] {
+            ports = iter::repeat_n(port, decoded.len()).collect();
+        }
+        if ports.len() != decoded.len() {
+            problems.add_parameter("port", "one port, or as many as there are hosts");
             return;
         }
-        let mut unknown = Vec::new();
-        for parameter in query.split('&') {
-            let Some((name, value)) = parameter.split_once('=') else {
-                problems.add(
-                    DATABASE_URL,
-                    "`name=value` parameters after the `?`, with `&` between them",
-                );
-                continue;
-            };
-            let value = decode(value, "parameters", problems);
-            match name {
-                "application_name" => self.application_name = value,
-                "channel_binding" => self.channel_binding = value,
-                "connect_timeout" => self.connect_timeout = value,
-                "options" => self.options = value.map(Secret::new),
-                "sslcert" => self.sslcert = value,
-                "sslkey" => self.sslkey = value,
-                "sslmode" => self.sslmode = value,
-                "sslrootcert" => self.sslrootcert = value,
-                "target_session_attrs" => self.target_session_attrs = value,
-                name => unknown.push(name),
-            }
-        }
-        if !unknown.is_empty() {
-            report_unknown(&unknown, problems);
-        }
+        let hosts = decoded.into_iter().zip(ports);
+        self.hosts = hosts
+            .filter_map(|(name, port)| host_at(name?, port, problems))
+            .collect();
     }
+}
+
+/// Splits off the user and the password.
+///
+/// Nothing may be taken for a host, a database or a parameter, and so be named in some message,
+/// that can be the rest of a password with a plain `@` or `/` in it.
+fn split_credentials<'a>(rest: &'a str, problems: &mut Problems) -> Option<(&'a str, &'a str)> {
+    match rest.split_once('@') {
+        Some((credentials, rest)) if !credentials.contains('/') && !rest.contains('@') => {
+            return Some((credentials, rest));
+        }
+        Some(_) => problems.add(
+            DATABASE_URL,
+            "one `@`, between the user or password and the host, \
+             and no `/` before it; elsewhere they are written `%40` and `%2F`",
+        ),
+        None => problems.add(DATABASE_URL, USER_EXPECTED),
+    }
+    None
+}
+
+/// Splits a host before the path from its port, which may be missing.
+fn split_port(host: &str) -> (&str, &str) {
+    match host
+        .strip_prefix('[')
+        .and_then(|address| address.split_once(']'))
+    {
+        Some((address, "")) => (address, ""),
+        // What follows the bracket but isn't a port fails as one.
+        Some((address, port)) => (address, port.strip_prefix(':').unwrap_or("-")),
+        None => host.split_once(':').unwrap_or((host, "")),
+    }
+}
+
+fn host_at(name: String, port: &str, problems: &mut Problems) -> Option<Host> {
+    if name.is_empty() || name.contains(char::is_control) {
+        problems.add(DATABASE_URL, HOST_EXPECTED);
+    }
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match port {
+        "" => Some(DEFAULT_PORT),
+        port => port.parse().ok().filter(|port| is_number && *port > 0),
+    };
+    if port.is_none() {
+        problems.add(DATABASE_URL, PORT_EXPECTED);
+    }
+    port.map(|port| Host { name, port })
 }
 
 fn report_unknown(names: &[&str], problems: &mut Problems) {
@@ -167,10 +210,9 @@ fn report_unknown(names: &[&str], problems: &mut Problems) {
     problems.add(
         DATABASE_URL,
         format!(
-            "none of the parameters {}; supported are `application_name`, `channel_binding`, \
-             `connect_timeout`, `options`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert` and \
-             `target_session_attrs`",
-            names.join(", ")
+            "none of the parameters {}; supported are `{}`",
+            names.join(", "),
+            PARAMETERS.join("`, `")
         ),
     );
 }

@@ -1,3 +1,6 @@
+//! Durations as texts: a whole number with its unit, such as `5s`.
+
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Units from the largest, each with its length in milliseconds.
@@ -23,4 +26,13 @@ pub(crate) fn written(duration: Duration) -> String {
             || "0".to_owned(),
             |(unit, length)| format!("{}{unit}", millis / length),
         )
+}
+
+/// Writes a range as the documentation does.
+pub(crate) fn range(range: &RangeInclusive<Duration>) -> String {
+    format!(
+        "`{}` to `{}`",
+        written(*range.start()),
+        written(*range.end())
+    )
 }

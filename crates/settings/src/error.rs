@@ -1,4 +1,8 @@
-use std::{fmt, io, path::PathBuf};
+//! What can be wrong with the settings, and the list of it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use crate::variable::DATABASE_URL;
 

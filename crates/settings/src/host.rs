@@ -1,3 +1,5 @@
+//! A server to try.
+
 use std::fmt;
 
 /// A server to try: a name, an address or a socket's directory, and a port.

@@ -8,7 +8,7 @@
 //! - [`Settings::from_env`] reads the process environment.
 //! - [`Settings::load`] reads a `.env` file too; a variable that is set wins.
 //! - [`Settings::from_iter`] reads any list of names and values.
-//! - [`Settings::from_url`] is for programs without an environment.
+//! - [`Settings::from_url`] and [`Settings::builder`] are for programs without an environment.
 //!
 //! # Examples
 //!
@@ -18,14 +18,11 @@
 //! use settings::Settings;
 //!
 //! # fn main() -> settings::Result<()> {
-//! let settings = Settings::from_iter(
-//!     [
-//!         ("DATABASE_URL", "postgres://app:hunter2@db.internal/agents"),
-//!         ("DB_POOL_MAX", "20"),
-//!         ("DB_STATEMENT_TIMEOUT", "2min"),
-//!     ]
-//!     .map(|(name, value)| (name.to_owned(), value.to_owned())),
-//! )?;
+//! let settings = Settings::from_iter([
+//!     ("DATABASE_URL", "postgres://app:hunter2@db.internal/agents"),
+//!     ("DB_POOL_MAX", "20"),
+//!     ("DB_STATEMENT_TIMEOUT", "2min"),
+//! ])?;
 //!
 //! assert_eq!(settings.dbname(), "agents");
 //! assert_eq!(settings.pool_max(), 20);
@@ -40,24 +37,24 @@
 //! | Variable | Unit | Default | Bounds | Meaning |
 //! |---|---|---|---|---|
 //! | `DATABASE_URL` | URL | required | below | Where the server is, and who connects |
-//! | `DB_POOL_MIN` | connections | `1` | `0` to `DB_POOL_MAX` | Connections the pool keeps idle, besides those that are borrowed |
-//! | `DB_POOL_MAX` | connections | `10` | `1` to `1000` | Connections the pool opens at most |
-//! | `DB_ACQUIRE_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long a borrower waits for a connection |
+//! | `DB_POOL_MIN` | count | `1` | `0` to `1000` | Connections the pool keeps idle, besides those in use; at most `DB_POOL_MAX` |
+//! | `DB_POOL_MAX` | count | `10` | `1` to `1000` | Connections the pool opens at most |
+//! | `DB_ACQUIRE_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long a caller waits for a connection |
 //! | `DB_CONNECT_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long one attempt to connect to one host may take |
 //! | `DB_STARTUP_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | How long an unreachable server is tried again at start-up; `0` is one attempt |
 //! | `DB_STATEMENT_TIMEOUT` | duration | `30s` | `1ms` to `24h`, or `off` | How long a statement may run |
 //! | `DB_NETWORK_TIMEOUT` | duration | `10s` | `100ms` to `1h` | How long an answer may be overdue before the connection is given up |
 //! | `DB_RETRY_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | For how long an operation is tried again after a transient failure; `0` is one attempt |
-//! | `DB_RETRY_ATTEMPTS` | attempts | `100` | `1` to `10000` | How often it is tried at most |
+//! | `DB_RETRY_ATTEMPTS` | count | `100` | `1` to `10000` | How often it is tried at most |
 //! | `DB_RETRY_PAUSE` | duration | `2s` | `1ms` to `1h` | The longest pause between two attempts |
 //! | `DB_IDLE_TIMEOUT` | duration | `10min` | `1s` to `24h`, or `off` | How long a connection may lie idle before it is closed |
 //! | `DB_MAX_LIFETIME` | duration | `30min` | `1s` to `24h`, or `off` | How old a connection may become before it is replaced |
-//! | `DB_APPLICATION_NAME` | text | `checkpointer` | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows |
-//! | `DB_SCHEMA` | text | `checkpointer` | 1 to 63 bytes, not beginning with `pg_` | The schema that holds the tables |
+//! | `DB_APPLICATION_NAME` | text | not set | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows; if not set `checkpointer` |
+//! | `DB_SCHEMA` | text | not set | 1 to 63 bytes without NUL, not beginning with `pg_` | The schema that holds the tables; if not set `checkpointer` |
 //! | `DB_SSLMODE` | word | `prefer` | `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full` | Whether connections are encrypted, and what is checked of the server, in libpq's words |
 //! | `DB_SSLROOTCERT` | path | not set | a file, or `system` | The certificates that a server's own is checked against |
 //! | `DB_SSLCERT` | path | not set | a file | What this program shows to a server that asks for a certificate |
-//! | `DB_SSLKEY` | path | not set | a file, with `DB_SSLCERT` | That certificate's private key |
+//! | `DB_SSLKEY` | path | not set | a file | The private key of `DB_SSLCERT`; neither goes without the other |
 //! | `DB_CHANNEL_BINDING` | word | `prefer` | `disable`, `prefer` or `require` | Whether the proof of a password is bound to the TLS session |
 //! | `DB_POOL_MODE` | word | `session` | `session` or `transaction` | `transaction` behind a pooler that hands out a connection per transaction |
 //!
@@ -97,8 +94,9 @@
 //! `postgresql://`. The user and the host are required: a service's role
 //! shouldn't depend on the account it happens to run under. The port is 5432
 //! and the database is named like the user if left out. Several hosts are
-//! separated by commas, each with a port of its own. A Unix socket's directory
-//! is written as a percent-encoded host: `postgres://app@%2Frun%2Fpostgresql/`.
+//! separated by commas, each with a port of its own. The directory of a Unix
+//! socket is a percent-encoded host, `postgres://app@%2Frun%2Fpostgresql/agents`,
+//! or the parameter `host`: `postgres://app@/agents?host=/run/postgresql`.
 //!
 //! Reserved characters in a name or password are percent-encoded. The URL
 //! holds exactly one plain `@`: with a second one, what belongs to the password
@@ -109,7 +107,9 @@
 //! | `application_name` | `DB_APPLICATION_NAME` | as there |
 //! | `channel_binding` | `DB_CHANNEL_BINDING` | as there |
 //! | `connect_timeout` | `DB_CONNECT_TIMEOUT` | whole seconds, `1` to `3600` |
+//! | `host` | | hosts as above but without ports, separated by commas: they are used instead of those before the path |
 //! | `options` | | command-line options for the server; not in pool mode `transaction`, where poolers refuse them |
+//! | `port` | | one port, or one for each host, separated by commas: they are used instead of those before the path |
 //! | `sslcert` | `DB_SSLCERT` | as there |
 //! | `sslkey` | `DB_SSLKEY` | as there |
 //! | `sslmode` | `DB_SSLMODE` | as there |
@@ -130,6 +130,7 @@
 //! value, nor any part of the URL but the name of an unknown parameter. A
 //! password is a [`Secret`], which `Debug` doesn't show.
 
+mod builder;
 mod settings;
 
 mod host;
@@ -140,7 +141,8 @@ mod tls;
 mod connection_url;
 mod dotenv;
 mod duration;
-mod environment;
+mod given;
+mod value;
 mod variable;
 
 mod error;
@@ -148,6 +150,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+pub use builder::Builder;
 pub use error::{Error, Problem, Result};
 pub use host::Host;
 pub use modes::{ChannelBinding, PoolMode, TargetSessionAttrs, TlsMode};

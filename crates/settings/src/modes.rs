@@ -1,3 +1,7 @@
+//! The words that choose between a few ways, as libpq or a pooler has them.
+
+use crate::value::Word;
+
 /// Whether connections are encrypted, and what is checked of the server: libpq's
 /// `sslmode`.
 ///
@@ -24,18 +28,15 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-impl TlsMode {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "disable" => Some(Self::Disable),
-            "allow" => Some(Self::Allow),
-            "prefer" => Some(Self::Prefer),
-            "require" => Some(Self::Require),
-            "verify-ca" => Some(Self::VerifyCa),
-            "verify-full" => Some(Self::VerifyFull),
-            _ => None,
-        }
-    }
+impl Word for TlsMode {
+    const WORDS: &[(&str, Self)] = &[
+        ("disable", Self::Disable),
+        ("allow", Self::Allow),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+        ("verify-ca", Self::VerifyCa),
+        ("verify-full", Self::VerifyFull),
+    ];
 }
 
 /// Whether the proof of a password is bound to the TLS session it is given in:
@@ -52,15 +53,12 @@ pub enum ChannelBinding {
     Require,
 }
 
-impl ChannelBinding {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "disable" => Some(Self::Disable),
-            "prefer" => Some(Self::Prefer),
-            "require" => Some(Self::Require),
-            _ => None,
-        }
-    }
+impl Word for ChannelBinding {
+    const WORDS: &[(&str, Self)] = &[
+        ("disable", Self::Disable),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+    ];
 }
 
 /// How long a connection to the server stays the same.
@@ -74,14 +72,11 @@ pub enum PoolMode {
     Transaction,
 }
 
-impl PoolMode {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "session" => Some(Self::Session),
-            "transaction" => Some(Self::Transaction),
-            _ => None,
-        }
-    }
+impl Word for PoolMode {
+    const WORDS: &[(&str, Self)] = &[
+        ("session", Self::Session),
+        ("transaction", Self::Transaction),
+    ];
 }
 
 /// Which of several hosts will do: libpq's `target_session_attrs`.
@@ -104,16 +99,13 @@ pub enum TargetSessionAttrs {
     PreferStandby,
 }
 
-impl TargetSessionAttrs {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "any" => Some(Self::Any),
-            "read-write" => Some(Self::ReadWrite),
-            "read-only" => Some(Self::ReadOnly),
-            "primary" => Some(Self::Primary),
-            "standby" => Some(Self::Standby),
-            "prefer-standby" => Some(Self::PreferStandby),
-            _ => None,
-        }
-    }
+impl Word for TargetSessionAttrs {
+    const WORDS: &[(&str, Self)] = &[
+        ("any", Self::Any),
+        ("read-write", Self::ReadWrite),
+        ("read-only", Self::ReadOnly),
+        ("primary", Self::Primary),
+        ("standby", Self::Standby),
+        ("prefer-standby", Self::PreferStandby),
+    ];
 }

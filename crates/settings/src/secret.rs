@@ -1,3 +1,5 @@
+//! Texts that aren't to be seen.
+
 use std::fmt;
 
 /// A text that `Debug` doesn't show.
@@ -8,8 +10,8 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    pub(crate) fn new(text: String) -> Self {
-        Self(text)
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
     }
 
     /// The text itself, to be handed on and not to be logged.

@@ -1,24 +1,24 @@
-use std::{
-    env,
-    ffi::OsString,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+//! The settings: where they are read from, and what they say.
 
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::connection_url::ConnectionUrl;
+use crate::dotenv;
+use crate::error::Problems;
+use crate::given::{Entry, Given};
+use crate::tls::Tls;
+use crate::variable::{
+    ACQUIRE_TIMEOUT, APPLICATION_NAME, CONNECT_TIMEOUT, CONNECT_TIMEOUT_SECONDS, DATABASE_URL,
+    IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, Origin, POOL_MAX, POOL_MIN, POOL_MODE,
+    RETRY_ATTEMPTS, RETRY_PAUSE, RETRY_TIMEOUT, SCHEMA, STARTUP_TIMEOUT, STATEMENT_TIMEOUT,
+    TARGET_SESSION_ATTRS,
+};
 use crate::{
-    ChannelBinding, ClientCertificate, Error, Host, PoolMode, Result, RootCertificates, Secret,
-    TargetSessionAttrs, TlsMode,
-    connection_url::ConnectionUrl,
-    dotenv,
-    environment::Environment,
-    error::Problems,
-    tls::Tls,
-    variable::{
-        ACQUIRE_TIMEOUT, APPLICATION_NAME, CONNECT_TIMEOUT, CONNECT_TIMEOUT_SECONDS, DATABASE_URL,
-        IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, POOL_MAX, POOL_MIN, POOL_MODE, RETRY_ATTEMPTS,
-        RETRY_PAUSE, RETRY_TIMEOUT, SCHEMA, STARTUP_TIMEOUT, STATEMENT_TIMEOUT,
-        TARGET_SESSION_ATTRS,
-    },
+    Builder, ChannelBinding, ClientCertificate, Error, Host, PoolMode, Result, RootCertificates,
+    Secret, TargetSessionAttrs, TlsMode,
 };
 
 /// What the environment says about the database.
@@ -55,8 +55,8 @@ pub struct Settings {
     retry_pause: Duration,
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
-    application_name: String,
-    schema: String,
+    application_name: Option<String>,
+    schema: Option<String>,
     tls: Tls,
     pool_mode: PoolMode,
     options: Option<Secret>,
@@ -99,7 +99,13 @@ impl Settings {
     /// [`Error::Invalid`] with everything that is missing or wrong, under the
     /// name of `DATABASE_URL`.
     pub fn from_url(url: &str) -> Result<Self> {
-        Self::read([(DATABASE_URL.into(), url.into())], Problems::default())
+        Self::builder(url).build()
+    }
+
+    /// Begins to make settings in code, for a program that has them from somewhere else. The
+    /// environment is not looked at.
+    pub fn builder(url: impl AsRef<str>) -> Builder {
+        Builder::new(url.as_ref().trim().to_owned())
     }
 
     /// Reads names and values, of which only `DATABASE_URL` and `DB_*` are
@@ -112,10 +118,12 @@ impl Settings {
         clippy::should_implement_trait,
         reason = "reading may fail, and the trait's function may not"
     )]
-    pub fn from_iter(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+    pub fn from_iter(
+        variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Result<Self> {
         let variables = variables
             .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
+            .map(|(name, value)| (name.into().into(), value.into().into()));
         Self::read(variables, Problems::default())
     }
 
@@ -128,98 +136,94 @@ impl Settings {
         Self::read(file.into_iter().chain(environment), problems)
     }
 
-    /// Reads all of it before it reports the problems, so that one attempt
-    /// finds them all.
     pub(crate) fn read(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         mut problems: Problems,
     ) -> Result<Self> {
-        let env = Environment::pick(variables, &mut problems);
+        let given = Given::read(variables, &mut problems);
+        Self::check(given, problems)
+    }
 
-        let url = match &env.database_url {
-            Some(url) => ConnectionUrl::parse(url, &mut problems),
-            None => {
-                if !problems.are_about(DATABASE_URL) {
-                    problems.add(
-                        DATABASE_URL,
-                        "a URL such as `postgres://user:password@host/dbname`: it is not set",
-                    );
-                }
-                ConnectionUrl::default()
-            }
-        };
+    /// Looks at all of it before it reports the problems, so that one attempt finds them all.
+    pub(crate) fn check(given: Given, mut problems: Problems) -> Result<Self> {
+        let settings = Self::take(given, &mut problems);
+        settings.check_pool_min(&mut problems);
+        settings.check_options(&mut problems);
+        problems.finish(settings)
+    }
 
-        let pool_min = POOL_MIN.read(env.db_pool_min.as_deref(), None, &mut problems);
-        let pool_max = POOL_MAX.read(env.db_pool_max.as_deref(), None, &mut problems);
-        if pool_min > pool_max && !problems.are_about(POOL_MAX.name) {
-            problems.add(POOL_MIN.name, POOL_MIN.expected);
+    fn take(mut given: Given, problems: &mut Problems) -> Self {
+        let given = &mut given;
+        let url = read_url(given, problems);
+        Self {
+            hosts: url.hosts,
+            user: url.user,
+            password: url.password,
+            dbname: url.dbname,
+            pool_min: POOL_MIN.read(given, problems),
+            pool_max: POOL_MAX.read(given, problems),
+            acquire_timeout: ACQUIRE_TIMEOUT.read(given, problems),
+            connect_timeout: read_connect_timeout(given, problems),
+            startup_timeout: STARTUP_TIMEOUT.read(given, problems),
+            statement_timeout: STATEMENT_TIMEOUT.read(given, problems).0,
+            network_timeout: NETWORK_TIMEOUT.read(given, problems),
+            retry_timeout: RETRY_TIMEOUT.read(given, problems),
+            retry_attempts: RETRY_ATTEMPTS.read(given, problems),
+            retry_pause: RETRY_PAUSE.read(given, problems),
+            idle_timeout: IDLE_TIMEOUT.read(given, problems).0,
+            max_lifetime: MAX_LIFETIME.read(given, problems).0,
+            application_name: APPLICATION_NAME.read(given, problems),
+            schema: SCHEMA.read(given, problems),
+            tls: Tls::read(given, problems),
+            pool_mode: POOL_MODE.read(given, problems),
+            options: given.parameters.filled("options").map(Secret::new),
+            target_session_attrs: TARGET_SESSION_ATTRS
+                .read(given, problems)
+                .unwrap_or_default(),
         }
+    }
 
-        let acquire_timeout =
-            ACQUIRE_TIMEOUT.read(env.db_acquire_timeout.as_deref(), &mut problems);
-        let connect_timeout = match env.db_connect_timeout.as_deref() {
-            None => {
-                CONNECT_TIMEOUT_SECONDS.read(None, url.connect_timeout.as_deref(), &mut problems)
-            }
-            text => CONNECT_TIMEOUT.read(text, &mut problems),
-        };
-        let startup_timeout =
-            STARTUP_TIMEOUT.read(env.db_startup_timeout.as_deref(), &mut problems);
-        let statement_timeout =
-            STATEMENT_TIMEOUT.read_limit(env.db_statement_timeout.as_deref(), &mut problems);
-        let network_timeout =
-            NETWORK_TIMEOUT.read(env.db_network_timeout.as_deref(), &mut problems);
-        let retry_timeout = RETRY_TIMEOUT.read(env.db_retry_timeout.as_deref(), &mut problems);
-        let retry_attempts =
-            RETRY_ATTEMPTS.read(env.db_retry_attempts.as_deref(), None, &mut problems);
-        let retry_pause = RETRY_PAUSE.read(env.db_retry_pause.as_deref(), &mut problems);
-        let idle_timeout = IDLE_TIMEOUT.read_limit(env.db_idle_timeout.as_deref(), &mut problems);
-        let max_lifetime = MAX_LIFETIME.read_limit(env.db_max_lifetime.as_deref(), &mut problems);
+    fn check_pool_min(&self, problems: &mut Problems) {
+        // Of a maximum that is wrong, nothing is known here.
+        if self.pool_min > self.pool_max && !problems.are_about(POOL_MAX.name) {
+            problems.add(POOL_MIN.name, "a whole number from 0 to `DB_POOL_MAX`");
+        }
+    }
 
-        let application_name = APPLICATION_NAME.read(
-            env.db_application_name.as_deref(),
-            url.application_name.as_deref(),
-            &mut problems,
-        );
-        let schema = SCHEMA.read(env.db_schema.as_deref(), None, &mut problems);
-        let tls = Tls::read(&env, &url, &mut problems);
-        let target_session_attrs =
-            TARGET_SESSION_ATTRS.read(None, url.target_session_attrs.as_deref(), &mut problems);
-
-        let pool_mode = POOL_MODE.read(env.db_pool_mode.as_deref(), None, &mut problems);
-        let options = url.options.filter(|options| !options.expose().is_empty());
-        if pool_mode == PoolMode::Transaction && options.is_some() {
+    fn check_options(&self, problems: &mut Problems) {
+        if self.pool_mode == PoolMode::Transaction && self.options.is_some() {
             problems.add_parameter(
                 "options",
                 "not to be set in pool mode `transaction`; a pooler such as PgBouncer refuses it",
             );
         }
-
-        problems.finish(Self {
-            hosts: url.hosts,
-            user: url.user,
-            password: url.password,
-            dbname: url.dbname,
-            pool_min,
-            pool_max,
-            acquire_timeout,
-            connect_timeout,
-            startup_timeout,
-            statement_timeout,
-            network_timeout,
-            retry_timeout,
-            retry_attempts,
-            retry_pause,
-            idle_timeout,
-            max_lifetime,
-            application_name,
-            schema,
-            tls,
-            pool_mode,
-            options,
-            target_session_attrs,
-        })
     }
+}
+
+/// Takes the URL apart; its parameters are given from then on.
+fn read_url(given: &mut Given, problems: &mut Problems) -> ConnectionUrl {
+    if let Entry::Value(url) = &given.database_url {
+        let url = ConnectionUrl::parse(url, problems);
+        given.parameters = url.parameters.clone();
+        return url;
+    }
+    if !problems.are_about(DATABASE_URL) {
+        problems.add(
+            DATABASE_URL,
+            "a URL such as `postgres://user:password@host/dbname`: it is not set",
+        );
+    }
+    ConnectionUrl::default()
+}
+
+/// Reads the variable, or else the parameter, which libpq writes in seconds.
+fn read_connect_timeout(given: &mut Given, problems: &mut Problems) -> Duration {
+    if CONNECT_TIMEOUT.origin(given) == Origin::Default
+        && let Some(seconds) = CONNECT_TIMEOUT_SECONDS.read(given, problems)
+    {
+        return Duration::from_secs(seconds.into());
+    }
+    CONNECT_TIMEOUT.read(given, problems)
 }
 
 impl Settings {
@@ -314,13 +318,13 @@ impl Settings {
 
     /// The name that `pg_stat_activity` shows. Defaults to `checkpointer`.
     pub fn application_name(&self) -> &str {
-        &self.application_name
+        self.application_name.as_deref().unwrap_or("checkpointer")
     }
 
     /// The schema that holds the tables, not yet quoted. Defaults to
     /// `checkpointer`.
     pub fn schema(&self) -> &str {
-        &self.schema
+        self.schema.as_deref().unwrap_or("checkpointer")
     }
 
     /// Whether connections are encrypted, and what is checked of the server.

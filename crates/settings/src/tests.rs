@@ -1,5 +1,8 @@
+//! Tests of the crate, and what they share.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod builder;
 mod dotenv;
 mod hostile;
 mod secrets;
@@ -9,11 +12,9 @@ mod unknown;
 mod url;
 mod values;
 
-use std::{
-    error::Error as _,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::error::Error as _;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use expect_test::Expect;
 
@@ -25,7 +26,7 @@ const URL: &str = "postgres://app@db.internal/agents";
 fn read(variables: &[(&str, &str)]) -> Result<Settings> {
     let url = ("DATABASE_URL", URL);
     let all = [url].into_iter().chain(variables.iter().copied());
-    Settings::from_iter(all.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    Settings::from_iter(all)
 }
 
 /// Compares the whole chain of the error with `expected`.

@@ -1,12 +1,11 @@
+//! What the settings say about TLS, and which of it goes together.
+
 use std::path::PathBuf;
 
-use crate::{
-    ChannelBinding, TlsMode,
-    connection_url::ConnectionUrl,
-    environment::Environment,
-    error::Problems,
-    variable::{CHANNEL_BINDING, SSLCERT, SSLKEY, SSLMODE, SSLROOTCERT},
-};
+use crate::error::Problems;
+use crate::given::Given;
+use crate::variable::{CHANNEL_BINDING, Origin, SSLCERT, SSLKEY, SSLMODE, SSLROOTCERT};
+use crate::{ChannelBinding, TlsMode};
 
 /// What the settings say about TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,77 +38,56 @@ pub struct ClientCertificate {
 }
 
 impl Tls {
-    pub(crate) fn read(env: &Environment, url: &ConnectionUrl, problems: &mut Problems) -> Self {
+    pub(crate) fn read(given: &mut Given, problems: &mut Problems) -> Self {
         let known = problems.len();
-        let sslmode = Given::new(&env.db_sslmode, &url.sslmode);
-        let sslcert = Given::new(&env.db_sslcert, &url.sslcert);
-        let sslkey = Given::new(&env.db_sslkey, &url.sslkey);
-        let mode = SSLMODE.read(sslmode.variable, sslmode.parameter, problems);
-        let root_certificates = SSLROOTCERT.read(
-            env.db_sslrootcert.as_deref(),
-            url.sslrootcert.as_deref(),
-            problems,
-        );
-        let certificate = SSLCERT.read(sslcert.variable, sslcert.parameter, problems);
-        let key = SSLKEY.read(sslkey.variable, sslkey.parameter, problems);
+        let mode_from = SSLMODE.origin(given);
+        let pair_from = (SSLCERT.origin(given), SSLKEY.origin(given));
         let mut tls = Self {
-            mode,
-            root_certificates,
+            mode: SSLMODE.read(given, problems),
+            root_certificates: SSLROOTCERT.read(given, problems),
             client_certificate: None,
-            channel_binding: CHANNEL_BINDING.read(
-                env.db_channel_binding.as_deref(),
-                url.channel_binding.as_deref(),
-                problems,
-            ),
+            channel_binding: CHANNEL_BINDING.read(given, problems),
         };
-        if problems.len() > known {
-            return tls;
-        }
-
-        // Anybody can have a certificate that the system trusts: it says
-        // nothing unless the name in it is checked.
-        let system = tls.root_certificates == Some(RootCertificates::System);
-        if system && sslmode.is_missing() {
-            tls.mode = TlsMode::VerifyFull;
-        } else if system && tls.mode != TlsMode::VerifyFull {
-            let expected = "`verify-full` beside the root certificates of the system";
-            SSLMODE.report(sslmode.variable, expected, problems);
-        }
-        let verifies = matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
-        if verifies && tls.root_certificates.is_none() {
-            let expected =
-                "a file's path or `system`: a mode that verifies has to know whom to trust";
-            SSLROOTCERT.report(sslmode.variable, expected, problems);
-        }
-        let expected = "a file's path: a client certificate and its key go together";
-        match (certificate, key) {
-            (Some(certificate), Some(key)) => {
-                tls.client_certificate = Some(ClientCertificate { certificate, key });
-            }
-            (Some(_), None) => SSLKEY.report(sslcert.variable, expected, problems),
-            (None, Some(_)) => SSLCERT.report(sslkey.variable, expected, problems),
-            (None, None) => {}
+        let pair = (SSLCERT.read(given, problems), SSLKEY.read(given, problems));
+        if problems.len() == known {
+            tls.check_mode(mode_from, problems);
+            tls.client_certificate = pair_up(pair, pair_from, problems);
         }
         tls
     }
-}
 
-/// A variable's text, and that of the parameter which it beats.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    variable: Option<&'a str>,
-    parameter: Option<&'a str>,
-}
-
-impl<'a> Given<'a> {
-    fn new(variable: &'a Option<String>, parameter: &'a Option<String>) -> Self {
-        Self {
-            variable: variable.as_deref(),
-            parameter: parameter.as_deref(),
+    fn check_mode(&mut self, from: Origin, problems: &mut Problems) {
+        // Anybody can have a certificate that the system trusts: it says nothing unless the name in
+        // it is checked.
+        let system = self.root_certificates == Some(RootCertificates::System);
+        if system && from == Origin::Default {
+            self.mode = TlsMode::VerifyFull;
+        } else if system && self.mode != TlsMode::VerifyFull {
+            let expected = "`verify-full` beside the root certificates of the system";
+            SSLMODE.report(from, expected, problems);
+        }
+        let verifies = matches!(self.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
+        if verifies && self.root_certificates.is_none() {
+            let expected =
+                "a file's path or `system`: a mode that verifies has to know whom to trust";
+            SSLROOTCERT.report(from, expected, problems);
         }
     }
+}
 
-    fn is_missing(self) -> bool {
-        self.variable.or(self.parameter).is_none()
+/// A certificate needs its key, and a key its certificate: what is missing belongs where the other
+/// one is.
+fn pair_up(
+    pair: (Option<PathBuf>, Option<PathBuf>),
+    from: (Origin, Origin),
+    problems: &mut Problems,
+) -> Option<ClientCertificate> {
+    let expected = "a file's path: a client certificate and its key go together";
+    match pair {
+        (Some(certificate), Some(key)) => return Some(ClientCertificate { certificate, key }),
+        (Some(_), None) => SSLKEY.report(from.0, expected, problems),
+        (None, Some(_)) => SSLCERT.report(from.1, expected, problems),
+        (None, None) => {}
     }
+    None
 }

@@ -1,9 +1,18 @@
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+//! Each variable with its name, its default and its bounds, and how one is read.
 
-use crate::{
-    ChannelBinding, PoolMode, RootCertificates, TargetSessionAttrs, TlsMode, duration,
-    error::Problems,
-};
+use std::mem;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Problems;
+use crate::given::{Entry, Given};
+use crate::value::{Limit, Rule, Times, Value, Whole};
+use crate::{ChannelBinding, PoolMode, RootCertificates, TargetSessionAttrs, TlsMode};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Every variable that is looked at, in the order of the table in the docs.
 pub(crate) const NAMES: [&str; 21] = [
@@ -34,313 +43,304 @@ pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
 
 pub(crate) const POOL_MIN: Variable<u32> = Variable {
     name: "DB_POOL_MIN",
+    entry: |given| &mut given.db_pool_min,
     parameter: None,
-    default: || 1,
-    expected: "a whole number from 0 to `DB_POOL_MAX`",
-    parse: |text| whole_number(text, 0..=1000),
+    default: 1,
+    bounds: Whole {
+        what: "a whole number",
+        range: 0..=1000,
+    },
 };
 
 pub(crate) const POOL_MAX: Variable<u32> = Variable {
     name: "DB_POOL_MAX",
+    entry: |given| &mut given.db_pool_max,
     parameter: None,
-    default: || 10,
-    expected: "a whole number from 1 to 1000",
-    parse: |text| whole_number(text, 1..=1000),
+    default: 10,
+    bounds: Whole {
+        what: "a whole number",
+        range: 1..=1000,
+    },
 };
 
-pub(crate) const ACQUIRE_TIMEOUT: Time = Time {
+pub(crate) const ACQUIRE_TIMEOUT: Variable<Duration> = Variable {
     name: "DB_ACQUIRE_TIMEOUT",
+    entry: |given| &mut given.db_acquire_timeout,
+    parameter: None,
     default: Duration::from_secs(5),
-    min: Duration::from_millis(1),
-    max: HOUR,
-    zero: Zero::Refused,
+    bounds: Times {
+        range: MS..=HOUR,
+        or_zero: false,
+    },
 };
 
-pub(crate) const CONNECT_TIMEOUT: Time = Time {
+/// Its parameter is [`CONNECT_TIMEOUT_SECONDS`], because libpq writes it without a unit.
+pub(crate) const CONNECT_TIMEOUT: Variable<Duration> = Variable {
     name: "DB_CONNECT_TIMEOUT",
+    entry: |given| &mut given.db_connect_timeout,
+    parameter: None,
     default: Duration::from_secs(5),
-    min: Duration::from_millis(1),
-    max: HOUR,
-    zero: Zero::Refused,
+    bounds: Times {
+        range: MS..=HOUR,
+        or_zero: false,
+    },
 };
 
-/// The URL's counterpart of [`CONNECT_TIMEOUT`], in libpq's seconds.
-pub(crate) const CONNECT_TIMEOUT_SECONDS: Variable<Duration> = Variable {
-    name: DATABASE_URL,
-    parameter: Some("connect_timeout"),
-    default: || CONNECT_TIMEOUT.default,
-    expected: "whole seconds from 1 to 3600",
-    parse: |text| whole_number(text, 1..=3600).map(|seconds| Duration::from_secs(seconds.into())),
-};
-
-pub(crate) const STARTUP_TIMEOUT: Time = Time {
+pub(crate) const STARTUP_TIMEOUT: Variable<Duration> = Variable {
     name: "DB_STARTUP_TIMEOUT",
+    entry: |given| &mut given.db_startup_timeout,
+    parameter: None,
     default: Duration::from_secs(30),
-    min: Duration::from_millis(1),
-    max: HOUR,
-    zero: Zero::Allowed,
+    bounds: Times {
+        range: MS..=HOUR,
+        or_zero: true,
+    },
 };
 
-pub(crate) const STATEMENT_TIMEOUT: Time = Time {
+pub(crate) const STATEMENT_TIMEOUT: Variable<Limit> = Variable {
     name: "DB_STATEMENT_TIMEOUT",
-    default: Duration::from_secs(30),
-    min: Duration::from_millis(1),
-    max: DAY,
-    zero: Zero::Off,
+    entry: |given| &mut given.db_statement_timeout,
+    parameter: None,
+    default: Limit(Some(Duration::from_secs(30))),
+    bounds: MS..=DAY,
 };
 
-pub(crate) const NETWORK_TIMEOUT: Time = Time {
+pub(crate) const NETWORK_TIMEOUT: Variable<Duration> = Variable {
     name: "DB_NETWORK_TIMEOUT",
+    entry: |given| &mut given.db_network_timeout,
+    parameter: None,
     default: Duration::from_secs(10),
-    min: Duration::from_millis(100),
-    max: HOUR,
-    zero: Zero::Refused,
+    bounds: Times {
+        range: Duration::from_millis(100)..=HOUR,
+        or_zero: false,
+    },
 };
 
-pub(crate) const RETRY_TIMEOUT: Time = Time {
+pub(crate) const RETRY_TIMEOUT: Variable<Duration> = Variable {
     name: "DB_RETRY_TIMEOUT",
+    entry: |given| &mut given.db_retry_timeout,
+    parameter: None,
     default: Duration::from_secs(30),
-    min: Duration::from_millis(1),
-    max: HOUR,
-    zero: Zero::Allowed,
+    bounds: Times {
+        range: MS..=HOUR,
+        or_zero: true,
+    },
 };
 
 pub(crate) const RETRY_ATTEMPTS: Variable<u32> = Variable {
     name: "DB_RETRY_ATTEMPTS",
+    entry: |given| &mut given.db_retry_attempts,
     parameter: None,
-    default: || 100,
-    expected: "a whole number from 1 to 10000",
-    parse: |text| whole_number(text, 1..=10_000),
-};
-
-pub(crate) const RETRY_PAUSE: Time = Time {
-    name: "DB_RETRY_PAUSE",
-    default: Duration::from_secs(2),
-    min: Duration::from_millis(1),
-    max: HOUR,
-    zero: Zero::Refused,
-};
-
-pub(crate) const IDLE_TIMEOUT: Time = Time {
-    name: "DB_IDLE_TIMEOUT",
-    default: Duration::from_secs(10 * 60),
-    min: Duration::from_secs(1),
-    max: DAY,
-    zero: Zero::Off,
-};
-
-pub(crate) const MAX_LIFETIME: Time = Time {
-    name: "DB_MAX_LIFETIME",
-    default: Duration::from_secs(30 * 60),
-    min: Duration::from_secs(1),
-    max: DAY,
-    zero: Zero::Off,
-};
-
-pub(crate) const APPLICATION_NAME: Variable<String> = Variable {
-    name: "DB_APPLICATION_NAME",
-    parameter: Some("application_name"),
-    default: || "checkpointer".to_owned(),
-    // The server cuts off the rest and puts `?` for other characters.
-    expected: "1 to 63 bytes of printable ASCII",
-    parse: |text| {
-        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        (printable && (1..=63).contains(&text.len())).then(|| text.to_owned())
+    default: 100,
+    bounds: Whole {
+        what: "a whole number",
+        range: 1..=10_000,
     },
 };
 
-pub(crate) const SCHEMA: Variable<String> = Variable {
-    name: "DB_SCHEMA",
+pub(crate) const RETRY_PAUSE: Variable<Duration> = Variable {
+    name: "DB_RETRY_PAUSE",
+    entry: |given| &mut given.db_retry_pause,
     parameter: None,
-    default: || "checkpointer".to_owned(),
+    default: Duration::from_secs(2),
+    bounds: Times {
+        range: MS..=HOUR,
+        or_zero: false,
+    },
+};
+
+pub(crate) const IDLE_TIMEOUT: Variable<Limit> = Variable {
+    name: "DB_IDLE_TIMEOUT",
+    entry: |given| &mut given.db_idle_timeout,
+    parameter: None,
+    default: Limit(Some(Duration::from_secs(10 * 60))),
+    bounds: SECOND..=DAY,
+};
+
+pub(crate) const MAX_LIFETIME: Variable<Limit> = Variable {
+    name: "DB_MAX_LIFETIME",
+    entry: |given| &mut given.db_max_lifetime,
+    parameter: None,
+    default: Limit(Some(Duration::from_secs(30 * 60))),
+    bounds: SECOND..=DAY,
+};
+
+pub(crate) const APPLICATION_NAME: Variable<Option<String>> = Variable {
+    name: "DB_APPLICATION_NAME",
+    entry: |given| &mut given.db_application_name,
+    parameter: Some("application_name"),
+    default: None,
+    // The server cuts off the rest and puts `?` for other characters.
+    bounds: Rule {
+        expected: "1 to 63 bytes of printable ASCII",
+        is_kept: |text| {
+            let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            printable && (1..=63).contains(&text.len())
+        },
+    },
+};
+
+pub(crate) const SCHEMA: Variable<Option<String>> = Variable {
+    name: "DB_SCHEMA",
+    entry: |given| &mut given.db_schema,
+    parameter: None,
+    default: None,
     // The server cuts off the rest and keeps `pg_` for itself.
-    expected: "1 to 63 bytes without NUL, not beginning with `pg_`",
-    parse: |text| {
-        let allowed = !text.contains('\0') && !text.starts_with("pg_");
-        (allowed && (1..=63).contains(&text.len())).then(|| text.to_owned())
+    bounds: Rule {
+        expected: "1 to 63 bytes without NUL, not beginning with `pg_`",
+        is_kept: |text| {
+            let allowed = !text.contains('\0') && !text.starts_with("pg_");
+            allowed && (1..=63).contains(&text.len())
+        },
     },
 };
 
 pub(crate) const SSLMODE: Variable<TlsMode> = Variable {
     name: "DB_SSLMODE",
+    entry: |given| &mut given.db_sslmode,
     parameter: Some("sslmode"),
-    default: TlsMode::default,
-    expected: "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`",
-    parse: TlsMode::parse,
+    default: TlsMode::Prefer,
+    bounds: (),
 };
 
 pub(crate) const SSLROOTCERT: Variable<Option<RootCertificates>> = Variable {
     name: "DB_SSLROOTCERT",
+    entry: |given| &mut given.db_sslrootcert,
     parameter: Some("sslrootcert"),
-    default: || None,
-    expected: "a file's path or `system`",
-    parse: |text| match text {
-        "system" => Some(Some(RootCertificates::System)),
-        _ => path(text).map(|path| path.map(RootCertificates::File)),
-    },
+    default: None,
+    bounds: (),
 };
 
 pub(crate) const SSLCERT: Variable<Option<PathBuf>> = Variable {
     name: "DB_SSLCERT",
+    entry: |given| &mut given.db_sslcert,
     parameter: Some("sslcert"),
-    default: || None,
-    expected: "a file's path",
-    parse: path,
+    default: None,
+    bounds: (),
 };
 
 pub(crate) const SSLKEY: Variable<Option<PathBuf>> = Variable {
     name: "DB_SSLKEY",
+    entry: |given| &mut given.db_sslkey,
     parameter: Some("sslkey"),
-    default: || None,
-    expected: "a file's path",
-    parse: path,
+    default: None,
+    bounds: (),
 };
 
 pub(crate) const CHANNEL_BINDING: Variable<ChannelBinding> = Variable {
     name: "DB_CHANNEL_BINDING",
+    entry: |given| &mut given.db_channel_binding,
     parameter: Some("channel_binding"),
-    default: ChannelBinding::default,
-    expected: "`disable`, `prefer` or `require`",
-    parse: ChannelBinding::parse,
+    default: ChannelBinding::Prefer,
+    bounds: (),
 };
 
 pub(crate) const POOL_MODE: Variable<PoolMode> = Variable {
     name: "DB_POOL_MODE",
+    entry: |given| &mut given.db_pool_mode,
     parameter: None,
-    default: PoolMode::default,
-    expected: "`session` or `transaction`",
-    parse: PoolMode::parse,
+    default: PoolMode::Session,
+    bounds: (),
 };
 
-pub(crate) const TARGET_SESSION_ATTRS: Variable<TargetSessionAttrs> = Variable {
-    name: DATABASE_URL,
-    parameter: Some("target_session_attrs"),
-    default: TargetSessionAttrs::default,
-    expected: "`any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`",
-    parse: TargetSessionAttrs::parse,
+/// The parameter that [`CONNECT_TIMEOUT`] beats.
+pub(crate) const CONNECT_TIMEOUT_SECONDS: Parameter<u32> = Parameter {
+    name: "connect_timeout",
+    bounds: Whole {
+        what: "whole seconds",
+        range: 1..=3600,
+    },
 };
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const TARGET_SESSION_ATTRS: Parameter<TargetSessionAttrs> = Parameter {
+    name: "target_session_attrs",
+    bounds: (),
+};
 
-/// A variable, or a parameter of the URL, or both.
+/// A variable, and the parameter of the URL that says the same.
 #[derive(Debug)]
-pub(crate) struct Variable<T> {
+pub(crate) struct Variable<T: Value> {
     pub(crate) name: &'static str,
+    /// Where that which is given of it is kept.
+    pub(crate) entry: fn(&mut Given) -> &mut Entry<T>,
+    /// The parameter that it beats.
     pub(crate) parameter: Option<&'static str>,
-    default: fn() -> T,
-    pub(crate) expected: &'static str,
-    parse: fn(&str) -> Option<T>,
+    pub(crate) default: T,
+    pub(crate) bounds: T::Bounds,
 }
 
-impl<T> Variable<T> {
-    /// Parses the variable's text, or else the parameter's: one that is beaten
-    /// isn't looked at. What can't be parsed is a problem, and gives the
-    /// default, so that reading goes on.
-    pub(crate) fn read(
-        &self,
-        variable: Option<&str>,
-        parameter: Option<&str>,
-        problems: &mut Problems,
-    ) -> T {
-        let Some(text) = variable.or(parameter) else {
-            return (self.default)();
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Default,
+    Parameter,
+    Variable,
+}
+
+impl<T: Value> Variable<T> {
+    /// Takes what is given of the variable, or else of its parameter: one that is beaten isn't
+    /// looked at. A wrong value is a problem, and gives the default, so that reading goes on.
+    pub(crate) fn read(self, given: &mut Given, problems: &mut Problems) -> T {
+        let origin = self.origin(given);
+        let value = match (mem::take((self.entry)(given)), self.text(given)) {
+            (Entry::Value(value), _) => Some(value),
+            (Entry::Malformed, _) => None,
+            (Entry::Missing, Some(text)) => T::parse(text),
+            (Entry::Missing, None) => return self.default,
         };
-        (self.parse)(text).unwrap_or_else(|| {
-            self.report(variable, self.expected, problems);
-            (self.default)()
-        })
+        if let Some(value) = value.filter(|value| value.is_within(&self.bounds)) {
+            return value;
+        }
+        self.report(origin, T::expected(&self.bounds), problems);
+        self.default
     }
 
-    /// Says what was expected of the parameter, if it is in the URL that
-    /// something is wrong, or else of the variable.
+    pub(crate) fn origin(&self, given: &mut Given) -> Origin {
+        let is_set = !matches!((self.entry)(given), Entry::Missing);
+        match self.text(given) {
+            _ if is_set => Origin::Variable,
+            Some(_) => Origin::Parameter,
+            None => Origin::Default,
+        }
+    }
+
+    /// Says what was expected of the variable, or of its parameter unless it is a variable that is
+    /// wrong.
     pub(crate) fn report(
         &self,
-        variable: Option<&str>,
-        expected: &'static str,
+        origin: Origin,
+        expected: impl Into<String>,
         problems: &mut Problems,
     ) {
         match self.parameter {
-            Some(parameter) if variable.is_none() => problems.add_parameter(parameter, expected),
+            Some(parameter) if origin != Origin::Variable => {
+                problems.add_parameter(parameter, expected);
+            }
             _ => problems.add(self.name, expected),
         }
     }
+
+    /// The parameter's text.
+    fn text<'a>(&self, given: &'a Given) -> Option<&'a str> {
+        given.parameters.get(self.parameter?)
+    }
 }
 
-/// A variable that holds a duration.
+/// A parameter of the URL without a variable of its kind.
 #[derive(Debug)]
-pub(crate) struct Time {
-    pub(crate) name: &'static str,
-    pub(crate) default: Duration,
-    pub(crate) min: Duration,
-    pub(crate) max: Duration,
-    pub(crate) zero: Zero,
+pub(crate) struct Parameter<T: Value> {
+    name: &'static str,
+    bounds: T::Bounds,
 }
 
-/// What a duration of zero means.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Zero {
-    /// Nothing.
-    Refused,
-    /// Itself.
-    Allowed,
-    /// No limit, for which there is also the word `off`.
-    Off,
-}
-
-impl Time {
-    pub(crate) fn read(&self, text: Option<&str>, problems: &mut Problems) -> Duration {
-        let Some(text) = text else {
-            return self.default;
-        };
-        let duration = match (text, self.zero) {
-            ("off", Zero::Off) | ("0", Zero::Off | Zero::Allowed) => Some(Duration::ZERO),
-            _ => duration::parse(text),
-        };
-        match duration {
-            Some(duration) if self.allows(duration) => duration,
-            _ => {
-                let bounds = self.bounds();
-                problems.add(
-                    self.name,
-                    format!("a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from {bounds}"),
-                );
-                self.default
-            }
+impl<T: Value> Parameter<T> {
+    /// Reads the parameter if there is one; a wrong value is a problem.
+    pub(crate) fn read(&self, given: &Given, problems: &mut Problems) -> Option<T> {
+        let text = given.parameters.get(self.name)?;
+        let value = T::parse(text).filter(|value| value.is_within(&self.bounds));
+        if value.is_none() {
+            problems.add_parameter(self.name, T::expected(&self.bounds));
         }
+        value
     }
-
-    /// Reads a limit that may be off.
-    pub(crate) fn read_limit(
-        &self,
-        text: Option<&str>,
-        problems: &mut Problems,
-    ) -> Option<Duration> {
-        let duration = self.read(text, problems);
-        (!duration.is_zero()).then_some(duration)
-    }
-
-    pub(crate) fn bounds(&self) -> String {
-        let (min, max) = (duration::written(self.min), duration::written(self.max));
-        let zero = match self.zero {
-            Zero::Refused => "",
-            Zero::Allowed => ", or `0`",
-            Zero::Off => ", or `off`",
-        };
-        format!("`{min}` to `{max}`{zero}")
-    }
-
-    fn allows(&self, duration: Duration) -> bool {
-        let zero = duration.is_zero() && !matches!(self.zero, Zero::Refused);
-        zero || (self.min..=self.max).contains(&duration)
-    }
-}
-
-fn whole_number(text: &str, bounds: RangeInclusive<u32>) -> Option<u32> {
-    text.parse().ok().filter(|number| bounds.contains(number))
-}
-
-fn path(text: &str) -> Option<Option<PathBuf>> {
-    let is_path = !text.is_empty() && !text.contains('\0');
-    is_path.then(|| Some(PathBuf::from(text)))
 }

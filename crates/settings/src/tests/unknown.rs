@@ -21,11 +21,11 @@ fn an_unknown_variable_is_warned_about_by_name() {
     });
     let lines: Vec<_> = log.lines().map(str::trim_start).collect();
     expect![[r#"
-        WARN settings::environment: ignored an unknown variable variable="DB_"
-        WARN settings::environment: ignored an unknown variable variable="DB_\nfaked line"
-        WARN settings::environment: ignored an unknown variable that looks misspelt variable="DB_CONNECTION_TIMEOUT" did_you_mean="DB_CONNECT_TIMEOUT"
-        WARN settings::environment: ignored an unknown variable variable="DB_PASSWORD"
-        WARN settings::environment: ignored an unknown variable that looks misspelt variable="DB_POOLMAX" did_you_mean="DB_POOL_MAX"
-        WARN settings::environment: ignored an unknown variable variable="DB_POOL_SIZE"
-        WARN settings::environment: ignored an unknown variable that looks misspelt variable="DB_schema" did_you_mean="DB_SCHEMA""#]].assert_eq(&lines.join("\n"));
+        WARN settings::given: ignored an unknown variable variable="DB_"
+        WARN settings::given: ignored an unknown variable variable="DB_\nfaked line"
+        WARN settings::given: ignored an unknown variable that looks misspelt variable="DB_CONNECTION_TIMEOUT" did_you_mean="DB_CONNECT_TIMEOUT"
+        WARN settings::given: ignored an unknown variable variable="DB_PASSWORD"
+        WARN settings::given: ignored an unknown variable that looks misspelt variable="DB_POOLMAX" did_you_mean="DB_POOL_MAX"
+        WARN settings::given: ignored an unknown variable variable="DB_POOL_SIZE"
+        WARN settings::given: ignored an unknown variable that looks misspelt variable="DB_schema" did_you_mean="DB_SCHEMA""#]].assert_eq(&lines.join("\n"));
 }

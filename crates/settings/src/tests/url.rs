@@ -66,6 +66,65 @@ fn hosts_are_names_addresses_and_socket_directories() {
 }
 
 #[test]
+fn hosts_and_ports_may_be_parameters_as_psql_takes_them() {
+    check_hosts(
+        "postgres://u:p@/db?host=/cloudsql/project:region:instance",
+        &["/cloudsql/project:region:instance/.s.PGSQL.5432"],
+    );
+    check_hosts(
+        "postgres://u@/db?host=%2Frun%2Fpostgresql&port=6432",
+        &["/run/postgresql/.s.PGSQL.6432"],
+    );
+    check_hosts(
+        "postgres://u@:6432/db?host=one,::1",
+        &["one:6432", "[::1]:6432"],
+    );
+    check_hosts(
+        "postgres://u@/db?host=one,two&port=1,",
+        &["one:1", "two:5432"],
+    );
+    check_hosts(
+        "postgres://u@beaten:1,two/db?host=one,two&port=2",
+        &["one:2", "two:2"],
+    );
+    check_hosts("postgres://u@one,two/db?port=2,3", &["one:2", "two:3"]);
+    check_hosts("postgres://u@one:7/db?host=&port=", &["one:7"]);
+}
+
+#[test]
+fn hosts_and_ports_that_do_not_match_are_refused() {
+    check_error(
+        Settings::from_url("postgres://u@one,two/db?port=1,2,3"),
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`, parameter `port`: expected one port, or as many as there are hosts
+        "#]],
+    );
+    check_error(
+        Settings::from_url("postgres://u@one:1,two:2/db?host=one,two,three"),
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`, parameter `port`: expected one port, or as many as there are hosts
+        "#]],
+    );
+    check_error(
+        Settings::from_url("postgres://u@/db?host=one,,two&port=+1"),
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`
+              `DATABASE_URL`: expected a name, an address or a socket's directory for each host
+        "#]],
+    );
+    check_error(
+        Settings::from_url("postgres://u@/db"),
+        expect![[r#"
+        invalid settings:
+          `DATABASE_URL`: expected a name, an address or a socket's directory for each host
+    "#]],
+    );
+}
+
+#[test]
 fn a_parameter_is_used_if_no_variable_beats_it() {
     let url = "postgres://app@db/a?sslmode=disable&connect_timeout=7&application_name=audit%20eu\
         &options=-c%20jit%3doff&target_session_attrs=read-write";
@@ -146,13 +205,13 @@ fn bad_and_unknown_parameters_are_reported_by_name() {
         expect![[r#"
             invalid settings:
               `DATABASE_URL`: expected `name=value` parameters after the `?`, with `&` between them
-              `DATABASE_URL`: expected none of the parameters `sslcrl`, `useSSL`, `…`; supported are `application_name`, `channel_binding`, `connect_timeout`, `options`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert` and `target_session_attrs`
+              `DATABASE_URL`: expected none of the parameters `sslcrl`, `useSSL`, `…`; supported are `application_name`, `channel_binding`, `connect_timeout`, `host`, `options`, `port`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert`, `target_session_attrs`
               `DATABASE_URL`, parameter `connect_timeout`: expected whole seconds from 1 to 3600
               `DATABASE_URL`, parameter `application_name`: expected 1 to 63 bytes of printable ASCII
               `DATABASE_URL`, parameter `sslmode`: expected `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`
               `DATABASE_URL`, parameter `sslrootcert`: expected a file's path or `system`
-              `DATABASE_URL`, parameter `sslkey`: expected a file's path
               `DATABASE_URL`, parameter `channel_binding`: expected `disable`, `prefer` or `require`
+              `DATABASE_URL`, parameter `sslkey`: expected a file's path
               `DATABASE_URL`, parameter `target_session_attrs`: expected `any`, `read-write`, `read-only`, `primary`, `standby` or `prefer-standby`
         "#]],
     );
@@ -183,11 +242,11 @@ fn each_malformed_part_is_reported() {
             invalid settings:
               `DATABASE_URL`: expected a user before the host: `user@host`
               `DATABASE_URL`: expected its password to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
+              `DATABASE_URL`: expected its parameters to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
+              `DATABASE_URL`: expected its host to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
               `DATABASE_URL`: expected a name, an address or a socket's directory for each host
               `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`
-              `DATABASE_URL`: expected its host to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
               `DATABASE_URL`: expected its database to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
-              `DATABASE_URL`: expected its parameters to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
         "#]],
     );
     check_error(

@@ -68,8 +68,8 @@ fn defaults_apply_to_everything_but_the_url() {
             max_lifetime: Some(
                 1800s,
             ),
-            application_name: "checkpointer",
-            schema: "checkpointer",
+            application_name: None,
+            schema: None,
             tls: Tls {
                 mode: Prefer,
                 root_certificates: None,
@@ -90,13 +90,13 @@ fn counts_are_whole_numbers_within_their_bounds() {
         "DB_POOL_MIN",
         Settings::pool_min,
         &[("0", 0), ("10", 10), (" 2\n", 2)],
-        &["11", "1001", "-1", "1.5", "two", "1_0", "4294967296"],
+        &["11", "1001", "-1", "+1", "1.5", "two", "1_0", "4294967296"],
     );
     check(
         "DB_POOL_MAX",
         Settings::pool_max,
         &[("1", 1), ("1000", 1000)],
-        &["1001", "-1", "ten", "10 connections"],
+        &["1001", "-1", "+10", "ten", "10 connections"],
     );
     check(
         "DB_RETRY_ATTEMPTS",
@@ -266,11 +266,11 @@ fn the_pool_mode_is_one_of_two() {
 #[test]
 fn everything_wrong_is_reported_at_once() {
     check_error(
-        Settings::from_iter(NAMES.map(|name| (name.to_owned(), "\u{1f980}".repeat(32)))),
+        Settings::from_iter(NAMES.map(|name| (name, "\u{1f980}".repeat(32)))),
         expect![[r#"
             invalid settings:
               `DATABASE_URL`: expected a URL that begins with `postgres://` or `postgresql://`
-              `DB_POOL_MIN`: expected a whole number from 0 to `DB_POOL_MAX`
+              `DB_POOL_MIN`: expected a whole number from 0 to 1000
               `DB_POOL_MAX`: expected a whole number from 1 to 1000
               `DB_ACQUIRE_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`
               `DB_CONNECT_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`
@@ -294,7 +294,7 @@ fn everything_wrong_is_reported_at_once() {
 #[test]
 fn an_empty_variable_is_refused() {
     check_error(
-        Settings::from_iter(NAMES.map(|name| (name.to_owned(), String::new()))),
+        Settings::from_iter(NAMES.map(|name| (name, ""))),
         expect![[r#"
             invalid settings:
               `DATABASE_URL`: expected a value, or not to be set at all: it is empty
@@ -332,7 +332,7 @@ fn an_empty_variable_is_refused() {
 #[test]
 fn the_url_is_required() {
     check_error(
-        Settings::from_iter([]),
+        Settings::from_iter(Vec::<(&str, &str)>::new()),
         expect![[r#"
         invalid settings:
           `DATABASE_URL`: expected a URL such as `postgres://user:password@host/dbname`: it is not set
