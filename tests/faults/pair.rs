@@ -49,10 +49,14 @@ impl Pair {
             .unwrap()
     }
 
-    /// Waits until the standby shows whatever was committed before.
+    /// Waits until the standby has replayed all that the primary did before.
+    ///
+    /// A vacuum, or a read that tidies a page, leaves its part of the log unflushed: an idle server
+    /// would send that to the standby seconds later. A commit flushes it.
     pub(crate) async fn caught_up(&self) {
         let primary = connect(&self.primary.url()).await;
         let standby = connect(&self.standby.url()).await;
+        flush(&primary).await;
         let at = "SELECT pg_current_wal_flush_lsn()::text";
         let at: String = primary.query_one(at, &[]).await.unwrap().get(0);
         let reached = format!("SELECT (pg_last_wal_replay_lsn() >= '{at}')::int::int8");
@@ -80,6 +84,12 @@ pub(crate) async fn connect(url: &str) -> Client {
     let (client, driver) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(driver);
     client
+}
+
+/// Flushes the log of a server: a transaction that writes to it commits.
+async fn flush(client: &Client) {
+    let message = "SELECT pg_logical_emit_message(true, 'tests', 'flush')";
+    client.batch_execute(message).await.unwrap();
 }
 
 /// The number that a query returns.

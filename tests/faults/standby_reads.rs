@@ -6,10 +6,9 @@ use checkpointer::{
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
-use rig::Stop;
-use rig::{TcpProxy, eventually, log};
+use rig::{Stop, eventually, log};
 use serde_json::{Value, json};
-use settings::Settings;
+use tokio_postgres::Client;
 
 use crate::pair::{Pair, connect, count};
 
@@ -184,70 +183,58 @@ async fn a_standby_that_is_down_is_named_once_and_used_again_when_it_is_back() {
     assert!(!text.contains("can't be read from"), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_read_that_is_in_the_way_of_replication_is_sent_to_the_standby_again() {
-    // More than the sockets take while nobody reads.
-    const TEXTS: usize = 16;
     let pair = Pair::start_with(&[("max_standby_streaming_delay", "0")]).await;
     let checkpointer = set_up(&pair).await;
-    let proxy = TcpProxy::before(&pair.standby.url());
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
-    // One connection, so that the large answer comes on the one that has prepared the statement: on
-    // another the answer to that would be held.
-    let variables = [("DATABASE_URL", &*url), ("DB_POOL_MAX", "1")];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = Settings::from_iter(variables).unwrap();
-    let reader = checkpointer.read_from(Database::connect(&settings).await.unwrap());
-    let texts: Vec<_> = (0..TEXTS)
-        .map(|text| format!("{text:08}").repeat(1 << 17))
-        .collect();
-    let large = put(&checkpointer, "large", json!(texts)).await;
-    let small = put(&checkpointer, "small", json!("small")).await;
+    // One connection, so that the statement that was prepared is the one that waits.
+    let settings = pair.settings("standby", &[("DB_POOL_MAX", "1")]);
+    let standby = Database::connect(&settings).await.unwrap();
+    let reader = checkpointer.read_from(standby);
+    let kept = put(&checkpointer, "kept", json!("kept")).await;
     pair.caught_up().await;
-    reader
-        .get_tuple(GetTuple::at(&small))
-        .await
-        .unwrap()
-        .unwrap();
+    let observer = connect(&pair.standby.url()).await;
+    let primary = connect(&pair.primary.url()).await;
+    // The read waits for this lock on the standby, too.
+    let locking = connect(&pair.primary.url()).await;
+    let lock = "BEGIN; LOCK TABLE checkpointer.pending_writes IN ACCESS EXCLUSIVE MODE";
+    locking.batch_execute(lock).await.unwrap();
+    pair.caught_up().await;
 
     let reading = async {
-        let tuple = reader.get_tuple(GetTuple::at(&large)).await.unwrap();
-        assert_eq!(
-            tuple.unwrap().checkpoint.channel_values["value"],
-            json!(texts)
-        );
-    };
-    let cleaning = async {
-        let observer = connect(&pair.standby.url()).await;
-        eventually("the answer is under way", async || {
-            let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'";
-            count(&observer, sql).await == 1
-        })
-        .await;
-        checkpointer
-            .delete_thread(DeleteThread::new(thread_id("small")))
+        reader
+            .get_tuple(GetTuple::at(&kept))
             .await
-            .unwrap();
-        let primary = connect(&pair.primary.url()).await;
-        primary
-            .batch_execute("VACUUM checkpointer.checkpoints")
-            .await
-            .unwrap();
-        eventually("the read is in the way", async || {
-            let sql = "SELECT sum(confl_snapshot)::int8 FROM pg_stat_database_conflicts";
-            count(&observer, sql).await == 1
-        })
-        .await;
-        proxy.release();
+            .unwrap()
+            .unwrap()
     };
-    proxy.hold_answers();
+    let replicating = async {
+        let first = waiting_since(&observer, "").await;
+        // By now the read has a lock on this table, which replication has to take away from it.
+        let lock = "BEGIN; LOCK TABLE checkpointer.checkpoints IN ACCESS EXCLUSIVE MODE; COMMIT";
+        primary.batch_execute(lock).await.unwrap();
+        waiting_since(&observer, &first).await;
+        locking.batch_execute("COMMIT").await.unwrap();
+    };
     let text = log(async {
-        tokio::join!(reading, cleaning);
+        let (tuple, ()) = tokio::join!(reading, replicating);
+        assert_eq!(tuple.checkpoint.channel_values["value"], json!("kept"));
     })
     .await;
-    assert!(
-        text.contains("a read had to make way for replication"),
-        "{text}"
-    );
+    let made_way = "a read had to make way for replication";
+    assert_eq!(text.matches(made_way).count(), 1, "{text}");
     assert!(!text.contains("can't be read from"), "{text}");
+}
+
+/// Waits for a read that waits for a lock and was sent at another time than `earlier`; returns when.
+async fn waiting_since(observer: &Client, earlier: &str) -> String {
+    let sql = "SELECT query_start::text FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let mut since = String::new();
+    eventually("a read waits for the lock", async || {
+        let row = observer.query_opt(sql, &[]).await.unwrap();
+        since = row.map_or_else(String::new, |row| row.get(0));
+        !since.is_empty() && since != earlier
+    })
+    .await;
+    since
 }
