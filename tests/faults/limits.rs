@@ -354,7 +354,7 @@ async fn a_table_that_somebody_locked_is_waited_for_as_long_as_a_limit_allows() 
         &error.unwrap_err(),
         true,
         &expect![[r#"
-        `test::read` failed: somebody else has held a lock for too long
+        `test::read` failed: another session has held a lock for too long
         db error
         ERROR: canceling statement due to lock timeout
     "#]],

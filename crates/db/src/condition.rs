@@ -1,15 +1,14 @@
+//! Whether a connection is clean.
+
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::meter::Place;
-
 /// What a connection has gone through since it was last known to be clean.
 ///
-/// Connections are dirty until proven clean: a mark is made before the message
-/// that makes it true is sent, and wiped off after the answer that makes it
-/// untrue has come.
-#[derive(Debug)]
+/// A connection counts as dirty until it is proven clean: a mark is made before the message that
+/// makes it true is sent, and removed after the answer that makes it untrue has come.
+#[derive(Debug, Default)]
 pub(crate) struct Condition {
     /// Calls that were sent and whose answer wasn't read to its end. One whose
     /// future is dropped stays counted.
@@ -19,30 +18,11 @@ pub(crate) struct Condition {
     changed: AtomicBool,
     spoilt: AtomicBool,
     lost: OnceLock<Arc<dyn Error + Send + Sync>>,
-    place: Place,
 }
 
-// The marks are set by the borrower and read when the connection comes back
-// from it: there is nothing else for the orderings to publish.
+// The marks are set by the caller and read when the connection is returned: there is nothing else
+// for the orderings to publish.
 impl Condition {
-    /// Of a connection that was just opened.
-    pub(crate) fn new(place: Place) -> Self {
-        Self {
-            in_flight: AtomicU32::new(0),
-            transaction: AtomicBool::new(false),
-            begun: AtomicBool::new(false),
-            changed: AtomicBool::new(false),
-            spoilt: AtomicBool::new(false),
-            lost: OnceLock::new(),
-            place,
-        }
-    }
-
-    /// Where the connection is counted.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
     /// Counts a call, and says how many are before it.
     pub(crate) fn call_begins(&self) -> u32 {
         self.in_flight.fetch_add(1, Ordering::Relaxed)
@@ -52,7 +32,7 @@ impl Condition {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether a call was abandoned, or is running if the connection is lent.
+    /// Whether a call was abandoned, or is running if the connection is in use.
     pub(crate) fn in_flight(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) > 0
     }
@@ -62,7 +42,7 @@ impl Condition {
         self.transaction.swap(open, Ordering::Relaxed)
     }
 
-    /// Marks that SQL of the borrower's may have begun a transaction.
+    /// Marks that raw SQL may have begun a transaction.
     pub(crate) fn set_begun(&self) {
         self.begun.store(true, Ordering::Relaxed);
     }
@@ -85,7 +65,7 @@ impl Condition {
         self.changed.load(Ordering::Relaxed)
     }
 
-    /// Whether a transaction may be open, whoever began it.
+    /// Whether a transaction may be open, begun by this crate or by raw SQL.
     pub(crate) fn in_transaction(&self) -> bool {
         self.transaction.load(Ordering::Relaxed) || self.begun.load(Ordering::Relaxed)
     }

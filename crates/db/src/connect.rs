@@ -1,17 +1,23 @@
 //! Opening one connection: which hosts, and how long.
 
 pub(crate) mod failure;
+pub(crate) mod options;
+mod refusal;
+mod session;
 
 pub use failure::ConnectFailure;
+
+pub(crate) use options::lock_limit;
+pub(crate) use refusal::Refusal;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use settings::{ChannelBinding, Host, PoolMode, Settings, TargetSessionAttrs, TlsMode};
+use settings::{ChannelBinding, Host, Settings, TargetSessionAttrs, TlsMode};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::config::{self, SslMode};
-use tokio_postgres::{Client, Config, SimpleQueryMessage, Socket};
+use tokio_postgres::{Client, Config, Socket};
 use tracing::{debug, warn};
 
 use crate::Error;
@@ -21,6 +27,7 @@ use crate::error::Chain;
 use crate::meter::Meter;
 use crate::tls::{self, Tls};
 use failure::{Failed, more_telling};
+use options::Options;
 
 /// The half of a connection that moves the bytes.
 pub(crate) type Driver = tokio_postgres::Connection<Socket, tls::Stream<Socket>>;
@@ -30,8 +37,17 @@ pub(crate) struct Opened {
     pub(crate) client: Client,
     pub(crate) driver: Driver,
     pub(crate) canceller: Canceller,
-    /// For the log.
-    pub(crate) tls_version: &'static str,
+    pub(crate) server: Server,
+}
+
+/// What the server says about itself.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// 150018 is 15.18.
+    pub(crate) version: u32,
+    pub(crate) encoding: String,
+    /// The TLS version of the connection, or `off`.
+    pub(crate) tls: &'static str,
 }
 
 // A peer that is gone without a word while nothing is sent is noticed within
@@ -48,6 +64,7 @@ pub(crate) struct Connector {
     target_session_attrs: TargetSessionAttrs,
     /// Everything but the host.
     config: Config,
+    options: Options,
     attempt_timeout: Duration,
     startup_timeout: Duration,
     tls_mode: TlsMode,
@@ -77,14 +94,12 @@ impl Connector {
         if let Some(password) = settings.password() {
             config.password(password.expose());
         }
-        if let Some(options) = startup_options(settings) {
-            config.options(options);
-        }
         Self {
             hosts: settings.hosts().to_vec(),
             dbname: settings.dbname().to_owned(),
             target_session_attrs: settings.target_session_attrs(),
             config,
+            options: Options::new(settings),
             attempt_timeout: settings.connect_timeout(),
             startup_timeout: settings.startup_timeout(),
             tls_mode: settings.tls_mode(),
@@ -103,7 +118,11 @@ impl Connector {
                 Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
-            let left = self.startup_timeout.saturating_sub(started.elapsed());
+            let patience = match &error {
+                Error::Connect { failure, .. } => failure.patience(self.startup_timeout),
+                _ => self.startup_timeout,
+            };
+            let left = patience.saturating_sub(started.elapsed());
             if left.is_zero() || !error.is_transient() {
                 return Err(error);
             }
@@ -143,9 +162,9 @@ impl Connector {
             // A host that may come back is worth another attempt, whatever is
             // wrong with the others.
             if is_final
-                || worth_telling.as_ref().is_none_or(|(_, known)| {
-                    failed.failure.is_transient() || !known.failure.is_transient()
-                })
+                || worth_telling
+                    .as_ref()
+                    .is_none_or(|(_, known)| failed.failure.may_pass() || !known.failure.may_pass())
             {
                 worth_telling = Some((host, failed));
             }
@@ -246,26 +265,36 @@ impl Connector {
     ) -> Result<Opened, Failed> {
         let mut config = config.clone();
         config.ssl_mode(mode);
+        let mark = self.options.mark();
+        if let Some(options) = self.options.with(mark.as_deref()) {
+            config.options(options);
+        }
         let tls = Tls::new(tls);
         let failed = |error| Failed::driver(error, mode, &tls);
         let open = async {
             let (client, mut driver) = config.connect(tls.clone()).await.map_err(failed)?;
-            if wanted != TargetSessionAttrs::Any {
-                let role = ask_role(&client, &mut driver).await.map_err(failed)?;
-                let role = role.ok_or(Failed::new(ConnectFailure::BrokenOff))?;
-                role.check(wanted).map_err(Failed::new)?;
+            let session = session::ask(&client, &mut driver).await.map_err(failed)?;
+            let session = session.ok_or(Failed::new(ConnectFailure::BrokenOff))?;
+            session.check(wanted).map_err(Failed::new)?;
+            if mark.is_some() && session.mark != mark {
+                return Err(Failed::new(ConnectFailure::OptionsIgnored));
             }
             let canceller = Canceller::new(&client, &config, &tls);
-            Ok::<_, Failed>((client, driver, canceller))
+            Ok::<_, Failed>(Opened {
+                client,
+                driver,
+                canceller,
+                server: session.server(tls.version()),
+            })
         };
         // The driver's own time-out ends with the TCP handshake.
-        let (client, driver, canceller) = timeout(self.attempt_timeout, open).await??;
-        Ok(Opened {
-            client,
-            driver,
-            canceller,
-            tls_version: tls.version(),
-        })
+        match timeout(self.attempt_timeout, open).await? {
+            Err(failed) if failed.failure == ConnectFailure::TlsNotOffered => {
+                let answer = refusal::ask(&config, self.attempt_timeout).await;
+                Err(answer.unwrap_or(failed))
+            }
+            opened => opened,
+        }
     }
 }
 
@@ -282,65 +311,8 @@ fn wanted(attrs: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
     }
 }
 
-/// What a session may do, and where.
-struct Role {
-    standby: bool,
-    read_only: bool,
-}
-
-impl Role {
-    fn check(&self, wanted: TargetSessionAttrs) -> Result<(), ConnectFailure> {
-        match wanted {
-            TargetSessionAttrs::ReadWrite if self.read_only => Err(ConnectFailure::ReadOnly),
-            TargetSessionAttrs::ReadOnly if !self.read_only => Err(ConnectFailure::ReadWrite),
-            TargetSessionAttrs::Primary if self.standby => Err(ConnectFailure::Standby),
-            TargetSessionAttrs::Standby if !self.standby => Err(ConnectFailure::Primary),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Asks the server for its role; nothing, if the connection ends instead. What it
-/// reports by itself since PostgreSQL 14 would be that of an earlier connection
-/// behind a pooler.
-async fn ask_role(
-    client: &Client,
-    driver: &mut Driver,
-) -> Result<Option<Role>, tokio_postgres::Error> {
-    const ASK: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
-         pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool";
-    let answer = tokio::select! {
-        answer = client.simple_query(ASK) => answer?,
-        ended = driver => return ended.map(|()| None),
-    };
-    Ok(answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(Role {
-            standby: row.get(0) == Some("t"),
-            read_only: row.get(1) == Some("t"),
-        }),
-        _ => None,
-    }))
-}
-
 async fn read(files: tls::Files) -> Result<tls::Setup, Error> {
     spawn_blocking(move || files.read())
         .await
         .expect("reading files should not panic")
-}
-
-/// The `options` of the start-up packet. The user's own come last, so they win.
-pub(crate) fn startup_options(settings: &Settings) -> Option<String> {
-    // A pooler in transaction mode refuses `options`; the statement time-out is
-    // the client's task then.
-    let timeout = match settings.pool_mode() {
-        PoolMode::Session => settings.statement_timeout(),
-        PoolMode::Transaction => None,
-    };
-    let timeout = timeout.map(|limit| format!("-c statement_timeout={}", limit.as_millis()));
-    let options: Vec<&str> = timeout
-        .as_deref()
-        .into_iter()
-        .chain(settings.options())
-        .collect();
-    (!options.is_empty()).then(|| options.join(" "))
 }

@@ -8,9 +8,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::link::{Call, Link, Scope};
+use crate::link::Link;
 use crate::manager::Manager;
 use crate::shared::Shared;
+use crate::watch::{Call, Limit, Scope};
 use crate::{Error, Result, Statement, statement};
 
 /// A borrowed connection, given back when it is dropped.
@@ -40,7 +41,7 @@ impl Connection {
         shared: Arc<Shared>,
         statement_timeout: Option<Duration>,
     ) -> Self {
-        link.condition().place().borrowed();
+        link.place().acquired();
         Self {
             link: Some(link),
             loan,
@@ -183,11 +184,15 @@ impl Connection {
         self.statement_timeout = Some(limit);
     }
 
+    pub(crate) fn statement_timeout(&self) -> Option<Duration> {
+        self.statement_timeout
+    }
+
     pub(crate) fn call<'a>(&self, name: &'a str, scope: Scope) -> Call<'a> {
         Call {
             name,
             scope,
-            limit: self.statement_timeout,
+            limit: self.statement_timeout.map_or(Limit::None, Limit::Statement),
         }
     }
 

@@ -14,8 +14,9 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{debug, info, trace, warn};
 
+use crate::connect::Server;
 use crate::error::Chain;
-use crate::manager::{Manager, Server};
+use crate::manager::Manager;
 use crate::meter::Counted;
 use crate::shared::Shared;
 use crate::{Connection, Error, Result, Transaction};
@@ -132,9 +133,9 @@ impl Database {
     ///
     /// A failure that may pass (nothing listens, the server is starting up, a
     /// name can't be looked up for now) is tried again for
-    /// [`startup_timeout`](Settings::startup_timeout); one that won't pass (a
-    /// wrong password, an unknown host or database, a certificate that isn't
-    /// trusted) ends it at once.
+    /// [`startup_timeout`](Settings::startup_timeout), a host that has no such name for a few
+    /// seconds. One that won't pass (a wrong password, an unknown database, a certificate that
+    /// isn't trusted) ends it at once.
     ///
     /// The pool keeps [`pool_min`](Settings::pool_min) connections idle, besides
     /// those that are borrowed, as long as there aren't
@@ -143,8 +144,8 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::Connect`], or [`Error::TlsFile`] if a certificate or key that the
-    /// settings name can't be used. [`Error::OptionsIgnored`] in pool mode `session`
-    /// if a pooler drops the start-up options, and the statement time-out with them.
+    /// settings name can't be used. The wrong pool mode behind a pooler is a [`Error::Connect`]
+    /// that says so.
     ///
     /// # Panics
     ///

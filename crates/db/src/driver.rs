@@ -4,54 +4,50 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use tokio_postgres::AsyncMessage;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::cancel::Canceller;
-use crate::condition::Condition;
 use crate::connect::Driver;
 use crate::error::Chain;
 use crate::meter::Disconnect;
-use crate::shared::Shared;
+use crate::watch::Watch;
 
-/// Moves a connection's bytes until its client is dropped, the connection is
-/// lost, or somebody hangs up.
-pub(crate) async fn drive(
-    mut driver: Driver,
-    condition: Arc<Condition>,
-    canceller: Canceller,
-    hangup: CancellationToken,
-    shared: Arc<Shared>,
-) {
-    let ended = hangup.run_until_cancelled(exchange(&mut driver)).await;
-    let hung_up = ended.is_none();
+/// Moves a connection's bytes until its client is dropped, the connection is lost, or it is
+/// discarded.
+pub(crate) async fn drive(mut driver: Driver, watch: Arc<Watch>) {
+    let exchange = exchange(&mut driver);
+    let ended = watch.hangup.run_until_cancelled(exchange).await;
+    let discarded = ended.is_none();
     let lost = ended.and_then(Result::err);
     let is_lost = lost.is_some();
     if let Some(error) = lost {
         warn!(error = %Chain(&error), "lost a connection");
-        condition.set_lost(Arc::new(error));
+        watch.condition.set_lost(Arc::new(error));
     }
-    // The server doesn't notice that nobody listens before it has a result, and a
-    // pooler no longer knows what to cancel once the connection is closed.
-    if hung_up && condition.in_flight() {
-        canceller.cancel().await;
+    // The server doesn't notice that its client is gone before it has a result, and a pooler no
+    // longer knows what to cancel once the connection is closed.
+    if discarded && watch.condition.in_flight() {
+        watch.canceller.cancel().await;
     }
     // From here on everything that still waits for an answer gets an error.
     drop(driver);
     if is_lost {
-        shared.lost.notify_one();
+        watch.shared.lost.notify_one();
     }
-    // A borrower may have been told of it first.
-    condition.place().closed(if condition.lost().is_some() {
+    watch.place.closed(why(&watch, discarded));
+    debug!(discarded, "closed a connection");
+}
+
+fn why(watch: &Watch, discarded: bool) -> Disconnect {
+    // The caller may have been told of it first.
+    if watch.condition.lost().is_some() {
         Disconnect::Lost
-    } else if shared.closing.is_cancelled() {
+    } else if watch.shared.closing.is_cancelled() {
         Disconnect::Closed
-    } else if hung_up {
-        Disconnect::GivenUp
+    } else if discarded {
+        Disconnect::Discarded
     } else {
         Disconnect::Retired
-    });
-    debug!(hung_up, "closed a connection");
+    }
 }
 
 async fn exchange(driver: &mut Driver) -> Result<(), tokio_postgres::Error> {

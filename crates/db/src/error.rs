@@ -1,3 +1,5 @@
+//! What went wrong between a program and its database.
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -7,7 +9,8 @@ use std::time::Duration;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::{ConnectFailure, TlsFileProblem};
+use crate::connect::Refusal;
+use crate::{ConnectFailure, TlsFileProblem, verdict};
 
 /// A result whose error is [`Error`], unless another is named.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,7 +95,7 @@ pub enum Error {
     #[error("the database is already initialised; call `close_db` before another `init_db`")]
     AlreadyInitialised,
     /// The server rejected a statement, or a parameter didn't fit it.
-    #[error("`{statement}` failed{}", reason(source))]
+    #[error("`{statement}` failed{}", verdict::reason(source))]
     Query {
         /// The statement's name.
         statement: String,
@@ -110,9 +113,6 @@ pub enum Error {
         /// What the server said.
         source: tokio_postgres::Error,
     },
-    /// The start-up options didn't reach the server.
-    #[error("the start-up options were ignored; behind a pooler set DB_POOL_MODE=transaction")]
-    OptionsIgnored,
     /// A statement was called with more or fewer parameters than it has types.
     #[error("`{statement}` was given {given} parameters instead of {expected}")]
     ParameterCount {
@@ -188,6 +188,18 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// The role may not apply the migrations that are missing: it lacks a privilege, or its
+    /// transactions are read-only.
+    #[error(
+        "the role may not apply the migrations of `{set}`: let another role apply \
+         `Migrations::sql`, and only verify them with this one"
+    )]
+    MigrationDenied {
+        /// The set.
+        set: &'static str,
+        /// What failed.
+        source: Box<Error>,
+    },
     /// A migration was changed after it was applied.
     #[error("migration {number} `{name}` of `{set}` is not the one that was applied")]
     MigrationChanged {
@@ -251,7 +263,7 @@ impl Error {
             | Self::ConnectionLost { .. }
             | Self::OutcomeUnknown { .. } => true,
             Self::Migration { source, .. } => source.is_transient(),
-            Self::Query { source, .. } => source.code().is_some_and(is_transient),
+            Self::Query { source, .. } => source.code().is_some_and(verdict::is_transient),
             _ => false,
         }
     }
@@ -278,6 +290,9 @@ impl Error {
             if let Some(error) = error.downcast_ref::<DbError>() {
                 return Some(error.code());
             }
+            if let Some(refusal) = error.downcast_ref::<Refusal>() {
+                return refusal.code.as_ref();
+            }
             cause = error.source();
         }
         None
@@ -289,28 +304,6 @@ impl Error {
 #[error("there was no answer within {after:.1?}")]
 pub(crate) struct Silence {
     pub(crate) after: Duration,
-}
-
-/// Why a statement failed that is in order itself, in the words of whoever has
-/// to do something about it.
-fn reason(error: &tokio_postgres::Error) -> &'static str {
-    match error.code().map(SqlState::code) {
-        Some("25006") => ": the server is read-only",
-        Some("3F000" | "42P01") => ": a schema or a table is missing",
-        Some("42501") => ": the role lacks a privilege",
-        Some("53100") => ": the server's disk is full",
-        Some("53200") => ": the server is out of memory",
-        Some("55P03") => ": somebody else has held a lock for too long",
-        _ => "",
-    }
-}
-
-pub(crate) fn is_transient(code: &SqlState) -> bool {
-    match code.code() {
-        "40002" | "40003" | "53400" => false,
-        "25006" | "55P03" | "57P01" | "57P02" | "57P03" => true,
-        code => matches!(code.get(..2), Some("08" | "40" | "53")),
-    }
 }
 
 /// An error with all its causes on one line, for the log: see [`Error::for_log`].

@@ -107,15 +107,19 @@
 //!
 //! # Pool modes
 //!
-//! In `session` mode each statement is prepared once per connection, and up to
-//! 256 are kept. The server enforces the statement time-out.
+//! In `session` mode each statement is prepared once per connection, and up to 256 are kept. The
+//! server enforces the statement time-out. A statement that waits for one lock for half of that time
+//! fails with `55P03`, which [is transient](Error::is_transient): the lock's holder is to blame, not
+//! the statement. Each connection is opened with start-up options and asked for them, so a pooler
+//! that shares its sessions between clients is refused: with one, set the other mode.
 //!
 //! In `transaction` mode, for a pooler that hands out a server connection per
 //! transaction, nothing depends on a session. Statements are sent with the types
 //! of their parameters in one round trip and leave nothing behind, as long as
 //! their types are PostgreSQL's own: the driver looks up any other with a
 //! statement that it prepares. The statement time-out is kept here, with a
-//! cancel request.
+//! cancel request, and the limit for locks only within a transaction. (For other statements
+//! `ALTER ROLE … SET lock_timeout` sets one.)
 //!
 //! # TLS
 //!
@@ -165,6 +169,8 @@ mod runtime;
 mod shared;
 mod tenure;
 mod tls;
+mod verdict;
+mod watch;
 
 #[cfg(test)]
 mod tests;

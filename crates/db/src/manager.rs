@@ -1,36 +1,26 @@
 //! What the pool does with its connections: opens, checks and discards them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bb8::ManageConnection;
-use settings::{PoolMode, Settings};
-use tokio::time::{Instant, sleep};
+use settings::Settings;
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
-use crate::condition::Condition;
-use crate::connect::{Connector, Opened};
+use crate::connect::{Connector, Opened, Server};
 use crate::driver::drive;
 use crate::error::Chain;
 use crate::link::Link;
-use crate::meter::Place;
 use crate::shared::Shared;
 use crate::tenure::Tenure;
+use crate::watch::Watch;
 use crate::{Error, Result};
 
-/// How long to wait before another attempt where trying again won't help: until
-/// somebody has mended what is wrong.
+/// How long to wait before another attempt where trying again won't help until what is wrong was
+/// put right.
 const HOPELESS_PAUSE: Duration = Duration::from_secs(5);
-
-/// What the server said about itself on the first connection.
-#[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) version: u32,
-    pub(crate) encoding: String,
-    /// The TLS version of that connection, or `off`.
-    pub(crate) tls: &'static str,
-}
 
 /// Opens, checks and discards connections on the pool's behalf.
 #[derive(Debug)]
@@ -47,89 +37,40 @@ pub(crate) struct Manager {
 impl Manager {
     /// Proves that the server answers.
     pub(crate) async fn new(settings: &Settings, shared: Arc<Shared>) -> Result<(Self, Server)> {
-        let mut manager = Self {
+        let manager = Self {
             connector: Connector::new(settings, Arc::clone(&shared.meter)),
             idle_timeout: settings.idle_timeout(),
             max_lifetime: settings.max_lifetime(),
             shared,
             proven: Mutex::new(None),
         };
-        let started = Instant::now();
-        let mut backoff = Backoff::default();
-        let (link, server) = loop {
-            let error = match manager.prove(settings).await {
-                Ok(proven) => break proven,
-                Err(error) => error,
-            };
-            // Lost after it was opened: opening one has a patience of its own.
-            let left = settings.startup_timeout().saturating_sub(started.elapsed());
-            if left.is_zero() || !error.is_outcome_unknown() {
-                return Err(error);
-            }
-            warn!(error = %Chain(&error), "lost a new connection, trying again");
-            sleep(backoff.pause().min(left)).await;
-        };
-        manager.proven = Mutex::new(Some(link));
+        let tenure = Tenure::begin(&manager.shared.tenures);
+        let opened = manager.connector.connect_patiently().await?;
+        let (link, server) = manager.link(opened, tenure);
+        *manager.lock_proven() = Some(link);
         Ok((manager, server))
     }
 
-    /// Opens a connection, and makes sure that the server keeps the limits it was given.
-    async fn prove(&self, settings: &Settings) -> Result<(Link, Server)> {
-        let tenure = Tenure::begin(&self.shared.tenures);
-        let opened = self.connector.connect_patiently().await?;
-        let driver = &opened.driver;
-        let server = Server {
-            version: version_number(driver.parameter("server_version").unwrap_or_default()),
-            encoding: driver
-                .parameter("server_encoding")
-                .unwrap_or_default()
-                .to_owned(),
-            tls: opened.tls_version,
-        };
-        let link = self.link(opened, tenure);
-        let limits_statements = settings.statement_timeout().is_some();
-        if self.shared.mode == PoolMode::Session
-            && limits_statements
-            && !link.took_options().await?
-        {
-            return Err(Error::OptionsIgnored);
-        }
-        Ok((link, server))
-    }
-
-    fn link(&self, opened: Opened, tenure: Tenure) -> Link {
-        let Opened {
-            client,
-            driver,
-            canceller,
-            ..
-        } = opened;
-        let condition = Arc::new(Condition::new(Place::new(&self.shared.meter)));
-        let hangup = self.shared.hangup.child_token();
-        let drive = drive(
-            driver,
-            Arc::clone(&condition),
-            canceller.clone(),
-            hangup.clone(),
-            Arc::clone(&self.shared),
-        );
+    fn link(&self, opened: Opened, tenure: Tenure) -> (Link, Server) {
+        let watch = Arc::new(Watch::new(&self.shared, tenure, opened.canceller));
+        let drive = drive(opened.driver, Arc::clone(&watch));
         let runtime = self.shared.runtime.handle();
         self.shared.sockets.spawn_on(drive, runtime);
-        let shared = Arc::clone(&self.shared);
-        Link::new(client, canceller, shared, condition, tenure, hangup)
+        (Link::new(opened.client, watch), opened.server)
     }
 
-    /// Opens a connection, however often it has to be tried: so a pool is filled
-    /// again after an outage, though nobody asks.
+    /// Opens a connection, however often it has to be tried: so a pool is filled again after an
+    /// outage, also if no connection is asked for.
     async fn persevere(&self) -> Link {
         let mut backoff = Backoff::default();
         loop {
             let tenure = Tenure::begin(&self.shared.tenures);
             match self.connector.connect().await {
                 Ok(opened) => {
-                    debug!(tls = opened.tls_version, "opened a connection");
+                    let (link, server) = self.link(opened, tenure);
+                    debug!(tls = server.tls, "opened a connection");
                     self.shared.failure.send_replace(None);
-                    return self.link(opened, tenure);
+                    return link;
                 }
                 Err(error) => {
                     warn!(error = %Chain(&error), "failed to open a connection for the pool");
@@ -149,11 +90,8 @@ impl Manager {
             || self.idle_timeout.is_some_and(|limit| link.rest() >= limit)
     }
 
-    fn proven(&self) -> Option<Link> {
-        self.proven
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    fn lock_proven(&self) -> MutexGuard<'_, Option<Link>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,7 +100,7 @@ impl ManageConnection for Manager {
     type Error = Arc<Error>;
 
     async fn connect(&self) -> Result<Link, Arc<Error>> {
-        if let Some(link) = self.proven().filter(|link| !link.is_closed()) {
+        if let Some(link) = self.lock_proven().take().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
         let attempts = self.shared.sockets.track_future(self.persevere());
@@ -185,23 +123,6 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, link: &mut Link) -> bool {
-        !link.given_back()
+        !link.is_fit_to_return()
     }
-}
-
-/// The number that `server_version_num` gives: `15.4 (Debian 15.4-1)` is
-/// 150004, `17beta1` is 170000.
-pub(crate) fn version_number(text: &str) -> u32 {
-    let mut parts = text
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse::<u32>().unwrap_or(0));
-    let major = parts.next().unwrap_or(0);
-    let minor = match text
-        .trim_start_matches(|c: char| c.is_ascii_digit())
-        .starts_with('.')
-    {
-        true => parts.next().unwrap_or(0),
-        false => 0,
-    };
-    major * 10_000 + minor
 }

@@ -8,7 +8,6 @@ use metrics::{
     describe_gauge, describe_histogram, with_recorder,
 };
 
-use crate::connect::Opened;
 use crate::{ConnectFailure, Error, Result};
 
 const CONNECTIONS: &str = "db_pool_connections";
@@ -26,7 +25,7 @@ static METADATA: Metadata<'static> = Metadata::new("db", Level::INFO, Some(modul
 #[derive(Debug)]
 pub(crate) struct Meter {
     pool: SharedString,
-    // Made once, because each borrowing needs them.
+    // Made once, because each acquiring needs them.
     idle: Key,
     in_use: Key,
     waiting: Key,
@@ -41,7 +40,7 @@ pub(crate) struct Counted {
     amount: u32,
 }
 
-/// Where a connection is counted: among those that are borrowed, those that are idle, or no longer.
+/// Where a connection is counted: among those that are in use, those that are idle, or no longer.
 #[derive(Debug)]
 pub(crate) struct Place {
     meter: Arc<Meter>,
@@ -50,7 +49,7 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 struct Stay {
-    borrowed: bool,
+    in_use: bool,
     closed: bool,
     counted: Option<Counted>,
 }
@@ -71,7 +70,7 @@ pub(crate) enum Disconnect {
     /// The pool was closed.
     Closed,
     /// It was busy with an abandoned statement, or couldn't be cleaned.
-    GivenUp,
+    Discarded,
     /// The server or the network ended it, or it was silent.
     Lost,
     /// It was too old, idle for too long, or perhaps no longer led to the primary.
@@ -105,7 +104,7 @@ impl Meter {
         }
     }
 
-    pub(crate) fn connected(&self, after: Duration, answer: &Result<Opened>) {
+    pub(crate) fn connected<T>(&self, after: Duration, answer: &Result<T>) {
         let outcome = match answer {
             Ok(_) => "opened",
             Err(Error::Connect { failure, .. }) => failure.label(),
@@ -134,7 +133,7 @@ impl Place {
     pub(crate) fn new(meter: &Arc<Meter>) -> Self {
         Self {
             stay: Mutex::new(Stay {
-                borrowed: false,
+                in_use: false,
                 closed: false,
                 counted: Some(Counted::new(&meter.idle, 1)),
             }),
@@ -142,20 +141,20 @@ impl Place {
         }
     }
 
-    pub(crate) fn borrowed(&self) {
-        self.change(|stay| stay.borrowed = true);
+    pub(crate) fn acquired(&self) {
+        self.change(|stay| stay.in_use = true);
     }
 
-    pub(crate) fn given_back(&self) {
-        self.change(|stay| stay.borrowed = false);
+    pub(crate) fn returned(&self) {
+        self.change(|stay| stay.in_use = false);
     }
 
-    /// Notes that the connection is no longer open. A borrower may still have it.
+    /// Notes that the connection is no longer open. It may still be in use.
     pub(crate) fn closed(&self, why: Disconnect) {
         self.change(|stay| stay.closed = true);
         let reason = match why {
             Disconnect::Closed => "closed",
-            Disconnect::GivenUp => "given_up",
+            Disconnect::Discarded => "discarded",
             Disconnect::Lost => "lost",
             Disconnect::Retired => "retired",
         };
@@ -166,7 +165,7 @@ impl Place {
     fn change(&self, change: impl FnOnce(&mut Stay)) {
         let mut stay = self.stay.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut stay);
-        stay.counted = match (stay.borrowed, stay.closed) {
+        stay.counted = match (stay.in_use, stay.closed) {
             (true, _) => Some(Counted::new(&self.meter.in_use, 1)),
             (false, false) => Some(Counted::new(&self.meter.idle, 1)),
             (false, true) => None,
@@ -218,6 +217,10 @@ impl ConnectFailure {
             Self::ReadWrite => "read_write",
             Self::Standby => "standby",
             Self::Primary => "primary",
+            Self::OutOfResources => "out_of_resources",
+            Self::LocalResources => "local_resources",
+            Self::PasswordMissing => "password_missing",
+            Self::OptionsIgnored => "options_ignored",
             Self::Authentication => "authentication",
             Self::UnknownDatabase => "unknown_database",
             Self::StartupParameter => "startup_parameter",
@@ -259,7 +262,7 @@ fn describe() {
     describe_gauge!(
         CONNECTIONS,
         Unit::Count,
-        "Connections that wait to be borrowed, and those that are borrowed or being cleaned after that"
+        "Connections that are idle, and those that are in use or being cleaned after that"
     );
     describe_gauge!(
         MAX_CONNECTIONS,

@@ -1,7 +1,10 @@
+//! Migrations: the steps that make a schema what a program needs.
+
 use std::fmt::Write;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio_postgres::error::SqlState;
 use tracing::info;
 
 use crate::{Database, Error, Result, Statement, Transaction, Type, quote_identifier};
@@ -34,10 +37,30 @@ static LOCK: Statement = Statement::new(
     &[Type::TEXT],
 );
 
+/// `to_regclass` would answer from the session's cache, which may be older than what another
+/// process did while its lock was waited for.
 static EXISTS: Statement = Statement::new(
     "-- db::find_migrations
-     SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL",
+     SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace
+                    WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name),
+            EXISTS (SELECT FROM pg_catalog.pg_class AS c
+                    JOIN pg_catalog.pg_namespace AS n
+                      ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+                    WHERE n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name
+                      AND c.relname OPERATOR(pg_catalog.=) $2::pg_catalog.name)",
     &[Type::TEXT, Type::TEXT],
+);
+
+/// Whether it is the role, or what the program asked for, that makes transactions read-only: a
+/// server that is read-only itself may be in the middle of a failover.
+static READ_ONLY_ROLE: Statement = Statement::new(
+    "-- db::find_read_only_role
+     SELECT EXISTS (SELECT FROM pg_catalog.pg_settings
+                    WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only'
+                      AND setting OPERATOR(pg_catalog.=) 'on'
+                      AND source IN ('database', 'user', 'database user', 'client'))
+            AND NOT pg_catalog.pg_is_in_recovery()",
+    &[],
 );
 
 /// One step of a schema.
@@ -136,7 +159,8 @@ impl Migrations {
     /// [`Error::Migration`] names the one that failed. The database is refused
     /// as [`verify`](Self::verify) does, save that it may be older. A table that
     /// stays locked by somebody else for 10 seconds is an [`Error::Migration`]
-    /// that [is transient](Error::is_transient).
+    /// that [is transient](Error::is_transient). [`Error::MigrationDenied`] if the role may not
+    /// make what is missing.
     ///
     /// # Cancel safety
     ///
@@ -161,16 +185,44 @@ impl Migrations {
                     .query(&LOCK, &[&format!("migrations of {set} in {schema}")])
                     .await?;
                 tx.batch_execute(DDL_LIMITS).await?;
-                let applied = self.applied(tx, schema).await?;
-                for migration in &self.migrations[applied.len()..] {
-                    if migration.number == 1 {
-                        self.create_table(tx, schema).await?;
-                    }
-                    self.apply_one(tx, schema, migration).await?;
+                let missing = &self.migrations[self.applied(tx, schema).await?.len()..];
+                if missing.is_empty() {
+                    return Ok(());
                 }
-                Ok(())
+                let read_only: bool = tx.query_one(&READ_ONLY_ROLE, &[]).await?.get(0);
+                self.apply_all(tx, schema, missing)
+                    .await
+                    .map_err(|source| self.denied(source, read_only))
             })
             .await
+    }
+
+    async fn apply_all(
+        &self,
+        tx: &Transaction<'_>,
+        schema: &str,
+        missing: &[Migration],
+    ) -> Result<()> {
+        for migration in missing {
+            if migration.number == 1 {
+                self.create_table(tx, schema).await?;
+            }
+            self.apply_one(tx, schema, migration).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what to do if the role is to blame.
+    fn denied(&self, source: Error, read_only: bool) -> Error {
+        match source.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {}
+            Some(&SqlState::READ_ONLY_SQL_TRANSACTION) if read_only => {}
+            _ => return source,
+        }
+        Error::MigrationDenied {
+            set: self.set,
+            source: Box::new(source),
+        }
     }
 
     /// Checks that the database has exactly the migrations of this program, for
@@ -240,13 +292,13 @@ impl Migrations {
 
     /// What the database has, if it agrees with what the program has.
     async fn applied(&self, tx: &Transaction<'_>, schema: &str) -> Result<Vec<Applied>> {
-        let table = self.table(schema);
         let found = tx
-            .query_one(&EXISTS, &[&quote_identifier(schema), &table])
+            .query_one(&EXISTS, &[&schema, &self.table_name()])
             .await?;
         if !found.get::<_, bool>(1) {
             return Ok(Vec::new());
         }
+        let table = self.table(schema);
         let select = Statement::from_parts(
             format!("-- db::read_migrations\nSELECT number, checksum FROM {table} ORDER BY number"),
             Vec::new(),
@@ -285,21 +337,23 @@ impl Migrations {
     }
 
     async fn create_table(&self, tx: &Transaction<'_>, schema: &str) -> Result<()> {
-        let table = self.table(schema);
-        let quoted = quote_identifier(schema);
-        // Asked first, because `IF NOT EXISTS` needs the right to create one
-        // even where it exists.
-        if !tx
-            .query_one(&EXISTS, &[&quoted, &table])
-            .await?
-            .get::<_, bool>(0)
-        {
+        // Asked first, because `IF NOT EXISTS` needs the right to create one even where it exists.
+        if !self.schema_exists(tx, schema).await? {
             // Another set may be about to make the same schema.
             tx.query(&LOCK, &[&format!("schema {schema}")]).await?;
-            tx.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {quoted}"))
-                .await?;
+            if !self.schema_exists(tx, schema).await? {
+                let quoted = quote_identifier(schema);
+                tx.batch_execute(&format!("CREATE SCHEMA {quoted}")).await?;
+            }
         }
-        tx.batch_execute(&table_ddl(&table)).await
+        tx.batch_execute(&table_ddl(&self.table(schema))).await
+    }
+
+    async fn schema_exists(&self, tx: &Transaction<'_>, schema: &str) -> Result<bool> {
+        let found = tx
+            .query_one(&EXISTS, &[&schema, &self.table_name()])
+            .await?;
+        Ok(found.get(0))
     }
 
     async fn apply_one(
@@ -336,8 +390,12 @@ impl Migrations {
 
     /// The quoted name of the version table.
     fn table(&self, schema: &str) -> String {
-        let table = format!("{}{TABLE_SUFFIX}", self.set);
-        format!("{}.{}", quote_identifier(schema), quote_identifier(&table))
+        let table = quote_identifier(&self.table_name());
+        format!("{}.{table}", quote_identifier(schema))
+    }
+
+    fn table_name(&self) -> String {
+        format!("{}{TABLE_SUFFIX}", self.set)
     }
 
     fn last(&self) -> i32 {

@@ -1,19 +1,25 @@
 //! What a pooler's own errors mean.
 //!
-//! PgBouncer gives nearly all of them the code 08P01, and those that it passes on
-//! from a server it couldn't log in to as well. So their texts decide, which it
-//! doesn't translate.
+//! PgBouncer gives nearly all of them the code 08P01, and those that it passes on from a server it
+//! couldn't log in to as well; Supavisor gives all of its own the code XX000. So their texts decide,
+//! which they don't translate.
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::ConnectFailure;
 
 /// Why a pooler, or the server behind it, turned a connection away.
-pub(crate) fn connect_failure(error: &DbError) -> Option<ConnectFailure> {
-    if *error.code() != SqlState::PROTOCOL_VIOLATION {
-        return None;
+pub(crate) fn connect_failure(code: &SqlState, text: &str) -> Option<ConnectFailure> {
+    match code.code() {
+        "08P01" => pgbouncer(text),
+        "XX000" => supavisor(text),
+        // RDS Proxy, which takes no options.
+        "0A000" if text.contains("command-line options") => Some(ConnectFailure::StartupParameter),
+        _ => None,
     }
-    let text = error.message();
+}
+
+fn pgbouncer(text: &str) -> Option<ConnectFailure> {
     let says = |part| text.contains(part);
     if says("unsupported startup parameter") {
         Some(ConnectFailure::StartupParameter)
@@ -37,6 +43,17 @@ pub(crate) fn connect_failure(error: &DbError) -> Option<ConnectFailure> {
     }
 }
 
+fn supavisor(text: &str) -> Option<ConnectFailure> {
+    let says = |part| text.to_ascii_lowercase().contains(part);
+    if says("max clients") || says("echeckouttimeout") {
+        Some(ConnectFailure::TooManyConnections)
+    } else if says("tenant") && says("not found") {
+        Some(ConnectFailure::Authentication)
+    } else {
+        None
+    }
+}
+
 /// Whether the connection doesn't survive the error.
 pub(crate) fn is_fatal(error: &DbError) -> bool {
     match error.parsed_severity() {
@@ -49,6 +66,11 @@ pub(crate) fn is_fatal(error: &DbError) -> bool {
 /// Whether a pooler gave up on a statement that it hadn't sent to any server yet.
 pub(crate) fn was_never_sent(error: &DbError) -> bool {
     let text = error.message();
-    *error.code() == SqlState::PROTOCOL_VIOLATION
-        && (text == "query_wait_timeout" || text.starts_with("server login has been failing"))
+    match error.code().code() {
+        "08P01" => {
+            text == "query_wait_timeout" || text.starts_with("server login has been failing")
+        }
+        "XX000" => text.contains("ECHECKOUTTIMEOUT"),
+        _ => false,
+    }
 }

@@ -8,9 +8,8 @@ use expect_test::{Expect, expect};
 use settings::Settings;
 
 use crate::connect::failure::classify_io;
-use crate::connect::startup_options;
+use crate::connect::options::Options;
 use crate::error::Chain;
-use crate::manager::version_number;
 use crate::{ConnectFailure, Error, Migration, Migrations, Statement, Type, quote_identifier};
 
 /// An error of the driver's that needs no server.
@@ -335,19 +334,6 @@ fn identifiers_are_quoted() {
 }
 
 #[test]
-fn versions_become_the_servers_own_number() {
-    for (text, number) in [
-        ("15.18 (Debian 15.18-0+deb12u1)", 150_018),
-        ("14.0", 140_000),
-        ("17beta1", 170_000),
-        ("18devel", 180_000),
-        ("", 0),
-    ] {
-        assert_eq!(version_number(text), number, "{text}");
-    }
-}
-
-#[test]
 fn failures_of_the_network_are_told_apart() {
     let classify = |kind: io::ErrorKind| classify_io(&io::Error::from(kind));
     assert_eq!(
@@ -374,9 +360,12 @@ fn the_statement_time_out_is_the_servers_task_only_in_a_session() {
         let own = [("DATABASE_URL", "postgres://app@db.internal/agents")];
         let variables = own.iter().chain(variables);
         let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        startup_options(&Settings::from_iter(variables).unwrap())
+        Options::new(&Settings::from_iter(variables).unwrap()).with(None)
     };
-    assert_eq!(options(&[]).unwrap(), "-c statement_timeout=30000");
+    assert_eq!(
+        options(&[]).unwrap(),
+        "-c statement_timeout=30000 -c lock_timeout=15000"
+    );
     assert_eq!(options(&[("DB_STATEMENT_TIMEOUT", "off")]), None);
     assert_eq!(options(&[("DB_POOL_MODE", "transaction")]), None);
     let url = (
@@ -385,7 +374,7 @@ fn the_statement_time_out_is_the_servers_task_only_in_a_session() {
     );
     assert_eq!(
         options(&[url]).unwrap(),
-        "-c statement_timeout=30000 -c jit=off"
+        "-c statement_timeout=30000 -c lock_timeout=15000 -c jit=off"
     );
 }
 

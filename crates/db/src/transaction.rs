@@ -1,13 +1,17 @@
+//! Transactions.
+
 use std::time::Duration;
 
+use settings::PoolMode;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tracing::warn;
 
+use crate::connect::lock_limit;
 use crate::connection::{at_most_one, exactly_one};
 use crate::error::Chain;
-use crate::link::{Call, Scope};
+use crate::watch::{Call, Limit, Scope};
 use crate::{Connection, Error, Result, Statement, statement};
 
 /// A savepoint can't be made in a transaction that has failed, nor where there
@@ -87,13 +91,22 @@ impl Connection {
     async fn begin(&self) -> Result<()> {
         self.link().condition().set_transaction(true);
         self.link()
-            .batch(
-                self.call("BEGIN", Scope::Transaction),
-                // Whatever the role's default is: who waits for a lock must then
-                // see what was committed meanwhile.
-                "BEGIN ISOLATION LEVEL READ COMMITTED",
-            )
+            .batch(self.call("BEGIN", Scope::Transaction), &self.opening())
             .await
+    }
+
+    /// Begins with the isolation level that is documented, whatever the role's default is: a
+    /// statement that waits for a lock must then see what was committed meanwhile. And with the
+    /// limit for locks that the start-up options set in pool mode `session`.
+    fn opening(&self) -> String {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        match (self.link().mode(), self.statement_timeout()) {
+            (PoolMode::Transaction, Some(limit)) => {
+                let limit = lock_limit(limit).as_millis();
+                format!("{BEGIN}; SET LOCAL lock_timeout = {limit}")
+            }
+            _ => BEGIN.to_owned(),
+        }
     }
 
     async fn commit(&self) -> Result<()> {
@@ -134,7 +147,7 @@ impl Connection {
                 condition.set_transaction(false);
             }
             Err(error) => {
-                warn!(error = %Chain(&error), "failed to roll back, giving the connection up");
+                warn!(error = %Chain(&error), "failed to roll back, discarding the connection");
                 condition.set_spoilt();
             }
         }
@@ -244,7 +257,7 @@ impl Transaction<'_> {
     fn call<'n>(&self, name: &'n str) -> Call<'n> {
         let call = self.connection.call(name, Scope::Transaction);
         Call {
-            limit: self.limit.or(call.limit),
+            limit: self.limit.map_or(call.limit, Limit::Statement),
             ..call
         }
     }

@@ -156,14 +156,14 @@ async fn connections_are_counted_as_closed_by_why() {
     assert!(sleep.as_mut().now_or_never().is_none());
     drop(sleep);
     drop(connection);
-    eventually("one is given up", async || disconnects("given_up") == 1).await;
+    eventually("one is discarded", async || disconnects("discarded") == 1).await;
     settled(&figures, &db, 1, 0, 0).await;
     db.close(Duration::from_secs(10)).await.unwrap();
     assert_eq!(disconnects("closed"), 1);
 
     let db = test.connect(&[("DB_MAX_LIFETIME", "1s")]).await;
     eventually("one is retired", async || disconnects("retired") >= 1).await;
-    assert_eq!((disconnects("lost"), disconnects("given_up")), (1, 1));
+    assert_eq!((disconnects("lost"), disconnects("discarded")), (1, 1));
     db.close(Duration::from_secs(10)).await.unwrap();
     assert_eq!(gauges(&figures), (0.0, 0.0, 0.0));
 }

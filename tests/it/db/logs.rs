@@ -32,7 +32,7 @@ async fn connect_acquire_close_and_failures_are_logged_with_their_causes() {
         "TRACE db::database: acquired a connection",
         "INFO db::migrate: applied a migration",
         "WARN db::database: failed to acquire a connection error=no connection became free",
-        "DEBUG db::link: statement failed statement=\"secrets::insert\"",
+        "DEBUG db::watch: statement failed statement=\"secrets::insert\"",
         "duplicate key value violates unique constraint",
         "WARN db::database: closed by force error=closed with 1 still borrowed",
     ] {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use db::{Database, Error, Migration, Migrations, quote_identifier};
 use expect_test::expect;
+use futures_util::future::join_all;
 use tokio::process::Command;
 
 use rig::{TestDb, chain, eventually};
@@ -123,6 +124,29 @@ async fn child(schema: &str) {
     let (shop, other) = tokio::join!(BOTH.apply(&db), OTHER.apply(&db));
     shop.unwrap();
     other.unwrap();
+}
+
+#[tokio::test]
+async fn programs_that_verify_and_then_apply_at_once_all_end_well() {
+    for _ in 0..5 {
+        let test = TestDb::without_schema().await;
+        let programs = (0..8).map(async |_| {
+            let db = test.connect(&[("DB_POOL_MAX", "1")]).await;
+            // The session remembers that there was no table.
+            let missing = BOTH.verify(&db).await;
+            assert!(matches!(missing, Err(Error::DatabaseOlder { .. })));
+            db
+        });
+        let programs = join_all(programs).await;
+        let applied = programs.iter().map(async |db| {
+            BOTH.apply(db).await?;
+            BOTH.verify(db).await
+        });
+        for applied in join_all(applied).await {
+            applied.unwrap();
+        }
+        assert_eq!(tables(&test).await, ["one", "shop_migrations", "two"]);
+    }
 }
 
 #[tokio::test]
@@ -251,6 +275,35 @@ async fn a_role_without_ddl_rights_can_verify_and_apply_what_is_applied() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_not_migrate_is_told_so_at_once() {
+    let test = TestDb::new().await;
+    let observer = test.observer().await;
+    let role = format!("{}_guest", test.schema());
+    let schema = quote_identifier(test.schema());
+    let create = format!("CREATE ROLE {role}; GRANT USAGE ON SCHEMA {schema} TO {role}");
+    observer.batch_execute(&create).await.unwrap();
+    let read_only = "default_transaction_read_only%3Don";
+    for (option, cause) in [
+        (format!("role%3D{role}"), "the role lacks a privilege"),
+        (read_only.to_owned(), "the server is read-only"),
+    ] {
+        let url = format!("{}?options=-c%20{option}", rig::url());
+        let db = Database::connect(&test.settings_for(&url, &[])).await;
+        let error = BOTH.apply(&db.unwrap()).await.unwrap_err();
+        assert!(!error.is_transient());
+        let text = chain(&error);
+        let (said, causes) = text.split_once('\n').unwrap();
+        expect![
+            "the role may not apply the migrations of `shop`: let another role apply `Migrations::sql`, and only verify them with this one"
+        ]
+        .assert_eq(said);
+        assert!(causes.contains(cause), "{causes}");
+    }
+    let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    observer.batch_execute(&drop).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_printed_sql_does_what_apply_does() {
     let test = TestDb::without_schema().await;
     test.observer()
@@ -279,7 +332,7 @@ async fn another_process_is_waited_for_as_long_as_is_chosen() {
         let error = IMPATIENT.apply(&db).await.unwrap_err();
         assert!(error.is_transient());
         expect![[r#"
-            `db::lock_migrations` failed: somebody else has held a lock for too long
+            `db::lock_migrations` failed: another session has held a lock for too long
             db error
             ERROR: canceling statement due to lock timeout
         "#]]
@@ -364,7 +417,7 @@ async fn a_migration_gives_up_if_somebody_keeps_a_table_locked() {
     let text = chain(&error).replace(test.schema(), "SCHEMA");
     expect![[r#"
         migration 2 `two` of `shop` failed
-        `shop::name` failed: somebody else has held a lock for too long
+        `shop::name` failed: another session has held a lock for too long
         db error
         ERROR: canceling statement due to lock timeout
     "#]]

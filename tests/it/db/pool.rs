@@ -135,10 +135,11 @@ async fn what_waiting_will_not_mend_is_reported_at_once() {
     observer.batch_execute(&sql).await.unwrap();
     let settings = test.settings_for(&as_role(role), &[("DB_ACQUIRE_TIMEOUT", "1h")]);
     let db = Database::connect(&settings).await.unwrap();
-    let sql = format!(
-        "ALTER ROLE {role} NOLOGIN; \
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
-    );
+    // Committed before the pool can connect again.
+    let sql = format!("ALTER ROLE {role} NOLOGIN");
+    observer.batch_execute(&sql).await.unwrap();
+    let sql =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
     observer.batch_execute(&sql).await.unwrap();
     let mut last = None;
     eventually("the loss is noticed", async || {

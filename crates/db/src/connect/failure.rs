@@ -3,13 +3,21 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 
-use crate::pooler;
 use crate::tls::{self, Handshake, Tls};
+use crate::verdict;
+
+/// For how long a name is looked up again that no host has.
+const NAME_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Too many open files, of the system and of the process.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 /// Why a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +25,8 @@ use crate::tls::{self, Handshake, Tls};
 pub enum ConnectFailure {
     /// Nothing listens there.
     Refused,
-    /// No host has that name.
+    /// No host has that name, or none at the moment, such as a service without a ready instance.
+    /// It is looked up again for a few seconds at start-up, and as long as need be after that.
     UnknownHost,
     /// The host's name could not be looked up at the moment.
     NameLookup,
@@ -29,8 +38,12 @@ pub enum ConnectFailure {
     BrokenOff,
     /// The server is starting up or shutting down.
     NotReady,
-    /// The server has no room for another connection.
+    /// The server, or a pooler, has no room for another connection.
     TooManyConnections,
+    /// The server lacks memory, or room on its disk.
+    OutOfResources,
+    /// This machine has no more files, ports or memory for another connection.
+    LocalResources,
     /// The server is read-only, and one that can write is asked for.
     ReadOnly,
     /// The server can write, and one that can't is asked for.
@@ -41,11 +54,15 @@ pub enum ConnectFailure {
     Primary,
     /// The user or the password was rejected.
     Authentication,
+    /// The server asks for a password, and the settings have none.
+    PasswordMissing,
     /// The database does not exist.
     UnknownDatabase,
     /// The server, most likely a pooler, takes no start-up parameter such as
     /// `options`.
     StartupParameter,
+    /// A pooler has dropped the start-up options, or shares the session with other clients.
+    OptionsIgnored,
     /// The server has no TLS, which the settings ask for.
     TlsNotOffered,
     /// The server's certificate comes from nobody who is trusted.
@@ -76,20 +93,24 @@ impl ConnectFailure {
     pub fn is_transient(self) -> bool {
         match self {
             Self::Refused
+            | Self::UnknownHost
             | Self::NameLookup
             | Self::Network
             | Self::TimedOut
             | Self::BrokenOff
             | Self::NotReady
             | Self::TooManyConnections
+            | Self::OutOfResources
+            | Self::LocalResources
             | Self::ReadOnly
             | Self::ReadWrite
             | Self::Standby
             | Self::Primary => true,
-            Self::UnknownHost
-            | Self::Authentication
+            Self::Authentication
+            | Self::PasswordMissing
             | Self::UnknownDatabase
             | Self::StartupParameter
+            | Self::OptionsIgnored
             | Self::TlsNotOffered
             | Self::UnknownAuthority
             | Self::CertificateExpired
@@ -107,7 +128,20 @@ impl ConnectFailure {
     /// Whether the server answered in a way that makes another host pointless:
     /// libpq doesn't ask the next one either.
     pub(super) fn is_final(self) -> bool {
-        !self.is_transient() && self != Self::UnknownHost
+        !self.is_transient()
+    }
+
+    /// Whether it is likely to pass: a name that isn't known is likely to be misspelt.
+    pub(super) fn may_pass(self) -> bool {
+        self.is_transient() && self != Self::UnknownHost
+    }
+
+    /// For how long it is worth trying again at start-up.
+    pub(super) fn patience(self, startup_timeout: Duration) -> Duration {
+        match self {
+            Self::UnknownHost => startup_timeout.min(NAME_PATIENCE),
+            _ => startup_timeout,
+        }
     }
 }
 
@@ -122,14 +156,22 @@ impl fmt::Display for ConnectFailure {
             Self::BrokenOff => "the connection broke off",
             Self::NotReady => "the server is not ready",
             Self::TooManyConnections => "the server has no room for another connection",
+            Self::OutOfResources => "the server lacks memory, or room on its disk",
+            Self::LocalResources => {
+                "this machine has no more files, ports or memory for another connection"
+            }
             Self::ReadOnly => "the server does not accept writes",
             Self::ReadWrite => "the server accepts writes, and a read-only one is asked for",
             Self::Standby => "the server is a standby, and a primary is asked for",
             Self::Primary => "the server is a primary, and a standby is asked for",
             Self::Authentication => "the user or password was rejected",
+            Self::PasswordMissing => "the server asks for a password, and `DATABASE_URL` has none",
             Self::UnknownDatabase => "the database does not exist",
             Self::StartupParameter => {
                 "a start-up parameter was refused; behind a pooler set DB_POOL_MODE=transaction"
+            }
+            Self::OptionsIgnored => {
+                "the start-up options were ignored; behind a pooler set DB_POOL_MODE=transaction"
             }
             Self::TlsNotOffered => "the server does not offer TLS, which `DB_SSLMODE` asks for",
             Self::UnknownAuthority => {
@@ -178,19 +220,30 @@ impl Failed {
         }
     }
 
+    pub(super) fn because(
+        failure: ConnectFailure,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..Self::new(failure)
+        }
+    }
+
+    pub(super) fn io(error: io::Error) -> Self {
+        Self::because(classify_io(&error), error)
+    }
+
     pub(super) fn lookup(error: io::Error) -> Self {
         // The resolver's error code is lost on the way; these are what glibc
         // and macOS, and what musl, say for the temporary one (EAI_AGAIN).
         let text = error.to_string();
         let temporary = text.contains("Temporary failure") || text.contains("Try again");
-        Self {
-            source: Some(error.into()),
-            ..Self::new(if temporary {
-                ConnectFailure::NameLookup
-            } else {
-                ConnectFailure::UnknownHost
-            })
-        }
+        let failure = match temporary {
+            true => ConnectFailure::NameLookup,
+            false => ConnectFailure::UnknownHost,
+        };
+        Self::because(failure, error)
     }
 
     pub(super) fn driver(error: tokio_postgres::Error, mode: SslMode, tls: &Tls) -> Self {
@@ -222,8 +275,7 @@ impl From<Elapsed> for Failed {
 fn classify(error: &tokio_postgres::Error, tls: &Tls) -> ConnectFailure {
     if let Some(error) = error.as_db_error() {
         return tls::refused_certificate(error, tls)
-            .or_else(|| pooler::connect_failure(error))
-            .unwrap_or_else(|| classify_code(error.code()));
+            .unwrap_or_else(|| verdict::refused(error.code(), error.message()));
     }
     if error.is_closed() {
         return ConnectFailure::BrokenOff;
@@ -235,21 +287,11 @@ fn classify(error: &tokio_postgres::Error, tls: &Tls) -> ConnectFailure {
     if let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
         return classify_io(cause);
     }
-    // The driver has these two in words only.
+    // The driver has these in words only.
     match cause.map(ToString::to_string).as_deref() {
         Some("server does not support TLS") => ConnectFailure::TlsNotOffered,
         Some("server did not use channel binding") => ConnectFailure::ChannelBinding,
-        _ => ConnectFailure::Rejected,
-    }
-}
-
-fn classify_code(code: &SqlState) -> ConnectFailure {
-    match code.code() {
-        "28P01" | "28000" => ConnectFailure::Authentication,
-        "3D000" => ConnectFailure::UnknownDatabase,
-        "53300" => ConnectFailure::TooManyConnections,
-        "57P01" | "57P02" | "57P03" => ConnectFailure::NotReady,
-        code if code.starts_with("08") => ConnectFailure::BrokenOff,
+        Some("password missing") => ConnectFailure::PasswordMissing,
         _ => ConnectFailure::Rejected,
     }
 }
@@ -267,6 +309,10 @@ pub(crate) fn classify_io(error: &io::Error) -> ConnectFailure {
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => ConnectFailure::BrokenOff,
+        ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => ConnectFailure::LocalResources,
+        _ if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => {
+            ConnectFailure::LocalResources
+        }
         _ => ConnectFailure::Rejected,
     }
 }

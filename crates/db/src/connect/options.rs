@@ -1,0 +1,57 @@
+//! The options that a connection starts with.
+
+use std::time::Duration;
+
+use settings::{PoolMode, Settings};
+
+/// The setting that shows whether the options have reached the session: a pooler may be told to
+/// ignore them, or may share a session between several clients.
+pub(super) const MARK: &str = "db.connection";
+
+/// What goes into the `options` of the start-up packet.
+#[derive(Debug)]
+pub(crate) struct Options {
+    is_marked: bool,
+    fixed: Vec<String>,
+}
+
+impl Options {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        // A pooler in transaction mode refuses `options`; the limits are the client's task then.
+        let is_session = settings.pool_mode() == PoolMode::Session;
+        let limit = settings.statement_timeout().filter(|_| is_session);
+        let own = settings.options().map(str::to_owned);
+        Self {
+            is_marked: is_session,
+            fixed: limit.map(limits).into_iter().chain(own).collect(),
+        }
+    }
+
+    /// The mark of a new connection, which no other one has.
+    pub(super) fn mark(&self) -> Option<String> {
+        self.is_marked
+            .then(|| format!("{:016x}", fastrand::u64(..)))
+    }
+
+    /// The options of a connection. The user's own come last, so they win.
+    pub(crate) fn with(&self, mark: Option<&str>) -> Option<String> {
+        let mut options: Vec<_> = mark
+            .map(|mark| format!("-c {MARK}={mark}"))
+            .into_iter()
+            .collect();
+        options.extend(self.fixed.iter().cloned());
+        (!options.is_empty()).then(|| options.join(" "))
+    }
+}
+
+fn limits(statement: Duration) -> String {
+    let milliseconds = statement.as_millis();
+    let lock = lock_limit(statement).as_millis();
+    format!("-c statement_timeout={milliseconds} -c lock_timeout={lock}")
+}
+
+/// How long a statement that may run for so long waits for a lock. It is less, so that the server
+/// says which of the two it was.
+pub(crate) fn lock_limit(statement: Duration) -> Duration {
+    (statement / 2).max(Duration::from_millis(1))
+}

@@ -1,0 +1,97 @@
+//! What the server's error codes mean: the one place that knows them.
+
+use settings::PoolMode;
+use tokio_postgres::error::SqlState;
+
+use crate::{ConnectFailure, pooler};
+
+/// What an error says about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The statement didn't reach a server, and the connection is lost.
+    NeverSent,
+    /// The connection is lost, and what the server did is unknown.
+    Lost,
+    /// The connection isn't the one on which the statement was prepared.
+    NotPrepared,
+    /// The server doesn't write, or no longer does.
+    ReadOnly,
+    /// The statement was cancelled.
+    Cancelled,
+    /// The statement failed.
+    Failed,
+}
+
+impl Verdict {
+    pub(crate) fn of(error: &tokio_postgres::Error, mode: PoolMode) -> Self {
+        match error.as_db_error() {
+            Some(error) if pooler::was_never_sent(error) => return Self::NeverSent,
+            // What the server was doing at that moment may be done: it can be told to stop after
+            // it has committed.
+            Some(error) if pooler::is_fatal(error) => return Self::Lost,
+            None if error.is_closed() => return Self::Lost,
+            _ => {}
+        }
+        match error.code().map(SqlState::code) {
+            Some("26000" | "42P05") if mode == PoolMode::Session => Self::NotPrepared,
+            Some("25006") => Self::ReadOnly,
+            Some("57014") => Self::Cancelled,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Whether a prepared statement is no longer what it was: DDL changed what it returns, or it was
+/// deallocated.
+pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
+    let Some(error) = error.as_db_error() else {
+        return false;
+    };
+    match *error.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        // The code is used for much else, and the message is translated.
+        SqlState::FEATURE_NOT_SUPPORTED => error.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
+    }
+}
+
+/// Why a statement failed that is in order itself, in the words of those who have to do something
+/// about it.
+pub(crate) fn reason(error: &tokio_postgres::Error) -> &'static str {
+    match error.code().map(SqlState::code) {
+        Some("25006") => ": the server is read-only",
+        Some("3F000" | "42P01") => ": a schema or a table is missing",
+        Some("42501") => ": the role lacks a privilege",
+        Some("53100") => ": the server's disk is full",
+        Some("53200") => ": the server is out of memory",
+        Some("55P03") => ": another session has held a lock for too long",
+        _ => "",
+    }
+}
+
+/// Whether the same statement may succeed a little later.
+pub(crate) fn is_transient(code: &SqlState) -> bool {
+    match code.code() {
+        "40002" | "40003" | "53400" => false,
+        "25006" | "55P03" | "57P01" | "57P02" | "57P03" => true,
+        code => matches!(code.get(..2), Some("08" | "40" | "53")),
+    }
+}
+
+/// Why a server or a pooler turned a connection away.
+pub(crate) fn refused(code: &SqlState, message: &str) -> ConnectFailure {
+    if let Some(failure) = pooler::connect_failure(code, message) {
+        return failure;
+    }
+    match code.code() {
+        "28P01" | "28000" => ConnectFailure::Authentication,
+        "3D000" => ConnectFailure::UnknownDatabase,
+        "53300" => ConnectFailure::TooManyConnections,
+        "57P01" | "57P02" | "57P03" => ConnectFailure::NotReady,
+        code => match code.get(..2) {
+            Some("08") => ConnectFailure::BrokenOff,
+            Some("53") => ConnectFailure::OutOfResources,
+            _ => ConnectFailure::Rejected,
+        },
+    }
+}
