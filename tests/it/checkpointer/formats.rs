@@ -1,5 +1,6 @@
-//! What a released format stored is read for ever: its fixture, written by the program of the time,
-//! gives the answers of the time.
+//! What a format stored is read for ever: its fixture, written by the program of the time, gives the
+//! answers of the time, whether its rows are put into today's tables or into the oldest ones, which
+//! are then migrated.
 
 mod scenario;
 
@@ -19,12 +20,12 @@ use self::scenario::{HISTORY_CHANNEL, NAMESPACES, play};
 use super::step::{checkpointer, map, thread};
 use rig::TestDb;
 
-/// Writes the fixture of the format that isn't released yet anew; never one that is.
+/// Names the folder of a new fixture, for a new format.
 const CUT: &str = "CUT_FIXTURE";
 
 /// What stands above the rows.
 const HEADER: &str = "\
--- What format 1 stores, as PostgresCheckpointer wrote it; README.md says when it may be cut again.
+-- What this format stores, as PostgresCheckpointer wrote it; README.md says what it is for.
 ";
 
 /// The tables with their columns and keys, and what replaces the time and the chance of the day.
@@ -115,44 +116,82 @@ const FORMS: &str = "
         WHEN generation > 1 THEN 'again' ELSE 'first' END FROM {schema}.threads
     ORDER BY 1";
 
-fn fixture(file: &str) -> PathBuf {
+fn fixture(format: &str) -> PathBuf {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    fixtures.join("format-1").join(file)
+    fixtures.join(format)
 }
 
-/// A checkpointer that finds the fixture's rows.
+/// A checkpointer that finds the rows of format 1 in today's tables.
 async fn stored() -> PostgresCheckpointer {
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
-    let rows = fs::read_to_string(fixture("rows.sql")).unwrap();
+    fill(&test).await;
+    checkpointer
+}
+
+/// A checkpointer that finds them in the oldest tables, and migrates those.
+async fn migrated() -> PostgresCheckpointer {
+    let test = TestDb::without_schema().await;
+    let oldest = oldest_tables(test.schema());
+    test.observer().await.batch_execute(&oldest).await.unwrap();
+    fill(&test).await;
+    checkpointer(&test, &[]).await
+}
+
+/// The SQL of the first migration alone.
+fn oldest_tables(schema: &str) -> String {
+    let migrations = PostgresCheckpointer::migrations();
+    let all = migrations.sql(schema);
+    let later = migrations.sql_after(schema, 1);
+    let later = later.strip_prefix("BEGIN;\n").unwrap();
+    format!("{}COMMIT;", all.strip_suffix(later).unwrap())
+}
+
+async fn fill(test: &TestDb) {
+    let rows = fs::read_to_string(fixture("format-1").join("rows.sql")).unwrap();
     let rows = rows.replace("{schema}", test.schema());
     test.observer().await.batch_execute(&rows).await.unwrap();
-    checkpointer
 }
 
 #[tokio::test]
 async fn what_format_1_stored_is_read_as_it_was_put() {
-    let checkpointer = stored().await;
-    let expected = fs::read_to_string(fixture("expected.json")).unwrap();
+    check_answers(&stored().await).await;
+}
+
+#[tokio::test]
+async fn what_the_oldest_tables_hold_is_read_after_all_migrations() {
+    check_answers(&migrated().await).await;
+}
+
+async fn check_answers(checkpointer: &PostgresCheckpointer) {
+    let expected = fs::read_to_string(fixture("format-1").join("expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&expected).unwrap();
-    check_same("", &expected, &answers(&checkpointer).await);
+    check_same("", &expected, &answers(checkpointer).await);
 }
 
 /// Answers may stay the same though a put that relies on the old rows would lose some.
 #[tokio::test]
 async fn what_format_1_stored_goes_on() {
-    let checkpointer = stored().await;
-    scenario::go_on(&checkpointer).await;
+    check_goes_on(&stored().await).await;
+}
+
+#[tokio::test]
+async fn what_the_oldest_tables_hold_goes_on_after_all_migrations() {
+    check_goes_on(&migrated().await).await;
+}
+
+async fn check_goes_on(checkpointer: &PostgresCheckpointer) {
+    scenario::go_on(checkpointer).await;
 
     let memory = MemoryCheckpointer::new();
     play(&memory).await;
     scenario::go_on(&memory).await;
-    check_same("", &answers(&memory).await, &answers(&checkpointer).await);
+    check_same("", &answers(&memory).await, &answers(checkpointer).await);
 }
 
 /// The scenario is worth cutting, whether or not it is cut now.
 #[tokio::test]
-async fn the_fixture_can_be_cut_anew() {
+async fn a_fixture_of_a_new_format_can_be_cut() {
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
     play(&checkpointer).await;
@@ -187,10 +226,13 @@ async fn the_fixture_can_be_cut_anew() {
     "#]]
     .assert_eq(&forms);
     let rows = rows(&client, &test).await;
-    if std::env::var_os(CUT).is_some() {
-        fs::write(fixture("rows.sql"), rows).unwrap();
+    if let Ok(format) = std::env::var(CUT) {
+        let folder = fixture(&format);
+        // A fixture that exists stands for what users have stored.
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("rows.sql"), rows).unwrap();
         let answers = serde_json::to_string_pretty(&answers).unwrap();
-        fs::write(fixture("expected.json"), answers + "\n").unwrap();
+        fs::write(folder.join("expected.json"), answers + "\n").unwrap();
     }
 }
 

@@ -397,7 +397,7 @@ async fn a_list_that_is_reversed_every_time_costs_less_than_it_would_whole() {
 /// The server compresses a text of 20,000 bytes better than ten of 2,000.
 #[tokio::test]
 async fn lists_of_new_prose_cost_what_their_compression_saves() {
-    let words: Vec<_> = include_str!("../../../README.md")
+    let words: Vec<_> = include_str!("../../../LICENSE-APACHE")
         .split_whitespace()
         .collect();
     let prose = |rng: &mut fastrand::Rng| {

@@ -183,9 +183,9 @@ fn the_table_in_the_docs_says_of_each_variable_what_the_code_does() {
 }
 
 #[test]
-fn the_readme_has_the_same_table() {
+fn the_page_on_settings_has_the_same_table() {
     assert_eq!(
-        rows(include_str!("../../../../README.md")),
+        rows(include_str!("../../../../docs/settings.md")),
         rows(include_str!("../lib.rs"))
     );
 }

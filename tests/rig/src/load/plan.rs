@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::agent::number;
 
-/// Real text for the contents.
-const TEXT: &str = include_str!("../../../../README.md");
+/// Real text for the contents, and one that doesn't change.
+const TEXT: &str = include_str!("../../../../LICENSE-APACHE");
 
 /// How many files an agent works on.
 const FILES: u64 = 12;

@@ -1,0 +1,35 @@
+//! The programs in the documents are those that are compiled.
+
+const README: &str = include_str!("../../../../README.md");
+const OBSERVABILITY: &str = include_str!("../../../../docs/observability.md");
+
+/// What follows an example's documentation and its lints, as a block of code.
+fn program(example: &str) -> String {
+    let (_, program) = example.split_once("\n\n").unwrap();
+    format!("```rust\n{program}```\n")
+}
+
+/// A function of a file, as a block of code.
+fn function(file: &str, begin: &str) -> String {
+    let start = file.find(begin).unwrap();
+    let end = file[start..].find("\n}\n").unwrap();
+    format!("```rust\n{}\n}}\n```\n", &file[start..start + end])
+}
+
+#[test]
+fn the_readme_shows_the_quickstart_as_it_is() {
+    let quickstart = include_str!("../../examples/quickstart.rs");
+    assert!(README.contains(&program(quickstart)));
+}
+
+#[test]
+fn the_readme_shows_a_step_of_a_runtime_that_is_tested() {
+    let step = function(include_str!("step.rs"), "async fn step(");
+    assert!(README.contains(&step));
+}
+
+#[test]
+fn the_page_on_observability_shows_its_example_as_it_is() {
+    let observed = include_str!("../../examples/observed.rs");
+    assert!(OBSERVABILITY.contains(&program(observed)));
+}

@@ -1,0 +1,76 @@
+//! The step of a graph runtime that the README shows.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use checkpointer::{
+    ChannelVersions, Checkpoint, CheckpointId, Checkpointer, GetTuple, MemoryCheckpointer,
+    Metadata, Put, PutWrites, Source, TaskId, ThreadId,
+};
+use serde_json::Value;
+
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+async fn ask_the_model(checkpoint: &Checkpoint) -> Value {
+    ASKED.fetch_add(1, Ordering::Relaxed);
+    // A model takes its time.
+    tokio::task::yield_now().await;
+    format!("About {}.", checkpoint.channel_values["question"]).into()
+}
+
+async fn step(memory: &dyn Checkpointer, thread: &ThreadId) -> checkpointer::Result<()> {
+    let head = memory.get_tuple(GetTuple::head(thread)).await?;
+    let at = head.expect("a thread that has its input");
+    // A task whose output is stored isn't run again.
+    let task = TaskId::new("draft")?;
+    let mut outputs = at.pending_writes.iter();
+    let draft = match outputs.find(|output| output.task_id == task) {
+        Some(output) => output.value.clone(),
+        None => {
+            let writes = [("draft".to_owned(), ask_the_model(&at.checkpoint).await)];
+            memory
+                .put_writes(PutWrites::new(&at.address, &task, &writes))
+                .await?;
+            writes[0].1.clone()
+        }
+    };
+    // The next checkpoint takes it in. It fails with `Conflict` if another has moved the head.
+    let mut next = Checkpoint::child_of(&at);
+    let version = memory.next_version(next.channel_versions.get("draft"));
+    let changed = ChannelVersions::from([("draft".to_owned(), version)]);
+    next.channel_versions.extend(changed.clone());
+    next.channel_values.insert("draft".to_owned(), draft);
+    let metadata = Metadata::new(Source::Loop, 0);
+    let put = Put::after(&at.address, &next, &metadata).new_versions(&changed);
+    memory
+        .put(put.expect_head(Some(&at.address.checkpoint_id)))
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_goes_on_with_the_output_that_is_stored() {
+    let memory = MemoryCheckpointer::new();
+    let thread = ThreadId::new("support-4711").unwrap();
+    let mut input = Checkpoint::new(CheckpointId::generate(None));
+    let question = ("question".to_owned(), "the order".into());
+    input.channel_values.extend([question]);
+    let metadata = Metadata::new(Source::Input, -1);
+    let put = Put::new(&thread, &input, &metadata);
+    let address = memory.put(put).await.unwrap();
+
+    // An earlier run stored its output, and crashed.
+    let task = TaskId::new("draft").unwrap();
+    let writes = [("draft".to_owned(), "It is on its way.".into())];
+    let put = PutWrites::new(&address, &task, &writes);
+    memory.put_writes(put).await.unwrap();
+
+    step(&memory, &thread).await.unwrap();
+    assert_eq!(ASKED.load(Ordering::Relaxed), 0);
+    let head = memory.get_tuple(GetTuple::head(&thread)).await.unwrap();
+    let state = head.unwrap().checkpoint.channel_values;
+    assert_eq!(state["draft"], "It is on its way.");
+
+    // The next step runs the task for the new checkpoint.
+    step(&memory, &thread).await.unwrap();
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+}
