@@ -119,7 +119,8 @@ pub struct PostgresCheckpointer {
 }
 
 impl PostgresCheckpointer {
-    /// Makes or migrates the tables, in the schema of the settings, and uses them.
+    /// Makes or migrates the tables, in the schema of the settings or else in `checkpointer`, and
+    /// uses them.
     ///
     /// Many programs may start at once. The role needs the right to create tables; where it must
     /// not have it, apply [`PostgresCheckpointer::migrations`] by other means and use
@@ -269,7 +270,7 @@ impl Options {
     fn store(&self, database: Database) -> Result<Arc<Store>> {
         tables::check_server(&database)?;
         meter::describe();
-        let sql = Sql::new(database.schema(), self.commit());
+        let sql = Sql::new(MIGRATIONS.schema(&database), self.commit());
         let cache = Cache::new(self.cache_shares().0);
         Ok(Store::new(database, sql, cache))
     }

@@ -64,7 +64,7 @@ struct Inner {
     pool: bb8::Pool<Manager>,
     shared: Arc<Shared>,
     server: Server,
-    schema: String,
+    schema: Option<String>,
     max: u32,
     statement_timeout: Option<Duration>,
     retries: Retries,
@@ -193,7 +193,7 @@ impl Database {
             pool,
             shared,
             server,
-            schema: settings.schema().to_owned(),
+            schema: settings.schema().map(str::to_owned),
             max: settings.pool_max(),
             statement_timeout: settings.statement_timeout(),
             retries: Retries {
@@ -360,9 +360,11 @@ impl Database {
         self.0.shared.runtime.handle()
     }
 
-    /// The schema that the settings name.
-    pub fn schema(&self) -> &str {
-        &self.0.schema
+    /// The schema that the settings name, if they name one.
+    ///
+    /// [`Migrations::schema`](crate::Migrations::schema) says where the tables of a set are.
+    pub fn schema(&self) -> Option<&str> {
+        self.0.schema.as_deref()
     }
 
     /// Whether a connection lasts for a session or for a transaction.

@@ -77,7 +77,8 @@ pub struct Migration {
 
 /// A named set of migrations, which keeps its own account of what was applied.
 ///
-/// The account is the table `<set>_migrations` in the schema of the settings.
+/// The account is the table `<set>_migrations` in the schema of the settings, or in one that is named
+/// like the set if they name none.
 /// What is missing is applied in one transaction, by one process at a time, so
 /// any number of them may start at once. It works in both pool modes.
 ///
@@ -144,6 +145,12 @@ impl Migrations {
         }
     }
 
+    /// The schema that holds the tables in this database, not yet quoted: that of the settings, or
+    /// else one that is named like the set.
+    pub fn schema<'a>(&self, db: &'a Database) -> &'a str {
+        db.schema().unwrap_or(self.set)
+    }
+
     /// Applies the migrations that the database lacks: all of them, or none if
     /// one fails.
     ///
@@ -167,7 +174,7 @@ impl Migrations {
     /// If dropped, either all that was missing is applied or nothing. Calling
     /// again is harmless.
     pub async fn apply(&self, db: &Database) -> Result<()> {
-        let schema = db.schema();
+        let schema = self.schema(db);
         let mut connection = db.get().await?;
         connection.limit_statements(STEP_LIMIT);
         connection
@@ -239,7 +246,9 @@ impl Migrations {
     /// Harmless: it only reads.
     pub async fn verify(&self, db: &Database) -> Result<()> {
         let applied = db
-            .transaction(async |tx| -> Result<Vec<Applied>> { self.applied(tx, db.schema()).await })
+            .transaction(async |tx| -> Result<Vec<Applied>> {
+                self.applied(tx, self.schema(db)).await
+            })
             .await?;
         if applied.len() < self.migrations.len() {
             return Err(Error::DatabaseOlder {

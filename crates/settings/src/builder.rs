@@ -136,13 +136,13 @@ impl Builder {
     }
 
     /// Sets [`Settings::application_name`] (`DB_APPLICATION_NAME`), 1 to 63 bytes of printable ASCII.
-    /// Defaults to `checkpointer`.
+    /// Defaults to the file name of the running program.
     pub fn application_name(self, name: impl Into<String>) -> Self {
         self.with(APPLICATION_NAME, Some(name.into()))
     }
 
     /// Sets [`Settings::schema`] (`DB_SCHEMA`), 1 to 63 bytes that don't begin with `pg_`. Defaults
-    /// to `checkpointer`.
+    /// to none: each set of tables then has a schema of its own.
     pub fn schema(self, name: impl Into<String>) -> Self {
         self.with(SCHEMA, Some(name.into()))
     }

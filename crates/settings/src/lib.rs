@@ -49,8 +49,8 @@
 //! | `DB_RETRY_PAUSE` | duration | `2s` | `1ms` to `1h` | The longest pause between two attempts |
 //! | `DB_IDLE_TIMEOUT` | duration | `10min` | `1s` to `24h`, or `off` | How long a connection may lie idle before it is closed |
 //! | `DB_MAX_LIFETIME` | duration | `30min` | `1s` to `24h`, or `off` | How old a connection may become before it is replaced |
-//! | `DB_APPLICATION_NAME` | text | not set | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows; if not set `checkpointer` |
-//! | `DB_SCHEMA` | text | not set | 1 to 63 bytes without NUL, not beginning with `pg_` | The schema that holds the tables; if not set `checkpointer` |
+//! | `DB_APPLICATION_NAME` | text | not set | 1 to 63 bytes of printable ASCII | The name that `pg_stat_activity` shows; if not set the file name of the running program |
+//! | `DB_SCHEMA` | text | not set | 1 to 63 bytes without NUL, not beginning with `pg_` | The schema that holds the tables; if not set one that is named like their set of migrations, such as `checkpointer` |
 //! | `DB_SSLMODE` | word | `prefer` | `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full` | Whether connections are encrypted, and what is checked of the server, in libpq's words |
 //! | `DB_SSLROOTCERT` | path | not set | a file, or `system` | The certificates that a server's own is checked against |
 //! | `DB_SSLCERT` | path | not set | a file | What this program shows to a server that asks for a certificate |
@@ -72,7 +72,7 @@
 //! `off` and `0` mean the same where `off` is allowed.
 //!
 //! Whitespace around a value is ignored. A variable that is set to nothing is
-//! refused: falling back to a default would, for `DB_SCHEMA`, quietly look for
+//! refused: `DB_SCHEMA` that is empty by mistake would otherwise quietly look for
 //! the tables somewhere else. If the same name comes twice, the later value
 //! counts. An unknown `DB_*` variable is warned about, since it is most likely
 //! misspelt, and otherwise ignored. Variables with other names are not looked
@@ -142,6 +142,7 @@ mod connection_url;
 mod dotenv;
 mod duration;
 mod given;
+mod program;
 mod value;
 mod variable;
 

@@ -9,6 +9,7 @@ use crate::connection_url::ConnectionUrl;
 use crate::dotenv;
 use crate::error::Problems;
 use crate::given::{Entry, Given};
+use crate::program;
 use crate::tls::Tls;
 use crate::variable::{
     ACQUIRE_TIMEOUT, APPLICATION_NAME, CONNECT_TIMEOUT, CONNECT_TIMEOUT_SECONDS, DATABASE_URL,
@@ -55,7 +56,7 @@ pub struct Settings {
     retry_pause: Duration,
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
-    application_name: Option<String>,
+    application_name: String,
     schema: Option<String>,
     tls: Tls,
     pool_mode: PoolMode,
@@ -172,7 +173,9 @@ impl Settings {
             retry_pause: RETRY_PAUSE.read(given, problems),
             idle_timeout: IDLE_TIMEOUT.read(given, problems).0,
             max_lifetime: MAX_LIFETIME.read(given, problems).0,
-            application_name: APPLICATION_NAME.read(given, problems),
+            application_name: APPLICATION_NAME
+                .read(given, problems)
+                .unwrap_or_else(program::name),
             schema: SCHEMA.read(given, problems),
             tls: Tls::read(given, problems),
             pool_mode: POOL_MODE.read(given, problems),
@@ -316,15 +319,15 @@ impl Settings {
         self.max_lifetime
     }
 
-    /// The name that `pg_stat_activity` shows. Defaults to `checkpointer`.
+    /// The name that `pg_stat_activity` shows. Defaults to that of the running program.
     pub fn application_name(&self) -> &str {
-        self.application_name.as_deref().unwrap_or("checkpointer")
+        &self.application_name
     }
 
-    /// The schema that holds the tables, not yet quoted. Defaults to
-    /// `checkpointer`.
-    pub fn schema(&self) -> &str {
-        self.schema.as_deref().unwrap_or("checkpointer")
+    /// The schema that holds the tables, not yet quoted. Without one, the tables have a default of
+    /// their own: they are in a schema that is named like their set of migrations.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// Whether connections are encrypted, and what is checked of the server.

@@ -27,7 +27,7 @@ const LOOK: &str = "
 
 static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
 static INSERT: Statement = Statement::new(
-    "INSERT INTO checkpointer.notes (id, body) VALUES ($1, $2)
+    "INSERT INTO notes.notes (id, body) VALUES ($1, $2)
      ON CONFLICT (id) DO UPDATE SET body = excluded.body",
     &[Type::INT8, Type::TEXT],
 );
@@ -136,7 +136,7 @@ async fn what_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
     check(&pooled, &db, transaction).await;
     check(&pooled, &db, left_open).await;
 
-    let sql = "SELECT string_agg(body, ', ' ORDER BY id) FROM checkpointer.notes";
+    let sql = "SELECT string_agg(body, ', ' ORDER BY id) FROM notes.notes";
     let observer = pooled.observer().await;
     let kept: String = observer.query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(kept, "alone, in a transaction");
@@ -193,9 +193,9 @@ async fn statements_that_are_sent_as_one_are_one_transaction() {
     let db = pooled.connect(&PATIENT).await;
     NOTES.apply(&db).await.unwrap();
     let connection = db.get().await.unwrap();
-    let two = "INSERT INTO checkpointer.notes VALUES (1, 'first'); SELECT 1/0";
+    let two = "INSERT INTO notes.notes VALUES (1, 'first'); SELECT 1/0";
     connection.batch_execute(two).await.unwrap_err();
-    let sql = "SELECT count(*) FROM checkpointer.notes";
+    let sql = "SELECT count(*) FROM notes.notes";
     let count: i64 = pooled
         .observer()
         .await

@@ -249,5 +249,5 @@ async fn the_server_says_what_it_is() {
         version.unwrap().get::<_, String>(0)
     );
     assert_eq!(database.server_encoding(), "UTF8");
-    assert_eq!(database.schema(), db.schema());
+    assert_eq!(database.schema(), Some(db.schema()));
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use db::{Database, Error, Migration, Migrations, quote_identifier};
 use expect_test::expect;
 use futures_util::future::join_all;
+use settings::Settings;
 use tokio::process::Command;
 
 use rig::{TestDb, chain, eventually};
@@ -147,6 +148,21 @@ async fn programs_that_verify_and_then_apply_at_once_all_end_well() {
         }
         assert_eq!(tables(&test).await, ["one", "shop_migrations", "two"]);
     }
+}
+
+#[tokio::test]
+async fn without_a_schema_in_the_settings_a_set_has_one_of_its_own_name() {
+    let test = TestDb::without_schema().await;
+    let settings = Settings::builder(rig::url()).pool_max(1).build().unwrap();
+    let db = Database::connect(&settings).await.unwrap();
+    assert_eq!(db.schema(), None);
+
+    let set: &str = test.schema().to_owned().leak();
+    let migrations = Migrations::new(set, &[ONE]);
+    assert_eq!(migrations.schema(&db), set);
+    migrations.apply(&db).await.unwrap();
+    migrations.verify(&db).await.unwrap();
+    assert_eq!(tables(&test).await, ["one", &format!("{set}_migrations")]);
 }
 
 #[tokio::test]

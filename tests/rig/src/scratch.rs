@@ -3,6 +3,7 @@
 use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use checkpointer::PostgresCheckpointer;
 use db::{Database, quote_identifier};
 use settings::Settings;
 
@@ -56,7 +57,7 @@ impl Scratch {
     ///
     /// If dropped, the schema may be left over.
     pub async fn remove(self) -> Result<()> {
-        let schema = quote_identifier(self.database.schema());
+        let schema = quote_identifier(PostgresCheckpointer::migrations().schema(&self.database));
         let removed = async {
             let connection = self.database.get().await?;
             let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");

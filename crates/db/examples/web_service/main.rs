@@ -1,7 +1,7 @@
 //! A web service that uses only `settings` and `db`, with tables and migrations of its own.
 //!
 //! ```text
-//! DB_SCHEMA=notes cargo run --package db --example web_service
+//! cargo run --package db --example web_service
 //! curl --data 'Buy milk.' localhost:8080/notes
 //! curl localhost:8080/notes
 //! curl localhost:8080/health
@@ -69,7 +69,7 @@ struct Notes {
 
 impl Notes {
     fn new(database: Database) -> Self {
-        let schema = db::quote_identifier(database.schema());
+        let schema = db::quote_identifier(MIGRATIONS.schema(&database));
         let add = format!("-- notes::add\nINSERT INTO {schema}.notes (text) VALUES ($1)");
         let list = format!("-- notes::list\nSELECT text FROM {schema}.notes ORDER BY id");
         Self {

@@ -139,7 +139,7 @@ fn a_value_is_taken_as_it_is() {
         .acquire_timeout(Duration::from_micros(1500))
         .build()
         .unwrap();
-    assert_eq!(settings.schema(), " agents ");
+    assert_eq!(settings.schema(), Some(" agents "));
     assert_eq!(
         settings.root_certificates(),
         Some(&RootCertificates::File(Path::new("system").into()))

@@ -44,7 +44,7 @@ fn a_set_variable_wins_over_the_file() {
     let settings = load(dir.path(), &[("DB_SCHEMA", "set"), ("DB_POOL_MIN", "3")]).unwrap();
     assert_eq!(settings.hosts()[0].name, "file");
     assert_eq!(settings.password().unwrap().expose(), "pa$$word");
-    assert_eq!(settings.schema(), "set");
+    assert_eq!(settings.schema(), Some("set"));
     assert_eq!(settings.pool_max(), 20);
     assert_eq!(settings.pool_min(), 3);
 }
@@ -139,7 +139,7 @@ fn a_process_reads_its_own_environment_and_file() {
         assert_eq!(Settings::from_env().unwrap().pool_max(), 10);
         let settings = Settings::load().unwrap();
         assert_eq!(settings.hosts()[0].name, "db.internal");
-        assert_eq!(settings.schema(), "set");
+        assert_eq!(settings.schema(), Some("set"));
         assert_eq!(settings.pool_max(), 20);
         assert_eq!(env::var_os("DB_POOL_MAX"), None);
         return;

@@ -1,15 +1,19 @@
-use std::{ffi::OsString, fmt::Debug, time::Duration};
+//! What each variable takes and refuses.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::time::Duration;
 
 use expect_test::expect;
 use proptest::prelude::*;
 
 use super::{URL, check_error, read};
-use crate::{
-    Error, PoolMode, Settings,
-    duration::{parse, written},
-    error::Problems,
-    variable::NAMES,
-};
+use crate::duration::{parse, written};
+use crate::error::Problems;
+use crate::program::printable;
+use crate::variable::NAMES;
+use crate::{Error, PoolMode, Settings};
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
@@ -39,6 +43,11 @@ fn check<T: Debug + PartialEq>(
 
 #[test]
 fn defaults_apply_to_everything_but_the_url() {
+    let program = Settings::from_url(URL)
+        .unwrap()
+        .application_name()
+        .to_owned();
+    assert!(program.starts_with("settings-"), "{program}");
     expect![[r#"
         Settings {
             hosts: [
@@ -68,7 +77,7 @@ fn defaults_apply_to_everything_but_the_url() {
             max_lifetime: Some(
                 1800s,
             ),
-            application_name: None,
+            application_name: "agent",
             schema: None,
             tls: Tls {
                 mode: Prefer,
@@ -81,7 +90,7 @@ fn defaults_apply_to_everything_but_the_url() {
             target_session_attrs: Any,
         }
     "#]]
-    .assert_debug_eq(&Settings::from_url(URL).unwrap());
+    .assert_debug_eq(&read(&[("DB_APPLICATION_NAME", "agent")]).unwrap());
 }
 
 #[test]
@@ -237,14 +246,24 @@ fn the_application_name_is_short_and_printable() {
 }
 
 #[test]
+fn the_name_of_a_program_becomes_one_that_the_server_keeps() {
+    assert_eq!(printable("audit agent"), "audit agent");
+    assert_eq!(printable("prüfer\n"), "pr?fer?");
+    assert_eq!(printable(&"a".repeat(64)), "a".repeat(63));
+    assert_eq!(printable(" "), "unnamed");
+    let exe = format!("agent{}", env::consts::EXE_SUFFIX);
+    assert_eq!(printable(&exe), "agent");
+}
+
+#[test]
 fn the_schema_is_any_name_that_the_server_takes_whole() {
     let longest = "ü".repeat(31);
     check(
         "DB_SCHEMA",
-        |settings| settings.schema().to_owned(),
+        |settings| settings.schema().map(str::to_owned),
         &[
-            ("Agents \"EU\"; --", "Agents \"EU\"; --".to_owned()),
-            (&longest, longest.clone()),
+            ("Agents \"EU\"; --", Some("Agents \"EU\"; --".to_owned())),
+            (&longest, Some(longest.clone())),
         ],
         &[&"ü".repeat(32), "pg_agents", "a\0b"],
     );

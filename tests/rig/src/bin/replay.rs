@@ -67,7 +67,8 @@ async fn on_server(path: &Path) -> Result<bool> {
     let replayed = replay(&checkpointer, trace).await;
     let agrees = replayed.as_ref().map(|report| tell(path, report));
     if let Ok(false) = agrees {
-        println!("kept in the schema {}", scratch.database().schema());
+        let schema = PostgresCheckpointer::migrations().schema(scratch.database());
+        println!("kept in the schema {schema}");
     } else {
         scratch.remove().await?;
     }

@@ -175,7 +175,7 @@ impl Checker {
 
     /// The states of a thread's checkpoints, as SQL puts them together.
     async fn states(&self, thread_id: &ThreadId) -> Result<BTreeMap<String, Value>> {
-        let schema = quote_identifier(self.database.schema());
+        let schema = quote_identifier(PostgresCheckpointer::migrations().schema(&self.database));
         let sql = format!(
             "-- rig::states
 SELECT checkpoint_id, {schema}.state(thread_id, checkpoint_ns, checkpoint_id)::text

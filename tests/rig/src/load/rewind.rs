@@ -1,6 +1,7 @@
 //! A thread that goes back in time, as all do at a failover to a standby that was behind, or when
 //! an older state is restored.
 
+use checkpointer::PostgresCheckpointer;
 use db::{Database, Statement, Type, quote_identifier};
 
 use crate::{Error, Result};
@@ -26,7 +27,7 @@ pub(super) struct Rewind {
 impl Rewind {
     /// Makes the tables that hold the past.
     pub(super) async fn setup(database: Database) -> Result<Self> {
-        let schema = quote_identifier(database.schema());
+        let schema = quote_identifier(PostgresCheckpointer::migrations().schema(&database));
         let per_table = |template: &str, separator: &str| {
             let parts = TABLES.map(|table| {
                 let own = template.replace("{table}", table);

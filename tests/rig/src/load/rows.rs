@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use checkpointer::PostgresCheckpointer;
 use db::{Database, Statement, quote_identifier};
 
 use crate::{Error, Result};
@@ -77,7 +78,7 @@ pub(super) async fn unreferenced(database: &Database) -> Result<BTreeMap<String,
 }
 
 async fn ask(database: &Database, sql: &str) -> Result<Vec<db::Row>> {
-    let schema = quote_identifier(database.schema());
+    let schema = quote_identifier(PostgresCheckpointer::migrations().schema(database));
     let statement = Statement::from_parts(sql.replace("{schema}", &schema), Vec::new());
     let rows = async { database.get().await?.query(&statement, &[]).await };
     rows.await.map_err(|source| Error::Look { source })
