@@ -11,6 +11,8 @@ mod migrations;
 mod pair;
 mod pooler;
 mod restart;
+mod roles;
 mod standby_reads;
+mod suite;
 mod target_session_attrs;
 mod tls;

@@ -1,0 +1,45 @@
+//! The contract suite, all its cases at once.
+
+use std::collections::BTreeMap;
+
+use checkpointer::PostgresCheckpointer;
+use tokio::task::{Id, JoinSet};
+
+/// Runs every case with a checkpointer of its own, made by `agent` from the number of the case.
+pub(crate) async fn run_all<Agent>(agent: impl Fn(usize) -> Agent)
+where
+    Agent: Future<Output = PostgresCheckpointer> + Send + 'static,
+{
+    let mut cases = JoinSet::new();
+    let mut names = BTreeMap::new();
+
+    macro_rules! start_cases {
+        ($group:ident: $($case:ident,)+) => { $(
+            // A function of its own: the futures of all cases are too much for one stack.
+            fn $case(
+                cases: &mut JoinSet<()>,
+                agent: impl Future<Output = PostgresCheckpointer> + Send + 'static,
+            ) -> Id {
+                let case = cases.spawn(async move {
+                    checkpointer_suite::$group::$case(&agent.await).await;
+                });
+                case.id()
+            }
+            let id = $case(&mut cases, agent(names.len()));
+            names.insert(id, concat!(stringify!($group), "::", stringify!($case)));
+        )+ };
+    }
+    macro_rules! start_groups {
+        ($($group:ident),+ $(,)?) => {
+            $({ checkpointer_suite::__contract_cases! { $group, start_cases } })+
+        };
+    }
+    checkpointer_suite::__contract_groups! { start_groups }
+
+    assert!(names.len() > 64, "{}", names.len());
+    let mut failed = Vec::new();
+    while let Some(case) = cases.join_next().await {
+        failed.extend(case.err().map(|error| names[&error.id()]));
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
