@@ -117,26 +117,26 @@ impl Builder {
         self.with(RETRY_ATTEMPTS, attempts)
     }
 
-    /// Sets [`Settings::retry_pause`] (`DB_RETRY_PAUSE`), from a millisecond to an hour. Defaults to
-    /// 2 seconds.
+    /// Sets [`Settings::retry_pause`] (`DB_RETRY_PAUSE`), from a millisecond to an hour. Defaults
+    /// to 2 seconds.
     pub fn retry_pause(self, pause: Duration) -> Self {
         self.with(RETRY_PAUSE, pause)
     }
 
-    /// Sets [`Settings::idle_timeout`] (`DB_IDLE_TIMEOUT`), from a second to a day, or `None` for no
-    /// limit. Defaults to 10 minutes.
+    /// Sets [`Settings::idle_timeout`] (`DB_IDLE_TIMEOUT`), from a second to a day, or `None` for
+    /// no limit. Defaults to 10 minutes.
     pub fn idle_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with(IDLE_TIMEOUT, Limit(timeout.into()))
     }
 
-    /// Sets [`Settings::max_lifetime`] (`DB_MAX_LIFETIME`), from a second to a day, or `None` for no
-    /// limit. Defaults to 30 minutes.
+    /// Sets [`Settings::max_lifetime`] (`DB_MAX_LIFETIME`), from a second to a day, or `None` for
+    /// no limit. Defaults to 30 minutes.
     pub fn max_lifetime(self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.with(MAX_LIFETIME, Limit(lifetime.into()))
     }
 
-    /// Sets [`Settings::application_name`] (`DB_APPLICATION_NAME`), 1 to 63 bytes of printable ASCII.
-    /// Defaults to the file name of the running program.
+    /// Sets [`Settings::application_name`] (`DB_APPLICATION_NAME`), 1 to 63 bytes of printable
+    /// ASCII. Defaults to the file name of the running program.
     pub fn application_name(self, name: impl Into<String>) -> Self {
         self.with(APPLICATION_NAME, Some(name.into()))
     }

@@ -1,18 +1,26 @@
-use std::{
-    cell::Cell,
-    ffi::OsString,
-    fs,
-    io::{self, Read},
-    path::Path,
-};
+//! The `.env` file: where it is, and what it says of our variables.
 
-use crate::{Error, Result, error::Problems};
+mod entry;
 
-/// Reads the `.env` file of `dir` or of the nearest folder above that has one.
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::Path;
+
+use crate::Error;
+use crate::error::Problems;
+use crate::variable;
+use entry::{Entry, Part, Wrong};
+
+/// Reads the `.env` file of `dir` or of the nearest folder above that has one. Its values may refer
+/// to variables of the environment.
 ///
-/// The variables come in an order in which the later one of the same name
-/// counts; in the file it is the first, as everywhere with dotenvy.
-pub(crate) fn read(dir: &Path, problems: &mut Problems) -> Result<Vec<(OsString, OsString)>> {
+/// The variables come in an order in which the later one of the same name counts; in the file it is
+/// the first, as is usual for such files.
+pub(crate) fn read(
+    dir: &Path,
+    environment: &[(OsString, OsString)],
+    problems: &mut Problems,
+) -> crate::Result<Vec<(OsString, OsString)>> {
     // A folder called `.env` is a Python environment.
     let Some(path) = dir
         .ancestors()
@@ -25,49 +33,82 @@ pub(crate) fn read(dir: &Path, problems: &mut Problems) -> Result<Vec<(OsString,
         Ok(text) => text,
         Err(source) => return Err(Error::ReadDotenv { path, source }),
     };
-    // dotenvy skips a byte order mark only when it also sets the variables.
-    let text = text.trim_start_matches('\u{feff}');
 
-    let line = Cell::new(0);
-    let entries = dotenvy::from_read_iter(LineByLine {
-        rest: text.as_bytes(),
-        line: &line,
-    });
-    let mut variables = Vec::new();
-    for entry in entries {
-        match entry {
-            Ok((name, value)) => variables.push((name.into(), value.into())),
-            // dotenvy's error is dropped because it repeats the line.
-            Err(_) => problems.add(
-                path.display().to_string(),
-                format!(
-                    "`NAME=value` entries, values with spaces in quotes: \
-                     the one that ends on line {} is malformed",
-                    line.get()
-                ),
-            ),
+    let mut file = File {
+        environment,
+        values: Vec::new(),
+    };
+    for entry in entry::all(text.trim_start_matches('\u{feff}')) {
+        let line = entry.line;
+        if let Err((name, wrong)) = file.take(entry) {
+            let (expected, path) = (wrong.expected(), path.display());
+            problems.add(name, format!("{expected} (line {line} of `{path}`)"));
         }
     }
-    variables.reverse();
-    Ok(variables)
+    Ok(file.into_variables())
 }
 
-/// Gives one line per read and counts them, for dotenvy's errors don't say
-/// where they are.
-struct LineByLine<'a> {
-    rest: &'a [u8],
-    line: &'a Cell<usize>,
+/// The values read so far, and what they may refer to.
+struct File<'a> {
+    environment: &'a [(OsString, OsString)],
+    /// A value is missing if its line is malformed, which matters only if it is ours or if one of
+    /// ours refers to it.
+    values: Vec<(&'a str, Option<String>)>,
 }
 
-impl Read for LineByLine<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let line = self.rest.split_inclusive(|byte| *byte == b'\n').next();
-        let line = line.unwrap_or_default();
-        let read = (&line[..]).read(buffer)?;
-        if read > 0 && read == line.len() {
-            self.line.set(self.line.get() + 1);
+impl<'a> File<'a> {
+    /// Takes an entry, or says what is wrong with which of our variables.
+    fn take(&mut self, entry: Entry<'a>) -> Result<(), (&'a str, Wrong)> {
+        let Entry { name, .. } = entry;
+        if let (false, Some(hidden)) = (is_ours(&name), entry.names_within().find(is_ours)) {
+            return Err((hidden, Wrong::Hidden));
         }
-        self.rest = &self.rest[read..];
-        Ok(read)
+        let value = entry.parts.and_then(|parts| self.joined(parts));
+        match value {
+            // One that the environment beats isn't looked at.
+            Err(wrong) if is_ours(&name) && self.set(name).is_none() => Err((name, wrong)),
+            value => {
+                self.values.push((name, value.ok()));
+                Ok(())
+            }
+        }
     }
+
+    fn joined(&self, parts: Vec<Part<'a>>) -> Result<String, Wrong> {
+        parts.into_iter().map(|part| self.text_of(part)).collect()
+    }
+
+    fn text_of(&self, part: Part<'a>) -> Result<String, Wrong> {
+        match part {
+            Part::Text(text) => Ok(text),
+            Part::Variable(name) => self.find(name).map(str::to_owned).ok_or(Wrong::NotSet),
+        }
+    }
+
+    /// The value of a variable: as everywhere, the environment wins over the file.
+    fn find(&self, name: &str) -> Option<&str> {
+        if let Some(value) = self.set(name) {
+            return value.to_str();
+        }
+        let (_, value) = self.values.iter().find(|(known, _)| *known == name)?;
+        value.as_deref()
+    }
+
+    /// The value in the environment.
+    fn set(&self, name: &str) -> Option<&OsStr> {
+        let is_it = |(set, _): &&(OsString, OsString)| set == name;
+        let (_, value) = self.environment.iter().rfind(is_it)?;
+        Some(value)
+    }
+
+    fn into_variables(self) -> Vec<(OsString, OsString)> {
+        let values = self.values.into_iter().rev();
+        values
+            .map(|(name, value)| (name.into(), value.unwrap_or_default().into()))
+            .collect()
+    }
+}
+
+fn is_ours(name: &&str) -> bool {
+    variable::NAMES.contains(name)
 }

@@ -31,11 +31,11 @@ pub enum Error {
     },
 }
 
-/// One thing that is wrong, without the value that is.
+/// One thing that is wrong, without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// The variable, or the path of a `.env` file with a malformed entry.
+    /// The variable.
     pub name: String,
     /// The parameter, if it is one of the URL's that is wrong.
     pub parameter: Option<&'static str>,

@@ -13,7 +13,7 @@ use crate::value::{Limit, Value};
 use crate::variable;
 use crate::{ChannelBinding, PoolMode, RootCertificates, TlsMode};
 
-/// An entry for each variable, by its name in small letters, as envy has it.
+/// An entry for each variable. envy finds it by the variable's name in small letters.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Given {
@@ -67,21 +67,24 @@ impl Given {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         problems: &mut Problems,
     ) -> Self {
-        let texts = pick(variables)
-            .into_iter()
-            .filter_map(|(name, value)| match text(value) {
-                Ok(text) => Some((name, text)),
-                Err(expected) => {
-                    problems.add(name, expected);
-                    None
-                }
-            });
+        let known = pick(variables, problems).into_iter();
+        let texts = known.filter_map(|(name, value)| match text(value) {
+            Ok(text) => Some((name, text)),
+            Err(expected) => {
+                problems.add(name, expected);
+                None
+            }
+        });
         // What's left to fail is a name that comes twice, and a map has none.
         envy::from_iter(texts).expect("entries from a map should always deserialise")
     }
 }
 
-fn pick(variables: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
+/// Picks the known variables; an unknown one that looks like a misspelling is a problem.
+fn pick(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    problems: &mut Problems,
+) -> BTreeMap<String, OsString> {
     let mut known = BTreeMap::new();
     let mut unknown = BTreeSet::new();
     for (name, value) in variables {
@@ -94,9 +97,33 @@ fn pick(variables: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<S
         }
     }
     for name in unknown {
-        warn_about_unknown(&name);
+        report_unknown(&name, problems);
     }
     known
+}
+
+fn report_unknown(name: &str, problems: &mut Problems) {
+    match meant(name) {
+        Some(known) => problems.add(
+            name.escape_debug().to_string(),
+            format!("the name `{known}`, of which this looks like a misspelling"),
+        ),
+        // Most likely another program's, such as `DB_HOST`.
+        None => tracing::debug!(variable = ?name, "ignored an unknown variable"),
+    }
+}
+
+/// The known name of which this one looks like a misspelling: one slip in eight letters.
+///
+/// With more, `DB_QUERY_TIMEOUT` would be taken for `DB_RETRY_TIMEOUT`.
+fn meant(name: &str) -> Option<&'static str> {
+    let capitals = name.to_uppercase();
+    variable::NAMES
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&capitals, known), known))
+        .min()
+        .filter(|(slips, _)| slips * 8 <= name.len())
+        .map(|(_, known)| known)
 }
 
 /// The text of a value, or what was expected of it.
@@ -105,25 +132,5 @@ fn text(value: OsString) -> Result<String, &'static str> {
     match text.trim() {
         "" => Err("a value, or not to be set at all: it is empty"),
         text => Ok(text.to_owned()),
-    }
-}
-
-fn warn_about_unknown(name: &str) {
-    let capitals = name.to_uppercase();
-    let closest = variable::NAMES
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(&capitals, known), known))
-        .min()
-        // One slip in five letters: `DB_POOL_SIZE` isn't meant to be
-        // `DB_POOL_MODE`.
-        .filter(|(distance, _)| distance * 5 <= name.len());
-    if let Some((_, known)) = closest {
-        tracing::warn!(
-            variable = ?name,
-            did_you_mean = known,
-            "ignored an unknown variable that looks misspelt"
-        );
-    } else {
-        tracing::warn!(variable = ?name, "ignored an unknown variable");
     }
 }

@@ -4,13 +4,13 @@ use std::fmt;
 
 /// A server to try: a name, an address or a socket's directory, and a port.
 ///
-/// `Display` writes it the way it belongs into a message: `db.internal:5432`,
-/// `[::1]:5432`, `/run/postgresql/.s.PGSQL.5432`.
+/// `Display` writes it the way it belongs into a message: `db.internal:5432`, `[::1]:5432`,
+/// `/run/postgresql/.s.PGSQL.5432`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Host {
-    /// A host name, an IP address (an IPv6 one without its brackets), or the
-    /// absolute path of a Unix socket's directory.
+    /// A host name, an IP address (an IPv6 one without its brackets), or the absolute path of a
+    /// Unix socket's directory.
     pub name: String,
     /// The port, from 1; also a part of the socket's file name.
     pub port: u16,

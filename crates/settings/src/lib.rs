@@ -1,12 +1,11 @@
-//! What the environment says about the database: typed, validated, secrets
-//! hidden.
+//! What the environment says about the database: typed, validated, secrets hidden.
 //!
-//! [`Settings`] is read once, at start-up, from `DATABASE_URL` and the `DB_*`
-//! variables. Nothing here opens a connection or knows a driver: hand the
-//! settings to whatever does.
+//! [`Settings`] is read once, at start-up, from `DATABASE_URL` and the `DB_*` variables. Nothing
+//! here opens a connection or knows a driver: that is the task of the crate that takes the
+//! settings.
 //!
 //! - [`Settings::from_env`] reads the process environment.
-//! - [`Settings::load`] reads a `.env` file too; a variable that is set wins.
+//! - [`Settings::load`] reads a `.env` file as well; a variable that is set wins.
 //! - [`Settings::from_iter`] reads any list of names and values.
 //! - [`Settings::from_url`] and [`Settings::builder`] are for programs without an environment.
 //!
@@ -43,7 +42,7 @@
 //! | `DB_CONNECT_TIMEOUT` | duration | `5s` | `1ms` to `1h` | How long one attempt to connect to one host may take |
 //! | `DB_STARTUP_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | How long an unreachable server is tried again at start-up; `0` is one attempt |
 //! | `DB_STATEMENT_TIMEOUT` | duration | `30s` | `1ms` to `24h`, or `off` | How long a statement may run |
-//! | `DB_NETWORK_TIMEOUT` | duration | `10s` | `100ms` to `1h` | How long an answer may be overdue before the connection is given up |
+//! | `DB_NETWORK_TIMEOUT` | duration | `10s` | `100ms` to `1h` | How long an answer may be overdue before the connection is closed |
 //! | `DB_RETRY_TIMEOUT` | duration | `30s` | `1ms` to `1h`, or `0` | For how long an operation is tried again after a transient failure; `0` is one attempt |
 //! | `DB_RETRY_ATTEMPTS` | count | `100` | `1` to `10000` | How often it is tried at most |
 //! | `DB_RETRY_PAUSE` | duration | `2s` | `1ms` to `1h` | The longest pause between two attempts |
@@ -58,49 +57,61 @@
 //! | `DB_CHANNEL_BINDING` | word | `prefer` | `disable`, `prefer` or `require` | Whether the proof of a password is bound to the TLS session |
 //! | `DB_POOL_MODE` | word | `session` | `session` or `transaction` | `transaction` behind a pooler that hands out a connection per transaction |
 //!
-//! A connection that went silent is given up `DB_NETWORK_TIMEOUT` after the
-//! other system has ceased to acknowledge what is sent, or after a statement
-//! should have ended by `DB_STATEMENT_TIMEOUT`, whichever is earlier. With that
-//! off only the former counts.
+//! A connection that went silent is closed `DB_NETWORK_TIMEOUT` after the other system has ceased
+//! to acknowledge what is sent, or that long after a statement should have ended by
+//! `DB_STATEMENT_TIMEOUT`, whichever is earlier. Without a statement time-out only the former
+//! counts.
 //!
-//! The `DB_RETRY_*` variables are for programs that try again, such as the
-//! checkpointer. The pauses between attempts begin short, grow to
-//! `DB_RETRY_PAUSE`, and are cut at random, so that many agents don't come back
-//! at the same moment.
+//! The `DB_RETRY_*` variables say for how long, how often and how densely the crate `db` tries an
+//! operation again that may be repeated. The pauses begin short, grow to `DB_RETRY_PAUSE`, and are
+//! shortened at random, so that many callers don't come back at the same moment.
 //!
-//! A duration is a whole number and its unit: `500ms`, `5s`, `2min`, `1h`.
-//! `off` and `0` mean the same where `off` is allowed.
+//! A duration is a whole number and its unit: `500ms`, `5s`, `2min`, `1h`. Where `off` is allowed,
+//! `0` means the same.
 //!
-//! Whitespace around a value is ignored. A variable that is set to nothing is
-//! refused: `DB_SCHEMA` that is empty by mistake would otherwise quietly look for
-//! the tables somewhere else. If the same name comes twice, the later value
-//! counts. An unknown `DB_*` variable is warned about, since it is most likely
-//! misspelt, and otherwise ignored. Variables with other names are not looked
-//! at.
+//! Whitespace around a value is ignored. A variable that is set to nothing is refused: a
+//! `DB_SCHEMA` that is empty by mistake would otherwise lead to other tables without a word. If the
+//! same name comes twice, the later value counts.
 //!
-//! Certificates and keys are PEM files. Without root certificates, `require` and
-//! what is weaker take any server's certificate, as in libpq; with them they
-//! check it as `verify-ca` does. `system` stands for the certificates that the
-//! system trusts; the mode is then `verify-full`, and must not be set to a weaker
-//! one. The modes that verify need root certificates, and a client certificate
-//! needs its key. Unlike in libpq there are no files with a meaning of their own
-//! in the home directory, and one that is named but missing is an error unless the
-//! mode is `disable`. Here paths are only taken down; whoever connects reads the
-//! files.
+//! An unknown variable that looks like a misspelling of one of these, such as `DB_POOLMAX` or
+//! `DB_SSL_MODE`, is an error that names the one that was probably meant. All others, such as the
+//! `DB_HOST` of another program, are ignored.
+//!
+//! Certificates and keys are PEM files. Without root certificates, `require` and weaker modes take
+//! any server's certificate, as in libpq; with them they check it as `verify-ca` does. `system`
+//! stands for the certificates that the system trusts; the mode is then `verify-full`, and must not
+//! be set to a weaker one. The modes that verify need root certificates, and a client certificate
+//! needs its key. Unlike libpq, this crate looks for no files in the home directory, and a file
+//! that is named but missing is an error unless the mode is `disable`. The settings hold paths
+//! only: the program that connects reads the files.
+//!
+//! # The `.env` file
+//!
+//! [`Settings::load`] reads it if there is one. A line is `NAME=value`, which `export` may precede.
+//! A value with spaces is in single or double quotes, which may span lines; a `#` after a space
+//! begins a comment. If a name comes twice, the first line counts.
+//!
+//! `$NAME` and `${NAME}` stand for a variable of the environment, or else of a line further up,
+//! except between single quotes. A `$` that stands for itself is written `\$`, or between single
+//! quotes. Anything else with a `$`, and a name that isn't set, is an error that names the line,
+//! because a password with a `$` in it would otherwise lose a part without a word. A `\` is written
+//! `\\`.
+//!
+//! A line that names none of the variables above may be anything, and a line that the environment
+//! beats isn't looked at.
 //!
 //! # The URL
 //!
-//! `postgres://user:password@host:port/dbname?parameter=value`, or
-//! `postgresql://`. The user and the host are required: a service's role
-//! shouldn't depend on the account it happens to run under. The port is 5432
-//! and the database is named like the user if left out. Several hosts are
-//! separated by commas, each with a port of its own. The directory of a Unix
-//! socket is a percent-encoded host, `postgres://app@%2Frun%2Fpostgresql/agents`,
-//! or the parameter `host`: `postgres://app@/agents?host=/run/postgresql`.
+//! `postgres://user:password@host:port/dbname?parameter=value`, or `postgresql://`. The user and
+//! the host are required: a service's role shouldn't depend on the account under which it happens
+//! to run. Without a port it is 5432, and without a name the database is named like the user.
+//! Several hosts are separated by commas, each with a port of its own. The directory of a Unix
+//! socket is a percent-encoded host, `postgres://app@%2Frun%2Fpostgresql/agents`, or the parameter
+//! `host`: `postgres://app@/agents?host=/run/postgresql`.
 //!
-//! Reserved characters in a name or password are percent-encoded. The URL
-//! holds exactly one plain `@`: with a second one, what belongs to the password
-//! would be a guess, and the rest of it would be taken for a host and logged.
+//! Reserved characters in a name or a password are percent-encoded. The URL holds exactly one plain
+//! `@`: with a second one it would be a guess where the password ends, and a part of the password
+//! would be taken for a host and logged.
 //!
 //! | Parameter | Variable that beats it | Value |
 //! |---|---|---|
@@ -118,17 +129,16 @@
 //!
 //! Any other parameter is refused, as libpq refuses it.
 //!
-//! With several hosts each new connection tries them in their order, and takes
-//! the first that will do. For writes that is `read-write`: after a failover
-//! the pool then finds the new primary by itself. A database to read from may
-//! have `standby` or `prefer-standby`. [`TargetSessionAttrs`] says what each
-//! means.
+//! With several hosts each new connection tries them in their order, and takes the first that
+//! `target_session_attrs` allows. For writes that is `read-write`: after a failover the pool then
+//! finds the new primary by itself. A database to read from may have `standby` or `prefer-standby`.
+//! [`TargetSessionAttrs`] says what each means.
 //!
 //! # Secrets
 //!
-//! Errors and warnings name a variable and what was expected of it, never the
-//! value, nor any part of the URL but the name of an unknown parameter. A
-//! password is a [`Secret`], which `Debug` doesn't show.
+//! Errors and logs name a variable and what was expected of it, never the value, nor any part of
+//! the URL but the name of an unknown parameter. A password is a [`Secret`], which `Debug` doesn't
+//! show.
 
 mod builder;
 mod settings;

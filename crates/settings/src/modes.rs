@@ -2,12 +2,11 @@
 
 use crate::value::Word;
 
-/// Whether connections are encrypted, and what is checked of the server: libpq's
-/// `sslmode`.
+/// Whether connections are encrypted, and what is checked of the server: libpq's `sslmode`.
 ///
-/// A Unix socket is never encrypted, whatever the mode. Where there are
-/// [root certificates](crate::RootCertificates), the server's is checked against
-/// them in every mode but `Disable`, as with `VerifyCa`.
+/// A Unix socket is never encrypted, whatever the mode. Where there are [root
+/// certificates](crate::RootCertificates), the server's is checked against them in every mode but
+/// `Disable`, as with `VerifyCa`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsMode {
@@ -15,16 +14,15 @@ pub enum TlsMode {
     Disable,
     /// If the server doesn't let the user in without.
     Allow,
-    /// If the server offers it and lets the user in with it; otherwise without,
-    /// also if the handshake fails. Somebody in between can prevent it.
+    /// If the server offers it and lets the user in with it; otherwise without, also if the
+    /// handshake fails. A third party in between can prevent the encryption.
     #[default]
     Prefer,
-    /// Always, with whichever server it is: nobody can listen, and anybody can
-    /// take the server's place.
+    /// Always, with any server: a third party can't listen, but can take the server's place.
     Require,
-    /// Always, with a server that has a certificate from whom we trust.
+    /// Always, and the server's certificate comes from a trusted authority.
     VerifyCa,
-    /// Always, and that certificate is made out to the host's name.
+    /// Always, and that certificate is made out to the name of the host.
     VerifyFull,
 }
 
@@ -39,8 +37,8 @@ impl Word for TlsMode {
     ];
 }
 
-/// Whether the proof of a password is bound to the TLS session it is given in:
-/// libpq's `channel_binding`.
+/// Whether the proof of a password is valid only in the TLS session in which it is given: libpq's
+/// `channel_binding`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChannelBinding {
@@ -49,7 +47,7 @@ pub enum ChannelBinding {
     /// If the server offers it.
     #[default]
     Prefer,
-    /// Always: nobody in between can pass the proof on.
+    /// Always: a third party in between can't pass the proof on.
     Require,
 }
 
@@ -67,8 +65,7 @@ pub enum PoolMode {
     /// For the whole session: a direct connection, or a pooler in session mode.
     #[default]
     Session,
-    /// For one transaction: a pooler in transaction mode, where nothing may
-    /// depend on the session.
+    /// For one transaction: a pooler in transaction mode, where nothing may depend on the session.
     Transaction,
 }
 
@@ -86,8 +83,7 @@ pub enum TargetSessionAttrs {
     /// The first that lets the user in.
     #[default]
     Any,
-    /// The first whose sessions may write: not a standby, nor one that is
-    /// read-only by default.
+    /// The first whose sessions may write: not a standby, nor one that is read-only by default.
     ReadWrite,
     /// The first whose sessions may not write.
     ReadOnly,

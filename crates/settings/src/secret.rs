@@ -1,11 +1,11 @@
-//! Texts that aren't to be seen.
+//! Texts that aren't shown.
 
 use std::fmt;
 
 /// A text that `Debug` doesn't show.
 ///
-/// It has no `Display`: [`expose`](Self::expose) is the only way to the text,
-/// and easy to search for.
+/// It has no `Display`: [`expose`](Self::expose) is the only way to the text, and easy to search
+/// for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

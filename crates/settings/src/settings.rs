@@ -24,8 +24,7 @@ use crate::{
 
 /// What the environment says about the database.
 ///
-/// The [crate's docs](crate#variables) say what each variable means, its
-/// default and its bounds.
+/// The [crate's docs](crate#variables) say what each variable means, its default and its bounds.
 ///
 /// # Examples
 ///
@@ -36,8 +35,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-// The derived `Debug` is safe because each field that may hold a secret is a
-// `Secret`.
+// The derived `Debug` is safe because each field that may hold a secret is a `Secret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     hosts: Vec<Host>,
@@ -74,17 +72,17 @@ impl Settings {
         Self::read(env::vars_os(), Problems::default())
     }
 
-    /// Reads the `.env` file of the current folder, or else of the nearest one
-    /// above it that has one, and the environment of this process.
+    /// Reads the `.env` file of the current folder, or else of the nearest one above it that has
+    /// one, and the environment of this process.
     ///
-    /// A variable that is set wins over the file, even if it is set to nothing.
-    /// The file may be missing. The environment stays as it is. In the file,
-    /// `$NAME` stands for a variable unless it is in single quotes.
+    /// A variable that is set wins over the file, even if it is set to nothing. The file may be
+    /// missing. The environment stays as it is. The [crate's docs](crate#the-env-file) say how the
+    /// file is written.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with everything that is missing or wrong;
-    /// [`Error::ReadDotenv`] if the file is there but can't be read.
+    /// [`Error::Invalid`] with everything that is missing or wrong; [`Error::ReadDotenv`] if the
+    /// file is there but can't be read.
     pub fn load() -> Result<Self> {
         let dir = env::current_dir().map_err(|source| Error::ReadDotenv {
             path: PathBuf::from(".env"),
@@ -97,8 +95,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with everything that is missing or wrong, under the
-    /// name of `DATABASE_URL`.
+    /// [`Error::Invalid`] with everything that is missing or wrong, under the name of
+    /// `DATABASE_URL`.
     pub fn from_url(url: &str) -> Result<Self> {
         Self::builder(url).build()
     }
@@ -109,8 +107,7 @@ impl Settings {
         Builder::new(url.as_ref().trim().to_owned())
     }
 
-    /// Reads names and values, of which only `DATABASE_URL` and `DB_*` are
-    /// looked at.
+    /// Reads names and values, of which only `DATABASE_URL` and `DB_*` are looked at.
     ///
     /// # Errors
     ///
@@ -133,7 +130,8 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self> {
         let mut problems = Problems::default();
-        let file = dotenv::read(dir, &mut problems)?;
+        let environment: Vec<_> = environment.into_iter().collect();
+        let file = dotenv::read(dir, &environment, &mut problems)?;
         Self::read(file.into_iter().chain(environment), problems)
     }
 
@@ -250,8 +248,8 @@ impl Settings {
         &self.dbname
     }
 
-    /// Connections the pool keeps idle, besides those that are borrowed; at most
-    /// [`pool_max`](Self::pool_max). Defaults to 1.
+    /// Connections the pool keeps idle, besides those in use; at most [`pool_max`](Self::pool_max).
+    /// Defaults to 1.
     pub fn pool_min(&self) -> u32 {
         self.pool_min
     }
@@ -261,38 +259,36 @@ impl Settings {
         self.pool_max
     }
 
-    /// How long a borrower waits for a connection. Defaults to 5 seconds.
+    /// How long a caller waits for a connection. Defaults to 5 seconds.
     pub fn acquire_timeout(&self) -> Duration {
         self.acquire_timeout
     }
 
-    /// How long one attempt to connect to one host may take. Defaults to
-    /// 5 seconds.
+    /// How long one attempt to connect to one host may take. Defaults to 5 seconds.
     pub fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
 
-    /// How long an unreachable server is tried again at start-up; zero is one
-    /// attempt. Defaults to 30 seconds.
+    /// How long an unreachable server is tried again at start-up; zero is one attempt. Defaults to
+    /// 30 seconds.
     pub fn startup_timeout(&self) -> Duration {
         self.startup_timeout
     }
 
-    /// How long a statement may run, if there is a limit. Defaults to
-    /// 30 seconds.
+    /// How long a statement may run, if there is a limit. Defaults to 30 seconds.
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.statement_timeout
     }
 
-    /// How long an answer may be overdue before its connection is given up:
-    /// that of a statement after [`statement_timeout`](Self::statement_timeout),
-    /// and that of the other system to what was sent. Defaults to 10 seconds.
+    /// How long an answer may be overdue before its connection is closed: that of a statement after
+    /// [`statement_timeout`](Self::statement_timeout), and that of the other system to what was
+    /// sent. Defaults to 10 seconds.
     pub fn network_timeout(&self) -> Duration {
         self.network_timeout
     }
 
-    /// For how long an operation that may be repeated is tried again after a
-    /// transient failure; zero is one attempt. Defaults to 30 seconds.
+    /// For how long an operation that may be repeated is tried again after a transient failure;
+    /// zero is one attempt. Defaults to 30 seconds.
     pub fn retry_timeout(&self) -> Duration {
         self.retry_timeout
     }
@@ -307,14 +303,14 @@ impl Settings {
         self.retry_pause
     }
 
-    /// How long a connection may lie idle before it is closed, if there is a
-    /// limit. Defaults to 10 minutes.
+    /// How long a connection may lie idle before it is closed, if there is a limit. Defaults to 10
+    /// minutes.
     pub fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout
     }
 
-    /// How old a connection may become before it is replaced, if there is a
-    /// limit. Defaults to 30 minutes.
+    /// How old a connection may become before it is replaced, if there is a limit. Defaults to 30
+    /// minutes.
     pub fn max_lifetime(&self) -> Option<Duration> {
         self.max_lifetime
     }
@@ -330,15 +326,14 @@ impl Settings {
         self.schema.as_deref()
     }
 
-    /// Whether connections are encrypted, and what is checked of the server.
-    /// Defaults to [`TlsMode::Prefer`], or to [`TlsMode::VerifyFull`] with
-    /// [`RootCertificates::System`].
+    /// Whether connections are encrypted, and what is checked of the server. Defaults to
+    /// [`TlsMode::Prefer`], or to [`TlsMode::VerifyFull`] with [`RootCertificates::System`].
     pub fn tls_mode(&self) -> TlsMode {
         self.tls.mode
     }
 
-    /// What the server's certificate is checked against. There are some if the
-    /// mode is one that verifies.
+    /// What the server's certificate is checked against. There are some if the mode is one that
+    /// verifies.
     pub fn root_certificates(&self) -> Option<&RootCertificates> {
         self.tls.root_certificates.as_ref()
     }
@@ -359,8 +354,8 @@ impl Settings {
         self.pool_mode
     }
 
-    /// Command-line options for the server, never with
-    /// [`PoolMode::Transaction`]. They may hold secrets, so don't log them.
+    /// Command-line options for the server, never with [`PoolMode::Transaction`]. They may hold
+    /// secrets, so don't log them.
     pub fn options(&self) -> Option<&str> {
         self.options.as_ref().map(Secret::expose)
     }

@@ -26,12 +26,11 @@ pub enum RootCertificates {
     System,
 }
 
-/// What this program proves to the server who it is with: two PEM files.
+/// The two PEM files with which this program proves to the server who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ClientCertificate {
-    /// The certificate, followed by those between it and the one that the
-    /// server trusts.
+    /// The certificate, followed by those between it and the one that the server trusts.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
@@ -57,8 +56,8 @@ impl Tls {
     }
 
     fn check_mode(&mut self, from: Origin, problems: &mut Problems) {
-        // Anybody can have a certificate that the system trusts: it says nothing unless the name in
-        // it is checked.
+        // The system trusts the certificates of strangers, too: they prove nothing unless the name
+        // in them is checked.
         let system = self.root_certificates == Some(RootCertificates::System);
         if system && from == Origin::Default {
             self.mode = TlsMode::VerifyFull;
@@ -68,8 +67,7 @@ impl Tls {
         }
         let verifies = matches!(self.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
         if verifies && self.root_certificates.is_none() {
-            let expected =
-                "a file's path or `system`: a mode that verifies has to know whom to trust";
+            let expected = "a file's path or `system`: a mode that verifies needs certificates that are trusted";
             SSLROOTCERT.report(from, expected, problems);
         }
     }

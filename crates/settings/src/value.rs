@@ -168,7 +168,7 @@ fn is_path(path: &Path) -> bool {
     !bytes.is_empty() && !bytes.contains(&0)
 }
 
-/// A value of which each has a word.
+/// A type that has a word for each of its values.
 pub(crate) trait Word: Copy + 'static {
     const WORDS: &[(&str, Self)];
 }

@@ -50,7 +50,7 @@ async fn outcome(
     let mut variables = vec![("DB_SSLMODE", mode)];
     variables.extend(root.map(|root| ("DB_SSLROOTCERT", root)));
     let url = server.url(user, host);
-    // A mode that verifies needs to know whom to trust.
+    // A mode that verifies needs root certificates.
     let Ok(settings) = server.settings(&url, &variables) else {
         return Outcome::Failed;
     };

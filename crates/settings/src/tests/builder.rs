@@ -112,7 +112,7 @@ fn what_is_built_is_checked_as_what_is_read() {
             .build(),
         expect![[r#"
             invalid settings:
-              `DB_SSLROOTCERT`: expected a file's path or `system`: a mode that verifies has to know whom to trust
+              `DB_SSLROOTCERT`: expected a file's path or `system`: a mode that verifies needs certificates that are trusted
               `DB_POOL_MIN`: expected a whole number from 0 to `DB_POOL_MAX`
         "#]],
     );

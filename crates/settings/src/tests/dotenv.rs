@@ -1,10 +1,10 @@
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+//! What a `.env` file says, and what it may not.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use expect_test::{Expect, expect};
 use tempfile::TempDir;
@@ -92,23 +92,169 @@ fn a_byte_order_mark_and_windows_line_ends_are_skipped() {
 }
 
 #[test]
-fn malformed_entries_are_reported_by_line_and_with_everything_else() {
+fn malformed_entries_of_ours_are_reported_by_line_and_with_everything_else() {
     let long = "x".repeat(20_000);
     let dir = folder_with(&format!(
-        "DB_POOL_MAX=many\n\nLONG={long}\nDB_SCHEMA=hunter2 hunter3\nhunter4\nA='hunter5\nhunter6"
+        "DB_POOL_MAX=many\n\nLONG={long}\nDB_SCHEMA=hunter2 hunter3\nDB_POOL_MODE\n\
+         DB_SSLCERT=hunter4\\q\nDB_SSLKEY='hunter5\nDB_POOL_MIN: 5\nDB_SSLMODE=\"require"
     ));
     check_error(
         &dir,
         &[],
         expect![[r#"
-        invalid settings:
-          `DIR/.env`: expected `NAME=value` entries, values with spaces in quotes: the one that ends on line 4 is malformed
-          `DIR/.env`: expected `NAME=value` entries, values with spaces in quotes: the one that ends on line 5 is malformed
-          `DIR/.env`: expected `NAME=value` entries, values with spaces in quotes: the one that ends on line 7 is malformed
-          `DATABASE_URL`: expected a URL such as `postgres://user:password@host/dbname`: it is not set
-          `DB_POOL_MAX`: expected a whole number from 1 to 1000
-    "#]],
+            invalid settings:
+              `DB_SCHEMA`: expected `NAME=value`; a value with spaces is in quotes, and a `\` is written `\\` or between single quotes (line 4 of `DIR/.env`)
+              `DB_POOL_MODE`: expected `NAME=value`; a value with spaces is in quotes, and a `\` is written `\\` or between single quotes (line 5 of `DIR/.env`)
+              `DB_SSLCERT`: expected `NAME=value`; a value with spaces is in quotes, and a `\` is written `\\` or between single quotes (line 6 of `DIR/.env`)
+              `DB_SSLKEY`: expected each quote to be closed (line 7 of `DIR/.env`)
+              `DB_POOL_MIN`: expected `NAME=value`; a value with spaces is in quotes, and a `\` is written `\\` or between single quotes (line 8 of `DIR/.env`)
+              `DB_SSLMODE`: expected each quote to be closed (line 9 of `DIR/.env`)
+              `DATABASE_URL`: expected a URL such as `postgres://user:password@host/dbname`: it is not set
+              `DB_POOL_MAX`: expected a whole number from 1 to 1000
+        "#]],
     );
+}
+
+/// Checks the schema that a file gives, whose first line has the number 1.
+#[track_caller]
+fn check_schema(dotenv: &str, environment: &[(&str, &str)], expected: &str) {
+    let dir = folder_with(dotenv);
+    let url = [("DATABASE_URL", URL)];
+    let all: Vec<_> = url.iter().chain(environment).copied().collect();
+    let settings = load(dir.path(), &all).unwrap();
+    assert_eq!(settings.schema(), Some(expected), "{dotenv}");
+}
+
+#[test]
+fn a_line_that_names_none_of_our_variables_may_be_anything() {
+    for other in [
+        "GREETING=hello world",
+        "GREETING=it's fine",
+        "GREETING=\"open",
+        "GREETING",
+        "export GREETING",
+        "greeting.in-words: hello",
+        "== $$ ==",
+        "PRICE=5$",
+        "PRICE=$UNKNOWN ${",
+        "DB_HOST=two words",
+        "KEY=\"-----BEGIN\nMIIE=\n-----END\"",
+        "KEY='a\nb=c' # d",
+    ] {
+        check_schema(&format!("{other}\nDB_SCHEMA=agents\n"), &[], "agents");
+        check_schema(&format!("DB_SCHEMA=agents\n{other}"), &[], "agents");
+    }
+}
+
+#[test]
+fn a_quote_of_another_line_does_not_swallow_one_of_ours() {
+    let dir = folder_with("GREETING=it's\n export DB_SCHEMA = agents\nOTHER=it's\n");
+    check_error(
+        &dir,
+        &[("DATABASE_URL", URL)],
+        expect![[r#"
+            invalid settings:
+              `DB_SCHEMA`: expected a line of its own, outside of the quotes that another value opens (line 1 of `DIR/.env`)
+        "#]],
+    );
+}
+
+#[test]
+fn values_are_written_as_for_other_readers_of_such_files() {
+    check_schema("DB_SCHEMA=agents", &[], "agents");
+    check_schema("  export\tDB_SCHEMA = agents \t\r\n", &[], "agents");
+    check_schema("DB_SCHEMA=agents # eu", &[], "agents");
+    check_schema("DB_SCHEMA=agents#eu", &[], "agents#eu");
+    check_schema("DB_SCHEMA='agents eu' # eu", &[], "agents eu");
+    check_schema("DB_SCHEMA=\"agents \\\"eu\\\"\"", &[], "agents \"eu\"");
+    check_schema("DB_SCHEMA=agents' eu'\" #1\"", &[], "agents eu #1");
+    check_schema("DB_SCHEMA=agents\\ eu", &[], "agents eu");
+    check_schema("DB_SCHEMA='a\nb'", &[], "a\nb");
+    check_schema("DB_SCHEMA=\"a\\nb\"", &[], "a\nb");
+    check_schema("export=1\nDB_SCHEMA=agents", &[], "agents");
+}
+
+#[test]
+fn a_dollar_stands_for_a_variable_as_in_a_shell() {
+    let prod = [("APP_ENV", "prod")];
+    check_schema("DB_SCHEMA=agents_$APP_ENV", &prod, "agents_prod");
+    check_schema("DB_SCHEMA=${APP_ENV}_agents", &prod, "prod_agents");
+    check_schema("DB_SCHEMA=\"$APP_ENV agents\"", &prod, "prod agents");
+    check_schema("DB_SCHEMA='$APP_ENV'", &prod, "$APP_ENV");
+    check_schema("DB_SCHEMA=\\$APP_ENV", &prod, "$APP_ENV");
+    check_schema("DB_SCHEMA=\"\\${APP_ENV}\"", &prod, "${APP_ENV}");
+    check_schema("DB_SCHEMA=$APP_ENV-$APP_ENV.1", &prod, "prod-prod.1");
+
+    check_schema("A=dev\nDB_SCHEMA=x_$A", &[], "x_dev");
+    check_schema("A=dev\nB=\"$A 1\"\nDB_SCHEMA=$B", &[], "dev 1");
+    // The environment wins, as it does for our own variables; then the first line.
+    check_schema("APP_ENV=dev\nDB_SCHEMA=x_$APP_ENV", &prod, "x_prod");
+    check_schema("A=dev\nA=test\nDB_SCHEMA=x_$A", &[], "x_dev");
+    check_schema("A=\nDB_SCHEMA=x$A", &[], "x");
+
+    let dir = folder_with("DATABASE_URL=postgres://$PG_USER:$PG_PASSWORD@db/agents");
+    let login = [("PG_USER", "app"), ("PG_PASSWORD", "pa$$word")];
+    let settings = load(dir.path(), &login).unwrap();
+    assert_eq!(settings.user(), "app");
+    assert_eq!(settings.password().unwrap().expose(), "pa$$word");
+}
+
+#[test]
+fn a_dollar_that_stands_for_nothing_is_reported_by_line() {
+    let dir = folder_with(
+        "# ours\n\
+         DATABASE_URL=postgres://app:hun$ter2@db/agents\n\
+         DB_SCHEMA=agents_$HUNTER\n\
+         BROKEN=two words\n\
+         DB_APPLICATION_NAME=\"$BROKEN\"\n",
+    );
+    check_error(
+        &dir,
+        &[("UNSET", "")],
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`: expected what follows a `$` to be a variable that is set or has a value further up; a `$` that stands for itself is written `\$` or between single quotes (line 2 of `DIR/.env`)
+              `DB_SCHEMA`: expected what follows a `$` to be a variable that is set or has a value further up; a `$` that stands for itself is written `\$` or between single quotes (line 3 of `DIR/.env`)
+              `DB_APPLICATION_NAME`: expected what follows a `$` to be a variable that is set or has a value further up; a `$` that stands for itself is written `\$` or between single quotes (line 5 of `DIR/.env`)
+        "#]],
+    );
+
+    let dir = folder_with(
+        "DATABASE_URL=postgres://app:hunter2$@db/agents\n\
+         DB_SCHEMA=$(hostname)\n\
+         DB_APPLICATION_NAME=${NAME:-hunter2}\n\
+         DB_SSLCERT=$1\n\
+         DB_SSLKEY=\"$\"\n\
+         DB_SSLROOTCERT=${}\n\
+         DB_SSLMODE=${HUNTER\n\
+         DB_POOL_MAX=1$$\n",
+    );
+    check_error(
+        &dir,
+        &[],
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 1 of `DIR/.env`)
+              `DB_SCHEMA`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 2 of `DIR/.env`)
+              `DB_APPLICATION_NAME`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 3 of `DIR/.env`)
+              `DB_SSLCERT`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 4 of `DIR/.env`)
+              `DB_SSLKEY`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 5 of `DIR/.env`)
+              `DB_SSLROOTCERT`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 6 of `DIR/.env`)
+              `DB_SSLMODE`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 7 of `DIR/.env`)
+              `DB_POOL_MAX`: expected `$NAME` or `${NAME}` where there is a `$`; one that stands for itself is written `\$` or between single quotes (line 8 of `DIR/.env`)
+        "#]],
+    );
+}
+
+#[test]
+fn a_line_that_the_environment_beats_is_not_looked_at() {
+    for line in [
+        "DB_SCHEMA=two words",
+        "DB_SCHEMA=$UNKNOWN",
+        "DB_SCHEMA='open",
+    ] {
+        check_schema(line, &[("DB_SCHEMA", "set")], "set");
+    }
 }
 
 #[test]
@@ -129,8 +275,8 @@ fn a_file_that_is_not_text_cannot_be_read() {
     expect!["stream did not contain valid UTF-8"].assert_eq(&source.to_string());
 }
 
-/// Runs itself once more as a process with an environment of its own, because
-/// that of this one can't be changed safely.
+/// Runs itself once more as a process with an environment of its own, because that of this one
+/// can't be changed safely.
 #[test]
 fn a_process_reads_its_own_environment_and_file() {
     const NAME: &str = "tests::dotenv::a_process_reads_its_own_environment_and_file";

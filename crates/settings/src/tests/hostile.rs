@@ -1,4 +1,4 @@
-//! Input that nobody meant well, by chance: read or refused, but never a panic, and what is
+//! Hostile and damaged input, made by chance: read or refused, but never a panic, and what is
 //! accepted is within the documented bounds.
 
 use std::ffi::OsString;

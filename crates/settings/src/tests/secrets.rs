@@ -1,10 +1,13 @@
+//! No output shows a value.
+
 use proptest::prelude::*;
 
 use super::{log_of, read};
-use crate::{Settings, variable::NAMES};
+use crate::Settings;
+use crate::variable::NAMES;
 
-/// Not a name, because the name of an unknown parameter is the one part of the
-/// URL that may be shown.
+/// Not a name, because the name of an unknown parameter is the one part of the URL that may be
+/// shown.
 const MARKER: &str = "hunter2!";
 
 /// Puts the marker into a text that may otherwise be anything.

@@ -1,3 +1,5 @@
+//! What the settings say about TLS.
+
 use std::path::Path;
 
 use expect_test::expect;
@@ -78,19 +80,19 @@ fn the_certificates_of_the_system_come_with_the_check_of_the_name() {
 }
 
 #[test]
-fn a_mode_that_verifies_needs_to_know_whom_to_trust() {
+fn a_mode_that_verifies_needs_root_certificates() {
     check_error(
         read(&[("DB_SSLMODE", "verify-full")]),
         expect![[r#"
         invalid settings:
-          `DB_SSLROOTCERT`: expected a file's path or `system`: a mode that verifies has to know whom to trust
+          `DB_SSLROOTCERT`: expected a file's path or `system`: a mode that verifies needs certificates that are trusted
     "#]],
     );
     check_error(
         Settings::from_url("postgres://app@db/a?sslmode=verify-ca"),
         expect![[r#"
             invalid settings:
-              `DATABASE_URL`, parameter `sslrootcert`: expected a file's path or `system`: a mode that verifies has to know whom to trust
+              `DATABASE_URL`, parameter `sslrootcert`: expected a file's path or `system`: a mode that verifies needs certificates that are trusted
         "#]],
     );
 }

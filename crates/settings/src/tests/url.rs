@@ -1,3 +1,5 @@
+//! How the URL is read.
+
 use std::time::Duration;
 
 use expect_test::expect;

@@ -19,8 +19,8 @@ const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 const H: Duration = Duration::from_secs(60 * 60);
 
-/// Checks that the variable takes each of the `good` values for what it means
-/// and reports each of the `bad` ones.
+/// Checks that the variable takes each of the `good` values for what it means and reports each of
+/// the `bad` ones.
 #[track_caller]
 fn check<T: Debug + PartialEq>(
     name: &str,
