@@ -1,5 +1,6 @@
 //! Leases: one writer of a thread at a time, for those who want that.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::ThreadId;
@@ -53,7 +54,7 @@ pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 6
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lease {
     /// The thread.
@@ -62,7 +63,7 @@ pub struct Lease {
     /// off late writers, such as a file store that the agent writes to. It begins again at 1 once
     /// the mark of a deleted thread has expired.
     pub number: i64,
-    /// Tells it from every other lease.
+    /// Tells it from every other lease, and is the right to write: no `Debug` shows it.
     pub token: String,
     /// When its time is over, by the database's clock. A lease that was renewed has it later.
     pub until: SystemTime,
@@ -84,6 +85,16 @@ impl Lease {
             token: token.into(),
             until,
         }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("thread_id", &self.thread_id)
+            .field("number", &self.number)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,3 +131,6 @@ impl AcquireLease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
