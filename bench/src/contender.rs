@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use checkpointer::Options;
+use checkpointer::PostgresOptions;
 
 use crate::peer::Peer;
 use crate::work::{Samples, Work};
@@ -53,9 +53,9 @@ impl System {
         python: Option<&Peer>,
     ) -> anyhow::Result<Box<dyn Contender>> {
         Ok(match self {
-            Self::Checkpointer => Box::new(ours::start(site, Options::default()).await?),
+            Self::Checkpointer => Box::new(ours::start(site, PostgresOptions::default()).await?),
             Self::CheckpointerUnbatched => {
-                let options = Options::default().shared_transactions(false);
+                let options = PostgresOptions::default().shared_transactions(false);
                 Box::new(ours::start(site, options).await?)
             }
             Self::Floor => Box::new(floor::start(site).await?),

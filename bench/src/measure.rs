@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use checkpointer::{Checkpointer as _, List, Options, Projection, ThreadId};
+use checkpointer::{Checkpointer as _, List, PostgresOptions, Projection, ThreadId};
 use futures_util::TryStreamExt as _;
 use rig::cpu_seconds;
 
@@ -157,7 +157,7 @@ impl Bench {
         let url = &self.server.url;
         let mut ours = ours::start(
             &self.site(url, schema, scenario, system),
-            Options::default(),
+            PostgresOptions::default(),
         )
         .await?;
         let work = Arc::new(self.work(scenario, 0, scenario.steps));
@@ -167,7 +167,7 @@ impl Bench {
         let proxy = Proxy::start(url).await?;
         let proxied = ours::start(
             &self.site(&proxy.url, schema, scenario, system),
-            Options::default(),
+            PostgresOptions::default(),
         )
         .await?;
         let mut lists = Lists {
@@ -223,7 +223,7 @@ impl Bench {
 }
 
 async fn list(ours: &ours::Ours, work: &Work) -> anyhow::Result<()> {
-    let query = List::thread(ThreadId::new(work.thread_id(0))?).project(Projection::Metadata);
+    let query = List::thread(ThreadId::new(work.thread_id(0))?)?.project(Projection::Metadata);
     let tuples: Vec<_> = ours.checkpointer.list(query).try_collect().await?;
     let steps = work.steps();
     ensure!(

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use checkpointer::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Metadata,
-    Options, Put, PutWrites, Source, TaskId, ThreadId, Version,
+    PostgresOptions, Put, PutWrites, Source, TaskId, ThreadId, Version,
 };
 use db::Database;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(crate) struct Ours {
 }
 
 /// Connects a checkpointer with these options.
-pub(crate) async fn start(site: &Site, options: Options) -> anyhow::Result<Ours> {
+pub(crate) async fn start(site: &Site, options: PostgresOptions) -> anyhow::Result<Ours> {
     let database = connect(site).await?;
     let checkpointer = options.setup(database.clone()).await?;
     Ok(Ours {
@@ -169,7 +169,7 @@ impl OurAgent {
     fn new(checkpointer: Arc<dyn Checkpointer>, thread_id: String) -> anyhow::Result<Self> {
         let state = State::new();
         Ok(Self {
-            head: CheckpointAddress::new(ThreadId::new(thread_id)?, state.checkpoint.id.clone()),
+            head: CheckpointAddress::new(ThreadId::new(thread_id)?, state.checkpoint.id.clone())?,
             state,
             checkpointer,
             tasks: [TaskId::new("agent-task")?, TaskId::new("tools-task")?],
@@ -206,7 +206,7 @@ impl Agent for OurAgent {
     }
 
     async fn get(&mut self) -> anyhow::Result<Duration> {
-        let query = GetTuple::head(self.head.thread_id.clone());
+        let query = GetTuple::head(self.head.thread_id.clone())?;
         let start = Instant::now();
         let tuple = self.checkpointer.get_tuple(query).await?;
         let took = start.elapsed();

@@ -270,7 +270,9 @@ impl Demo {
 
     /// Reads the thread's head.
     pub(crate) async fn head(&self) -> Result<CheckpointTuple> {
-        let head = self.checkpointer.get_tuple(GetTuple::head(&self.thread_id));
+        let head = self
+            .checkpointer
+            .get_tuple(GetTuple::head(&self.thread_id)?);
         head.await?.context("the thread is empty")
     }
 

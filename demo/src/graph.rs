@@ -138,7 +138,7 @@ impl Graph {
             .put(
                 Put::new(thread_id, &checkpoint, &metadata)
                     .new_versions(&changed)
-                    .expect_head(None),
+                    .expect_no_head(),
             )
             .await?;
         Ok(())
@@ -151,7 +151,7 @@ impl Graph {
         thread_id: &ThreadId,
         mut answer: Option<Value>,
     ) -> Result<Outcome> {
-        let head = GetTuple::head(thread_id);
+        let head = GetTuple::head(thread_id)?;
         let mut at = (self.checkpointer.get_tuple(head).await?)
             .with_context(|| format!("thread `{thread_id}` has no checkpoint to continue from"))?;
         while let Some(node) = self.next(&at)? {
@@ -188,7 +188,7 @@ impl Graph {
         let metadata = self.metadata(Source::Fork, from)?;
         let put = Put::after(&from.address, &checkpoint, &metadata)
             .new_versions(&changed)
-            .expect_head(Some(head));
+            .expect_head(head);
         Ok(self.checkpointer.put(put).await?)
     }
 
@@ -217,7 +217,7 @@ impl Graph {
         let metadata = self.metadata(Source::Loop, at)?.with("node", node.name());
         let put = Put::after(&at.address, &checkpoint, &metadata)
             .new_versions(&changed)
-            .expect_head(Some(&at.address.checkpoint_id));
+            .expect_head(&at.address.checkpoint_id);
         let address = self.checkpointer.put(put).await?;
         (self.report)(Event::Checkpoint {
             step: metadata.step().unwrap_or_default(),
@@ -258,20 +258,13 @@ impl Graph {
         Ok(single.into_iter().collect())
     }
 
-    /// Writes to the channels of a checkpoint, and returns their new versions.
+    /// Writes to the channels of a checkpoint, of which a null empties one, and returns their new
+    /// versions.
     fn write(&self, checkpoint: &mut Checkpoint, writes: Writes) -> ChannelVersions {
-        let mut changed = ChannelVersions::new();
-        for (channel, value) in writes {
-            let version =
-                (self.checkpointer).next_version(checkpoint.channel_versions.get(&channel));
-            (checkpoint.channel_versions).insert(channel.clone(), version.clone());
-            changed.insert(channel.clone(), version);
-            if value.is_null() {
-                checkpoint.channel_values.remove(&channel);
-            } else {
-                checkpoint.channel_values.insert(channel, value);
-            }
-        }
+        let writes = writes.into_iter();
+        let writes =
+            writes.map(|(channel, value)| (channel, Some(value).filter(|value| !value.is_null())));
+        let changed = checkpoint.write(&*self.checkpointer, writes);
         checkpoint.updated_channels = Some(changed.keys().cloned().collect());
         changed
     }

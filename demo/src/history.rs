@@ -26,7 +26,7 @@ pub(crate) struct Args {
 /// Prints the history of a thread and the report of its head.
 pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Result<ExitCode> {
     let thread_id = ThreadId::new(args.thread)?;
-    let head = (checkpointer.get_tuple(GetTuple::head(&thread_id)).await?)
+    let head = (checkpointer.get_tuple(GetTuple::head(&thread_id)?).await?)
         .with_context(|| format!("there is no thread `{thread_id}`"))?;
     writeln!(
         stdout(),
@@ -50,7 +50,8 @@ pub(crate) async fn list(
     checkpointer: &Arc<dyn Checkpointer>,
     thread_id: &ThreadId,
 ) -> Result<Vec<CheckpointTuple>> {
-    let list = List::thread(thread_id).project(Projection::Channels(vec![agent::SCOPE.to_owned()]));
+    let list =
+        List::thread(thread_id)?.project(Projection::Channels(vec![agent::SCOPE.to_owned()]));
     Ok(checkpointer.list(list).try_collect().await?)
 }
 

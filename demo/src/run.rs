@@ -42,7 +42,7 @@ pub(crate) enum Answer {
 /// Runs the graph until it ends or has a question.
 pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Result<ExitCode> {
     let thread_id = ThreadId::new(args.thread)?;
-    let head = GetTuple::head(&thread_id).project(Projection::Metadata);
+    let head = GetTuple::head(&thread_id)?.project(Projection::Metadata);
     let begun = checkpointer.get_tuple(head).await?.is_some();
     let gate = args.hold_after.map_or_else(Gate::open, Gate::shut_after);
     let graph = agent::graph(checkpointer, gate, event::print);

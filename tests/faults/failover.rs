@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use checkpointer::{
-    Checkpointer as _, List, PostgresCheckpointer, Projection, Thread, ThreadId, Threads as _,
-};
+use checkpointer::{Checkpointer as _, List, PostgresCheckpointer, Projection, Thread, ThreadId};
 use db::{Database, Statement};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
@@ -62,7 +60,11 @@ async fn run_agent(mut thread: Thread<Steps>, work: Arc<Work>) -> usize {
 /// Checks that a thread has all its steps, each in one checkpoint that follows the one before.
 async fn check_steps(checkpointer: &PostgresCheckpointer, thread_id: &str, steps: usize) {
     let listed: Vec<_> = checkpointer
-        .list(List::thread(ThreadId::new(thread_id).unwrap()).project(Projection::Metadata))
+        .list(
+            List::thread(ThreadId::new(thread_id).unwrap())
+                .unwrap()
+                .project(Projection::Metadata),
+        )
         .try_collect()
         .await
         .unwrap();

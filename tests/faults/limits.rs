@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkpointer::{Error, PostgresCheckpointer, Thread, Threads as _};
+use checkpointer::{Error, PostgresCheckpointer, Thread};
 use db::{Database, Statement};
 use expect_test::{Expect, expect};
 use rig::{PrivateServer, Stop};

@@ -4,7 +4,7 @@
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, Error, GetTuple,
     List, Metadata, PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId,
-    Thread, ThreadId, Threads as _,
+    Thread, ThreadId,
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
@@ -41,9 +41,10 @@ async fn put(
     checkpoint.channel_values.insert("items".to_owned(), values);
     let metadata = Metadata::new(Source::Loop, 1);
     let thread_id = thread_id(name);
-    let put = Put::new(&thread_id, &checkpoint, &metadata)
-        .parent(parent_id)
-        .generation(parent.and_then(|parent| parent.generation));
+    let put = match parent {
+        Some(parent) => Put::after(parent, &checkpoint, &metadata),
+        None => Put::new(&thread_id, &checkpoint, &metadata),
+    };
     checkpointer.put(put).await
 }
 
@@ -101,12 +102,12 @@ async fn what_the_new_primary_never_got_is_noticed_and_sent_again() {
     saved.save(&items(100)).await.unwrap();
     let lost = saved.checkpoint_id().cloned();
     checkpointer
-        .delete_thread(DeleteThread::new(thread_id("deleted")))
+        .delete_thread(DeleteThread::new(thread_id("deleted")).unwrap())
         .await
         .unwrap();
     let mut deleted = open("deleted");
     deleted.save(&items(100)).await.unwrap();
-    let prune = Prune::new(vec![thread_id("pruned")], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![thread_id("pruned")], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
     pruned.save(&items(100)).await.unwrap();
     let mut fresh = open("fresh");

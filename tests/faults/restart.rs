@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, List, Metadata,
-    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId, Threads as _, Version,
+    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId, Version,
 };
 use futures_util::TryStreamExt;
 use rig::{PrivateServer, Stop};
@@ -47,10 +47,9 @@ async fn agent(checkpointer: PostgresCheckpointer, number: usize, done: Arc<watc
         checkpoint.channel_values.insert(channel, steps.into());
         let metadata = Metadata::new(Source::Loop, step as i64);
         let put = match &last {
-            Some(last) => Put::after(last, &checkpoint, &metadata),
-            None => Put::new(&thread_id, &checkpoint, &metadata),
+            Some(last) => Put::after(last, &checkpoint, &metadata).expect_head(&last.checkpoint_id),
+            None => Put::new(&thread_id, &checkpoint, &metadata).expect_no_head(),
         };
-        let put = put.expect_head(parent);
         let address = checkpointer.put(put).await.unwrap();
         let writes = [("output".to_owned(), step.into())];
         let writes = PutWrites::new(&address, &task, &writes);
@@ -91,7 +90,7 @@ async fn agents_end_with_all_their_steps_and_none_twice_though_the_server_restar
         }
         for number in 0..AGENTS {
             let thread_id = ThreadId::new(format!("agent-{number}")).unwrap();
-            let listed = checkpointer.list(List::thread(thread_id));
+            let listed = checkpointer.list(List::thread(thread_id).unwrap());
             let mut listed: Vec<_> = listed.try_collect().await.unwrap();
             listed.reverse();
             assert_eq!(listed.len(), STEPS);

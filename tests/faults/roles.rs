@@ -2,7 +2,7 @@
 //! printed there.
 
 use checkpointer::{
-    Checkpointer, Durability, List, Options, PostgresCheckpointer, ThreadId, Threads,
+    Checkpointer, Durability, List, PostgresCheckpointer, PostgresOptions, ThreadId,
 };
 use db::{Database, Error, SqlState};
 use futures_util::TryStreamExt;
@@ -80,7 +80,7 @@ async fn the_agents_need_the_grants_of_the_page_and_no_more() {
         let agents = agents.clone();
         async move {
             let durability = [Durability::Full, Durability::Relaxed][number % 2];
-            let options = Options::default().durability(durability);
+            let options = PostgresOptions::default().durability(durability);
             options.open(agents).await.unwrap()
         }
     })
@@ -117,6 +117,6 @@ async fn a_reader_asks_what_the_page_on_sql_shows_and_changes_nothing() {
     check_denied(run(&reader, "DELETE FROM checkpointer.threads").await);
 
     let reading = checkpointer.read_from(reader);
-    let listed = reading.list(List::thread(ThreadId::new(THREAD).unwrap()));
+    let listed = reading.list(List::thread(ThreadId::new(THREAD).unwrap()).unwrap());
     assert_eq!(listed.try_collect::<Vec<_>>().await.unwrap().len(), 2);
 }

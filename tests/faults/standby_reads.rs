@@ -27,7 +27,7 @@ async fn put(checkpointer: &PostgresCheckpointer, name: &str, value: Value) -> C
 
 /// The ids of a thread's checkpoints, the newest first.
 async fn listed(checkpointer: &PostgresCheckpointer, name: &str) -> Vec<CheckpointId> {
-    let tuples = checkpointer.list(List::thread(thread_id(name)));
+    let tuples = checkpointer.list(List::thread(thread_id(name)).unwrap());
     let tuples: Vec<_> = tuples.try_collect().await.unwrap();
     tuples
         .into_iter()
@@ -88,7 +88,7 @@ async fn what_may_be_old_is_read_from_the_standby_and_the_rest_from_the_primary(
         .await
         .unwrap();
     reader
-        .delete_thread(DeleteThread::new(thread_id("gone")))
+        .delete_thread(DeleteThread::new(thread_id("gone")).unwrap())
         .await
         .unwrap();
     put(&reader, "new", json!("new")).await;
@@ -113,10 +113,10 @@ async fn what_may_be_old_is_read_from_the_standby_and_the_rest_from_the_primary(
         get(&reader, &second).await.is_some(),
         "the primary is asked"
     );
-    let nowhere = CheckpointAddress::new(thread_id("talk"), CheckpointId::generate(None));
+    let nowhere = CheckpointAddress::new(thread_id("talk"), CheckpointId::generate(None)).unwrap();
     assert_eq!(get(&reader, &nowhere).await, None);
     let head = reader
-        .get_tuple(GetTuple::head(thread_id("talk")))
+        .get_tuple(GetTuple::head(thread_id("talk")).unwrap())
         .await
         .unwrap()
         .unwrap();

@@ -47,7 +47,7 @@ async fn put_log(
 pub async fn returns_writes_oldest_first(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     put_log(checkpointer, &thread_id, &[None; 4]).await;
-    let log = history(checkpointer, GetTuple::head(&thread_id), "log").await;
+    let log = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
     let expected = json!([
         ["task", "log", "write 0"],
         ["task", "log", "write 1"],
@@ -61,7 +61,7 @@ pub async fn seed_is_nearest_snapshot(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let values = [Some("old"), None, Some("new"), None, None];
     put_log(checkpointer, &thread_id, &values).await;
-    let log = history(checkpointer, GetTuple::head(&thread_id), "log").await;
+    let log = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
     assert_eq!(log.seed, Some(json!("new")));
     assert_eq!(log.writes.len(), 2);
 }
@@ -80,7 +80,7 @@ pub async fn multi_channel(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     put_log(checkpointer, &thread_id, &[Some("seed"), None, None]).await;
     let channels = ["log", "other", "missing"].map(str::to_owned).to_vec();
-    let query = GetChannelHistory::new(GetTuple::head(&thread_id), channels).unwrap();
+    let query = GetChannelHistory::new(GetTuple::head(&thread_id).unwrap(), channels).unwrap();
     let histories = checkpointer.channel_history(query).await.unwrap();
     assert_eq!(histories["log"].seed, Some(json!("seed")));
     assert_eq!(histories["log"].writes.len(), 2);
@@ -98,7 +98,7 @@ pub async fn multi_channel(checkpointer: &dyn Checkpointer) {
 pub async fn empty_channels_returns_empty(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     put_log(checkpointer, &thread_id, &[None; 2]).await;
-    let query = GetChannelHistory::new(GetTuple::head(&thread_id), Vec::new());
+    let query = GetChannelHistory::new(GetTuple::head(&thread_id).unwrap(), Vec::<String>::new());
     let histories = checkpointer.channel_history(query.unwrap()).await.unwrap();
     assert!(histories.is_empty());
 }
@@ -107,7 +107,7 @@ pub async fn empty_channels_returns_empty(checkpointer: &dyn Checkpointer) {
 pub async fn walk_to_root_no_seed(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     put_log(checkpointer, &thread_id, &[None; 3]).await;
-    let log = history(checkpointer, GetTuple::head(&thread_id), "log").await;
+    let log = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
     assert_eq!(log.seed, None);
     assert_eq!(log.writes.len(), 2);
 }
@@ -128,7 +128,7 @@ pub async fn migration_plain_value_as_seed(checkpointer: &dyn Checkpointer) {
 pub async fn seed_ancestor_own_writes_are_replayed(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     put_log(checkpointer, &thread_id, &[None, Some("seed"), None]).await;
-    let log = history(checkpointer, GetTuple::head(&thread_id), "log").await;
+    let log = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
     assert_eq!(log.seed, Some(json!("seed")));
     assert_eq!(writes(&log.writes), json!([["task", "log", "write 1"]]));
 }
@@ -157,7 +157,7 @@ pub async fn parent_sorts_above_its_child(checkpointer: &dyn Checkpointer) {
     let second = put(checkpointer, Step::after(&first).id("b"), 2, None).await;
     write(checkpointer, &second, "task", json!([["log", "two"]])).await;
     put(checkpointer, Step::after(&second).id("a"), 3, None).await;
-    let log = history(checkpointer, GetTuple::head(&thread_id), "log").await;
+    let log = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
     assert_eq!(log.seed, Some(json!("seed")));
     let expected = json!([["task", "log", "one"], ["task", "log", "two"]]);
     assert_eq!(writes(&log.writes), expected);
@@ -197,7 +197,7 @@ pub async fn inherited_value_is_a_seed(checkpointer: &dyn Checkpointer) {
 /// Without the target every channel's history is empty.
 pub async fn of_a_missing_target(checkpointer: &dyn Checkpointer) {
     let nothing = checkpointer::ChannelHistory::default();
-    let of_no_thread = GetTuple::head(fresh_thread());
+    let of_no_thread = GetTuple::head(fresh_thread()).unwrap();
     assert_eq!(history(checkpointer, of_no_thread, "log").await, nothing);
     let chain = put_chain(checkpointer, &fresh_thread(), 2).await;
     let missing = chain[1].sibling(CheckpointId::generate(None));

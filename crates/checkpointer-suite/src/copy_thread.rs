@@ -25,7 +25,7 @@ pub async fn basic(checkpointer: &dyn Checkpointer) {
 /// All checkpoints have their content, their ids and their parents.
 pub async fn all_checkpoints(checkpointer: &dyn Checkpointer) {
     let (target, chain) = copied(checkpointer).await;
-    let copies = list(checkpointer, List::thread(&target)).await;
+    let copies = list(checkpointer, List::thread(&target).unwrap()).await;
     for (copy, original) in copies.iter().rev().zip(&chain) {
         let original = get(checkpointer, original).await;
         assert_eq!(copy.address.thread_id, target);
@@ -39,7 +39,7 @@ pub async fn all_checkpoints(checkpointer: &dyn Checkpointer) {
 /// The metadata is the same.
 pub async fn preserves_metadata(checkpointer: &dyn Checkpointer) {
     let (target, chain) = copied(checkpointer).await;
-    let copies = list(checkpointer, List::thread(&target)).await;
+    let copies = list(checkpointer, List::thread(&target).unwrap()).await;
     for (copy, original) in copies.iter().rev().zip(&chain) {
         let original = get(checkpointer, original).await;
         assert_eq!(copy.metadata, original.metadata);
@@ -54,7 +54,7 @@ pub async fn preserves_namespaces(checkpointer: &dyn Checkpointer) {
     }
     checkpointer.copy_thread(&source, &target).await.unwrap();
     for name in ["", "child:1"] {
-        let query = GetTuple::head(&target).in_ns(ns(name));
+        let query = GetTuple::head(&target).unwrap().in_ns(ns(name));
         let copy = find(checkpointer, query).await;
         assert!(copy.is_some(), "namespace `{name}` wasn't copied");
     }
@@ -63,7 +63,7 @@ pub async fn preserves_namespaces(checkpointer: &dyn Checkpointer) {
 /// The writes are there.
 pub async fn preserves_writes(checkpointer: &dyn Checkpointer) {
     let (target, chain) = copied(checkpointer).await;
-    let copies = list(checkpointer, List::thread(&target)).await;
+    let copies = list(checkpointer, List::thread(&target).unwrap()).await;
     let original = get(checkpointer, &chain[1]).await;
     assert_eq!(copies[1].pending_writes, original.pending_writes);
     assert_eq!(copies[1].pending_writes.len(), 1);
@@ -86,7 +86,9 @@ pub async fn source_unchanged(checkpointer: &dyn Checkpointer) {
     let (target, chain) = copied(checkpointer).await;
     let source = &chain[0].thread_id;
     assert_eq!(ids(checkpointer, source).await.len(), 3);
-    let copy = find(checkpointer, GetTuple::head(&target)).await.unwrap();
+    let copy = find(checkpointer, GetTuple::head(&target).unwrap())
+        .await
+        .unwrap();
     let next = Step::after(&copy.address).values(json!({ "n": "next" }));
     next.put(checkpointer).await;
     write(checkpointer, &copy.address, "task", json!([["a", 1]])).await;
@@ -105,7 +107,7 @@ pub async fn nonexistent_source(checkpointer: &dyn Checkpointer) {
     for source in [none, deleted] {
         for target in [&fresh_thread(), &source] {
             let copied = checkpointer.copy_thread(&source, target).await;
-            let Err(Error::ThreadNotFound { thread_id }) = copied else {
+            let Err(Error::ThreadNotFound { thread_id, .. }) = copied else {
                 panic!("{copied:?}")
             };
             assert_eq!(thread_id, source);
@@ -128,7 +130,7 @@ pub async fn onto_an_existing_one(checkpointer: &dyn Checkpointer) {
     put_chain(checkpointer, &source, 2).await;
     put_chain(checkpointer, &target, 1).await;
     let copied = checkpointer.copy_thread(&source, &target).await;
-    let Err(Error::ThreadExists { thread_id }) = copied else {
+    let Err(Error::ThreadExists { thread_id, .. }) = copied else {
         panic!("{copied:?}")
     };
     assert_eq!(thread_id, target);
@@ -144,12 +146,14 @@ pub async fn goes_on(checkpointer: &dyn Checkpointer) {
         .put(checkpointer)
         .await;
     checkpointer.copy_thread(&source, &target).await.unwrap();
-    let copy = find(checkpointer, GetTuple::head(&target)).await.unwrap();
+    let copy = find(checkpointer, GetTuple::head(&target).unwrap())
+        .await
+        .unwrap();
     let next = Step::after(&copy.address)
         .values(json!({ "b": 2 }))
         .versions(json!({ "a": 1, "b": 2 }))
         .changed(["b"])
-        .expect_head(Some(&first))
+        .expect_head(&first)
         .put(checkpointer)
         .await;
     let next = get(checkpointer, &next).await;

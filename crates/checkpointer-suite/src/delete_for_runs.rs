@@ -117,7 +117,7 @@ pub async fn the_head_falls_back(checkpointer: &dyn Checkpointer) {
     let left = head(checkpointer, &thread_id).await;
     assert_eq!(left, Some(last.checkpoint_id.clone()));
     // The guard of the next put goes by that head.
-    let next = Step::after(&last).expect_head(Some(&last));
+    let next = Step::after(&last).expect_head(&last);
     next.put(checkpointer).await;
 }
 
@@ -127,7 +127,7 @@ pub async fn of_all_checkpoints(checkpointer: &dyn Checkpointer) {
     put_runs(checkpointer, &thread_id, &[&run, &run]).await;
     delete_runs(checkpointer, &[&run]).await;
     assert_eq!(head(checkpointer, &thread_id).await, None);
-    let first = Step::first(&thread_id).expect_head(None);
+    let first = Step::first(&thread_id).expect_no_head();
     let first = first.put(checkpointer).await;
     let head = head(checkpointer, &thread_id).await;
     assert_eq!(head, Some(first.checkpoint_id));

@@ -37,7 +37,7 @@ pub async fn removes_all_namespaces(checkpointer: &dyn Checkpointer) {
     }
     delete(checkpointer, &thread_id).await;
     for name in ["", "child:1", "child:2"] {
-        let query = GetTuple::head(&thread_id).in_ns(ns(name));
+        let query = GetTuple::head(&thread_id).unwrap().in_ns(ns(name));
         assert_eq!(find(checkpointer, query).await, None);
     }
 }

@@ -229,7 +229,7 @@ pub async fn longest_names(checkpointer: &dyn Checkpointer) {
 /// A channel's name that is too long or holds NUL is refused, and nothing is stored.
 pub async fn bad_channel_names_are_refused(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let address = CheckpointAddress::new(thread_id.clone(), super::step::id("a"));
+    let address = CheckpointAddress::new(thread_id.clone(), super::step::id("a")).unwrap();
     let too_long = NameProblem::TooLong {
         bytes: 257,
         max: 256,
@@ -244,7 +244,7 @@ pub async fn bad_channel_names_are_refused(checkpointer: &dyn Checkpointer) {
         let written = try_write(checkpointer, &address, "task", "", written).await;
         for refusal in [put, written] {
             match refusal {
-                Err(Error::InvalidName { kind, problem }) => {
+                Err(Error::InvalidName { kind, problem, .. }) => {
                     assert_eq!((kind, problem), ("channel", expected.clone()));
                 }
                 other => panic!("not refused: {other:?}"),
@@ -279,7 +279,7 @@ pub async fn too_deep_is_refused(checkpointer: &dyn Checkpointer) {
         for step in [in_extra, in_values, in_metadata] {
             assert_unstorable(step.try_put(checkpointer).await, &thread_id);
         }
-        let address = CheckpointAddress::new(thread_id.clone(), super::step::id("a"));
+        let address = CheckpointAddress::new(thread_id.clone(), super::step::id("a")).unwrap();
         let writes = [("fine".to_owned(), json!(1)), ("a".to_owned(), value)];
         let task_id = TaskId::new("task").unwrap();
         let writes = checkpointer::PutWrites::new(&address, &task_id, &writes);

@@ -29,7 +29,9 @@ async fn restarted(checkpointer: &dyn Checkpointer) -> (CheckpointAddress, Check
 fn without_generation(address: &CheckpointAddress) -> CheckpointAddress {
     let thread_id = address.thread_id.clone();
     let config_id = address.checkpoint_id.clone();
-    CheckpointAddress::new(thread_id, config_id).in_ns(address.checkpoint_ns.clone())
+    CheckpointAddress::new(thread_id, config_id)
+        .unwrap()
+        .in_ns(address.checkpoint_ns.clone())
 }
 
 /// On a deleted thread a put with a parent is refused, with and without a generation.
@@ -63,7 +65,7 @@ pub async fn late_subgraph_is_refused(checkpointer: &dyn Checkpointer) {
 /// On a deleted thread a first checkpoint that names the former generation is refused.
 pub async fn late_first_put_is_refused(checkpointer: &dyn Checkpointer) {
     let (thread_id, old) = deleted(checkpointer).await;
-    let late = Step::after(&old).parent(None);
+    let late = Step::after(&old).without_parent();
     let late = late.try_put(checkpointer).await;
     assert!(is_deleted(&late), "{late:?}");
     assert_eq!(head(checkpointer, &thread_id).await, None);
@@ -77,7 +79,7 @@ pub async fn guarded_put_is_refused(checkpointer: &dyn Checkpointer) {
         Step::first(&thread_id),
         Step::after(&old).without_generation(),
     ] {
-        let late = late.expect_head(Some(&old)).try_put(checkpointer).await;
+        let late = late.expect_head(&old).try_put(checkpointer).await;
         assert!(late.is_err(), "{late:?}");
     }
     assert_eq!(head(checkpointer, &thread_id).await, None);
@@ -125,7 +127,7 @@ pub async fn first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
 /// A first checkpoint that expects no head starts the thread afresh as well.
 pub async fn guarded_first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
     let (thread_id, _) = deleted(checkpointer).await;
-    let first = Step::first(&thread_id).expect_head(None);
+    let first = Step::first(&thread_id).expect_no_head();
     let address = first.put(checkpointer).await;
     assert_eq!(first.put(checkpointer).await, address);
     assert_eq!(address.generation, Some(Generation(2)));
@@ -137,7 +139,7 @@ pub async fn answers_carry_it(checkpointer: &dyn Checkpointer) {
     let second = Step::after(&new).put(checkpointer).await;
     let tuple = get(checkpointer, &second).await;
     assert_eq!(tuple.parent_address.unwrap().generation, new.generation);
-    for tuple in super::step::list(checkpointer, List::thread(&new.thread_id)).await {
+    for tuple in super::step::list(checkpointer, List::thread(&new.thread_id).unwrap()).await {
         assert_eq!(tuple.address.generation, Some(Generation(2)));
     }
 }
@@ -170,11 +172,13 @@ pub async fn former_generation_is_refused(checkpointer: &dyn Checkpointer) {
 /// A deletion of the former generation leaves the new one.
 pub async fn former_generation_is_not_deleted_again(checkpointer: &dyn Checkpointer) {
     let (old, new) = restarted(checkpointer).await;
-    let delete = DeleteThread::new(&new.thread_id).generation(old.generation);
+    let delete = DeleteThread::new(&new.thread_id).unwrap();
+    let delete = delete.generation(old.generation.unwrap());
     let late = checkpointer.delete_thread(delete).await;
     assert!(is_deleted(&late), "{late:?}");
     assert_eq!(ids(checkpointer, &new.thread_id).await.len(), 1);
-    let delete = DeleteThread::new(&new.thread_id).generation(new.generation);
+    let delete = DeleteThread::new(&new.thread_id).unwrap();
+    let delete = delete.generation(new.generation.unwrap());
     checkpointer.delete_thread(delete).await.unwrap();
     assert_eq!(ids(checkpointer, &new.thread_id).await, []);
 }

@@ -7,7 +7,7 @@ use checkpointer::{CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Load
 
 /// A thread that doesn't exist has no checkpoint.
 pub async fn nonexistent_returns_none(checkpointer: &dyn Checkpointer) {
-    let head = GetTuple::head(fresh_thread());
+    let head = GetTuple::head(fresh_thread()).unwrap();
     assert_eq!(find(checkpointer, head).await, None);
 }
 
@@ -15,7 +15,7 @@ pub async fn nonexistent_returns_none(checkpointer: &dyn Checkpointer) {
 pub async fn latest_when_no_checkpoint_id(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 3).await;
-    let head = find(checkpointer, GetTuple::head(&thread_id))
+    let head = find(checkpointer, GetTuple::head(&thread_id).unwrap())
         .await
         .unwrap();
     assert_eq!(head.address, chain[2]);
@@ -34,7 +34,9 @@ pub async fn specific_checkpoint_id(checkpointer: &dyn Checkpointer) {
 pub async fn config_structure(checkpointer: &dyn Checkpointer) {
     let step = Step::first(&fresh_thread()).in_ns("child");
     let address = step.put(checkpointer).await;
-    let query = GetTuple::head(&address.thread_id).in_ns(ns("child"));
+    let query = GetTuple::head(&address.thread_id)
+        .unwrap()
+        .in_ns(ns("child"));
     let tuple = find(checkpointer, query).await.unwrap();
     assert_eq!(tuple.address, address);
     assert!(tuple.address.generation.is_some());
@@ -70,7 +72,7 @@ pub async fn pending_writes(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let address = Step::first(&thread_id).put(checkpointer).await;
     write(checkpointer, &address, "task", json!([["a", 1]])).await;
-    let head = find(checkpointer, GetTuple::head(&thread_id))
+    let head = find(checkpointer, GetTuple::head(&thread_id).unwrap())
         .await
         .unwrap();
     assert_eq!(pending(&head), json!([["task", "a", 1]]));
@@ -84,7 +86,7 @@ pub async fn respects_namespace(checkpointer: &dyn Checkpointer) {
         step.values(json!({ "ns": name })).put(checkpointer).await;
     }
     for name in ["", "child:1", "child:2"] {
-        let query = GetTuple::head(&thread_id).in_ns(ns(name));
+        let query = GetTuple::head(&thread_id).unwrap().in_ns(ns(name));
         let tuple = find(checkpointer, query).await.unwrap();
         assert_eq!(values(&tuple), json!({ "ns": name }));
     }
@@ -107,7 +109,7 @@ async fn rich(checkpointer: &dyn Checkpointer) -> CheckpointAddress {
     address
 }
 
-/// A projection to metadata reads ids and metadata, and says so.
+/// A projection to metadata reads ids, metadata, formats and times, and says so.
 pub async fn metadata_only(checkpointer: &dyn Checkpointer) {
     let address = rich(checkpointer).await;
     let whole = get(checkpointer, &address).await;
@@ -118,6 +120,8 @@ pub async fn metadata_only(checkpointer: &dyn Checkpointer) {
     assert_eq!(tuple.metadata, whole.metadata);
     assert_eq!(tuple.checkpoint.id, address.checkpoint_id);
     assert_eq!(tuple.checkpoint.loaded(), Loaded::Nothing);
+    assert_eq!(tuple.checkpoint.ts, whole.checkpoint.ts);
+    assert_eq!(tuple.checkpoint.v, whole.checkpoint.v);
     assert_eq!(values(&tuple), json!({}));
     assert_eq!(pending(&tuple), json!([]));
 }

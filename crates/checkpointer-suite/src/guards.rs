@@ -19,9 +19,9 @@ fn lost_to(result: Result<CheckpointAddress>) -> Option<checkpointer::Checkpoint
 /// A first put may expect that there is no head.
 pub async fn expects_no_head(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let first = Step::first(&thread_id).expect_head(None);
+    let first = Step::first(&thread_id).expect_no_head();
     let first = first.put(checkpointer).await;
-    let second = Step::first(&thread_id).expect_head(None);
+    let second = Step::first(&thread_id).expect_no_head();
     let second = second.try_put(checkpointer).await;
     assert_eq!(lost_to(second), Some(first.checkpoint_id));
 }
@@ -30,7 +30,7 @@ pub async fn expects_no_head(checkpointer: &dyn Checkpointer) {
 pub async fn expects_the_head(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let first = Step::first(&thread_id).put(checkpointer).await;
-    let second = Step::after(&first).expect_head(Some(&first));
+    let second = Step::after(&first).expect_head(&first);
     let second = second.put(checkpointer).await;
     let head = head(checkpointer, &thread_id).await;
     assert_eq!(head, Some(second.checkpoint_id));
@@ -40,7 +40,7 @@ pub async fn expects_the_head(checkpointer: &dyn Checkpointer) {
 pub async fn conflict_carries_the_head(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 2).await;
-    let late = Step::after(&chain[0]).expect_head(Some(&chain[0]));
+    let late = Step::after(&chain[0]).expect_head(&chain[0]);
     match late.try_put(checkpointer).await {
         Err(Error::Conflict {
             thread_id: of,
@@ -60,7 +60,7 @@ pub async fn conflict_carries_the_head(checkpointer: &dyn Checkpointer) {
 pub async fn conflict_stores_nothing(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 2).await;
-    let late = Step::after(&chain[0]).expect_head(Some(&chain[0]));
+    let late = Step::after(&chain[0]).expect_head(&chain[0]);
     lost_to(late.try_put(checkpointer).await);
     assert_eq!(ids(checkpointer, &thread_id).await.len(), 2);
     let head = head(checkpointer, &thread_id).await;
@@ -71,7 +71,7 @@ pub async fn conflict_stores_nothing(checkpointer: &dyn Checkpointer) {
 pub async fn conflict_makes_no_thread(checkpointer: &dyn Checkpointer) {
     let (thread_id, other) = (fresh_thread(), fresh_thread());
     let elsewhere = Step::first(&other).put(checkpointer).await;
-    let put = Step::first(&thread_id).expect_head(Some(&elsewhere));
+    let put = Step::first(&thread_id).expect_head(&elsewhere);
     assert_eq!(lost_to(put.try_put(checkpointer).await), None);
     let set = checkpointer.set_thread_metadata(&thread_id, Default::default());
     let set = set.await;
@@ -82,9 +82,9 @@ pub async fn conflict_makes_no_thread(checkpointer: &dyn Checkpointer) {
 pub async fn fork_expects_the_newest(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 3).await;
-    let fork = Step::after(&chain[0]).expect_head(Some(&chain[2]));
+    let fork = Step::after(&chain[0]).expect_head(&chain[2]);
     let fork = fork.put(checkpointer).await;
-    let head = find(checkpointer, GetTuple::head(&thread_id))
+    let head = find(checkpointer, GetTuple::head(&thread_id).unwrap())
         .await
         .unwrap();
     assert_eq!(head.address, fork);
@@ -94,10 +94,10 @@ pub async fn fork_expects_the_newest(checkpointer: &dyn Checkpointer) {
 /// A guarded put again, after an unknown outcome, is what it was.
 pub async fn again(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let first = Step::first(&thread_id).expect_head(None);
+    let first = Step::first(&thread_id).expect_no_head();
     let address = first.put(checkpointer).await;
     assert_eq!(first.put(checkpointer).await, address);
-    let second = Step::after(&address).expect_head(Some(&address));
+    let second = Step::after(&address).expect_head(&address);
     second.put(checkpointer).await;
     second.put(checkpointer).await;
     assert_eq!(ids(checkpointer, &thread_id).await.len(), 2);
@@ -109,7 +109,7 @@ pub async fn again_after_the_head_moved_on(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &thread_id, 1).await;
     let mine = Step::after(&chain[0])
         .values(json!({ "mine": 1 }))
-        .expect_head(Some(&chain[0]));
+        .expect_head(&chain[0]);
     let address = mine.put(checkpointer).await;
     write(checkpointer, &address, "task", json!([["a", 1]])).await;
     let theirs = Step::after(&address).put(checkpointer).await;
@@ -127,7 +127,7 @@ pub async fn stored_under_another_parent(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &thread_id, 3).await;
     let twin = Step::after(&chain[0])
         .id(chain[2].checkpoint_id.as_str())
-        .expect_head(Some(&chain[0]));
+        .expect_head(&chain[0]);
     let head = lost_to(twin.try_put(checkpointer).await);
     assert_eq!(head.as_ref(), Some(&chain[2].checkpoint_id));
 }
@@ -136,14 +136,14 @@ pub async fn stored_under_another_parent(checkpointer: &dyn Checkpointer) {
 pub async fn per_namespace(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let root = Step::first(&thread_id).put(checkpointer).await;
-    let child = Step::first(&thread_id).in_ns("child").expect_head(None);
+    let child = Step::first(&thread_id).in_ns("child").expect_no_head();
     let child = child.put(checkpointer).await;
-    let wrong = Step::after(&child).expect_head(Some(&root));
+    let wrong = Step::after(&child).expect_head(&root);
     let head = lost_to(wrong.try_put(checkpointer).await);
     assert_eq!(head, Some(child.checkpoint_id.clone()));
-    let right = Step::after(&root).expect_head(Some(&root));
+    let right = Step::after(&root).expect_head(&root);
     right.put(checkpointer).await;
-    let query = GetTuple::head(&thread_id).in_ns(ns("child"));
+    let query = GetTuple::head(&thread_id).unwrap().in_ns(ns("child"));
     let in_child = find(checkpointer, query).await.unwrap();
     assert_eq!(in_child.address, child);
 }
@@ -153,7 +153,7 @@ pub async fn one_of_many(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let first = Step::first(&thread_id).put(checkpointer).await;
     let puts = (0..8).map(|_| {
-        let put = Step::after(&first).expect_head(Some(&first));
+        let put = Step::after(&first).expect_head(&first);
         async move { put.try_put(checkpointer).await }
     });
     let (won, lost): (Vec<_>, Vec<_>) = futures_util::future::join_all(puts)
@@ -174,7 +174,7 @@ pub async fn one_of_many(checkpointer: &dyn Checkpointer) {
 pub async fn one_first_of_many(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let puts = (0..8).map(|_| {
-        let put = Step::first(&thread_id).expect_head(None);
+        let put = Step::first(&thread_id).expect_no_head();
         async move { put.try_put(checkpointer).await }
     });
     let puts = futures_util::future::join_all(puts).await;

@@ -35,7 +35,8 @@ async fn delete_with(
     thread_id: &ThreadId,
     lease: Option<&Lease>,
 ) -> Result<()> {
-    let delete = DeleteThread::new(thread_id).lease(lease);
+    let mut delete = DeleteThread::new(thread_id).unwrap();
+    delete.lease = lease.cloned();
     checkpointer.delete_thread(delete).await
 }
 
@@ -78,7 +79,7 @@ pub async fn others_are_refused(checkpointer: &dyn Checkpointer) {
         in_child.try_put(checkpointer).await.map(drop),
         delete_with(checkpointer, thread_id, None).await,
         checkpointer
-            .prune(Prune::new(vec![thread_id.clone()], PruneStrategy::Delete))
+            .prune(Prune::new(vec![thread_id.clone()], PruneStrategy::Delete).unwrap())
             .await,
     ];
     for refusal in refusals {
@@ -95,7 +96,7 @@ pub async fn others_are_refused(checkpointer: &dyn Checkpointer) {
 /// A lease that somebody has can't be taken.
 pub async fn one_at_a_time(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, LONG).await;
-    let second = checkpointer.acquire_lease(AcquireLease::new(&first.thread_id, LONG));
+    let second = checkpointer.acquire_lease(AcquireLease::new(&first.thread_id, LONG).unwrap());
     let second = second.await;
     assert!(is_held(&second), "{second:?}");
     let step = Step::after(&first).lease(&lease);
@@ -105,7 +106,8 @@ pub async fn one_at_a_time(checkpointer: &dyn Checkpointer) {
 /// Of many at once that want a lease one gets it.
 pub async fn of_many_one_is_taken(checkpointer: &dyn Checkpointer) {
     for thread_id in [fresh_thread(), leased(checkpointer, OVER).await.0.thread_id] {
-        let all = (0..8).map(|_| checkpointer.acquire_lease(AcquireLease::new(&thread_id, LONG)));
+        let all = (0..8)
+            .map(|_| checkpointer.acquire_lease(AcquireLease::new(&thread_id, LONG).unwrap()));
         let (taken, refused): (Vec<_>, Vec<_>) =
             join_all(all).await.into_iter().partition(Result::is_ok);
         assert_eq!(taken.len(), 1);
@@ -117,7 +119,9 @@ pub async fn of_many_one_is_taken(checkpointer: &dyn Checkpointer) {
 pub async fn names_its_end(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, LONG).await;
     match Step::after(&first).try_put(checkpointer).await {
-        Err(Error::LeaseHeld { thread_id, until }) => {
+        Err(Error::LeaseHeld {
+            thread_id, until, ..
+        }) => {
             assert_eq!(thread_id, first.thread_id);
             assert_eq!(until, lease.until);
         }
@@ -252,7 +256,7 @@ pub async fn lost_release_changes_nothing(checkpointer: &dyn Checkpointer) {
 /// A lease can be broken, by whoever says so.
 pub async fn force_breaks(checkpointer: &dyn Checkpointer) {
     let (first, broken) = leased(checkpointer, LONG).await;
-    let breaking = AcquireLease::new(&first.thread_id, LONG).force();
+    let breaking = AcquireLease::new(&first.thread_id, LONG).unwrap().force();
     let lease = checkpointer.acquire_lease(breaking).await.unwrap();
     let late = Step::after(&first).lease(&broken);
     let late = late.try_put(checkpointer).await;
@@ -291,7 +295,10 @@ pub async fn numbers_grow(checkpointer: &dyn Checkpointer) {
 pub async fn makes_no_thread(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     acquire(checkpointer, &thread_id, LONG).await;
-    assert_eq!(find(checkpointer, GetTuple::head(&thread_id)).await, None);
+    assert_eq!(
+        find(checkpointer, GetTuple::head(&thread_id).unwrap()).await,
+        None
+    );
     let listed = checkpointer.threads(ListThreads::all());
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     assert!(listed.iter().all(|thread| thread.thread_id != thread_id));
@@ -314,7 +321,8 @@ pub async fn keeps_a_place(checkpointer: &dyn Checkpointer) {
         let thread_id = fresh_thread();
         let lease = acquire(checkpointer, &thread_id, LONG).await;
         let first = Step::first(&thread_id);
-        let address = CheckpointAddress::new(thread_id.clone(), first.checkpoint.id.clone());
+        let address =
+            CheckpointAddress::new(thread_id.clone(), first.checkpoint.id.clone()).unwrap();
         let refusals = [
             first.try_put(checkpointer).await.map(drop),
             write(checkpointer, &address, "task", None).await,
@@ -340,10 +348,11 @@ pub async fn released_place_is_free(checkpointer: &dyn Checkpointer) {
         let lease = acquire(checkpointer, &thread_id, LONG).await;
         checkpointer.release_lease(&lease).await.unwrap();
         let first = Step::first(&thread_id);
-        let address = CheckpointAddress::new(thread_id.clone(), first.checkpoint.id.clone());
+        let address =
+            CheckpointAddress::new(thread_id.clone(), first.checkpoint.id.clone()).unwrap();
         match by {
             "put" => {
-                let put = first.expect_head(None).put(checkpointer).await;
+                let put = first.expect_no_head().put(checkpointer).await;
                 assert_eq!(put.generation, Some(Generation(1)));
             }
             "child" => {
@@ -397,7 +406,7 @@ pub async fn outlives_a_delete(checkpointer: &dyn Checkpointer) {
 pub async fn late_root_put_is_refused(checkpointer: &dyn Checkpointer) {
     let (first, broken) = leased(checkpointer, LONG).await;
     let thread_id = &first.thread_id;
-    let breaking = AcquireLease::new(thread_id, LONG).force();
+    let breaking = AcquireLease::new(thread_id, LONG).unwrap().force();
     let lease = checkpointer.acquire_lease(breaking).await.unwrap();
     let deleted = delete_with(checkpointer, thread_id, Some(&lease)).await;
     deleted.unwrap();
@@ -432,9 +441,9 @@ pub async fn on_a_deleted_thread(checkpointer: &dyn Checkpointer) {
 /// The holder's own puts are guarded as ever; a lost lease comes before a lost head.
 pub async fn guards_hold(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, OVER).await;
-    let step = Step::after(&first).expect_head(Some(&first)).lease(&lease);
+    let step = Step::after(&first).expect_head(&first).lease(&lease);
     let second = step.put(checkpointer).await;
-    let late = Step::after(&first).expect_head(Some(&first)).lease(&lease);
+    let late = Step::after(&first).expect_head(&first).lease(&lease);
     let conflict = late.try_put(checkpointer).await;
     assert!(
         matches!(conflict, Err(Error::Conflict { .. })),
@@ -450,7 +459,7 @@ pub async fn guards_hold(checkpointer: &dyn Checkpointer) {
 /// A guarded put that was stored is stored, though its lease is lost when it is repeated.
 pub async fn stored_before_it_was_lost(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, OVER).await;
-    let step = Step::after(&first).expect_head(Some(&first)).lease(&lease);
+    let step = Step::after(&first).expect_head(&first).lease(&lease);
     let second = step.put(checkpointer).await;
     acquire(checkpointer, &first.thread_id, LONG).await;
     assert_eq!(step.put(checkpointer).await, second);

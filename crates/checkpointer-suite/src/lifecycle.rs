@@ -35,9 +35,11 @@ pub async fn closed_refuses(checkpointer: &dyn Checkpointer) {
     checkpointer.close().await.unwrap();
     let put = Step::first(&thread_id).try_put(checkpointer).await;
     let written = try_write(checkpointer, &chain[0], "task", "", json!([["a", 1]])).await;
-    let read = checkpointer.get_tuple(GetTuple::head(&thread_id)).await;
+    let read = checkpointer
+        .get_tuple(GetTuple::head(&thread_id).unwrap())
+        .await;
     let listed: Result<Vec<_>, _> = checkpointer
-        .list(List::thread(&thread_id))
+        .list(List::thread(&thread_id).unwrap())
         .try_collect()
         .await;
     for refusal in [put.map(drop), written, read.map(drop), listed.map(drop)] {

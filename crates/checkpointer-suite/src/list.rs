@@ -39,7 +39,7 @@ pub async fn by_thread(checkpointer: &dyn Checkpointer) {
     let (mine, other) = (fresh_thread(), fresh_thread());
     let chain = put_chain(checkpointer, &mine, 3).await;
     put_chain(checkpointer, &other, 2).await;
-    let listed = list(checkpointer, List::thread(&mine)).await;
+    let listed = list(checkpointer, List::thread(&mine).unwrap()).await;
     assert_eq!(ids_of(&listed), reversed(&chain));
     assert!(listed.iter().all(|tuple| tuple.address.thread_id == mine));
 }
@@ -50,9 +50,17 @@ pub async fn by_namespace(checkpointer: &dyn Checkpointer) {
     Step::first(&thread_id).put(checkpointer).await;
     let child = Step::first(&thread_id).in_ns("child:1");
     let child = child.put(checkpointer).await;
-    let listed = list(checkpointer, List::thread(&thread_id).in_ns(ns("child:1"))).await;
+    let listed = list(
+        checkpointer,
+        List::thread(&thread_id).unwrap().in_ns(ns("child:1")),
+    )
+    .await;
     assert_eq!(ids_of(&listed), [child.checkpoint_id]);
-    let listed = list(checkpointer, List::thread(&thread_id).in_ns(ns(""))).await;
+    let listed = list(
+        checkpointer,
+        List::thread(&thread_id).unwrap().in_ns(ns("")),
+    )
+    .await;
     assert_eq!(listed.len(), 1);
 }
 
@@ -62,7 +70,7 @@ pub async fn ordering(checkpointer: &dyn Checkpointer) {
     for id in ["b", "a", "c", "B", "é"] {
         Step::first(&thread_id).id(id).put(checkpointer).await;
     }
-    let listed = list(checkpointer, List::thread(&thread_id)).await;
+    let listed = list(checkpointer, List::thread(&thread_id).unwrap()).await;
     let listed = ids_of(&listed);
     let listed: Vec<_> = listed.iter().map(|id| id.as_str()).collect();
     assert_eq!(listed, ["é", "c", "b", "a", "B"]);
@@ -83,14 +91,16 @@ async fn with_metadata(checkpointer: &dyn Checkpointer) -> ThreadId {
 
 /// How many of the thread's checkpoints a filter finds.
 async fn count(checkpointer: &dyn Checkpointer, thread_id: &ThreadId, filter: Value) -> usize {
-    let query = List::thread(thread_id).filter(map(filter));
+    let query = List::thread(thread_id).unwrap().filter(map(filter));
     list(checkpointer, query).await.len()
 }
 
 /// A filter finds a value.
 pub async fn metadata_filter_single_key(checkpointer: &dyn Checkpointer) {
     let thread_id = with_metadata(checkpointer).await;
-    let query = List::thread(&thread_id).filter(map(json!({ "source": "input" })));
+    let query = List::thread(&thread_id)
+        .unwrap()
+        .filter(map(json!({ "source": "input" })));
     let listed = list(checkpointer, query).await;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].metadata.source(), Some("input"));
@@ -99,7 +109,9 @@ pub async fn metadata_filter_single_key(checkpointer: &dyn Checkpointer) {
 /// A filter finds a step.
 pub async fn metadata_filter_step(checkpointer: &dyn Checkpointer) {
     let thread_id = with_metadata(checkpointer).await;
-    let query = List::thread(&thread_id).filter(map(json!({ "step": 1 })));
+    let query = List::thread(&thread_id)
+        .unwrap()
+        .filter(map(json!({ "step": 1 })));
     let listed = list(checkpointer, query).await;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].metadata.step(), Some(1));
@@ -132,7 +144,9 @@ pub async fn metadata_custom_keys(checkpointer: &dyn Checkpointer) {
 pub async fn before(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 4).await;
-    let query = List::thread(&thread_id).before(chain[2].checkpoint_id.clone());
+    let query = List::thread(&thread_id)
+        .unwrap()
+        .before(chain[2].checkpoint_id.clone());
     let listed = list(checkpointer, query).await;
     assert_eq!(ids_of(&listed), reversed(&chain[..2]));
 }
@@ -142,7 +156,7 @@ pub async fn limit(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 4).await;
     for limit in [1, 3, 4, 9] {
-        let listed = list(checkpointer, List::thread(&thread_id).limit(limit)).await;
+        let listed = list(checkpointer, List::thread(&thread_id).unwrap().limit(limit)).await;
         let expected = &reversed(&chain)[..limit.min(4)];
         assert_eq!(ids_of(&listed), expected);
     }
@@ -152,7 +166,9 @@ pub async fn limit(checkpointer: &dyn Checkpointer) {
 pub async fn limit_plus_before(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 4).await;
-    let query = List::thread(&thread_id).before(chain[3].checkpoint_id.clone());
+    let query = List::thread(&thread_id)
+        .unwrap()
+        .before(chain[3].checkpoint_id.clone());
     let listed = list(checkpointer, query.limit(2)).await;
     assert_eq!(ids_of(&listed), reversed(&chain[1..3]));
 }
@@ -161,7 +177,9 @@ pub async fn limit_plus_before(checkpointer: &dyn Checkpointer) {
 pub async fn combined_thread_and_filter(checkpointer: &dyn Checkpointer) {
     let mine = with_metadata(checkpointer).await;
     with_metadata(checkpointer).await;
-    let query = List::thread(&mine).filter(map(json!({ "source": "loop" })));
+    let query = List::thread(&mine)
+        .unwrap()
+        .filter(map(json!({ "source": "loop" })));
     let listed = list(checkpointer, query).await;
     assert_eq!(listed.len(), 2);
     assert!(listed.iter().all(|tuple| tuple.address.thread_id == mine));
@@ -169,7 +187,10 @@ pub async fn combined_thread_and_filter(checkpointer: &dyn Checkpointer) {
 
 /// A thread that doesn't exist has nothing to list.
 pub async fn empty_result(checkpointer: &dyn Checkpointer) {
-    assert_eq!(list(checkpointer, List::thread(fresh_thread())).await, []);
+    assert_eq!(
+        list(checkpointer, List::thread(fresh_thread()).unwrap()).await,
+        []
+    );
 }
 
 /// What is listed has its pending writes.
@@ -177,7 +198,7 @@ pub async fn includes_pending_writes(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 2).await;
     write(checkpointer, &chain[0], "task", json!([["a", 1], ["b", 2]])).await;
-    let listed = list(checkpointer, List::thread(&thread_id)).await;
+    let listed = list(checkpointer, List::thread(&thread_id).unwrap()).await;
     assert_eq!(pending(&listed[0]), json!([]));
     let expected = json!([["task", "a", 1], ["task", "b", 2]]);
     assert_eq!(pending(&listed[1]), expected);
@@ -189,7 +210,7 @@ pub async fn multiple_namespaces(checkpointer: &dyn Checkpointer) {
     for name in ["", "child:1", "child:2"] {
         Step::first(&thread_id).in_ns(name).put(checkpointer).await;
     }
-    let listed = list(checkpointer, List::thread(&thread_id)).await;
+    let listed = list(checkpointer, List::thread(&thread_id).unwrap()).await;
     let namespaces = listed.iter().rev();
     let namespaces: Vec<_> = namespaces
         .map(|tuple| tuple.address.checkpoint_ns.as_str())
@@ -202,7 +223,7 @@ pub async fn same_as_get_tuple(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 3).await;
     write(checkpointer, &chain[1], "task", json!([["a", 1]])).await;
-    for tuple in list(checkpointer, List::thread(&thread_id)).await {
+    for tuple in list(checkpointer, List::thread(&thread_id).unwrap()).await {
         assert_eq!(tuple, get(checkpointer, &tuple.address).await);
     }
 }
@@ -212,7 +233,7 @@ pub async fn limit_zero(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     put_chain(checkpointer, &thread_id, 2).await;
     assert_eq!(
-        list(checkpointer, List::thread(&thread_id).limit(0)).await,
+        list(checkpointer, List::thread(&thread_id).unwrap().limit(0)).await,
         []
     );
 }
@@ -224,7 +245,9 @@ pub async fn by_checkpoint_id(checkpointer: &dyn Checkpointer) {
     let wanted = chain[1].checkpoint_id.clone();
     let twin = Step::first(&thread_id).id(wanted.as_str()).in_ns("child");
     twin.put(checkpointer).await;
-    let query = List::thread(&thread_id).checkpoint_id(wanted.clone());
+    let query = List::thread(&thread_id)
+        .unwrap()
+        .checkpoint_id(wanted.clone());
     let listed = list(checkpointer, query.clone()).await;
     assert_eq!(ids_of(&listed), [wanted.clone(), wanted.clone()]);
     let listed = list(checkpointer, query.in_ns(ns(""))).await;
@@ -341,7 +364,7 @@ pub async fn filter_odd_text(checkpointer: &dyn Checkpointer) {
 pub async fn get_tuple_inside_the_loop(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     put_chain(checkpointer, &thread_id, 3).await;
-    let mut listed = checkpointer.list(List::thread(&thread_id));
+    let mut listed = checkpointer.list(List::thread(&thread_id).unwrap());
     let mut seen = 0;
     while let Some(tuple) = listed.try_next().await.unwrap() {
         let same = find(checkpointer, GetTuple::at(&tuple.address)).await;
@@ -355,7 +378,9 @@ pub async fn get_tuple_inside_the_loop(checkpointer: &dyn Checkpointer) {
 pub async fn many(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 300).await;
-    let query = List::thread(&thread_id).project(Projection::Metadata);
+    let query = List::thread(&thread_id)
+        .unwrap()
+        .project(Projection::Metadata);
     let listed = list(checkpointer, query).await;
     assert_eq!(ids_of(&listed), reversed(&chain));
 }
@@ -377,7 +402,7 @@ pub async fn projections(checkpointer: &dyn Checkpointer) {
         ),
         (Projection::Metadata, Loaded::Nothing, json!({})),
     ] {
-        let query = List::thread(&thread_id).project(projection);
+        let query = List::thread(&thread_id).unwrap().project(projection);
         let listed = list(checkpointer, query).await;
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].address, address);

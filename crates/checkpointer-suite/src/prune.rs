@@ -13,8 +13,7 @@ async fn prune_all(
     thread_ids: &[&ThreadId],
     strategy: PruneStrategy,
 ) {
-    let thread_ids = thread_ids.iter().map(|id| (*id).clone()).collect();
-    let prune = Prune::new(thread_ids, strategy);
+    let prune = Prune::new(thread_ids.iter().copied(), strategy).unwrap();
     checkpointer.prune(prune).await.unwrap();
 }
 
@@ -135,11 +134,11 @@ pub async fn keeps_the_head(checkpointer: &dyn Checkpointer) {
 pub async fn goes_on(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let first = Step::first(&thread_id).put(checkpointer).await;
-    let second = Step::after(&first).expect_head(Some(&first));
+    let second = Step::after(&first).expect_head(&first);
     let head_config = second.put(checkpointer).await;
     prune(checkpointer, &thread_id).await;
     second.put(checkpointer).await;
-    let third = Step::after(&head_config).expect_head(Some(&head_config));
+    let third = Step::after(&head_config).expect_head(&head_config);
     let third = third.put(checkpointer).await;
     let head = head(checkpointer, &thread_id).await;
     assert_eq!(head, Some(third.checkpoint_id));
@@ -196,7 +195,9 @@ async fn put_call(checkpointer: &dyn Checkpointer, root: &CheckpointAddress, nam
 }
 
 async fn count_in(checkpointer: &dyn Checkpointer, thread_id: &ThreadId, name: &str) -> usize {
-    let query = checkpointer::List::thread(thread_id).in_ns(ns(name));
+    let query = checkpointer::List::thread(thread_id)
+        .unwrap()
+        .in_ns(ns(name));
     super::step::list(checkpointer, query).await.len()
 }
 
@@ -254,12 +255,12 @@ async fn put_log(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Vec<C
 pub async fn keeps_what_writes_are_rebuilt_from(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_log(checkpointer, &thread_id).await;
-    let before = history(checkpointer, GetTuple::head(&thread_id), "log").await;
+    let before = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
     assert_eq!(before.seed, Some(json!(["seed"])));
     assert_eq!(before.writes.len(), 3);
     for _ in 0..2 {
         prune(checkpointer, &thread_id).await;
-        let after = history(checkpointer, GetTuple::head(&thread_id), "log").await;
+        let after = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
         assert_eq!(after, before);
     }
     assert_eq!(find(checkpointer, GetTuple::at(&chain[0])).await, None);

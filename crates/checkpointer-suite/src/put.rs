@@ -116,7 +116,7 @@ pub async fn child_namespace(checkpointer: &dyn Checkpointer) {
 pub async fn default_namespace(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let address = Step::first(&thread_id).put(checkpointer).await;
-    let in_root = GetTuple::head(&thread_id).in_ns(ns(""));
+    let in_root = GetTuple::head(&thread_id).unwrap().in_ns(ns(""));
     let found = find(checkpointer, in_root).await.unwrap();
     assert_eq!(found.address, address);
 }
@@ -281,7 +281,7 @@ pub async fn missing_channel_of_a_missing_parent_is_refused(checkpointer: &dyn C
         .in_ns("child:abc")
         .versions(json!({ "n": 1 }));
     let of_none = Step::first(&fresh_thread())
-        .parent(Some(id("none")))
+        .parent(id("none"))
         .versions(json!({ "n": 1 }));
     for step in [of_pruned, of_another_ns, of_none] {
         for step in [step.clone(), step.without_generation()] {
@@ -294,14 +294,14 @@ pub async fn missing_channel_of_a_missing_parent_is_refused(checkpointer: &dyn C
             assert_eq!(find(checkpointer, GetTuple::at(&address)).await, None);
         }
     }
-    let found = find(checkpointer, GetTuple::head(&thread_id)).await;
+    let found = find(checkpointer, GetTuple::head(&thread_id).unwrap()).await;
     assert_eq!(found.map(|head| head.address), Some(chain[1].clone()));
 }
 
 /// A put that keeps nothing needs no parent: its channels have values, or are named as changed.
 pub async fn whole_state_needs_no_parent(checkpointer: &dyn Checkpointer) {
     let step = Step::first(&fresh_thread())
-        .parent(Some(id("none")))
+        .parent(id("none"))
         .values(json!({ "a": 1 }))
         .versions(json!({ "a": 1, "b": 1 }))
         .changed(["b"]);
@@ -354,7 +354,7 @@ pub async fn again_keeps_the_parent(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &fresh_thread(), 2).await;
     let step = Step::after(&chain[0]);
     let address = step.put(checkpointer).await;
-    let other = Some(chain[1].checkpoint_id.clone());
+    let other = chain[1].checkpoint_id.clone();
     step.parent(other).put(checkpointer).await;
     let tuple = get(checkpointer, &address).await;
     assert_eq!(tuple.parent_address.as_ref(), Some(&chain[0]));
@@ -402,7 +402,7 @@ pub async fn the_last_one_is_the_head(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let first = Step::first(&thread_id).id("z").put(checkpointer).await;
     Step::after(&first).id("a").put(checkpointer).await;
-    let head = find(checkpointer, GetTuple::head(&thread_id))
+    let head = find(checkpointer, GetTuple::head(&thread_id).unwrap())
         .await
         .unwrap();
     assert_eq!(head.address.checkpoint_id.as_str(), "a");
@@ -416,7 +416,7 @@ pub async fn the_last_one_is_the_head(checkpointer: &dyn Checkpointer) {
 pub async fn before_its_parent(checkpointer: &dyn Checkpointer) {
     let first = Step::first(&fresh_thread());
     let first_config = first.checkpoint.id.clone();
-    let second = first.clone().parent(Some(first_config)).id("child");
+    let second = first.clone().parent(first_config).id("child");
     let address = second.put(checkpointer).await;
     let first = first.put(checkpointer).await;
     let tuple = get(checkpointer, &address).await;

@@ -222,11 +222,14 @@ pub async fn replaced_keeps_its_task_path(checkpointer: &dyn Checkpointer) {
 pub async fn before_their_checkpoint(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let step = Step::first(&thread_id);
-    let address = CheckpointAddress::new(thread_id.clone(), step.checkpoint.id.clone());
+    let address = CheckpointAddress::new(thread_id.clone(), step.checkpoint.id.clone()).unwrap();
     write(checkpointer, &address, "task", json!([["a", 1]])).await;
     assert_eq!(find(checkpointer, GetTuple::at(&address)).await, None);
     assert_eq!(head(checkpointer, &thread_id).await, None);
-    assert_eq!(list(checkpointer, List::thread(&thread_id)).await, []);
+    assert_eq!(
+        list(checkpointer, List::thread(&thread_id).unwrap()).await,
+        []
+    );
     let address = step.put(checkpointer).await;
     let tuple = get(checkpointer, &address).await;
     assert_eq!(pending(&tuple), json!([["task", "a", 1]]));

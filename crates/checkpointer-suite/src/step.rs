@@ -99,8 +99,18 @@ impl Step {
         self
     }
 
-    pub(crate) fn parent(self, parent: Option<CheckpointId>) -> Self {
-        Self { parent, ..self }
+    pub(crate) fn parent(self, parent: CheckpointId) -> Self {
+        Self {
+            parent: Some(parent),
+            ..self
+        }
+    }
+
+    pub(crate) fn without_parent(self) -> Self {
+        Self {
+            parent: None,
+            ..self
+        }
     }
 
     pub(crate) fn without_generation(self) -> Self {
@@ -139,10 +149,16 @@ impl Step {
         self
     }
 
-    pub(crate) fn expect_head(self, head: Option<&CheckpointAddress>) -> Self {
-        let head = head.map(|head| head.checkpoint_id.clone());
+    pub(crate) fn expect_head(self, head: &CheckpointAddress) -> Self {
         Self {
-            expected_head: ExpectedHead::Is(head),
+            expected_head: ExpectedHead::Is(Some(head.checkpoint_id.clone())),
+            ..self
+        }
+    }
+
+    pub(crate) fn expect_no_head(self) -> Self {
+        Self {
+            expected_head: ExpectedHead::Is(None),
             ..self
         }
     }
@@ -157,6 +173,7 @@ impl Step {
     /// The address that the checkpoint gets, in any generation.
     pub(crate) fn address(&self) -> CheckpointAddress {
         CheckpointAddress::new(self.thread_id.clone(), self.checkpoint.id.clone())
+            .unwrap()
             .in_ns(self.checkpoint_ns.clone())
     }
 
@@ -164,16 +181,13 @@ impl Step {
         &self,
         checkpointer: &dyn Checkpointer,
     ) -> Result<CheckpointAddress> {
-        let put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
+        let mut put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
             .in_ns(&self.checkpoint_ns)
-            .parent(self.parent.as_ref())
-            .generation(self.generation)
-            .new_versions(&self.new_versions)
-            .lease(self.lease.as_ref());
-        let put = match &self.expected_head {
-            ExpectedHead::Any => put,
-            ExpectedHead::Is(head) => put.expect_head(head.as_ref()),
-        };
+            .new_versions(&self.new_versions);
+        put.parent = self.parent.as_ref();
+        put.generation = self.generation;
+        put.expected_head = self.expected_head.clone();
+        put.lease = self.lease.as_ref();
         checkpointer.put(put).await
     }
 
@@ -224,8 +238,9 @@ pub(crate) async fn try_write_leased(
     let writes: Vec<(String, Value)> = writes
         .map(|write| (write[0].as_str().unwrap().to_owned(), write[1].clone()))
         .collect();
-    let writes = PutWrites::new(address, &task_id, &writes).task_path(task_path);
-    checkpointer.put_writes(writes.lease(lease)).await
+    let mut writes = PutWrites::new(address, &task_id, &writes).task_path(task_path);
+    writes.lease = lease;
+    checkpointer.put_writes(writes).await
 }
 
 /// Stores writes of a task without a path: `[[channel, value], …]`.
@@ -261,7 +276,7 @@ pub(crate) async fn head(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
 ) -> Option<CheckpointId> {
-    let head = find(checkpointer, GetTuple::head(thread_id)).await;
+    let head = find(checkpointer, GetTuple::head(thread_id).unwrap()).await;
     head.map(|head| head.address.checkpoint_id)
 }
 
@@ -275,7 +290,7 @@ pub(crate) async fn ids(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
 ) -> Vec<CheckpointId> {
-    let listed = list(checkpointer, List::thread(thread_id)).await;
+    let listed = list(checkpointer, List::thread(thread_id).unwrap()).await;
     ids_of(&listed)
 }
 
@@ -321,13 +336,13 @@ pub(crate) async fn history(
 
 /// Deletes a thread, whatever generation it is in.
 pub(crate) async fn delete(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
-    let delete = DeleteThread::new(thread_id);
+    let delete = DeleteThread::new(thread_id).unwrap();
     checkpointer.delete_thread(delete).await.unwrap();
 }
 
 /// Keeps the latest checkpoints of a thread.
 pub(crate) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
-    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
 }
 
@@ -345,7 +360,7 @@ pub(crate) async fn acquire(
     thread_id: &ThreadId,
     ttl: Duration,
 ) -> Lease {
-    let acquired = checkpointer.acquire_lease(AcquireLease::new(thread_id, ttl));
+    let acquired = checkpointer.acquire_lease(AcquireLease::new(thread_id, ttl).unwrap());
     acquired.await.unwrap()
 }
 

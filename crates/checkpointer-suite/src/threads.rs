@@ -154,7 +154,7 @@ pub async fn metadata_of_a_missing_thread(checkpointer: &dyn Checkpointer) {
 /// Writes before the first checkpoint make the thread, without a head.
 pub async fn writes_make_a_thread(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
-    let address = CheckpointAddress::new(thread_id.clone(), super::step::id("later"));
+    let address = CheckpointAddress::new(thread_id.clone(), super::step::id("later")).unwrap();
     write(checkpointer, &address, "task", json!([["a", 1]])).await;
     let metadata = map(json!({ "word": fresh_word() }));
     let set = checkpointer.set_thread_metadata(&thread_id, metadata.clone());

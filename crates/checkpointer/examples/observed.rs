@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use checkpointer::{PostgresCheckpointer, Threads};
+use checkpointer::PostgresCheckpointer;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use checkpointer::{PostgresCheckpointer, Threads};
+use checkpointer::PostgresCheckpointer;
 use serde::{Deserialize, Serialize};
 
 #[derive(Default, Serialize, Deserialize)]

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use checkpointer::{
-    ChannelValues, ChannelVersions, Checkpoint, CheckpointId, CheckpointTuple, Checkpointer,
-    GetTuple, Metadata, PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
+    ChannelValues, Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, GetTuple, Metadata,
+    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
 };
 use futures_util::future::try_join_all;
 use serde_json::Value;
@@ -50,7 +50,7 @@ struct Runtime {
 impl Runtime {
     /// Runs the graph on a thread, from wherever it stopped.
     async fn run(&self, thread_id: &ThreadId) -> checkpointer::Result<ChannelValues> {
-        let head = self.checkpointer.get_tuple(GetTuple::head(thread_id));
+        let head = self.checkpointer.get_tuple(GetTuple::head(thread_id)?);
         let mut at = match head.await? {
             Some(head) => head,
             None => self.start(thread_id).await?,
@@ -68,11 +68,12 @@ impl Runtime {
     /// Stores the first checkpoint of a thread: its input.
     async fn start(&self, thread_id: &ThreadId) -> checkpointer::Result<CheckpointTuple> {
         let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
-        let new_versions = self.write(&mut checkpoint, [("topics".to_owned(), TOPICS.into())]);
+        let input = [("topics", Value::from(TOPICS))];
+        let new_versions = checkpoint.write(&self.checkpointer, input);
         let metadata = Metadata::new(Source::Input, -1);
         let put = Put::new(thread_id, &checkpoint, &metadata).new_versions(&new_versions);
         // Expecting no head: of two processes that start the thread, one gets a `Conflict`.
-        let stored = self.checkpointer.put(put.expect_head(None)).await?;
+        let stored = self.checkpointer.put(put.expect_no_head()).await?;
         Ok(CheckpointTuple::new(stored, checkpoint, metadata))
     }
 
@@ -115,29 +116,13 @@ impl Runtime {
         writes: Vec<(String, Value)>,
     ) -> checkpointer::Result<CheckpointTuple> {
         let mut checkpoint = Checkpoint::child_of(at);
-        let new_versions = self.write(&mut checkpoint, writes);
+        let new_versions = checkpoint.write(&self.checkpointer, writes);
         let step = at.metadata.step().unwrap_or(-1) + 1;
         let metadata = Metadata::new(Source::Loop, step);
         let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&new_versions);
-        let guarded = put.expect_head(Some(&at.address.checkpoint_id));
+        let guarded = put.expect_head(&at.address.checkpoint_id);
         let stored = self.checkpointer.put(guarded).await?;
         Ok(CheckpointTuple::new(stored, checkpoint, metadata))
-    }
-
-    /// Writes to channels, and gives each a new version.
-    fn write(
-        &self,
-        checkpoint: &mut Checkpoint,
-        writes: impl IntoIterator<Item = (String, Value)>,
-    ) -> ChannelVersions {
-        let mut new_versions = ChannelVersions::new();
-        for (channel, value) in writes {
-            let current = checkpoint.channel_versions.get(&channel);
-            new_versions.insert(channel.clone(), self.checkpointer.next_version(current));
-            checkpoint.channel_values.insert(channel, value);
-        }
-        checkpoint.channel_versions.extend(new_versions.clone());
-        new_versions
     }
 }
 

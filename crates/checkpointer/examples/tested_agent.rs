@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use checkpointer::{PostgresCheckpointer, Result, Thread, Threads};
+use checkpointer::{PostgresCheckpointer, Result, Thread};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

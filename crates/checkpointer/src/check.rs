@@ -21,12 +21,9 @@ pub(crate) fn put(put: &Put<'_>) -> Result<()> {
         if let Version::Float(float) = version
             && !float.is_finite()
         {
-            return Err(Error::Unstorable {
-                thread_id: put.thread_id.clone(),
-                place: format!("the version of channel `{channel}`"),
-                path: "$".to_owned(),
-                reason: "a number that is not finite".to_owned(),
-            });
+            let place = format!("the version of channel `{channel}`");
+            let reason = "a number that is not finite";
+            return Err(Error::unstorable(put.thread_id, &place, "$", reason));
         }
     }
     Ok(())
@@ -36,12 +33,9 @@ pub(crate) fn put(put: &Put<'_>) -> Result<()> {
 /// parent, or what was stored by putting it before.
 pub(crate) fn parent(put: &Put<'_>, is_there: bool) -> Result<()> {
     match (put.parent, put.unchanged().next()) {
-        (Some(parent), Some((channel, _))) if !is_there => Err(Error::ParentNotFound {
-            thread_id: put.thread_id.clone(),
-            checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
-            parent_checkpoint_id: parent.clone(),
-            channel: channel.clone(),
-        }),
+        (Some(parent), Some((channel, _))) if !is_there => {
+            Err(Error::parent_not_found(put, parent, channel))
+        }
         _ => Ok(()),
     }
 }

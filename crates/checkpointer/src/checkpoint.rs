@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use crate::{CheckpointId, CheckpointNs, Metadata, TaskId, ThreadId, Version};
+use crate::{
+    CheckpointId, CheckpointNs, Checkpointer, IntoName, Metadata, Result, TaskId, ThreadId, Version,
+};
 
 /// The values of the channels, by the channel's name.
 pub type ChannelValues = BTreeMap<String, Value>;
@@ -44,7 +46,7 @@ pub enum Loaded {
     All,
     /// The channels that were asked for; the rest may exist.
     SomeChannels,
-    /// The id only.
+    /// Nothing of it: only the checkpoint's id, format and time.
     Nothing,
 }
 
@@ -76,19 +78,17 @@ impl Checkpoint {
     /// # Examples
     ///
     /// ```
-    /// use checkpointer::{ChannelVersions, Checkpoint, Checkpointer, Metadata, Put, Source};
+    /// use checkpointer::serde_json::json;
+    /// use checkpointer::{Checkpoint, Checkpointer, Metadata, Put, Source};
     ///
     /// # use checkpointer::{CheckpointTuple, CheckpointAddress, Result};
     /// # async fn step(checkpointer: &dyn Checkpointer, at: &CheckpointTuple) -> Result<CheckpointAddress> {
     /// let mut checkpoint = Checkpoint::child_of(at);
-    /// let version = checkpointer.next_version(checkpoint.channel_versions.get("draft"));
-    /// let changed = ChannelVersions::from([("draft".to_owned(), version)]);
-    /// checkpoint.channel_versions.extend(changed.clone());
-    /// checkpoint.channel_values.insert("draft".to_owned(), "Dear customer".into());
+    /// let changed = checkpoint.write(checkpointer, [("draft", json!("Dear customer"))]);
     ///
     /// let metadata = Metadata::new(Source::Loop, 1);
     /// let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&changed);
-    /// checkpointer.put(put.expect_head(Some(&at.address.checkpoint_id))).await
+    /// checkpointer.put(put.expect_head(&at.address.checkpoint_id)).await
     /// # }
     /// ```
     #[must_use]
@@ -102,6 +102,45 @@ impl Checkpoint {
             loaded: before.loaded,
             ..Self::new(CheckpointId::generate(Some(&parent.address.checkpoint_id)))
         }
+    }
+
+    /// Writes to channels: gives each its value, or none to empty it, and its next version. Returns
+    /// the new versions, for [`Put::new_versions`](crate::Put::new_versions).
+    ///
+    /// Of several values for one channel the last one counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::serde_json::json;
+    /// use checkpointer::{Checkpoint, CheckpointId, MemoryCheckpointer};
+    ///
+    /// let checkpointer = MemoryCheckpointer::new();
+    /// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+    /// checkpoint.write(&checkpointer, [("question", json!("Where is my order?"))]);
+    ///
+    /// let answer = [("answer", Some(json!("On its way"))), ("question", None)];
+    /// let new_versions = checkpoint.write(&checkpointer, answer);
+    /// assert_eq!(json!(checkpoint.channel_values), json!({ "answer": "On its way" }));
+    /// assert_eq!(new_versions, checkpoint.channel_versions);
+    /// ```
+    pub fn write<Channel: Into<String>>(
+        &mut self,
+        by: &dyn Checkpointer,
+        writes: impl IntoIterator<Item = (Channel, impl Into<Option<Value>>)>,
+    ) -> ChannelVersions {
+        let mut new_versions = ChannelVersions::new();
+        for (channel, value) in writes {
+            let channel = channel.into();
+            let next = by.next_version(self.channel_versions.get(&channel));
+            new_versions.insert(channel.clone(), next);
+            match value.into() {
+                Some(value) => self.channel_values.insert(channel, value),
+                None => self.channel_values.remove(&channel),
+            };
+        }
+        self.channel_versions.extend(new_versions.clone());
+        new_versions
     }
 
     /// Says how much of the state was read.
@@ -118,10 +157,10 @@ impl Checkpoint {
     }
 }
 
-/// Which of the thread's lives a checkpoint belongs to: 1, and one more after each deletion.
+/// How often a thread was started: 1, and one more after each deletion.
 ///
 /// A call that brings along the generation it read is refused once the thread was deleted, even if
-/// somebody has started it afresh since.
+/// the thread was started again since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub i64);
 
@@ -141,30 +180,45 @@ pub struct CheckpointAddress {
 
 impl CheckpointAddress {
     /// Addresses a checkpoint in the root namespace, in whatever generation the thread is.
-    #[must_use]
-    pub fn new(thread_id: ThreadId, checkpoint_id: CheckpointId) -> Self {
-        Self {
-            thread_id,
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if the id of the thread or of the checkpoint can't be one.
+    pub fn new(
+        thread_id: impl IntoName<ThreadId>,
+        checkpoint_id: impl IntoName<CheckpointId>,
+    ) -> Result<Self> {
+        Ok(Self {
+            thread_id: thread_id.into_name()?,
             checkpoint_ns: CheckpointNs::ROOT,
-            checkpoint_id,
+            checkpoint_id: checkpoint_id.into_name()?,
             generation: None,
-        }
+        })
     }
 
     /// Moves the address to another namespace. Defaults to the root namespace.
     #[must_use]
-    pub fn in_ns(self, checkpoint_ns: CheckpointNs) -> Self {
+    pub fn in_ns(self, checkpoint_ns: impl Into<CheckpointNs>) -> Self {
         Self {
-            checkpoint_ns,
+            checkpoint_ns: checkpoint_ns.into(),
+            ..self
+        }
+    }
+
+    /// Names the thread's generation. Defaults to any.
+    #[must_use]
+    pub fn generation(self, generation: Generation) -> Self {
+        Self {
+            generation: Some(generation),
             ..self
         }
     }
 
     /// The address of another checkpoint of the same thread, namespace and generation.
     #[must_use]
-    pub fn sibling(&self, checkpoint_id: CheckpointId) -> Self {
+    pub fn sibling(&self, checkpoint_id: impl Into<CheckpointId>) -> Self {
         Self {
-            checkpoint_id,
+            checkpoint_id: checkpoint_id.into(),
             ..self.clone()
         }
     }
@@ -250,22 +304,29 @@ pub struct ThreadInfo {
     pub updated_at: SystemTime,
     /// The head in the root namespace.
     pub head: Option<CheckpointId>,
-    /// Which life of the thread this is.
+    /// How often the thread was started.
     pub generation: Generation,
 }
 
 impl ThreadInfo {
     /// Makes the entry of a thread without metadata and without a head.
-    #[must_use]
-    pub fn new(thread_id: ThreadId, generation: Generation, created_at: SystemTime) -> Self {
-        Self {
-            thread_id,
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if the thread's id can't be one.
+    pub fn new(
+        thread_id: impl IntoName<ThreadId>,
+        generation: Generation,
+        created_at: SystemTime,
+    ) -> Result<Self> {
+        Ok(Self {
+            thread_id: thread_id.into_name()?,
             metadata: Map::new(),
             created_at,
             updated_at: created_at,
             head: None,
             generation,
-        }
+        })
     }
 }
 

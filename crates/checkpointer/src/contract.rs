@@ -33,6 +33,13 @@ use crate::{
 /// leased, without it they are [`Error::LeaseHeld`], and with one that is no longer the thread's
 /// [`Error::LeaseLost`]; nothing is changed then, unless an attempt whose answer was lost was
 /// carried out while the lease was still held.
+///
+/// # Implementing it
+///
+/// Seven methods store and read; the others have a default. [`inner`](Self::inner) says where the
+/// default goes: a wrapper names what it wraps, and everything that it doesn't implement is passed
+/// on. A store names nothing, and what it doesn't implement fails with [`Error::Unsupported`]. The
+/// functions of [`Error`] make the errors to answer with.
 #[async_trait]
 pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
@@ -118,10 +125,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// If dropped once polled, some threads' runs may have been deleted. Calling again is harmless.
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
-        let _ = run_ids;
-        Err(Error::Unsupported {
-            operation: "delete_for_runs",
-        })
+        match self.inner() {
+            Some(inner) => inner.delete_for_runs(run_ids).await,
+            None => Err(Error::unsupported("delete_for_runs")),
+        }
     }
 
     /// Copies a thread with all its checkpoints and writes. Onto itself it does nothing.
@@ -137,10 +144,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// If dropped once polled, the thread may or may not have been copied, as a whole. Calling
     /// again then says [`Error::ThreadExists`].
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
-        let _ = (source, target);
-        Err(Error::Unsupported {
-            operation: "copy_thread",
-        })
+        match self.inner() {
+            Some(inner) => inner.copy_thread(source, target).await,
+            None => Err(Error::unsupported("copy_thread")),
+        }
     }
 
     /// Removes old checkpoints of threads, thread by thread.
@@ -155,8 +162,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete) where somebody may have
     /// started a thread afresh.
     async fn prune(&self, prune: Prune) -> Result<()> {
-        let _ = prune;
-        Err(Error::Unsupported { operation: "prune" })
+        match self.inner() {
+            Some(inner) => inner.prune(prune).await,
+            None => Err(Error::unsupported("prune")),
+        }
     }
 
     /// Reads the writes from which channels stored only as writes are rebuilt.
@@ -175,15 +184,18 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         &self,
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
-        let _ = query;
-        Err(Error::Unsupported {
-            operation: "channel_history",
-        })
+        match self.inner() {
+            Some(inner) => inner.channel_history(query).await,
+            None => Err(Error::unsupported("channel_history")),
+        }
     }
 
     /// Makes the version that follows `current`: text that sorts by age and differs between forks.
     fn next_version(&self, current: Option<&Version>) -> Version {
-        generate::next_version(current)
+        match self.inner() {
+            Some(inner) => inner.next_version(current),
+            None => generate::next_version(current),
+        }
     }
 
     /// Lists threads, the one that changed last first. Deleted ones aren't among them.
@@ -206,10 +218,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         thread_id: &ThreadId,
         metadata: Map<String, Value>,
     ) -> Result<()> {
-        let _ = (thread_id, metadata);
-        Err(Error::Unsupported {
-            operation: "set_thread_metadata",
-        })
+        match self.inner() {
+            Some(inner) => inner.set_thread_metadata(thread_id, metadata).await,
+            None => Err(Error::unsupported("set_thread_metadata")),
+        }
     }
 
     /// Takes a lease on a thread, so that nobody else writes to it: see [`Lease`]. The thread may
@@ -225,10 +237,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// If dropped once polled, the lease may or may not have been taken, and then nobody has it
     /// until its time is over. Calling again meanwhile says [`Error::LeaseHeld`].
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
-        let _ = acquire;
-        Err(Error::Unsupported {
-            operation: "acquire_lease",
-        })
+        match self.inner() {
+            Some(inner) => inner.acquire_lease(acquire).await,
+            None => Err(Error::unsupported("acquire_lease")),
+        }
     }
 
     /// Lets a lease last for `ttl` from now. Writes may go on to carry the lease as it was.
@@ -244,10 +256,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// If dropped once polled, the lease may or may not have been renewed. Calling again is
     /// harmless.
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
-        let _ = (lease, ttl);
-        Err(Error::Unsupported {
-            operation: "renew_lease",
-        })
+        match self.inner() {
+            Some(inner) => inner.renew_lease(lease, ttl).await,
+            None => Err(Error::unsupported("renew_lease")),
+        }
     }
 
     /// Gives a lease back: others may write at once, and writes that still carry it are refused.
@@ -262,10 +274,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// If dropped once polled, the lease may or may not have been given back. Calling again is
     /// harmless.
     async fn release_lease(&self, lease: &Lease) -> Result<()> {
-        let _ = lease;
-        Err(Error::Unsupported {
-            operation: "release_lease",
-        })
+        match self.inner() {
+            Some(inner) => inner.release_lease(lease).await,
+            None => Err(Error::unsupported("release_lease")),
+        }
     }
 
     /// Refuses new calls, and writes that still wait for others of their thread; waits for the
@@ -281,6 +293,64 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// If dropped, new calls stay refused. Calling again waits for the rest.
     async fn close(&self) -> Result<()>;
+
+    /// Returns the checkpointer that this one is a wrapper of; none for a store of its own.
+    ///
+    /// Every method with a default asks it. A wrapper that returns none doesn't support what it
+    /// doesn't implement: so does one that must see each call, such as one that encrypts the values
+    /// or keeps customers apart.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{
+    ///     CheckpointAddress, CheckpointTuple, Checkpointer, DeleteThread, GetTuple, List, ListThreads,
+    ///     Put, PutWrites, Result, ThreadInfo, async_trait,
+    /// };
+    /// use checkpointer::futures_util::stream::BoxStream;
+    ///
+    /// /// Prints what is put.
+    /// #[derive(Debug)]
+    /// struct Printing<C>(C);
+    ///
+    /// #[async_trait]
+    /// impl<C: Checkpointer> Checkpointer for Printing<C> {
+    ///     async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
+    ///         println!("{} {}", put.thread_id, put.checkpoint.id);
+    ///         self.0.put(put).await
+    ///     }
+    ///
+    ///     /// Prunes, copies, leases, … as well.
+    ///     fn inner(&self) -> Option<&dyn Checkpointer> {
+    ///         Some(&self.0)
+    ///     }
+    ///
+    ///     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
+    ///         self.0.put_writes(writes).await
+    ///     }
+    ///
+    ///     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+    ///         self.0.get_tuple(query).await
+    ///     }
+    ///
+    ///     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
+    ///         self.0.list(query)
+    ///     }
+    ///
+    ///     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+    ///         self.0.delete_thread(delete).await
+    ///     }
+    ///
+    ///     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
+    ///         self.0.threads(query)
+    ///     }
+    ///
+    ///     async fn close(&self) -> Result<()> {
+    ///         self.0.close().await
+    ///     }
+    /// }
+    /// ```
+    fn inner(&self) -> Option<&dyn Checkpointer>;
 }
 
 #[async_trait]
@@ -354,5 +424,9 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     async fn close(&self) -> Result<()> {
         (**self).close().await
+    }
+
+    fn inner(&self) -> Option<&dyn Checkpointer> {
+        (**self).inner()
     }
 }

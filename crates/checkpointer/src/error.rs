@@ -1,5 +1,7 @@
 //! What can go wrong, and what to do about it.
 
+mod answers;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::codec::Refused;
@@ -9,11 +11,15 @@ use crate::{CheckpointId, CheckpointNs, NameProblem, ThreadId};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error from a checkpointer.
+///
+/// Variants and their fields may be added. The functions of the same names make the errors with which
+/// a [`Checkpointer`](crate::Checkpointer) answers, for those who write one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A name can't be stored. Choose another.
     #[error("the {kind} {problem}")]
+    #[non_exhaustive]
     InvalidName {
         /// Which name: `thread_id`, `checkpoint_ns`, `checkpoint_id`, `task_id`, `task_path`,
         /// `channel`.
@@ -23,6 +29,7 @@ pub enum Error {
     },
     /// A value can't be stored. Nothing was sent.
     #[error("{place} of thread `{thread_id}` can't be stored: at `{path}`: {reason}")]
+    #[non_exhaustive]
     Unstorable {
         /// The thread.
         thread_id: ThreadId,
@@ -36,12 +43,14 @@ pub enum Error {
     /// A checkpoint that was read in part can't be put: what wasn't read would be lost. Read it
     /// with [`Projection::All`](crate::Projection::All).
     #[error("checkpoint `{checkpoint_id}` was read in part and can't be put back; read all of it")]
+    #[non_exhaustive]
     PartialCheckpoint {
         /// The checkpoint.
         checkpoint_id: CheckpointId,
     },
     /// JSON that was to be a checkpoint is none.
     #[error("{} must be {expected}", checkpoint_field(.field))]
+    #[non_exhaustive]
     MalformedCheckpoint {
         /// The field, with a dot before a name inside of it; empty for the checkpoint itself.
         field: String,
@@ -53,6 +62,7 @@ pub enum Error {
         "the head of thread `{thread_id}`{} is {}, not {}; somebody else has saved meanwhile",
         in_ns(.checkpoint_ns), id_or_none(.head), id_or_none(.expected)
     )]
+    #[non_exhaustive]
     Conflict {
         /// The thread.
         thread_id: ThreadId,
@@ -65,6 +75,7 @@ pub enum Error {
     },
     /// The thread was deleted. Only a first checkpoint starts it afresh.
     #[error("thread `{thread_id}` was deleted; only a first checkpoint starts it afresh")]
+    #[non_exhaustive]
     ThreadDeleted {
         /// The thread.
         thread_id: ThreadId,
@@ -72,6 +83,7 @@ pub enum Error {
     /// Somebody else has a lease on the thread. Wait, or break it
     /// ([`AcquireLease::force`](crate::AcquireLease::force)).
     #[error("thread `{thread_id}` is leased to somebody else until {}", time(.until))]
+    #[non_exhaustive]
     LeaseHeld {
         /// The thread.
         thread_id: ThreadId,
@@ -83,24 +95,28 @@ pub enum Error {
     #[error(
         "the lease on thread `{thread_id}` is lost: somebody else has taken it, or it was released"
     )]
+    #[non_exhaustive]
     LeaseLost {
         /// The thread.
         thread_id: ThreadId,
     },
     /// There is no such thread.
     #[error("there is no thread `{thread_id}`")]
+    #[non_exhaustive]
     ThreadNotFound {
         /// The thread.
         thread_id: ThreadId,
     },
     /// There is such a thread already.
     #[error("thread `{thread_id}` exists already")]
+    #[non_exhaustive]
     ThreadExists {
         /// The thread.
         thread_id: ThreadId,
     },
     /// There is no such checkpoint.
     #[error("there is no checkpoint `{checkpoint_id}` in thread `{thread_id}`{}", in_ns(.checkpoint_ns))]
+    #[non_exhaustive]
     CheckpointNotFound {
         /// The thread.
         thread_id: ThreadId,
@@ -118,6 +134,7 @@ pub enum Error {
          channels in `new_versions`",
         in_ns(.checkpoint_ns)
     )]
+    #[non_exhaustive]
     ParentNotFound {
         /// The thread.
         thread_id: ThreadId,
@@ -130,12 +147,14 @@ pub enum Error {
     },
     /// This checkpointer can't do that.
     #[error("this checkpointer doesn't support `{operation}`")]
+    #[non_exhaustive]
     Unsupported {
         /// The call.
         operation: &'static str,
     },
     /// What is stored can't be read. The raw rows stay as they are.
     #[error("stored content of thread `{thread_id}` can't be read: {what}")]
+    #[non_exhaustive]
     Corrupt {
         /// The thread.
         thread_id: ThreadId,
@@ -144,6 +163,7 @@ pub enum Error {
     },
     /// A typed state can't be made into channels. Nothing was sent.
     #[error("the state of thread `{thread_id}` can't be saved: at `{path}`: {reason}")]
+    #[non_exhaustive]
     UnstorableState {
         /// The thread.
         thread_id: ThreadId,
@@ -157,7 +177,7 @@ pub enum Error {
     /// # Examples
     ///
     /// ```
-    /// use checkpointer::{CheckpointAddress, Checkpointer, Error, GetTuple, MemoryCheckpointer, Threads};
+    /// use checkpointer::{CheckpointAddress, Checkpointer, Error, GetTuple, MemoryCheckpointer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), checkpointer::Error> {
@@ -169,7 +189,7 @@ pub enum Error {
     /// assert!(error.to_string().ends_with("at `[0]`: expected u64"));
     ///
     /// if let Error::StateMismatch { thread_id, checkpoint_id, .. } = error {
-    ///     let address = CheckpointAddress::new(thread_id, checkpoint_id);
+    ///     let address = CheckpointAddress::new(thread_id, checkpoint_id)?;
     ///     let raw = checkpointer.get_tuple(GetTuple::at(&address)).await?;
     ///     println!("{:?}", raw.map(|raw| raw.checkpoint.channel_values));
     /// }
@@ -179,6 +199,7 @@ pub enum Error {
     #[error(
         "checkpoint `{checkpoint_id}` of thread `{thread_id}` doesn't fit the state's type: at `{path}`: {reason}"
     )]
+    #[non_exhaustive]
     StateMismatch {
         /// The thread.
         thread_id: ThreadId,
@@ -188,11 +209,15 @@ pub enum Error {
         path: String,
         /// What the type expects there. It quotes no value.
         reason: String,
+        /// The error that [`Thread::versioned`](crate::Thread::versioned)'s upgrade returned, unless it
+        /// was one of `serde_json`: then `reason` says what it was.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// A newer program saved the state. This one doesn't guess what it means.
     #[error(
         "checkpoint `{checkpoint_id}` of thread `{thread_id}` holds a state of version {version}; this program knows up to {known}"
     )]
+    #[non_exhaustive]
     StateTooNew {
         /// The thread.
         thread_id: ThreadId,
@@ -205,6 +230,7 @@ pub enum Error {
     },
     /// The thread kept changing while a write to it was tried again and again.
     #[error("thread `{thread_id}` kept changing while it was written to; try again")]
+    #[non_exhaustive]
     Busy {
         /// The thread.
         thread_id: ThreadId,
@@ -215,6 +241,7 @@ pub enum Error {
     /// Writes that were sent while the checkpointer was closed have failed, and whoever made them
     /// is gone: their futures were dropped.
     #[error("{} of the writes that were still to be sent failed", 1 + .others.len())]
+    #[non_exhaustive]
     CloseFailed {
         /// The first failure.
         source: Box<Error>,
@@ -223,12 +250,14 @@ pub enum Error {
     },
     /// The database can't hold the state.
     #[error("the database can't be used: {reason}")]
+    #[non_exhaustive]
     UnsuitableDatabase {
         /// What is wrong with it.
         reason: String,
     },
     /// The database failed.
     #[error("failed to {operation}")]
+    #[non_exhaustive]
     Database {
         /// What was under way.
         operation: &'static str,
@@ -239,13 +268,9 @@ pub enum Error {
 
 impl Error {
     /// A value was refused before it was sent.
-    pub(crate) fn unstorable(thread_id: &ThreadId, place: &str, refused: &Refused) -> Self {
-        Self::Unstorable {
-            thread_id: thread_id.clone(),
-            place: place.to_owned(),
-            path: refused.path.to_string(),
-            reason: refused.reason.to_string(),
-        }
+    pub(crate) fn refused(thread_id: &ThreadId, place: &str, refused: &Refused) -> Self {
+        let (path, reason) = (refused.path.to_string(), refused.reason.to_string());
+        Self::unstorable(thread_id, place, &path, &reason)
     }
 
     /// Whether the same call may succeed later.

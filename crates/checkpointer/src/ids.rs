@@ -1,8 +1,33 @@
 //! The names that address stored state, checked when they are made.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::{Error, Result};
+
+/// What can be given where a name is asked for: the name itself, a reference to it, or text, which is
+/// checked.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::{GetTuple, ThreadId};
+///
+/// let thread_id = ThreadId::new("support-4711")?;
+/// GetTuple::head(&thread_id)?;
+/// GetTuple::head("support-4711")?;
+/// GetTuple::head(format!("support-{}", 4711))?;
+/// assert!(GetTuple::head("").is_err());
+/// # Ok::<(), checkpointer::Error>(())
+/// ```
+pub trait IntoName<Name> {
+    /// Makes the name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`] if the text can't be one.
+    fn into_name(self) -> Result<Name>;
+}
 
 /// Defines a name: a string that is checked once and is then known to fit a key.
 macro_rules! name {
@@ -68,6 +93,48 @@ macro_rules! name {
                 name.clone()
             }
         }
+
+        impl IntoName<$name> for $name {
+            fn into_name(self) -> Result<$name> {
+                Ok(self)
+            }
+        }
+
+        impl IntoName<$name> for &$name {
+            fn into_name(self) -> Result<$name> {
+                Ok(self.clone())
+            }
+        }
+
+        impl IntoName<$name> for &str {
+            fn into_name(self) -> Result<$name> {
+                $name::new(self)
+            }
+        }
+
+        impl IntoName<$name> for String {
+            fn into_name(self) -> Result<$name> {
+                $name::new(self)
+            }
+        }
+
+        impl IntoName<$name> for &String {
+            fn into_name(self) -> Result<$name> {
+                $name::new(self)
+            }
+        }
+
+        impl From<$name> for Cow<'_, $name> {
+            fn from(name: $name) -> Self {
+                Cow::Owned(name)
+            }
+        }
+
+        impl<'a> From<&'a $name> for Cow<'a, $name> {
+            fn from(name: &'a $name) -> Self {
+                Cow::Borrowed(name)
+            }
+        }
     };
 }
 
@@ -78,6 +145,23 @@ name! {
 
 name! {
     /// A subgraph's namespace, empty for the root graph: up to 1,024 bytes, no U+0000.
+    ///
+    /// Each namespace of a thread has checkpoints and a head of its own. LangGraph names a subgraph's
+    /// namespace after the node that calls it, with the id of the calling task if each call is to have
+    /// a state of its own, as in `node:task`; levels are joined by `|`. A prune takes a namespace with
+    /// a `:` as belonging to one call: it goes with the checkpoint that the call was made from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{CheckpointNs, GetTuple};
+    ///
+    /// let subgraph = CheckpointNs::new("research:task-1|summarize")?;
+    /// let query = GetTuple::head("support-4711")?.in_ns(&subgraph);
+    /// assert!(!query.checkpoint_ns.is_root());
+    /// assert!(CheckpointNs::ROOT.is_root());
+    /// # Ok::<(), checkpointer::Error>(())
+    /// ```
     CheckpointNs, "checkpoint_ns", 0..=1024
 }
 
@@ -91,6 +175,21 @@ name! {
 
 name! {
     /// One task of a step: 1 to 256 bytes, no U+0000.
+    ///
+    /// A task's pending writes are stored under its id. A runtime that plans a step again after a crash
+    /// must give each task the id that it had before, and so finds the outputs that are stored: make
+    /// the id from the checkpoint, the node and the task's place in the step, not at random.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{CheckpointId, TaskId};
+    ///
+    /// let step = CheckpointId::new("1f1e75c6-c0de-6b1a-8e9d-3f2a1b4c5d6e")?;
+    /// let task_id = TaskId::new(format!("{step}/draft/0"))?;
+    /// assert_eq!(task_id.as_str(), "1f1e75c6-c0de-6b1a-8e9d-3f2a1b4c5d6e/draft/0");
+    /// # Ok::<(), checkpointer::Error>(())
+    /// ```
     TaskId, "task_id", 1..=256
 }
 

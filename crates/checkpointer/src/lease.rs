@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::ThreadId;
+use crate::{IntoName, Result, ThreadId};
 
 /// The longest time to live: longer ones are cut to it.
 pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -40,12 +40,12 @@ pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 6
 /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
 /// let thread_id = ThreadId::new("support-4711")?;
 /// let ttl = Duration::from_secs(30);
-/// let lease = checkpointer.acquire_lease(AcquireLease::new(&thread_id, ttl)).await?;
+/// let lease = checkpointer.acquire_lease(AcquireLease::new("support-4711", ttl)?).await?;
 ///
 /// let checkpoint = Checkpoint::new(CheckpointId::generate(None));
 /// let metadata = Metadata::new(Source::Input, -1);
 /// let put = Put::new(&thread_id, &checkpoint, &metadata);
-/// checkpointer.put(put.clone().lease(Some(&lease))).await?;
+/// checkpointer.put(put.clone().lease(&lease)).await?;
 /// assert!(matches!(checkpointer.put(put).await, Err(Error::LeaseHeld { .. })));
 ///
 /// // Now and then, well before the time is over.
@@ -72,19 +72,22 @@ pub struct Lease {
 impl Lease {
     /// Makes a lease from what is known of it: one that another process took, or one that a
     /// checkpointer gives out.
-    #[must_use]
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if the thread's id can't be one.
     pub fn new(
-        thread_id: ThreadId,
+        thread_id: impl IntoName<ThreadId>,
         number: i64,
         token: impl Into<String>,
         until: SystemTime,
-    ) -> Self {
-        Self {
-            thread_id,
+    ) -> Result<Self> {
+        Ok(Self {
+            thread_id: thread_id.into_name()?,
             number,
             token: token.into(),
             until,
-        }
+        })
     }
 }
 
@@ -112,13 +115,16 @@ pub struct AcquireLease {
 
 impl AcquireLease {
     /// Asks for a lease that lasts for `ttl`.
-    #[must_use]
-    pub fn new(thread_id: impl Into<ThreadId>, ttl: Duration) -> Self {
-        Self {
-            thread_id: thread_id.into(),
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if the thread's id can't be one.
+    pub fn new(thread_id: impl IntoName<ThreadId>, ttl: Duration) -> Result<Self> {
+        Ok(Self {
+            thread_id: thread_id.into_name()?,
             ttl,
             force: false,
-        }
+        })
     }
 
     /// Breaks the lease that somebody else holds, whose writes are then refused. Defaults to

@@ -4,18 +4,18 @@
 //! person's approval three days later, it goes on from there and repeats no finished work. Any
 //! earlier checkpoint can be read, resumed or forked. The words and the rules are LangGraph's.
 //!
-//! - [`Threads::thread`] saves and loads a struct, for people without a graph runtime.
+//! - [`Thread`] saves and loads a struct, for people without a graph runtime.
 //! - [`Checkpointer`] is what a graph runtime holds, as `Arc<dyn Checkpointer>`.
 //! - [`Lease`] keeps a thread to one writer at a time, for those who want that.
 //! - [`channels`] has the names that mean something, such as that of a task's interrupt.
-//! - [`PostgresCheckpointer`] is the real one, set up with [`Options`] or without, and by
+//! - [`PostgresCheckpointer`] is the real one, set up with [`PostgresOptions`] or without, and by
 //!   [`read_from`](PostgresCheckpointer::read_from) reads from a standby; [`MemoryCheckpointer`]
 //!   behaves the same, for tests and prototypes.
 //!
 //! # Examples
 //!
 //! ```
-//! use checkpointer::{MemoryCheckpointer, Threads};
+//! use checkpointer::{MemoryCheckpointer};
 //!
 //! #[derive(Default, serde::Serialize, serde::Deserialize)]
 //! struct Support {
@@ -102,23 +102,26 @@ mod generate;
 mod prune;
 mod writes;
 
+// What is in the signatures, so that a user needs no other crate of ours, and the same version of these.
+pub use {async_trait::async_trait, db, futures_util, serde_json, settings};
+
 pub use checkpoint::{
     ChannelHistory, ChannelValues, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointTuple,
     Generation, Loaded, PendingWrite, ThreadInfo,
 };
 pub use contract::Checkpointer;
 pub use error::{Error, Result};
-pub use ids::{CheckpointId, CheckpointNs, NameProblem, TaskId, ThreadId};
+pub use ids::{CheckpointId, CheckpointNs, IntoName, NameProblem, TaskId, ThreadId};
 pub use lease::{AcquireLease, Lease};
 pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use postgres::internals;
-pub use postgres::{Durability, Options, PostgresCheckpointer};
+pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
     PruneStrategy, Put, PutWrites,
 };
-pub use typed::{Thread, Threads};
+pub use typed::Thread;
 pub use version::Version;

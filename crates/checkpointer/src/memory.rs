@@ -46,7 +46,7 @@ use thread::{Namespace, Thread};
 /// let metadata = Metadata::new(Source::Input, -1);
 /// checkpointer.put(Put::new(&thread_id, &checkpoint, &metadata)).await?;
 ///
-/// let head = checkpointer.get_tuple(GetTuple::head(thread_id)).await?;
+/// let head = checkpointer.get_tuple(GetTuple::head(thread_id)?).await?;
 /// assert_eq!(head.map(|head| head.checkpoint), Some(checkpoint));
 /// # Ok::<(), checkpointer::Error>(())
 /// # })?;
@@ -128,7 +128,7 @@ impl Store {
         };
         current
             .filter(|current| generation.is_none_or(|read| read == *current))
-            .ok_or_else(|| deleted(thread_id))
+            .ok_or_else(|| Error::thread_deleted(thread_id))
     }
 
     fn live(&self, thread_id: &ThreadId) -> Option<&Thread> {
@@ -162,11 +162,7 @@ impl Store {
         let stored = thread.namespaces.get(&*put.checkpoint_ns)?;
         let is_of_this_life = put.generation.is_none_or(|read| read == thread.generation);
         let found = is_of_this_life && *expected != stored.head && stored.holds(put);
-        found.then(|| CheckpointAddress {
-            generation: Some(thread.generation),
-            ..CheckpointAddress::new(put.thread_id.clone(), put.checkpoint.id.clone())
-                .in_ns(put.checkpoint_ns.clone().into_owned())
-        })
+        found.then(|| address_of(put, thread.generation))
     }
 
     fn put(&mut self, put: &Put<'_>) -> Result<CheckpointAddress> {
@@ -179,10 +175,7 @@ impl Store {
         let is_first = put.parent.is_none() && ns.is_root() && put.generation.is_none();
         let expects_none = !matches!(put.expected_head, ExpectedHead::Is(Some(_)));
         let generation = self.admit(thread_id, put.generation, is_first && expects_none)?;
-        let address = CheckpointAddress {
-            generation: Some(generation),
-            ..CheckpointAddress::new(thread_id.clone(), put.checkpoint.id.clone()).in_ns(ns.clone())
-        };
+        let address = address_of(put, generation);
 
         let live = self.live(thread_id);
         if live.is_some_and(|thread| put.generation.is_none() && !thread.may_hold(put)) {
@@ -190,19 +183,14 @@ impl Store {
             if let Some(stored) = thread.and_then(|thread| thread.namespaces.get_mut(ns)) {
                 stored.drop_writes(&put.checkpoint.id);
             }
-            return Err(deleted(thread_id));
+            return Err(Error::thread_deleted(thread_id));
         }
         let stored = live.and_then(|thread| thread.namespaces.get(ns));
         let head = stored.and_then(|stored| stored.head.as_ref());
         if let ExpectedHead::Is(expected) = &put.expected_head
             && expected.as_ref() != head
         {
-            return Err(Error::Conflict {
-                thread_id: thread_id.clone(),
-                checkpoint_ns: ns.clone(),
-                expected: expected.clone(),
-                head: head.cloned(),
-            });
+            return Err(Error::conflict(put, head.cloned()));
         }
         let has_values = stored.is_some_and(|stored| stored.has_values_for(put));
         crate::check::parent(put, has_values)?;
@@ -232,10 +220,12 @@ impl Store {
         let stored = thread.namespaces.get(&query.checkpoint_ns)?;
         let id = query.checkpoint_id.as_ref().or(stored.head.as_ref())?;
         let address = CheckpointAddress {
+            thread_id: query.thread_id.clone(),
+            checkpoint_ns: query.checkpoint_ns.clone(),
+            checkpoint_id: id.clone(),
             generation: Some(thread.generation),
-            ..CheckpointAddress::new(query.thread_id.clone(), id.clone())
         };
-        Some((stored, address.in_ns(query.checkpoint_ns.clone())))
+        Some((stored, address))
     }
 
     fn list(&self, query: &List) -> Vec<CheckpointTuple> {
@@ -266,10 +256,12 @@ impl Store {
                             .is_none_or(|filter| contains_map(checkpoint.metadata.as_map(), filter))
                     {
                         let address = CheckpointAddress {
+                            thread_id: thread_id.clone(),
+                            checkpoint_ns: ns.clone(),
+                            checkpoint_id: id.clone(),
                             generation: Some(thread.generation),
-                            ..CheckpointAddress::new(thread_id.clone(), id.clone())
                         };
-                        found.push((stored, address.in_ns(ns.clone())));
+                        found.push((stored, address));
                     }
                 }
             }
@@ -316,16 +308,20 @@ impl Store {
     }
 }
 
+/// Where a put is stored.
+fn address_of(put: &Put<'_>, generation: Generation) -> CheckpointAddress {
+    CheckpointAddress {
+        thread_id: put.thread_id.clone(),
+        checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+        checkpoint_id: put.checkpoint.id.clone(),
+        generation: Some(generation),
+    }
+}
+
 /// The order of threads: the one that changed last first.
 fn later(left: &ThreadInfo, right: &ThreadInfo) -> Ordering {
     let by_change = right.updated_at.cmp(&left.updated_at);
     by_change.then_with(|| left.thread_id.cmp(&right.thread_id))
-}
-
-fn deleted(thread_id: &ThreadId) -> Error {
-    Error::ThreadDeleted {
-        thread_id: thread_id.clone(),
-    }
 }
 
 #[async_trait]
@@ -373,9 +369,7 @@ impl Checkpointer for MemoryCheckpointer {
         let mut store = self.open()?;
         let now = store.now();
         let Some(thread) = store.live(source) else {
-            return Err(Error::ThreadNotFound {
-                thread_id: source.clone(),
-            });
+            return Err(Error::thread_not_found(source));
         };
         if source == target {
             return Ok(());
@@ -396,12 +390,8 @@ impl Checkpointer for MemoryCheckpointer {
                 let leased = std::mem::take(&mut thread.leased);
                 *thread = Thread { leased, ..copy };
             }
-            Some(thread) if thread.deleted => return Err(deleted(target)),
-            Some(_) => {
-                return Err(Error::ThreadExists {
-                    thread_id: target.clone(),
-                });
-            }
+            Some(thread) if thread.deleted => return Err(Error::thread_deleted(target)),
+            Some(_) => return Err(Error::thread_exists(target)),
         }
         Ok(())
     }
@@ -410,7 +400,7 @@ impl Checkpointer for MemoryCheckpointer {
         let mut store = self.open()?;
         for thread_id in &prune.thread_ids {
             match prune.strategy {
-                PruneStrategy::Delete => store.delete(&DeleteThread::new(thread_id))?,
+                PruneStrategy::Delete => store.delete(&DeleteThread::new(thread_id)?)?,
                 PruneStrategy::KeepLatest => {
                     if let Some(thread) = store.threads.get_mut(thread_id) {
                         thread.prune();
@@ -453,9 +443,7 @@ impl Checkpointer for MemoryCheckpointer {
         store.admit(thread_id, None, false)?;
         let thread = store.threads.get_mut(thread_id);
         let Some(thread) = thread.filter(|thread| !thread.is_reserved()) else {
-            return Err(Error::ThreadNotFound {
-                thread_id: thread_id.clone(),
-            });
+            return Err(Error::thread_not_found(thread_id));
         };
         thread.metadata = metadata;
         Ok(())
@@ -496,6 +484,10 @@ impl Checkpointer for MemoryCheckpointer {
     async fn close(&self) -> Result<()> {
         self.lock().closed = true;
         Ok(())
+    }
+
+    fn inner(&self) -> Option<&dyn Checkpointer> {
+        None
     }
 }
 

@@ -70,7 +70,7 @@ use call::{Call, call};
 use engine::Engine;
 use lanes::Lanes;
 use memo::Memo;
-pub use options::{Durability, Options};
+pub use options::{Durability, PostgresOptions};
 use order::Order;
 use sql::Sql;
 use standby::Standby;
@@ -84,7 +84,7 @@ use tables::MIGRATIONS;
 /// same moment; a thread that isn't known yet may take a look first, and a put repeated under its
 /// parent takes three round trips. Deleting, pruning and copying take a transaction per thread.
 ///
-/// What a call did is durable when it returns ([`Options`] can change that). If its future is
+/// What a call did is durable when it returns ([`PostgresOptions`] can change that). If its future is
 /// dropped, what was sent goes on to its end for the thread under way, but for
 /// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that take, renew and
 /// release leases; a put or pending write whose thread turns out to have changed isn't sent again.
@@ -137,7 +137,7 @@ impl PostgresCheckpointer {
     /// If dropped, the tables are as before or migrated, never in between. Calling again is
     /// harmless.
     pub async fn setup(database: Database) -> Result<Self> {
-        Options::default().setup(database).await
+        PostgresOptions::default().setup(database).await
     }
 
     /// Uses tables that are there already, for a role without the right to make them.
@@ -151,7 +151,7 @@ impl PostgresCheckpointer {
     ///
     /// Only reads.
     pub async fn open(database: Database) -> Result<Self> {
-        Options::default().open(database).await
+        PostgresOptions::default().open(database).await
     }
 
     /// Returns the migrations, for people who apply them by hand.
@@ -217,7 +217,7 @@ impl PostgresCheckpointer {
         call.run(work).await
     }
 
-    fn new(store: Arc<Store>, options: &Options) -> Self {
+    fn new(store: Arc<Store>, options: &PostgresOptions) -> Self {
         let retention = options.retention(store.database.retries().timeout);
         let lanes = match options.shares_transactions() {
             true => Lanes::new(Arc::clone(&store)),
@@ -236,7 +236,7 @@ impl PostgresCheckpointer {
     }
 }
 
-impl Options {
+impl PostgresOptions {
     /// Makes or migrates the tables, and uses them: [`PostgresCheckpointer::setup`] with options.
     ///
     /// # Errors
@@ -398,5 +398,9 @@ impl Checkpointer for PostgresCheckpointer {
 
     async fn close(&self) -> Result<()> {
         call!("close").run(self.engine.close()).await
+    }
+
+    fn inner(&self) -> Option<&dyn Checkpointer> {
+        None
     }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::{
-    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Generation, Lease,
-    Metadata, Result, TaskId, ThreadId, ThreadInfo, Version,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Generation,
+    IntoName, Lease, Metadata, Result, TaskId, ThreadId, ThreadInfo, Version, ids,
 };
 
 /// Which head a put expects to find: its guard against other writers.
@@ -23,6 +23,36 @@ pub enum ExpectedHead {
 }
 
 /// Asks to store a checkpoint.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::serde_json::json;
+/// use checkpointer::{
+///     Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, Metadata, Put, Source, ThreadId,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+/// // The input of a run. If the thread has a head already, this fails with `Conflict`.
+/// let thread_id = ThreadId::new("support-4711")?;
+/// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+/// let changed = checkpoint.write(&checkpointer, [("question", json!("Where is my order?"))]);
+/// let metadata = Metadata::new(Source::Input, -1);
+/// let put = Put::new(&thread_id, &checkpoint, &metadata).new_versions(&changed);
+/// let first = checkpointer.put(put.expect_no_head()).await?;
+///
+/// // A step, which follows the checkpoint that it began with.
+/// let at = CheckpointTuple::new(first, checkpoint, metadata);
+/// let mut checkpoint = Checkpoint::child_of(&at);
+/// let changed = checkpoint.write(&checkpointer, [("answer", json!("On its way."))]);
+/// let metadata = Metadata::new(Source::Loop, 0);
+/// let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&changed);
+/// checkpointer.put(put.expect_head(&at.address.checkpoint_id)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Put<'a> {
@@ -85,29 +115,35 @@ impl<'a> Put<'a> {
 
     /// Names the namespace. Defaults to the root namespace.
     #[must_use]
-    pub fn in_ns(self, checkpoint_ns: &'a CheckpointNs) -> Self {
+    pub fn in_ns(self, checkpoint_ns: impl Into<Cow<'a, CheckpointNs>>) -> Self {
         Self {
-            checkpoint_ns: Cow::Borrowed(checkpoint_ns),
+            checkpoint_ns: checkpoint_ns.into(),
             ..self
         }
     }
 
     /// Names the parent. Defaults to none.
     #[must_use]
-    pub fn parent(self, parent: Option<&'a CheckpointId>) -> Self {
-        Self { parent, ..self }
+    pub fn parent(self, parent: &'a CheckpointId) -> Self {
+        Self {
+            parent: Some(parent),
+            ..self
+        }
     }
 
     /// Names the generation the thread was read in. Defaults to any.
     #[must_use]
-    pub fn generation(self, generation: Option<Generation>) -> Self {
-        Self { generation, ..self }
+    pub fn generation(self, generation: Generation) -> Self {
+        Self {
+            generation: Some(generation),
+            ..self
+        }
     }
 
     /// Names the channels that changed. Defaults to none.
     ///
-    /// Whoever holds the whole state may name all: then no value is taken from the parent, and the
-    /// put doesn't need it to be there.
+    /// A put that brings the whole state may name all channels: then no value is taken from the parent,
+    /// and the put succeeds although the parent was pruned.
     #[must_use]
     pub fn new_versions(self, new_versions: &'a ChannelVersions) -> Self {
         Self {
@@ -118,17 +154,29 @@ impl<'a> Put<'a> {
 
     /// Guards the put: it succeeds only if the head is `head`. Defaults to no guard.
     #[must_use]
-    pub fn expect_head(self, head: Option<&CheckpointId>) -> Self {
+    pub fn expect_head(self, head: impl Into<CheckpointId>) -> Self {
         Self {
-            expected_head: ExpectedHead::Is(head.cloned()),
+            expected_head: ExpectedHead::Is(Some(head.into())),
+            ..self
+        }
+    }
+
+    /// Guards the put: it succeeds only if there is no head. Defaults to no guard.
+    #[must_use]
+    pub fn expect_no_head(self) -> Self {
+        Self {
+            expected_head: ExpectedHead::Is(None),
             ..self
         }
     }
 
     /// Carries the lease on the thread. Defaults to none.
     #[must_use]
-    pub fn lease(self, lease: Option<&'a Lease>) -> Self {
-        Self { lease, ..self }
+    pub fn lease(self, lease: &'a Lease) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self
+        }
     }
 
     /// The channels that have a version but no value, and didn't change.
@@ -144,6 +192,26 @@ impl<'a> Put<'a> {
 }
 
 /// Asks to store the outputs of a task.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::serde_json::json;
+/// use checkpointer::{CheckpointTuple, Checkpointer, PutWrites, Result, TaskId};
+///
+/// /// Runs a task, unless its output is stored already.
+/// async fn run(
+///     checkpointer: &dyn Checkpointer,
+///     at: &CheckpointTuple,
+///     task_id: &TaskId,
+/// ) -> Result<()> {
+///     if at.pending_writes.iter().any(|write| write.task_id == *task_id) {
+///         return Ok(());
+///     }
+///     let writes = [("draft".to_owned(), json!("Dear customer"))];
+///     checkpointer.put_writes(PutWrites::new(&at.address, task_id, &writes)).await
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PutWrites<'a> {
@@ -184,8 +252,11 @@ impl<'a> PutWrites<'a> {
 
     /// Carries the lease on the thread. Defaults to none.
     #[must_use]
-    pub fn lease(self, lease: Option<&'a Lease>) -> Self {
-        Self { lease, ..self }
+    pub fn lease(self, lease: &'a Lease) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self
+        }
     }
 }
 
@@ -198,11 +269,39 @@ pub enum Projection {
     All,
     /// Everything but the pending writes, and of the values these channels only.
     Channels(Vec<String>),
-    /// Ids and metadata.
+    /// Ids, metadata, formats and times.
     Metadata,
 }
 
+impl Projection {
+    /// Reads everything but the pending writes, and of the values these channels only.
+    pub fn channels(channels: impl IntoIterator<Item: Into<String>>) -> Self {
+        Self::Channels(channels.into_iter().map(Into::into).collect())
+    }
+}
+
 /// Asks for one checkpoint: a thread's head, or the one with an id.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::{Checkpointer, GetTuple, Projection};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+/// # checkpointer.thread("support-4711")?.save(&vec!["Where is my order?".to_owned()]).await?;
+/// let head = checkpointer.get_tuple(GetTuple::head("support-4711")?).await?;
+///
+/// if let Some(head) = head {
+///     let query = GetTuple::at(&head.address).project(Projection::Metadata);
+///     let again = checkpointer.get_tuple(query).await?;
+///     println!("step {:?}, stored at {}", head.metadata.step(), head.checkpoint.ts);
+///     assert_eq!(again.map(|again| again.metadata), Some(head.metadata));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GetTuple {
@@ -218,14 +317,17 @@ pub struct GetTuple {
 
 impl GetTuple {
     /// Reads the head of the thread's root namespace.
-    #[must_use]
-    pub fn head(thread_id: impl Into<ThreadId>) -> Self {
-        Self {
-            thread_id: thread_id.into(),
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if the thread's id can't be one.
+    pub fn head(thread_id: impl IntoName<ThreadId>) -> Result<Self> {
+        Ok(Self {
+            thread_id: thread_id.into_name()?,
             checkpoint_ns: CheckpointNs::ROOT,
             checkpoint_id: None,
             projection: Projection::All,
-        }
+        })
     }
 
     /// Reads the checkpoint at an address.
@@ -241,18 +343,18 @@ impl GetTuple {
 
     /// Names the namespace. Defaults to the root namespace.
     #[must_use]
-    pub fn in_ns(self, checkpoint_ns: CheckpointNs) -> Self {
+    pub fn in_ns(self, checkpoint_ns: impl Into<CheckpointNs>) -> Self {
         Self {
-            checkpoint_ns,
+            checkpoint_ns: checkpoint_ns.into(),
             ..self
         }
     }
 
     /// Names the checkpoint. Defaults to the head.
     #[must_use]
-    pub fn checkpoint_id(self, checkpoint_id: Option<CheckpointId>) -> Self {
+    pub fn checkpoint_id(self, checkpoint_id: impl Into<CheckpointId>) -> Self {
         Self {
-            checkpoint_id,
+            checkpoint_id: Some(checkpoint_id.into()),
             ..self
         }
     }
@@ -265,6 +367,34 @@ impl GetTuple {
 }
 
 /// Asks for checkpoints by id, the greatest first.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::futures_util::TryStreamExt;
+/// use checkpointer::{CheckpointNs, Checkpointer, List, Projection};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+/// # checkpointer.thread("support-4711")?.save(&vec!["Where is my order?".to_owned()]).await?;
+/// // The last twenty steps of the root graph.
+/// let list = List::thread("support-4711")?.in_ns(CheckpointNs::ROOT).limit(20);
+/// let mut steps = checkpointer.list(list.clone().project(Projection::Metadata));
+/// let mut last = None;
+/// while let Some(step) = steps.try_next().await? {
+///     println!("{} {:?}", step.checkpoint.ts, step.metadata.step());
+///     last = Some(step.address.checkpoint_id);
+/// }
+///
+/// // The page after them.
+/// if let Some(last) = last {
+///     let older: Vec<_> = checkpointer.list(list.before(last)).try_collect().await?;
+///     assert!(older.is_empty());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct List {
@@ -292,28 +422,31 @@ impl List {
     }
 
     /// Lists the checkpoints of one thread, in all its namespaces.
-    #[must_use]
-    pub fn thread(thread_id: impl Into<ThreadId>) -> Self {
-        Self {
-            thread_id: Some(thread_id.into()),
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if the thread's id can't be one.
+    pub fn thread(thread_id: impl IntoName<ThreadId>) -> Result<Self> {
+        Ok(Self {
+            thread_id: Some(thread_id.into_name()?),
             ..Self::default()
-        }
+        })
     }
 
     /// Keeps to one namespace. Defaults to all.
     #[must_use]
-    pub fn in_ns(self, checkpoint_ns: CheckpointNs) -> Self {
+    pub fn in_ns(self, checkpoint_ns: impl Into<CheckpointNs>) -> Self {
         Self {
-            checkpoint_ns: Some(checkpoint_ns),
+            checkpoint_ns: Some(checkpoint_ns.into()),
             ..self
         }
     }
 
     /// Keeps to one id. Defaults to all.
     #[must_use]
-    pub fn checkpoint_id(self, checkpoint_id: CheckpointId) -> Self {
+    pub fn checkpoint_id(self, checkpoint_id: impl Into<CheckpointId>) -> Self {
         Self {
-            checkpoint_id: Some(checkpoint_id),
+            checkpoint_id: Some(checkpoint_id.into()),
             ..self
         }
     }
@@ -329,9 +462,9 @@ impl List {
 
     /// Keeps to ids smaller than `before`. Defaults to all.
     #[must_use]
-    pub fn before(self, before: CheckpointId) -> Self {
+    pub fn before(self, before: impl Into<CheckpointId>) -> Self {
         Self {
-            before: Some(before),
+            before: Some(before.into()),
             ..self
         }
     }
@@ -366,26 +499,33 @@ pub struct DeleteThread {
 
 impl DeleteThread {
     /// Deletes the thread in whatever generation it is.
-    #[must_use]
-    pub fn new(thread_id: impl Into<ThreadId>) -> Self {
-        Self {
-            thread_id: thread_id.into(),
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if the thread's id can't be one.
+    pub fn new(thread_id: impl IntoName<ThreadId>) -> Result<Self> {
+        Ok(Self {
+            thread_id: thread_id.into_name()?,
             generation: None,
             lease: None,
+        })
+    }
+
+    /// Deletes only this generation, the one that was read: a thread that was started again since
+    /// stays. Defaults to any.
+    #[must_use]
+    pub fn generation(self, generation: Generation) -> Self {
+        Self {
+            generation: Some(generation),
+            ..self
         }
     }
 
-    /// Deletes only the generation that was read; one started afresh since stays. Defaults to any.
+    /// Carries the lease on the thread, which outlives the thread. Defaults to none.
     #[must_use]
-    pub fn generation(self, generation: Option<Generation>) -> Self {
-        Self { generation, ..self }
-    }
-
-    /// Carries the lease on the thread, which goes on. Defaults to none.
-    #[must_use]
-    pub fn lease(self, lease: Option<&Lease>) -> Self {
+    pub fn lease(self, lease: &Lease) -> Self {
         Self {
-            lease: lease.cloned(),
+            lease: Some(lease.clone()),
             ..self
         }
     }
@@ -449,6 +589,20 @@ pub enum PruneStrategy {
 }
 
 /// Asks to remove old checkpoints of threads.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::{Checkpointer, Prune, PruneStrategy};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+/// let threads = ["support-4711", "support-4712"];
+/// checkpointer.prune(Prune::new(threads, PruneStrategy::KeepLatest)?).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Prune {
@@ -460,12 +614,21 @@ pub struct Prune {
 
 impl Prune {
     /// Prunes `thread_ids`.
-    #[must_use]
-    pub fn new(thread_ids: Vec<ThreadId>, strategy: PruneStrategy) -> Self {
-        Self {
-            thread_ids,
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`](crate::Error::InvalidName) if an id of a thread can't be one.
+    pub fn new(
+        thread_ids: impl IntoIterator<Item: IntoName<ThreadId>>,
+        strategy: PruneStrategy,
+    ) -> Result<Self> {
+        Ok(Self {
+            thread_ids: thread_ids
+                .into_iter()
+                .map(IntoName::into_name)
+                .collect::<Result<_>>()?,
             strategy,
-        }
+        })
     }
 }
 
@@ -485,9 +648,10 @@ impl GetChannelHistory {
     /// # Errors
     ///
     /// [`Error::InvalidName`](crate::Error::InvalidName) if a channel's name can't be one.
-    pub fn new(target: GetTuple, channels: Vec<String>) -> Result<Self> {
+    pub fn new(target: GetTuple, channels: impl IntoIterator<Item: Into<String>>) -> Result<Self> {
+        let channels: Vec<String> = channels.into_iter().map(Into::into).collect();
         for channel in &channels {
-            crate::ids::check_channel(channel)?;
+            ids::check_channel(channel)?;
         }
         Ok(Self { target, channels })
     }

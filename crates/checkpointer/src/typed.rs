@@ -2,12 +2,14 @@
 
 mod channels;
 mod lease;
+mod open;
 mod shape;
 mod to_value;
 
 #[cfg(test)]
 mod tests;
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,8 +22,8 @@ use serde_json::Value;
 
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Checkpointer, Error, GetTuple, Lease, List, Metadata, Projection, Put, Result, Source,
-    ThreadId,
+    Checkpointer, Error, ExpectedHead, GetTuple, Lease, List, Metadata, Projection, Put, Result,
+    Source, ThreadId,
 };
 use channels::Channels;
 use shape::Shape;
@@ -31,36 +33,6 @@ const MAX_UPDATES: usize = 64;
 
 /// The longest pause before it does.
 const UPDATE_PAUSE: Duration = Duration::from_millis(20);
-
-/// Opens threads whose state is a Rust type, on any checkpointer.
-pub trait Threads {
-    /// Opens a thread. Nothing is read or written yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidName`] if the id can't be one.
-    fn thread<State>(
-        &self,
-        thread_id: impl TryInto<ThreadId, Error = Error>,
-    ) -> Result<Thread<State>>;
-}
-
-impl<C: Checkpointer + Clone> Threads for C {
-    fn thread<State>(
-        &self,
-        thread_id: impl TryInto<ThreadId, Error = Error>,
-    ) -> Result<Thread<State>> {
-        Ok(Thread {
-            checkpointer: Arc::new(self.clone()),
-            thread_id: thread_id.try_into()?,
-            shape: Shape::default(),
-            position: Position::default(),
-            attempt: None,
-            lease: None,
-            state: PhantomData,
-        })
-    }
-}
 
 /// A thread whose state is a `State`.
 ///
@@ -77,7 +49,7 @@ impl<C: Checkpointer + Clone> Threads for C {
 /// # Examples
 ///
 /// ```
-/// use checkpointer::{MemoryCheckpointer, Threads};
+/// use checkpointer::{MemoryCheckpointer};
 ///
 /// #[derive(Default, serde::Serialize, serde::Deserialize)]
 /// struct Support {
@@ -148,14 +120,15 @@ impl<State> Thread<State> {
     /// an object of its fields, or whatever else a state is that isn't a struct. Stored checkpoints
     /// stay as they are, and the next save has the new shape.
     ///
-    /// A state of a newer version is [`Error::StateTooNew`]. If `upgrade` fails, or leaves what
-    /// doesn't fit, it is [`Error::StateMismatch`]: without the values that serde's error quotes,
-    /// and without what an error of another kind says.
+    /// A state of a newer version is refused with [`Error::StateTooNew`]. If `upgrade` fails, or leaves
+    /// what doesn't fit, the call fails with [`Error::StateMismatch`]. An error of `serde_json` is told
+    /// there without the values that it quotes; any other is the `source`, as `upgrade` made it, so
+    /// that a program's log shows no more of a state than its own `upgrade` says.
     ///
     /// # Examples
     ///
     /// ```
-    /// use checkpointer::{MemoryCheckpointer, Threads};
+    /// use checkpointer::{MemoryCheckpointer};
     /// use serde::{Deserialize, Serialize};
     /// use serde_json::{Value, json};
     ///
@@ -196,11 +169,14 @@ impl<State> Thread<State> {
     /// # }
     /// ```
     #[must_use]
-    pub fn versioned(
+    pub fn versioned<E>(
         self,
         version: u32,
-        upgrade: impl Fn(u32, Value) -> serde_json::Result<Value> + Send + Sync + 'static,
-    ) -> Self {
+        upgrade: impl Fn(u32, Value) -> Result<Value, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
         Self {
             shape: Shape::new(version, upgrade),
             ..self
@@ -218,17 +194,38 @@ impl<State> Thread<State> {
         Some(&parent.address.checkpoint_id)
     }
 
-    /// Lists the checkpoints by id, the greatest first: ids and metadata.
+    /// Lists the checkpoints by id, the greatest first: ids, metadata, and when each was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::futures_util::TryStreamExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+    /// let mut thread = checkpointer.thread::<Vec<String>>("support-4711")?;
+    /// thread.save(&vec!["Where is my order?".to_owned()]).await?;
+    ///
+    /// let mut history = thread.history();
+    /// while let Some(step) = history.try_next().await? {
+    ///     println!("{} {}", step.checkpoint.ts, step.address.checkpoint_id);
+    ///     println!("{:?}", thread.at(&step.address.checkpoint_id).await?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn history(&self) -> BoxStream<'static, Result<CheckpointTuple>> {
-        self.checkpointer.list(
-            List::thread(&self.thread_id)
-                .in_ns(CheckpointNs::ROOT)
-                .project(Projection::Metadata),
-        )
+        let list = List {
+            thread_id: Some(self.thread_id.clone()),
+            ..List::all()
+        };
+        let list = list.in_ns(CheckpointNs::ROOT);
+        self.checkpointer.list(list.project(Projection::Metadata))
     }
 
     async fn tuple(&self, checkpoint_id: &CheckpointId) -> Result<CheckpointTuple> {
-        let query = GetTuple::head(&self.thread_id).checkpoint_id(Some(checkpoint_id.clone()));
+        let query = GetTuple::head(&self.thread_id)?.checkpoint_id(checkpoint_id);
         let found = self.checkpointer.get_tuple(query).await?;
         found.ok_or_else(|| Error::CheckpointNotFound {
             thread_id: self.thread_id.clone(),
@@ -249,13 +246,12 @@ impl<State> Thread<State> {
     async fn send(&mut self, attempt: Arc<Attempt>) -> Result<CheckpointAddress> {
         let again = self.attempt.replace(Arc::clone(&attempt)).is_some();
         let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
-            .new_versions(&attempt.new_versions)
-            .expect_head(attempt.from.head.as_ref())
-            .lease(self.lease.as_ref());
+            .new_versions(&attempt.new_versions);
+        put.expected_head = ExpectedHead::Is(attempt.from.head.clone());
+        put.lease = self.lease.as_ref();
         if let Some(Parent { address, .. }) = &attempt.from.parent {
-            put = put
-                .parent(Some(&address.checkpoint_id))
-                .generation(address.generation);
+            put.parent = Some(&address.checkpoint_id);
+            put.generation = address.generation;
         }
         let outcome = self.checkpointer.put(put).await;
         let unknown = |error: &Error| {
@@ -302,7 +298,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             ) => {}
             Err(error) => return Err(error),
         }
-        let query = GetTuple::head(&self.thread_id);
+        let query = GetTuple::head(&self.thread_id)?;
         let Some(tuple) = self.checkpointer.get_tuple(query).await? else {
             self.position = Position::default();
             return Ok(None);
@@ -364,9 +360,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Busy {
-            thread_id: self.thread_id.clone(),
-        })
+        Err(Error::busy(&self.thread_id))
     }
 
     /// Reads the state at a checkpoint. What the next save follows stays as it is.
@@ -402,7 +396,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         let head = match &self.position.head {
             Some(head) => Some(head.clone()),
             None => {
-                let query = GetTuple::head(&self.thread_id).project(Projection::Metadata);
+                let query = GetTuple::head(&self.thread_id)?.project(Projection::Metadata);
                 let head = self.checkpointer.get_tuple(query).await?;
                 head.map(|head| head.address.checkpoint_id)
             }
@@ -445,7 +439,12 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         Attempt {
             metadata: self.shape.mark(Metadata::new(source, step)),
             to: Parent {
-                address: CheckpointAddress::new(self.thread_id.clone(), id),
+                address: CheckpointAddress {
+                    thread_id: self.thread_id.clone(),
+                    checkpoint_ns: CheckpointNs::ROOT,
+                    checkpoint_id: id,
+                    generation: None,
+                },
                 step,
                 versions: checkpoint.channel_versions.clone(),
                 channels: channels.hashes,

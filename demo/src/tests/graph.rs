@@ -90,7 +90,9 @@ impl Fixture {
     }
 
     async fn head(&self) -> CheckpointTuple {
-        let head = self.checkpointer.get_tuple(GetTuple::head(&self.thread_id));
+        let head = self
+            .checkpointer
+            .get_tuple(GetTuple::head(&self.thread_id).unwrap());
         head.await.unwrap().unwrap()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use checkpointer::{Durability, Options, PostgresCheckpointer};
+use checkpointer::{Durability, PostgresCheckpointer, PostgresOptions};
 
 use super::{PATIENT, Pooled, leftovers};
 use crate::suite;
@@ -19,7 +19,7 @@ async fn agent(pooled: &Pooled, number: usize) -> PostgresCheckpointer {
         0 => Durability::Full,
         _ => Durability::Relaxed,
     };
-    let options = Options::default().durability(durability);
+    let options = PostgresOptions::default().durability(durability);
     options.setup(database).await.unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use checkpointer::{Durability, Options, Threads as _};
+use checkpointer::{Durability, PostgresOptions};
 use db::{Database, Migration, Migrations, Statement, Type};
 use futures_util::future::join_all;
 use rig::at_every_poll;
@@ -146,7 +146,7 @@ async fn what_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
 async fn a_relaxed_write_that_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
     let pooled = Pooled::start(1).await;
     let db = pooled.connect(&PATIENT).await;
-    let options = Options::default().durability(Durability::Relaxed);
+    let options = PostgresOptions::default().durability(Durability::Relaxed);
     let checkpointer = options.setup(db).await.unwrap();
     at_every_poll(
         async || {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, List, Metadata,
     PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Thread, ThreadId,
-    Threads as _,
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
@@ -154,7 +153,7 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     let writes = [("written".to_owned(), json!(1))];
     let writes = PutWrites::new(&address, &task_id, &writes);
     checkpointer.put_writes(writes).await.unwrap();
-    let listed = checkpointer.list(List::thread(thread.thread_id()).limit(1));
+    let listed = checkpointer.list(List::thread(thread.thread_id()).unwrap().limit(1));
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     assert_eq!(listed[0].pending_writes.len(), 1);
 
@@ -165,7 +164,7 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     assert_eq!(ids(&checkpointer, &copy).await.len(), 2);
 
     proxy.cut_instead_of_answer_to("db_commit");
-    let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
     assert_eq!(ids(&checkpointer, &copy).await, [address.checkpoint_id]);
 
@@ -181,14 +180,14 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     assert_eq!(ids(&checkpointer, thread_id).await.len(), 2);
 
     proxy.cut_instead_of_answer_to("db_commit");
-    let delete = DeleteThread::new(thread.thread_id());
+    let delete = DeleteThread::new(thread.thread_id()).unwrap();
     checkpointer.delete_thread(delete).await.unwrap();
     assert_eq!(thread.load().await.unwrap(), None);
     assert_eq!(proxy.sprung(), 6);
 }
 
 async fn ids(checkpointer: &PostgresCheckpointer, thread_id: &ThreadId) -> Vec<CheckpointId> {
-    let listed = checkpointer.list(List::thread(thread_id));
+    let listed = checkpointer.list(List::thread(thread_id).unwrap());
     let ids = listed.map_ok(|tuple| tuple.checkpoint.id);
     ids.try_collect().await.unwrap()
 }

@@ -1,4 +1,4 @@
-use checkpointer::{PostgresCheckpointer, Threads as _};
+use checkpointer::PostgresCheckpointer;
 use futures_util::future::join_all;
 use rig::eventually;
 

@@ -73,7 +73,7 @@ async fn the_checker_finds_any_damage_and_nothing_else() {
         let changed = test.observer().await.execute(&damage, &[]).await.unwrap();
         assert!(changed > 0, "{what}");
         assert_ne!(check().await, [""; 0], "not found: {what}");
-        let delete = DeleteThread::new(plan.thread_id().unwrap());
+        let delete = DeleteThread::new(plan.thread_id().unwrap()).unwrap();
         checker.checkpointer().delete_thread(delete).await.unwrap();
     }
 }

@@ -36,11 +36,10 @@ async fn of_many_guarded_puts_on_one_head_one_succeeds() {
     for round in 0..10 {
         let next = |n: usize| {
             let step = match &last {
-                Some(last) => Step::after(last),
-                None => Step::first(&thread_id),
+                Some(last) => Step::after(last).expect_head(last),
+                None => Step::first(&thread_id).expect_no_head(),
             };
             step.values(json!({ "a": large(round), "n": n }))
-                .expect_head(last.as_ref())
         };
         let steps: Vec<_> = (0..6).map(next).collect();
         // Each by one of the two, so that every success is another checkpoint.
@@ -84,7 +83,7 @@ async fn a_put_repeated_beside_itself_is_one_checkpoint() {
         for n in 1..8 {
             let step = Step::after(&last).values(json!({ "a": large(n) }));
             let step = match guarded {
-                true => step.expect_head(Some(&last)),
+                true => step.expect_head(&last),
                 false => step,
             };
             for put in put_all(&checkpointers, &vec![step.clone(); 4]).await {
@@ -136,7 +135,7 @@ async fn a_dropped_put_leaves_all_or_nothing_and_may_be_repeated() {
             let parent = last.borrow().clone();
             let step = Step::after(&parent)
                 .values(json!({ "a": large(round), "b": large(round + 1), "n": round }))
-                .expect_head(Some(&parent));
+                .expect_head(&parent);
             attempt.replace(Some(step.clone()));
             step.put(&writer).await;
         },
@@ -179,11 +178,11 @@ async fn a_put_whose_answer_is_lost_is_stored_once() {
     let step = Step::after(&parent)
         .id(marker)
         .values(json!({ "a": large(1) }))
-        .expect_head(Some(&parent));
+        .expect_head(&parent);
     proxy.cut_instead_of_answer_to(marker);
     let stored = step.put(&checkpointer).await;
     assert_eq!(ids(&checkpointer, &stored.thread_id).await.len(), 3);
-    let next = Step::after(&stored).expect_head(Some(&stored));
+    let next = Step::after(&stored).expect_head(&stored);
     next.put(&checkpointer).await;
 }
 
@@ -203,7 +202,7 @@ async fn the_latest_is_the_one_put_last_whatever_the_clocks_say() {
         let by_id = [&second, &first, &third].map(|address| address.checkpoint_id.clone());
         assert_eq!(ids(checkpointer, &thread_id).await, by_id);
     }
-    let fourth = Step::after(&third).expect_head(Some(&third));
+    let fourth = Step::after(&third).expect_head(&third);
     let fourth = fourth.put(&ahead).await;
     assert!(fourth.checkpoint_id > third.checkpoint_id);
     let latest = head(&behind, &thread_id).await;

@@ -2,7 +2,7 @@
 
 use checkpointer::{
     CheckpointAddress, Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, List,
-    ListThreads, PostgresCheckpointer, Prune, PruneStrategy, Threads as _,
+    ListThreads, PostgresCheckpointer, Prune, PruneStrategy,
 };
 use db::Database;
 use futures_util::TryStreamExt;
@@ -72,12 +72,12 @@ async fn puts_may_be_dropped() {
     })
     .await;
     check(async |checkpointer, [_, _, last]| {
-        let step = fixed(Step::after(last), "next").expect_head(Some(last));
+        let step = fixed(Step::after(last), "next").expect_head(last);
         step.put(checkpointer).await;
     })
     .await;
     check(async |checkpointer, _| {
-        let first = fixed(Step::first(&thread("other")), "first").expect_head(None);
+        let first = fixed(Step::first(&thread("other")), "first").expect_no_head();
         first.put(checkpointer).await;
     })
     .await;
@@ -95,7 +95,8 @@ async fn pending_writes_may_be_dropped() {
 #[tokio::test]
 async fn deletes_may_be_dropped() {
     check(async |checkpointer, [_, _, last]| {
-        let delete = DeleteThread::new(&last.thread_id).generation(last.generation);
+        let delete = DeleteThread::new(&last.thread_id).unwrap();
+        let delete = delete.generation(last.generation.unwrap());
         checkpointer.delete_thread(delete).await.unwrap();
     })
     .await;
@@ -123,7 +124,7 @@ async fn copies_may_be_dropped() {
 #[tokio::test]
 async fn prunes_may_be_dropped() {
     check(async |checkpointer, [_, _, last]| {
-        let prune = Prune::new(vec![last.thread_id.clone()], PruneStrategy::KeepLatest);
+        let prune = Prune::new(vec![last.thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
         checkpointer.prune(prune).await.unwrap();
     })
     .await;
@@ -148,7 +149,7 @@ async fn reads_may_be_dropped() {
     })
     .await;
     check_read(async |checkpointer, [first, _, _]| {
-        let listed = checkpointer.list(List::thread(&first.thread_id));
+        let listed = checkpointer.list(List::thread(&first.thread_id).unwrap());
         let listed: Vec<_> = listed.try_collect().await.unwrap();
         assert_eq!(listed.len(), 3);
     })
@@ -216,7 +217,7 @@ async fn calls_of_a_typed_thread_may_be_dropped() {
 
         // Nothing was done twice: every checkpoint but the fork has the one before it as its
         // parent.
-        let listed = checkpointer.list(List::thread(thread("typed")));
+        let listed = checkpointer.list(List::thread(thread("typed")).unwrap());
         let mut listed: Vec<_> = listed.try_collect().await.unwrap();
         listed.reverse();
         let fork = listed.pop().unwrap();

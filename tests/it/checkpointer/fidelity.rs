@@ -9,7 +9,7 @@ use std::sync::Arc;
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune, PruneStrategy,
-    Put, PutWrites, TaskId, ThreadId, Threads,
+    Put, PutWrites, TaskId, ThreadId,
 };
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
@@ -165,19 +165,21 @@ fn whatever_is_put_comes_back_equal() {
     check(80, any_case(), async |checkpointer, case| {
         let thread_id = &case.thread_id;
         // Another case may have used the same names.
-        let delete = DeleteThread::new(thread_id);
+        let delete = DeleteThread::new(thread_id).unwrap();
         checkpointer.delete_thread(delete).await.unwrap();
         if !case.checkpoint_ns.is_root() {
             // A subgraph's first put doesn't start a thread afresh.
             Step::first(thread_id).put(&**checkpointer).await;
         }
-        let root = checkpointer.get_tuple(GetTuple::head(thread_id)).await;
+        let root = checkpointer
+            .get_tuple(GetTuple::head(thread_id).unwrap())
+            .await;
         let generation = root.unwrap().and_then(|root| root.address.generation);
 
-        let put = Put::new(thread_id, &case.checkpoint, &case.metadata)
+        let mut put = Put::new(thread_id, &case.checkpoint, &case.metadata)
             .in_ns(&case.checkpoint_ns)
-            .generation(generation)
             .new_versions(&case.checkpoint.channel_versions);
+        put.generation = generation;
         let address = checkpointer.put(put).await.unwrap();
         let writes = PutWrites::new(&address, &case.task_id, &case.writes);
         let writes = writes.task_path(&case.task_path);
@@ -215,7 +217,9 @@ fn whatever_is_put_comes_back_equal() {
             &sorted(&case.checkpoint.channel_values)
         ));
 
-        let list = List::thread(thread_id).in_ns(case.checkpoint_ns.clone());
+        let list = List::thread(thread_id)
+            .unwrap()
+            .in_ns(case.checkpoint_ns.clone());
         let listed: Vec<_> = checkpointer.list(list).try_collect().await.unwrap();
         assert_eq!(listed.len(), 2);
         check_same(&listed[1], case);
@@ -264,7 +268,7 @@ fn a_value_that_is_edited_comes_back_equal_at_every_step() {
                 put.push((address, value.clone()));
                 edits.iter().for_each(|edit| edit.apply(&mut value));
                 if n == 4 {
-                    let prune = Prune::new(vec![thread(&name)], PruneStrategy::KeepLatest);
+                    let prune = Prune::new(vec![thread(&name)], PruneStrategy::KeepLatest).unwrap();
                     reader.prune(prune).await.unwrap();
                     put.drain(..n);
                 }
@@ -417,7 +421,7 @@ fn a_typed_state_comes_back_equal() {
         // What was loaded is what a save compares with.
         thread.update(|_| ()).await.unwrap();
         let head = checkpointer
-            .get_tuple(GetTuple::head(&address.thread_id))
+            .get_tuple(GetTuple::head(&address.thread_id).unwrap())
             .await;
         let changed = head.unwrap().unwrap().checkpoint.updated_channels;
         assert_eq!(changed, Some(Vec::new()));

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use checkpointer::{
-    CheckpointTuple, Checkpointer, GetChannelHistory, GetTuple, List, ListThreads,
+    CheckpointNs, CheckpointTuple, Checkpointer, GetChannelHistory, GetTuple, List, ListThreads,
     MemoryCheckpointer, PendingWrite, PostgresCheckpointer,
 };
 use expect_test::expect;
@@ -282,7 +282,9 @@ async fn answers(checkpointer: &dyn Checkpointer) -> Value {
     }
     let mut heads = Map::new();
     for (name, checkpoint_ns) in NAMESPACES {
-        let query = GetTuple::head(thread(name)).in_ns(checkpoint_ns.try_into().unwrap());
+        let query = GetTuple::head(thread(name))
+            .unwrap()
+            .in_ns(CheckpointNs::new(checkpoint_ns).unwrap());
         let head = checkpointer.get_tuple(query).await.unwrap();
         let head = head.map(|head| address(&head));
         heads.insert(
@@ -293,7 +295,7 @@ async fn answers(checkpointer: &dyn Checkpointer) -> Value {
     let filter = map(json!({ "nested": { "found": [1] } }));
     let filtered = checkpointer.list(List::all().filter(filter));
     let filtered: Vec<_> = filtered.try_collect().await.unwrap();
-    let query = GetTuple::head(thread("main"));
+    let query = GetTuple::head(thread("main")).unwrap();
     let query = GetChannelHistory::new(query, vec![HISTORY_CHANNEL.to_owned()]).unwrap();
     let histories = checkpointer.channel_history(query).await.unwrap();
     let history = &histories[HISTORY_CHANNEL];

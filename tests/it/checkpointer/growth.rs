@@ -1,8 +1,8 @@
 //! What a step costs: what changed, and a small constant.
 
 use checkpointer::{
-    CheckpointAddress, Checkpointer, GetTuple, List, Options, PostgresCheckpointer, Projection,
-    Threads,
+    CheckpointAddress, Checkpointer, GetTuple, List, PostgresCheckpointer, PostgresOptions,
+    Projection,
 };
 use db::Database;
 use futures_util::TryStreamExt;
@@ -40,10 +40,10 @@ struct Cost {
 
 impl Watched {
     async fn new() -> Self {
-        Self::with(Options::default()).await
+        Self::with(PostgresOptions::default()).await
     }
 
-    async fn with(options: Options) -> Self {
+    async fn with(options: PostgresOptions) -> Self {
         let test = TestDb::without_schema().await;
         let proxy = TcpProxy::new();
         let settings = test.settings_through(&proxy, &[("DB_POOL_MAX", "1")]);
@@ -189,7 +189,7 @@ async fn a_change_costs_what_changed() {
 async fn a_cache_without_room_costs_what_is_sent_again_only() {
     // One for nothing at all, one for a few threads but no long value.
     for bytes in [0, 16 << 10] {
-        let watched = Watched::with(Options::default().cache_bytes(bytes)).await;
+        let watched = Watched::with(PostgresOptions::default().cache_bytes(bytes)).await;
         let state = |length: usize| json!({ "messages": messages(0..length) });
         let first = watched.first("forgotten", state(1000)).await;
         let (second, cost) = watched.cost_of(watched.after(&first, state(1001))).await;
@@ -256,7 +256,7 @@ async fn a_copy_sends_nothing_and_stores_each_chunk_once() {
     assert!(cost.sent < 2048, "{cost:?}");
     assert_eq!((cost.chunks, cost.chunk_bytes), chunks);
     let copy = checkpointer
-        .get_tuple(GetTuple::head(&target))
+        .get_tuple(GetTuple::head(&target).unwrap())
         .await
         .unwrap();
     assert_eq!(
@@ -461,7 +461,7 @@ async fn a_list_fetches_a_shared_chunk_once() {
     }
     let (tuple, one) = watched.cost_of(get(checkpointer, &last)).await;
     let list = |query: List| checkpointer.list(query).try_collect::<Vec<_>>();
-    let all = List::thread(&last.thread_id);
+    let all = List::thread(&last.thread_id).unwrap();
     let (listed, page) = watched.cost_of(list(all.clone())).await;
     let listed = listed.unwrap();
     assert_eq!(listed.len(), 30);

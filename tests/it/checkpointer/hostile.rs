@@ -94,6 +94,7 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
     assert_eq!(values(&projected), json!({ name: name }));
 
     let listed = List::thread(&thread_id)
+        .unwrap()
         .in_ns(ns)
         .checkpoint_id(id.clone())
         .filter(map(json!({ name: { name: name } })));
@@ -114,18 +115,18 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
     let copy = thread(&format!("{name} copy"));
     checkpointer.copy_thread(&thread_id, &copy).await.unwrap();
     for strategy in [PruneStrategy::KeepLatest, PruneStrategy::Delete] {
-        let prune = Prune::new(vec![copy.clone()], strategy);
+        let prune = Prune::new(vec![copy.clone()], strategy).unwrap();
         checkpointer.prune(prune).await.unwrap();
     }
     checkpointer
         .delete_for_runs(&[name.to_owned()])
         .await
         .unwrap();
-    let gone = CheckpointAddress::new(thread_id.clone(), id);
+    let gone = CheckpointAddress::new(thread_id.clone(), id).unwrap();
     let gone = checkpointer.get_tuple(GetTuple::at(&gone)).await.unwrap();
     assert_eq!(gone.map(|tuple| tuple.address), None, "{name:?}");
     checkpointer
-        .delete_thread(DeleteThread::new(thread_id))
+        .delete_thread(DeleteThread::new(thread_id).unwrap())
         .await
         .unwrap();
 }

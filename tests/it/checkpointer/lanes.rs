@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
-    Durability, GetTuple, List, Metadata, Options, PostgresCheckpointer, Put, PutWrites, Result,
-    Source, TaskId, ThreadId,
+    Durability, GetTuple, List, Metadata, PostgresCheckpointer, PostgresOptions, Put, PutWrites,
+    Result, Source, TaskId, ThreadId,
 };
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
@@ -77,7 +77,9 @@ async fn started(checkpointer: &dyn Checkpointer) -> Vec<CheckpointAddress> {
 }
 
 async fn head(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> CheckpointTuple {
-    let tuple = checkpointer.get_tuple(GetTuple::head(thread_id)).await;
+    let tuple = checkpointer
+        .get_tuple(GetTuple::head(thread_id).unwrap())
+        .await;
     tuple.unwrap().unwrap()
 }
 
@@ -172,7 +174,7 @@ async fn what_is_stored_together_is_what_is_stored_alone() {
     let mut stored = Vec::new();
     for shared in [true, false] {
         let database = TestDb::new().await.connect(&[]).await;
-        let options = Options::default().shared_transactions(shared);
+        let options = PostgresOptions::default().shared_transactions(shared);
         let checkpointer = options.setup(database).await.unwrap();
         let agents = (0..THREADS).map(|number| agent(&checkpointer, number, seed));
         let verdicts = join_all(agents).await;
@@ -208,10 +210,13 @@ async fn agent(checkpointer: &PostgresCheckpointer, number: usize, seed: u64) ->
         let mut put = Put::after(&parent, &checkpoint, &metadata);
         let root = stored.last().unwrap().checkpoint_id.clone();
         put = match rng.u8(..5) {
-            0 => put.expect_head(Some(&root)),
-            1 => put.expect_head(Some(&stored[0].checkpoint_id)),
-            2 => put.expect_head(None),
-            3 => put.in_ns(&subgraph).parent(None),
+            0 => put.expect_head(&root),
+            1 => put.expect_head(&stored[0].checkpoint_id),
+            2 => put.expect_no_head(),
+            3 => {
+                put.parent = None;
+                put.in_ns(&subgraph)
+            }
             _ => put,
         };
         match checkpointer.put(put).await {
@@ -283,7 +288,7 @@ async fn two_writes_of_one_task_at_the_same_moment_are_both_done() {
 async fn relaxed_durability_ends_with_the_transaction() {
     let test = TestDb::new().await;
     let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
-    let options = Options::default().durability(Durability::Relaxed);
+    let options = PostgresOptions::default().durability(Durability::Relaxed);
     let checkpointer = options.setup(database.clone()).await.unwrap();
     let observer = test.observer().await;
     // Says at each commit how durable it is.

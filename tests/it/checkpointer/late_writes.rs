@@ -2,8 +2,8 @@
 //! starts on nothing.
 
 use checkpointer::{
-    CheckpointAddress, Checkpointer, DeleteThread, Error, GetTuple, Options, PostgresCheckpointer,
-    Result, ThreadId,
+    CheckpointAddress, Checkpointer, DeleteThread, Error, GetTuple, PostgresCheckpointer,
+    PostgresOptions, Result, ThreadId,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -29,7 +29,8 @@ async fn run(checkpointer: PostgresCheckpointer, first: CheckpointAddress, numbe
         let tasks = ["one", "two"].map(|task| {
             let address = match named {
                 true => last.clone(),
-                false => CheckpointAddress::new(last.thread_id.clone(), last.checkpoint_id.clone()),
+                false => CheckpointAddress::new(last.thread_id.clone(), last.checkpoint_id.clone())
+                    .unwrap(),
             };
             let checkpointer = &checkpointer;
             async move { try_write(checkpointer, &address, task, &large(n % 3)).await }
@@ -70,11 +71,13 @@ async fn what_comes_late_to_a_deleted_thread_is_refused() {
     let test = TestDb::without_schema().await;
     let mut writers = Vec::new();
     for shared in [true, false] {
-        let options = Options::default().shared_transactions(shared);
+        let options = PostgresOptions::default().shared_transactions(shared);
         let database = test.connect(&[]).await;
         writers.push(options.setup(database).await.unwrap());
     }
-    let operator = Options::default().setup(test.connect(&[]).await).await;
+    let operator = PostgresOptions::default()
+        .setup(test.connect(&[]).await)
+        .await;
     let operator = operator.unwrap();
 
     let mut runs = Vec::new();
@@ -91,7 +94,7 @@ async fn what_comes_late_to_a_deleted_thread_is_refused() {
             ids(&operator, thread_id).await.len() > 3
         })
         .await;
-        let delete = DeleteThread::new(thread_id);
+        let delete = DeleteThread::new(thread_id).unwrap();
         operator.delete_thread(delete).await.unwrap();
         // A new run starts at once on some, and on the others nobody.
         restarted.push(match number < RUNS / 2 {
@@ -109,7 +112,9 @@ async fn what_comes_late_to_a_deleted_thread_is_refused() {
             "{refusal:?}"
         );
         let Some(new) = restarted else {
-            let head = operator.get_tuple(GetTuple::head(&thread_id)).await;
+            let head = operator
+                .get_tuple(GetTuple::head(&thread_id).unwrap())
+                .await;
             assert_eq!(head.unwrap(), None);
             assert_eq!(rows(&test, &thread_id).await, 0);
             continue;
@@ -144,7 +149,7 @@ async fn the_writes_of_a_refused_put_stay_if_its_checkpoint_came_meanwhile() {
     let operator = checkpointer(&test, &[]).await;
     let thread_id = thread("contended");
     let old = Step::first(&thread_id).put(&late).await;
-    late.delete_thread(DeleteThread::new(&thread_id))
+    late.delete_thread(DeleteThread::new(&thread_id).unwrap())
         .await
         .unwrap();
     let new = Step::first(&thread_id).put(&late).await;

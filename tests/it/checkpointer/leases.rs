@@ -18,7 +18,7 @@ use rig::{TcpProxy, TestDb, eventually};
 const LONG: Duration = Duration::from_secs(60 * 60);
 
 async fn acquire(checkpointer: &dyn Checkpointer, thread_id: &ThreadId, ttl: Duration) -> Lease {
-    let acquired = checkpointer.acquire_lease(AcquireLease::new(thread_id, ttl));
+    let acquired = checkpointer.acquire_lease(AcquireLease::new(thread_id, ttl).unwrap());
     acquired.await.unwrap()
 }
 
@@ -65,8 +65,9 @@ async fn writes_that_were_fenced_off_fail_alone_in_a_shared_transaction() {
     let task = TaskId::new("task").unwrap();
     let writes = [("a".to_owned(), json!(1))];
     let all_writes = runs.iter().enumerate().map(|(number, (first, lease))| {
-        let lease = (number % 4 != 3).then_some(lease);
-        checkpointer.put_writes(PutWrites::new(first, &task, &writes).lease(lease))
+        let mut put = PutWrites::new(first, &task, &writes);
+        put.lease = (number % 4 != 3).then_some(lease);
+        checkpointer.put_writes(put)
     });
     let written = join_all(all_writes).await;
     for (number, (put, written)) in puts.into_iter().zip(written).enumerate() {
@@ -111,7 +112,7 @@ async fn a_write_that_carries_a_lease_is_one_round_trip() {
         let first = Step::first(&thread_id).lease(&lease);
         let first = first.put(&checkpointer).await;
         took();
-        let second = Step::after(&first).expect_head(Some(&first)).lease(&lease);
+        let second = Step::after(&first).expect_head(&first).lease(&lease);
         second.put(&checkpointer).await;
         took();
         let lease = checkpointer.renew_lease(&lease, LONG).await.unwrap();
@@ -133,7 +134,7 @@ async fn calls_whose_answers_are_lost_take_effect_once() {
     let lease = acquire(&checkpointer, &thread_id, LONG).await;
     assert_eq!(lease.number, 1);
     proxy.cut_instead_of_answer_to("checkpointer::put");
-    let first = Step::first(&thread_id).expect_head(None).lease(&lease);
+    let first = Step::first(&thread_id).expect_no_head().lease(&lease);
     let first = first.put(&checkpointer).await;
     proxy.cut_instead_of_answer_to("checkpointer::renew_lease");
     let renewed = checkpointer.renew_lease(&lease, LONG).await.unwrap();
@@ -228,9 +229,11 @@ async fn turn(
     thread_id: &ThreadId,
     ttl: Duration,
 ) -> Result<CheckpointAddress> {
-    let acquire = AcquireLease::new(thread_id, ttl);
+    let acquire = AcquireLease::new(thread_id, ttl).unwrap();
     let lease = checkpointer.acquire_lease(acquire).await?;
-    let head = checkpointer.get_tuple(GetTuple::head(thread_id)).await?;
+    let head = checkpointer
+        .get_tuple(GetTuple::head(thread_id).unwrap())
+        .await?;
     let step = match &head {
         Some(head) => {
             let count = values(head)["count"].as_u64().unwrap();
@@ -261,7 +264,7 @@ async fn whoever_holds_the_lease_builds_on_what_was_there_when_it_was_taken() {
         .collect();
 
     // Not one was lost, and no two followed the same one.
-    let listed = checkpointers[0].list(List::thread(&thread_id));
+    let listed = checkpointers[0].list(List::thread(&thread_id).unwrap());
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     let mut counts: Vec<_> = listed
         .iter()
@@ -316,7 +319,7 @@ async fn of_two_who_take_a_lease_that_is_over_one_is_told_until_when_the_other_h
     )
     .await;
     let second = tokio::spawn(async move {
-        let acquire = AcquireLease::new(&thread_id, LONG);
+        let acquire = AcquireLease::new(&thread_id, LONG).unwrap();
         checkpointer.acquire_lease(acquire).await
     });
     until_blocked(&test).await;

@@ -125,9 +125,9 @@ async fn a_put_whose_answer_is_lost_is_done_once() {
 #[tokio::test]
 async fn a_guarded_put_whose_answer_is_lost_is_no_conflict_and_done_once() {
     check("lost-guarded", async |checkpointer, [_, _, last]| {
-        let step = fixed(Step::after(&last), "lost-guarded").expect_head(Some(&last));
+        let step = fixed(Step::after(&last), "lost-guarded").expect_head(&last);
         let stored = step.put(&checkpointer).await;
-        let next = fixed(Step::after(&stored), "next").expect_head(Some(&stored));
+        let next = fixed(Step::after(&stored), "next").expect_head(&stored);
         next.put(&checkpointer).await;
     })
     .await;
@@ -136,7 +136,7 @@ async fn a_guarded_put_whose_answer_is_lost_is_no_conflict_and_done_once() {
 #[tokio::test]
 async fn a_first_put_whose_answer_is_lost_is_done_once() {
     check("lost-first", async |checkpointer, _| {
-        let first = fixed(Step::first(&thread("other")), "lost-first").expect_head(None);
+        let first = fixed(Step::first(&thread("other")), "lost-first").expect_no_head();
         let stored = first.put(&checkpointer).await;
         fixed(Step::after(&stored), "next").put(&checkpointer).await;
     })
@@ -155,7 +155,7 @@ async fn pending_writes_whose_answer_is_lost_are_done_once() {
 #[tokio::test]
 async fn a_delete_whose_commit_is_not_acknowledged_is_done_once() {
     check("db_commit", async |checkpointer, [_, _, last]| {
-        let delete = DeleteThread::new(&last.thread_id);
+        let delete = DeleteThread::new(&last.thread_id).unwrap();
         checkpointer.delete_thread(delete).await.unwrap();
     })
     .await;
@@ -175,7 +175,7 @@ async fn a_copy_whose_commit_is_not_acknowledged_is_done_once() {
 #[tokio::test]
 async fn a_prune_whose_commit_is_not_acknowledged_is_done_once() {
     check("db_commit", async |checkpointer, [_, _, last]| {
-        let prune = Prune::new(vec![last.thread_id], PruneStrategy::KeepLatest);
+        let prune = Prune::new(vec![last.thread_id], PruneStrategy::KeepLatest).unwrap();
         checkpointer.prune(prune).await.unwrap();
     })
     .await;
@@ -216,7 +216,7 @@ async fn what_shares_a_transaction_whose_answer_is_lost_is_done_once() {
                 let written = try_write(&checkpointer, head, &id, &large(2)).await;
                 written.unwrap();
             } else {
-                let step = fixed(Step::after(head), &id).expect_head(Some(head));
+                let step = fixed(Step::after(head), &id).expect_head(head);
                 step.put(&checkpointer).await;
             }
         });

@@ -62,10 +62,10 @@ async fn call_everything(test: &TestDb) {
         .await;
     let next = Step::after(&first)
         .values(json!({ "messages": conversation(101) }))
-        .expect_head(Some(&first))
+        .expect_head(&first)
         .put(&checkpointer)
         .await;
-    let late = Step::after(&first).expect_head(Some(&first));
+    let late = Step::after(&first).expect_head(&first);
     let error = late.try_put(&checkpointer).await.unwrap_err();
     assert!(matches!(error, Error::Conflict { .. }));
     let unstorable = (0..200).fold(json!(SECRET), |value, _| json!([value]));
@@ -82,7 +82,7 @@ async fn call_everything(test: &TestDb) {
     let history = GetChannelHistory::new(GetTuple::at(&next), vec!["written".to_owned()]).unwrap();
     checkpointer.channel_history(history).await.unwrap();
     let filter = map(json!({ "secret": SECRET }));
-    let list = List::thread(&thread_id).filter(filter.clone());
+    let list = List::thread(&thread_id).unwrap().filter(filter.clone());
     checkpointer
         .list(list)
         .try_collect::<Vec<_>>()
@@ -104,19 +104,19 @@ async fn call_everything(test: &TestDb) {
         .unwrap();
 
     let ttl = Duration::from_secs(60);
-    let lease = AcquireLease::new(thread("leased"), ttl);
+    let lease = AcquireLease::new(thread("leased"), ttl).unwrap();
     let lease = checkpointer.acquire_lease(lease).await.unwrap();
     let lease = checkpointer.renew_lease(&lease, ttl).await.unwrap();
     checkpointer.release_lease(&lease).await.unwrap();
 
-    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
     checkpointer
         .delete_for_runs(&[SECRET.to_owned()])
         .await
         .unwrap();
     checkpointer
-        .delete_thread(DeleteThread::new(thread_id))
+        .delete_thread(DeleteThread::new(thread_id).unwrap())
         .await
         .unwrap();
     checkpointer.close().await.unwrap();
@@ -237,9 +237,9 @@ async fn a_conflict_is_counted_as_one() {
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
     let first = Step::first(&thread("contended")).put(&checkpointer).await;
-    let one = Step::after(&first).expect_head(Some(&first));
+    let one = Step::after(&first).expect_head(&first);
     one.put(&checkpointer).await;
-    let other = Step::after(&first).expect_head(Some(&first));
+    let other = Step::after(&first).expect_head(&first);
     other.try_put(&checkpointer).await.unwrap_err();
     assert_eq!(figures.counter("checkpointer_conflicts_total", &[]), 1);
     assert_eq!(figures.counter("checkpointer_stale_writes_total", &[]), 1);
@@ -507,7 +507,7 @@ async fn a_list_is_over_at_its_end_or_when_its_caller_has_enough() {
     let lists =
         |outcome| figures.counter(OPERATIONS, &[("operation", "list"), ("outcome", outcome)]);
 
-    let mut list = checkpointer.list(List::thread(&thread_id));
+    let mut list = checkpointer.list(List::thread(&thread_id).unwrap());
     while list.next().await.is_some() {
         assert_eq!(lists("ok"), 0);
         // A call inside the loop is not inside the span.
@@ -515,11 +515,11 @@ async fn a_list_is_over_at_its_end_or_when_its_caller_has_enough() {
     }
     assert_eq!(lists("ok"), 1);
     drop(list);
-    let mut list = checkpointer.list(List::thread(&thread_id));
+    let mut list = checkpointer.list(List::thread(&thread_id).unwrap());
     list.next().await.unwrap().unwrap();
     drop(list);
     assert_eq!(lists("ok"), 2);
-    let mut list = checkpointer.list(List::thread(&thread_id));
+    let mut list = checkpointer.list(List::thread(&thread_id).unwrap());
     assert!(list.next().now_or_never().is_none());
     drop(list);
     assert_eq!((lists("ok"), lists("dropped")), (2, 1));
@@ -535,7 +535,7 @@ async fn a_list_is_over_at_its_end_or_when_its_caller_has_enough() {
     );
 
     checkpointer.close().await.unwrap();
-    let mut list = checkpointer.list(List::thread(ThreadId::new("listed").unwrap()));
+    let mut list = checkpointer.list(List::thread(ThreadId::new("listed").unwrap()).unwrap());
     assert!(matches!(list.next().await, Some(Err(Error::Closed))));
     assert_eq!(lists("closed"), 1);
 }

@@ -116,7 +116,7 @@ async fn a_list_holds_no_connection_between_polls() {
         let step = Step::after(&last).values(json!({ "n": n }));
         last = step.put(&checkpointer).await;
     }
-    let mut listed = checkpointer.list(List::thread(&last.thread_id));
+    let mut listed = checkpointer.list(List::thread(&last.thread_id).unwrap());
     let mut count = 0;
     while let Some(tuple) = listed.try_next().await.unwrap() {
         assert_eq!(get(&checkpointer, &tuple.address).await, tuple);

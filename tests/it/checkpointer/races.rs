@@ -1,6 +1,6 @@
 //! Processes that want the same head at the same moment, and whose clocks disagree.
 
-use checkpointer::{CheckpointId, PostgresCheckpointer, Threads};
+use checkpointer::{CheckpointId, PostgresCheckpointer};
 use db::Database;
 use serde_json::json;
 use tokio::process::Command;
@@ -80,7 +80,7 @@ async fn the_latest_is_the_one_put_last_though_two_clocks_are_an_hour_apart() {
         let by_clock = Step::after(&last).id(id_by_a_clock_off_by(hours).as_str());
         last = by_clock.put(checkpointer).await;
         // What is made here, by either: always after its parent.
-        let child = Step::after(&last).expect_head(Some(&last));
+        let child = Step::after(&last).expect_head(&last);
         assert!(child.checkpoint.id > last.checkpoint_id);
         last = child.put([&ahead, &behind][round / 2 % 2]).await;
         for checkpointer in [&ahead, &behind] {

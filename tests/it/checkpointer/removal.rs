@@ -28,12 +28,12 @@ async fn rows(test: &TestDb, thread_id: &ThreadId) -> [i64; 4] {
 
 /// Prunes a thread to its latest checkpoint.
 pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
-    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
 }
 
 async fn delete(checkpointer: PostgresCheckpointer, thread_id: ThreadId) {
-    let delete = DeleteThread::new(&thread_id);
+    let delete = DeleteThread::new(&thread_id).unwrap();
     checkpointer.delete_thread(delete).await.unwrap();
 }
 
@@ -48,7 +48,7 @@ async fn calls_that_race_a_delete_leave_no_half_thread() {
         let next = match round % 3 {
             0 => next,
             1 => next.without_generation(),
-            _ => next.expect_head(Some(&address)),
+            _ => next.expect_head(&address),
         };
         let put = tokio::spawn({
             let one = one.clone();
@@ -67,7 +67,9 @@ async fn calls_that_race_a_delete_leave_no_half_thread() {
         }
         assert_eq!(rows(&test, &thread_id).await, [0; 4], "round {round}");
         for checkpointer in [&one, &other] {
-            let head = checkpointer.get_tuple(GetTuple::head(&thread_id)).await;
+            let head = checkpointer
+                .get_tuple(GetTuple::head(&thread_id).unwrap())
+                .await;
             assert_eq!(head.unwrap(), None);
         }
     }
@@ -81,7 +83,7 @@ async fn a_first_put_that_races_a_delete_makes_a_whole_thread_or_none() {
         let first = Step::first(&thread_id).values(json!({ "a": large(round % 3), "n": round }));
         let first = match round % 2 {
             0 => first,
-            _ => first.expect_head(None),
+            _ => first.expect_no_head(),
         };
         let put = tokio::spawn({
             let (one, first) = (one.clone(), first.clone());
@@ -89,7 +91,11 @@ async fn a_first_put_that_races_a_delete_makes_a_whole_thread_or_none() {
         });
         delete(other.clone(), thread_id.clone()).await;
         put.await.unwrap().unwrap();
-        match other.get_tuple(GetTuple::head(&thread_id)).await.unwrap() {
+        match other
+            .get_tuple(GetTuple::head(&thread_id).unwrap())
+            .await
+            .unwrap()
+        {
             None => assert_eq!(rows(&test, &thread_id).await, [0; 4]),
             Some(head) => {
                 assert_eq!(head.address.checkpoint_id, first.checkpoint.id);
@@ -214,7 +220,10 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
     assert!(read_all(&one, &expected).await > 0);
     for (number, thread_id) in threads.iter().enumerate() {
         // The run that was deleted last may have left nothing at all.
-        let head = one.get_tuple(GetTuple::head(thread_id)).await.unwrap();
+        let head = one
+            .get_tuple(GetTuple::head(thread_id).unwrap())
+            .await
+            .unwrap();
         let step = match &head {
             Some(head) => Step::after(&head.address),
             None => Step::first(thread_id),
@@ -226,7 +235,10 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
         let address = step.put(&one).await;
         try_write(&one, &address, "one", &large(1)).await.unwrap();
         prune(&other, thread_id).await;
-        let head = one.get_tuple(GetTuple::head(thread_id)).await.unwrap();
+        let head = one
+            .get_tuple(GetTuple::head(thread_id).unwrap())
+            .await
+            .unwrap();
         assert_eq!(head.unwrap().pending_writes.len(), 1);
     }
     read_all(&other, &expected).await;

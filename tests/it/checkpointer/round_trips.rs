@@ -1,8 +1,6 @@
 //! Each call is one message to the server and one answer.
 
-use checkpointer::{
-    CheckpointNs, Checkpointer, GetTuple, List, PostgresCheckpointer, Projection, Threads,
-};
+use checkpointer::{CheckpointNs, Checkpointer, GetTuple, List, PostgresCheckpointer, Projection};
 use db::Database;
 use futures_util::TryStreamExt;
 use serde_json::json;
@@ -58,7 +56,7 @@ async fn each_write_is_one_round_trip() {
         check(on, "the first guarded put of a thread", 1, async || {
             threads += 1;
             let step = Step::first(&thread(&format!("first {threads}")));
-            step.expect_head(None).put(&checkpointer).await;
+            step.expect_no_head().put(&checkpointer).await;
         })
         .await;
 
@@ -70,7 +68,7 @@ async fn each_write_is_one_round_trip() {
         .await;
         check(on, "a guarded put", 1, async || {
             let step = Step::after(&last).values(json!({ "a": large(2) }));
-            last = step.expect_head(Some(&last)).put(&checkpointer).await;
+            last = step.expect_head(&last).put(&checkpointer).await;
         })
         .await;
         let again = Step::first(&thread("again")).id("again");
@@ -128,7 +126,7 @@ async fn each_read_is_one_round_trip() {
 
         let find = async |query: GetTuple| checkpointer.get_tuple(query).await.unwrap();
         check(on, "the head", 1, async || {
-            assert!(find(GetTuple::head(&thread_id)).await.is_some());
+            assert!(find(GetTuple::head(&thread_id).unwrap()).await.is_some());
         })
         .await;
         check(on, "a checkpoint by its id", 1, async || {
@@ -136,7 +134,11 @@ async fn each_read_is_one_round_trip() {
         })
         .await;
         check(on, "what isn't there", 1, async || {
-            assert!(find(GetTuple::head(thread("other"))).await.is_none());
+            assert!(
+                find(GetTuple::head(thread("other")).unwrap())
+                    .await
+                    .is_none()
+            );
         })
         .await;
 
@@ -145,13 +147,14 @@ async fn each_read_is_one_round_trip() {
             assert_eq!(listed.len(), expected);
         };
         check(on, "a page of everything", 1, async || {
-            list(List::thread(&thread_id), 6).await;
+            list(List::thread(&thread_id).unwrap(), 6).await;
         })
         .await;
         check(on, "a page with all restrictions", 1, async || {
             let step = Step::first(&thread_id);
             let filter = step.metadata.into_map();
             let query = List::thread(&thread_id)
+                .unwrap()
                 .in_ns(CheckpointNs::ROOT)
                 .before(step.checkpoint.id)
                 .filter(filter)
@@ -160,7 +163,13 @@ async fn each_read_is_one_round_trip() {
         })
         .await;
         check(on, "a page of metadata", 1, async || {
-            list(List::thread(&thread_id).project(Projection::Metadata), 6).await;
+            list(
+                List::thread(&thread_id)
+                    .unwrap()
+                    .project(Projection::Metadata),
+                6,
+            )
+            .await;
         })
         .await;
         check(on, "a page of threads", 1, async || {

@@ -65,7 +65,7 @@ async fn a_state_may_have_twenty_megabytes() {
         let step = Step::after(&last).values(json!({ "messages": messages }));
         last = step.put(&checkpointer).await;
     }
-    let mut listed = checkpointer.list(List::thread(thread("large")));
+    let mut listed = checkpointer.list(List::thread(thread("large")).unwrap());
     let mut count = 0;
     while let Some(tuple) = listed.try_next().await.unwrap() {
         count += 1;
@@ -149,24 +149,27 @@ async fn a_thread_of_twenty_thousand_checkpoints_is_listed_copied_pruned_and_del
     first.put(&checkpointer).await;
     fill(&test, "long", COUNT).await;
 
-    let newest = List::thread(&long).limit(10).project(Projection::Metadata);
+    let newest = List::thread(&long)
+        .unwrap()
+        .limit(10)
+        .project(Projection::Metadata);
     let newest: Vec<_> = checkpointer.list(newest).try_collect().await.unwrap();
     let expected = |n: usize| format!("made-{:09}", COUNT / 2 - n / 2);
     for (n, tuple) in newest.iter().enumerate() {
         assert_eq!(tuple.address.checkpoint_id.as_str(), expected(n));
         assert_eq!(tuple.address.checkpoint_ns.is_root(), n % 2 == 0);
     }
-    let all = List::thread(&long).project(Projection::Metadata);
+    let all = List::thread(&long).unwrap().project(Projection::Metadata);
     let all: Vec<_> = checkpointer.list(all).try_collect().await.unwrap();
     assert_eq!(all.len(), COUNT + 1);
 
     let copy = thread("copy");
     checkpointer.copy_thread(&long, &copy).await.unwrap();
-    let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
     assert_eq!(ids(&checkpointer, &copy).await.len(), 2);
     checkpointer
-        .delete_thread(DeleteThread::new(&long))
+        .delete_thread(DeleteThread::new(&long).unwrap())
         .await
         .unwrap();
     assert!(ids(&checkpointer, &long).await.is_empty());

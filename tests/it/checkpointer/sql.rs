@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use checkpointer::{
     CheckpointAddress, CheckpointNs, Checkpointer, DeleteThread, GetChannelHistory, GetTuple,
-    Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy, Put, Source, Threads,
+    Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy, Put, Source,
 };
 use db::Database;
 use expect_test::{Expect, expect};
@@ -76,7 +76,7 @@ async fn state_is_what_was_put() {
     ] {
         assert_eq!(state(&client, &test, missing).await, None, "{missing}");
     }
-    let delete = DeleteThread::new(&second.thread_id);
+    let delete = DeleteThread::new(&second.thread_id).unwrap();
     checkpointer.delete_thread(delete).await.unwrap();
     assert_eq!(state(&client, &test, "'support-4711'").await, None);
 }
@@ -150,7 +150,7 @@ async fn thread_overview_lists_threads_with_their_heads() {
     let written = try_write(&checkpointer, &early, "task", &json!(1)).await;
     written.unwrap();
     let gone = Step::first(&thread("gone")).put(&checkpointer).await;
-    let delete = DeleteThread::new(&gone.thread_id);
+    let delete = DeleteThread::new(&gone.thread_id).unwrap();
     checkpointer.delete_thread(delete).await.unwrap();
 
     let client = test.observer().await;
@@ -294,7 +294,7 @@ async fn functions_that_would_fit_better_are_not_called() {
     let history = GetChannelHistory::new(GetTuple::at(&second), vec!["b".to_owned()]).unwrap();
     let history = checkpointer.channel_history(history).await.unwrap();
     assert_eq!(history["b"].seed, Some(json!(1)));
-    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
     assert_eq!(ids(&checkpointer, &thread_id).await.len(), 1);
 }
@@ -396,7 +396,7 @@ async fn a_role_without_ddl_rights_does_all_but_make_tables() {
     let written = try_write(&opened, &second, "task", &large(5)).await;
     written.unwrap();
     assert_eq!(get(&opened, &second).await, get(&own, &second).await);
-    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
     opened.prune(prune).await.unwrap();
     opened.delete_for_runs(&["run".to_owned()]).await.unwrap();
     opened.copy_thread(&thread_id, &thread("b")).await.unwrap();
@@ -404,10 +404,13 @@ async fn a_role_without_ddl_rights_does_all_but_make_tables() {
     let set = opened.set_thread_metadata(&thread_id, metadata).await;
     set.unwrap();
     opened
-        .delete_thread(DeleteThread::new(&thread_id))
+        .delete_thread(DeleteThread::new(&thread_id).unwrap())
         .await
         .unwrap();
-    let copy = opened.get_tuple(GetTuple::head(thread("b"))).await.unwrap();
+    let copy = opened
+        .get_tuple(GetTuple::head(thread("b")).unwrap())
+        .await
+        .unwrap();
     assert_eq!(values(&copy.unwrap()), plain());
 
     let address: Config = url.parse().unwrap();

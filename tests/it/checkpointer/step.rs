@@ -1,9 +1,9 @@
 //! Checkpoints to put, and what comes back.
 
 use checkpointer::{
-    Checkpoint, CheckpointAddress, CheckpointId, CheckpointTuple, Checkpointer, GetTuple, Lease,
-    List, Metadata, PostgresCheckpointer, Put, PutWrites, Result, Source, TaskId, ThreadId,
-    Version,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointTuple, Checkpointer, ExpectedHead,
+    GetTuple, Lease, List, Metadata, PostgresCheckpointer, Put, PutWrites, Result, Source, TaskId,
+    ThreadId, Version,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value, json};
@@ -50,7 +50,7 @@ pub(super) fn map(object: Value) -> Map<String, Value> {
 pub(super) struct Step {
     thread_id: ThreadId,
     parent: Option<CheckpointAddress>,
-    expected: Option<Option<CheckpointId>>,
+    expected: ExpectedHead,
     pub(super) checkpoint: Checkpoint,
     pub(super) metadata: Metadata,
     lease: Option<Lease>,
@@ -61,7 +61,7 @@ impl Step {
         Self {
             thread_id: thread_id.clone(),
             parent: None,
-            expected: None,
+            expected: ExpectedHead::Any,
             checkpoint: Checkpoint::new(CheckpointId::generate(None)),
             metadata: Metadata::new(Source::Loop, 0),
             lease: None,
@@ -97,9 +97,16 @@ impl Step {
         self
     }
 
-    pub(super) fn expect_head(self, head: Option<&CheckpointAddress>) -> Self {
+    pub(super) fn expect_head(self, head: &CheckpointAddress) -> Self {
         Self {
-            expected: Some(head.map(|head| head.checkpoint_id.clone())),
+            expected: ExpectedHead::Is(Some(head.checkpoint_id.clone())),
+            ..self
+        }
+    }
+
+    pub(super) fn expect_no_head(self) -> Self {
+        Self {
+            expected: ExpectedHead::Is(None),
             ..self
         }
     }
@@ -121,23 +128,20 @@ impl Step {
 
     /// Where it will be stored.
     pub(super) fn address(&self) -> CheckpointAddress {
-        CheckpointAddress::new(self.thread_id.clone(), self.checkpoint.id.clone())
+        CheckpointAddress::new(self.thread_id.clone(), self.checkpoint.id.clone()).unwrap()
     }
 
     pub(super) async fn try_put(
         &self,
         checkpointer: &dyn Checkpointer,
     ) -> Result<CheckpointAddress> {
-        let put = match &self.parent {
+        let mut put = match &self.parent {
             Some(parent) => Put::after(parent, &self.checkpoint, &self.metadata),
             None => Put::new(&self.thread_id, &self.checkpoint, &self.metadata),
         };
-        let put = put.new_versions(&self.checkpoint.channel_versions);
-        let put = put.lease(self.lease.as_ref());
-        let put = match &self.expected {
-            Some(head) => put.expect_head(head.as_ref()),
-            None => put,
-        };
+        put = put.new_versions(&self.checkpoint.channel_versions);
+        put.lease = self.lease.as_ref();
+        put.expected_head = self.expected.clone();
         checkpointer.put(put).await
     }
 
@@ -173,7 +177,9 @@ pub(super) async fn head(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
 ) -> Option<CheckpointId> {
-    let head = checkpointer.get_tuple(GetTuple::head(thread_id)).await;
+    let head = checkpointer
+        .get_tuple(GetTuple::head(thread_id).unwrap())
+        .await;
     head.unwrap().map(|head| head.address.checkpoint_id)
 }
 
@@ -188,7 +194,7 @@ pub(super) async fn ids(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
 ) -> Vec<CheckpointId> {
-    let listed = checkpointer.list(List::thread(thread_id));
+    let listed = checkpointer.list(List::thread(thread_id).unwrap());
     let listed: Vec<_> = listed.try_collect().await.unwrap();
     let ids = listed.into_iter().map(|tuple| tuple.address.checkpoint_id);
     ids.collect()

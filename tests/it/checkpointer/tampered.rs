@@ -296,8 +296,9 @@ impl Stored {
     /// Reads all there is of a thread, in every way.
     async fn read(&self, name: &str) -> Reads {
         let thread_id = thread(name);
-        let at =
-            |id: &str| CheckpointAddress::new(thread_id.clone(), CheckpointId::new(id).unwrap());
+        let at = |id: &str| {
+            CheckpointAddress::new(thread_id.clone(), CheckpointId::new(id).unwrap()).unwrap()
+        };
         let tuple = async |query| shown(self.checkpointer.get_tuple(query).await);
         let list = async |query| {
             let listed = self.checkpointer.list(query);
@@ -309,14 +310,14 @@ impl Stored {
         let threads = ListThreads::all().filter(map(json!({ "owner": { "team": [name] } })));
         let threads = self.checkpointer.threads(threads);
         vec![
-            ("head", tuple(GetTuple::head(&thread_id)).await),
+            ("head", tuple(GetTuple::head(&thread_id).unwrap()).await),
             ("first", tuple(GetTuple::at(&at("1"))).await),
             ("second", tuple(GetTuple::at(&at("2"))).await),
             ("some", tuple(GetTuple::at(&at("2")).project(some)).await),
-            ("list", list(List::thread(&thread_id)).await),
+            ("list", list(List::thread(&thread_id).unwrap()).await),
             (
                 "in a namespace",
-                list(List::thread(&thread_id).in_ns(CheckpointNs::ROOT)).await,
+                list(List::thread(&thread_id).unwrap().in_ns(CheckpointNs::ROOT)).await,
             ),
             ("history", shown(history.await)),
             ("threads", shown(threads.try_collect::<Vec<_>>().await)),
@@ -330,7 +331,7 @@ fn shown<T: Debug>(read: Result<T>) -> Result<String> {
 
 /// Whether an error names the thread, and what can't be read.
 fn is_named(error: &Error) -> bool {
-    matches!(error, Error::Corrupt { thread_id, what } if thread_id.as_str() == "tampered" && !what.is_empty())
+    matches!(error, Error::Corrupt { thread_id, what, .. } if thread_id.as_str() == "tampered" && !what.is_empty())
 }
 
 #[test]
@@ -389,7 +390,7 @@ async fn a_head_that_names_no_checkpoint_is_not_an_empty_thread() {
     stored.client.batch_execute(&sql).await.unwrap();
     let head = stored
         .checkpointer
-        .get_tuple(GetTuple::head(thread("tampered")))
+        .get_tuple(GetTuple::head(thread("tampered")).unwrap())
         .await;
     expect![
         "stored content of thread `tampered` can't be read: the head of namespace ``, checkpoint `x`, is missing"

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use checkpointer::{
-    AcquireLease, Checkpointer, DeleteThread, Error, Options, PostgresCheckpointer, Prune,
-    PruneStrategy,
+    AcquireLease, Checkpointer, DeleteThread, Error, PostgresCheckpointer, PostgresOptions, Prune,
+    PruneStrategy, ThreadId,
 };
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn count(test: &TestDb, of: &str) -> i64 {
 }
 
 async fn delete(checkpointer: &PostgresCheckpointer, name: &str) {
-    let delete = DeleteThread::new(thread(name));
+    let delete = DeleteThread::new(thread(name)).unwrap();
     checkpointer.delete_thread(delete).await.unwrap();
 }
 
@@ -79,7 +79,7 @@ async fn marks_are_swept_after_30_days_and_few_at_a_time() {
     age(&test, "2 hours").await;
     delete(&checkpointer, "recent").await;
     assert_eq!(count(&test, "threads").await, old + 2 - SWEPT_AT_ONCE);
-    let nothing = Prune::new(Vec::new(), PruneStrategy::KeepLatest);
+    let nothing = Prune::new(Vec::<ThreadId>::new(), PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(nothing).await.unwrap();
     // What is left: the one that is alive, and the mark that isn't old.
     assert_eq!(count(&test, "threads").await, 2);
@@ -89,7 +89,7 @@ async fn marks_are_swept_after_30_days_and_few_at_a_time() {
 #[tokio::test]
 async fn a_thread_whose_mark_is_gone_is_like_one_that_never_was() {
     let test = TestDb::without_schema().await;
-    let options = Options::default().tombstone_retention(Duration::ZERO);
+    let options = PostgresOptions::default().tombstone_retention(Duration::ZERO);
     let database = test.connect(&[]).await;
     let checkpointer = options.setup(database).await.unwrap();
     let thread_id = thread("gone");
@@ -115,7 +115,7 @@ async fn a_thread_whose_mark_is_gone_is_like_one_that_never_was() {
 #[tokio::test]
 async fn a_mark_stays_for_twice_the_time_for_retries() {
     let test = TestDb::without_schema().await;
-    let options = Options::default().tombstone_retention(Duration::ZERO);
+    let options = PostgresOptions::default().tombstone_retention(Duration::ZERO);
     let database = test.connect(&[("DB_RETRY_TIMEOUT", "1h")]).await;
     let checkpointer = options.setup(database).await.unwrap();
     make_mark(&checkpointer, "gone").await;
@@ -133,7 +133,7 @@ async fn a_lease_keeps_a_mark_and_a_place_for_as_long_as_a_deletion_does() {
     make_mark(&checkpointer, "leased").await;
     let ttl = Duration::from_secs(60 * 60);
     for name in ["leased", "place"] {
-        let acquire = AcquireLease::new(thread(name), ttl);
+        let acquire = AcquireLease::new(thread(name), ttl).unwrap();
         checkpointer.acquire_lease(acquire).await.unwrap();
     }
     age(&test, "40 days").await;
@@ -180,8 +180,8 @@ async fn writes_wait_for_their_checkpoint_as_long_as_is_chosen() {
     for (waits, left) in [(None, 1), (Some(Duration::ZERO), 0)] {
         let test = TestDb::without_schema().await;
         let options = match waits {
-            Some(waits) => Options::default().orphaned_write_retention(waits),
-            None => Options::default(),
+            Some(waits) => PostgresOptions::default().orphaned_write_retention(waits),
+            None => PostgresOptions::default(),
         };
         let database = test.connect(&[]).await;
         let checkpointer = options.setup(database).await.unwrap();

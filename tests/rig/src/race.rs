@@ -9,8 +9,7 @@ use std::io;
 use std::process::Stdio;
 
 use checkpointer::{
-    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, GetTuple, List, Metadata, Put,
-    Source, ThreadId,
+    Checkpoint, CheckpointId, Checkpointer, GetTuple, List, Metadata, Put, Source, ThreadId,
 };
 use futures_util::TryStreamExt;
 use tokio::io::{
@@ -85,8 +84,9 @@ pub async fn race(
         for racer in &mut racers {
             answers.push(racer.answer().await?);
         }
-        let found = checkpointer.get_tuple(GetTuple::head(thread_id)).await;
-        let found = found.map_err(|source| Error::Call { source })?;
+        let call = |source| Error::Call { source };
+        let query = GetTuple::head(thread_id).map_err(call)?;
+        let found = checkpointer.get_tuple(query).await.map_err(call)?;
         let found = found.map_or_else(String::new, |found| found.checkpoint.id.as_str().to_owned());
         race.judge(round, &head, &answers, &found);
         head = found;
@@ -129,14 +129,13 @@ async fn put_after(checkpointer: &dyn Checkpointer, thread_id: &ThreadId, head: 
     let parent = CheckpointId::new(head).ok();
     let checkpoint = Checkpoint::new(CheckpointId::generate(parent.as_ref()));
     let metadata = Metadata::new(Source::Loop, 0);
-    let parent = parent.map(|parent| CheckpointAddress::new(thread_id.clone(), parent));
+    let put = Put::new(thread_id, &checkpoint, &metadata);
     let put = match &parent {
-        Some(parent) => Put::after(parent, &checkpoint, &metadata),
-        None => Put::new(thread_id, &checkpoint, &metadata),
+        Some(parent) => put.parent(parent).expect_head(parent),
+        None => put.expect_no_head(),
     };
-    let expected = parent.as_ref().map(|parent| &parent.checkpoint_id);
     let name = |id: &CheckpointId| id.as_str().to_owned();
-    match checkpointer.put(put.expect_head(expected)).await {
+    match checkpointer.put(put).await {
         Ok(stored) => Answer::Won(name(&stored.checkpoint_id)),
         Err(checkpointer::Error::Conflict { head, .. }) => {
             Answer::LostTo(head.as_ref().map_or_else(String::new, name))
@@ -188,8 +187,9 @@ impl Race {
         checkpointer: &dyn Checkpointer,
         thread_id: &ThreadId,
     ) -> Result<()> {
-        let listed = checkpointer.list(List::thread(thread_id));
-        let listed: Vec<_> = listed
+        let list = List::thread(thread_id).map_err(|source| Error::Call { source })?;
+        let listed: Vec<_> = checkpointer
+            .list(list)
             .try_collect()
             .await
             .map_err(|source| Error::Call { source })?;

@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use checkpointer::{
     Checkpoint, CheckpointAddress, Checkpointer, GetChannelHistory, GetTuple, List, Metadata,
-    Prune, PruneStrategy, Put, PutWrites, TaskId, ThreadId,
+    Prune, PruneStrategy, Put, PutWrites, TaskId,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
@@ -227,20 +227,17 @@ async fn call(
             return Ok(Outcome::Agrees);
         }
         Op::DeleteThread(delete) => {
-            let thread_id = ThreadId::new(&delete.thread_id).map_err(Unaskable)?;
-            let request = checkpointer::DeleteThread::new(thread_id);
+            let request = checkpointer::DeleteThread::new(&delete.thread_id).map_err(Unaskable)?;
             checkpointer.delete_thread(request).await.map_err(Failed)?;
             special.delete_thread(&delete.thread_id);
             return Ok(Outcome::Agrees);
         }
         Op::Prune(prune) => {
-            let thread_ids = prune.thread_ids.iter().map(ThreadId::new);
-            let thread_ids = thread_ids.collect::<checkpointer::Result<_>>();
             let strategy = match prune.strategy {
                 Strategy::KeepLatest => PruneStrategy::KeepLatest,
                 Strategy::Delete => PruneStrategy::Delete,
             };
-            let request = Prune::new(thread_ids.map_err(Unaskable)?, strategy);
+            let request = Prune::new(&prune.thread_ids, strategy).map_err(Unaskable)?;
             checkpointer.prune(request).await.map_err(Failed)?;
             if let Strategy::Delete = prune.strategy {
                 for thread_id in &prune.thread_ids {
@@ -282,7 +279,7 @@ async fn put_writes(
         let target = put.config.target()?;
         let missing = checkpointer::CheckpointId::new("");
         let id = target.checkpoint_id.map_or(missing, Ok)?;
-        let config = CheckpointAddress::new(target.thread_id, id).in_ns(target.checkpoint_ns);
+        let config = CheckpointAddress::new(target.thread_id, id)?.in_ns(target.checkpoint_ns);
         Ok((config, TaskId::new(&put.task_id)?))
     };
     let (config, task_id) = address().map_err(Failure::Unaskable)?;
@@ -300,10 +297,10 @@ async fn put(checkpointer: &dyn Checkpointer, put: &trace::Put) -> Result<Option
     let target = put.config.target().map_err(Unaskable)?;
     let (checkpoint, new_versions) = trace::checkpoint(put).map_err(Unaskable)?;
     let metadata = Metadata::from(put.metadata.clone());
-    let request = Put::new(&target.thread_id, &checkpoint, &metadata)
+    let mut request = Put::new(&target.thread_id, &checkpoint, &metadata)
         .in_ns(&target.checkpoint_ns)
-        .parent(target.checkpoint_id.as_ref())
         .new_versions(&new_versions);
+    request.parent = target.checkpoint_id.as_ref();
     let config = checkpointer.put(request).await.map_err(Failed)?;
     let answer = trace::config_json(&config);
     if let Some(difference) = difference(&put.expect, &answer, Rule::Recorded) {

@@ -165,9 +165,9 @@ impl Config {
 
     /// The query for the checkpoint it addresses, or for the head.
     pub(crate) fn target(&self) -> checkpointer::Result<checkpointer::GetTuple> {
-        Ok(checkpointer::GetTuple::head(self.thread_id()?)
-            .in_ns(self.ns()?)
-            .checkpoint_id(self.id()?))
+        let mut target = checkpointer::GetTuple::head(&self.thread_id)?.in_ns(self.ns()?);
+        target.checkpoint_id = self.id()?;
+        Ok(target)
     }
 }
 

@@ -1,3 +1,4 @@
+//! The child of a checkpoint, and what a step writes to it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::json;
@@ -14,7 +15,7 @@ fn parent() -> CheckpointTuple {
     }));
     let checkpoint = checkpoint.unwrap();
     let thread_id = ThreadId::new("thread").unwrap();
-    let address = CheckpointAddress::new(thread_id, checkpoint.id.clone());
+    let address = CheckpointAddress::new(thread_id, checkpoint.id.clone()).unwrap();
     CheckpointTuple::new(address, checkpoint, Metadata::default())
 }
 
@@ -29,6 +30,19 @@ fn a_child_begins_with_its_parents_state() {
         "versions_seen": { "node": { "n": 1 } },
     });
     assert_eq!(child.to_json(), expected);
+}
+
+#[test]
+fn a_write_keeps_values_and_versions_in_step() {
+    let memory = MemoryCheckpointer::new();
+    let mut child = Checkpoint::child_of(&parent());
+    let before = child.channel_versions["n"].clone();
+    let writes = [("n", None), ("m", Some(json!(1))), ("m", Some(json!(2)))];
+    let new_versions = child.write(&memory, writes);
+    assert_eq!(json!(child.channel_values), json!({ "m": 2 }));
+    assert_eq!(child.channel_versions, new_versions);
+    assert_eq!(new_versions.len(), 2);
+    assert_ne!(new_versions["n"], before);
 }
 
 #[tokio::test]

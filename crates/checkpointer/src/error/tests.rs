@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Checkpoint, CheckpointId, CheckpointNs, Checkpointer, Error, Loaded, MemoryCheckpointer,
-    Metadata, NameProblem, Put, Source, ThreadId, Threads, Version,
+    Metadata, NameProblem, Put, Source, ThreadId, Version,
 };
 
 /// Compares an error and all its causes, one a line, and what can be asked of it.
@@ -138,7 +138,7 @@ async fn a_missing_parent_is_named_with_what_it_lacks() {
         versions.insert(channel.to_owned(), Version::Int(1));
     }
     let (thread_id, parent, metadata) = (thread_id(), id("1"), Metadata::new(Source::Loop, 1));
-    let put = Put::new(&thread_id, &checkpoint, &metadata).parent(Some(&parent));
+    let put = Put::new(&thread_id, &checkpoint, &metadata).parent(&parent);
     let error = checkpointer.put(put).await.unwrap_err();
     check(
         &error,
@@ -269,6 +269,7 @@ async fn a_state_of_another_shape_names_the_field() {
             checkpoint_id,
             path,
             reason,
+            source,
         } => {
             assert_eq!(checkpoint_id, saved.checkpoint_id);
             let error = Error::StateMismatch {
@@ -276,6 +277,7 @@ async fn a_state_of_another_shape_names_the_field() {
                 checkpoint_id: id("1"),
                 path,
                 reason,
+                source,
             };
             check(
                 &error,

@@ -37,10 +37,10 @@ pub(super) fn thread_metadata(thread_id: &ThreadId, metadata: &Map<String, Value
 }
 
 fn value(thread_id: &ThreadId, place: &str, value: &Value) -> Result<()> {
-    encode(value, &mut Vec::new()).map_err(|refused| Error::unstorable(thread_id, place, &refused))
+    encode(value, &mut Vec::new()).map_err(|refused| Error::refused(thread_id, place, &refused))
 }
 
 fn object(thread_id: &ThreadId, place: &str, object: &Map<String, Value>) -> Result<()> {
-    let unstorable = |refused| Error::unstorable(thread_id, place, &refused);
+    let unstorable = |refused| Error::refused(thread_id, place, &refused);
     encode_object(object, &mut Vec::new()).map_err(unstorable)
 }

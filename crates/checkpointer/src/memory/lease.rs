@@ -24,14 +24,10 @@ impl Leased {
         carried: Option<&Lease>,
         now: SystemTime,
     ) -> Result<()> {
-        let thread_id = thread_id.clone();
         match (&self.held, carried) {
             (Some((token, _)), Some(carried)) if *token == carried.token => Ok(()),
-            (_, Some(_)) => Err(Error::LeaseLost { thread_id }),
-            (Some((_, until)), None) if *until > now => {
-                let until = *until;
-                Err(Error::LeaseHeld { thread_id, until })
-            }
+            (_, Some(_)) => Err(Error::lease_lost(thread_id)),
+            (Some((_, until)), None) if *until > now => Err(Error::lease_held(thread_id, *until)),
             (_, None) => Ok(()),
         }
     }
@@ -41,7 +37,12 @@ impl Leased {
         let until = now + ttl.min(MAX_TTL);
         self.number += 1;
         self.held = Some((token.clone(), until));
-        Lease::new(thread_id, self.number, token, until)
+        Lease {
+            thread_id,
+            number: self.number,
+            token,
+            until,
+        }
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, ttl: Duration, now: SystemTime) -> Result<Lease> {

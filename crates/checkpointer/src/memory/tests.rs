@@ -15,7 +15,9 @@ async fn a_clone_shares_the_store() {
     let metadata = Metadata::new(Source::Input, -1);
     let put = Put::new(&thread_id, &checkpoint, &metadata);
     checkpointer.clone().put(put).await.unwrap();
-    let head = checkpointer.get_tuple(GetTuple::head(&thread_id)).await;
+    let head = checkpointer
+        .get_tuple(GetTuple::head(&thread_id).unwrap())
+        .await;
     assert_eq!(head.unwrap().unwrap().checkpoint, checkpoint);
 }
 

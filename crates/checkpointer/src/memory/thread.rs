@@ -92,10 +92,12 @@ impl Thread {
     pub(super) fn info(&self, thread_id: &ThreadId) -> ThreadInfo {
         let root = self.namespaces.get(&CheckpointNs::ROOT);
         ThreadInfo {
+            thread_id: thread_id.clone(),
             metadata: self.metadata.clone(),
+            created_at: self.created_at,
             updated_at: self.updated_at,
             head: root.and_then(|root| root.head.clone()),
-            ..ThreadInfo::new(thread_id.clone(), self.generation, self.created_at)
+            generation: self.generation,
         }
     }
 
@@ -265,7 +267,8 @@ impl Namespace {
             }
             Projection::Metadata => {
                 let mut checkpoint = Checkpoint::new(id.clone());
-                checkpoint.ts.clear();
+                checkpoint.v = stored.checkpoint.v;
+                checkpoint.ts.clone_from(&stored.checkpoint.ts);
                 (checkpoint.with_loaded(Loaded::Nothing), Vec::new())
             }
         };

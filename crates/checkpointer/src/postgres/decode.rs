@@ -376,18 +376,15 @@ impl<'a> Assembler<'a> {
     }
 }
 
-/// Reads a checkpoint's own fields.
+/// Reads a checkpoint's own fields, as many as `loaded` says.
 pub(super) fn checkpoint(
     thread_id: &ThreadId,
     id: CheckpointId,
-    stored: Option<&[u8]>,
+    stored: &[u8],
+    loaded: Loaded,
 ) -> Result<Checkpoint> {
     let wrong = |what: &str| corrupt(thread_id, format!("checkpoint `{id}`: {what}"));
-    let mut checkpoint = Checkpoint::new(id.clone());
-    let Some(stored) = stored else {
-        checkpoint.ts = String::new();
-        return Ok(checkpoint.with_loaded(Loaded::Nothing));
-    };
+    let mut checkpoint = Checkpoint::new(id.clone()).with_loaded(loaded);
     let mut fields = object(thread_id, stored, || format!("checkpoint `{id}`"))?;
     match fields.remove("format").as_ref().and_then(Value::as_i64) {
         Some(FORMAT) => {}
@@ -407,6 +404,9 @@ pub(super) fn checkpoint(
         Some(Value::String(ts)) => ts,
         _ => return Err(wrong("`ts` is no text")),
     };
+    if loaded == Loaded::Nothing {
+        return Ok(checkpoint);
+    }
     checkpoint.channel_versions = versions(fields.remove("channel_versions"))
         .ok_or_else(|| wrong("`channel_versions` isn't made of versions"))?;
     let Some(Value::Object(seen)) = fields.remove("versions_seen") else {

@@ -84,7 +84,7 @@ impl<'a> Encoder<'a> {
             Cut::Whole(whole) => self.whole(value, whole),
             Cut::Tree(tree) => self.tree(value, tree),
         }
-        .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))?;
+        .map_err(|refused| Error::refused(self.thread_id, place, &refused))?;
         cut.reference().write(out);
         Ok(())
     }
@@ -237,9 +237,8 @@ impl<'a> Encoder<'a> {
         let mut out = vec![b'{'];
         for (index, ((channel, value), cut)) in values.iter().zip(cuts).enumerate() {
             separate(index, &mut out);
-            codec::encode_key(channel, &mut out).map_err(|refused| {
-                Error::unstorable(self.thread_id, "a channel's name", &refused)
-            })?;
+            codec::encode_key(channel, &mut out)
+                .map_err(|refused| Error::refused(self.thread_id, "a channel's name", &refused))?;
             out.push(b':');
             let place = format!("channel `{channel}`");
             self.value(value, cut, &place, &mut out)?;
@@ -250,15 +249,14 @@ impl<'a> Encoder<'a> {
 
     /// Writes a value as it is.
     pub(super) fn json(&self, value: &Value, place: &str, out: &mut Vec<u8>) -> Result<()> {
-        codec::encode(value, out)
-            .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))
+        codec::encode(value, out).map_err(|refused| Error::refused(self.thread_id, place, &refused))
     }
 
     /// Writes an object as it is.
     pub(super) fn object(&self, object: &Map<String, Value>, place: &str) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         codec::encode_object(object, &mut out)
-            .map_err(|refused| Error::unstorable(self.thread_id, place, &refused))?;
+            .map_err(|refused| Error::refused(self.thread_id, place, &refused))?;
         Ok(out)
     }
 

@@ -29,7 +29,7 @@ impl Engine {
             let Some(row) = row else { continue };
             let until = row.get("lease_until");
             return match row.get("lease_number") {
-                Some(number) => Ok(Lease::new(thread_id.clone(), number, token, until)),
+                Some(number) => Lease::new(thread_id, number, token, until),
                 None => Err(Error::LeaseHeld {
                     thread_id: thread_id.clone(),
                     until,

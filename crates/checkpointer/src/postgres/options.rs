@@ -22,11 +22,11 @@ const CACHE_BYTES: usize = 64 << 20;
 /// # Examples
 ///
 /// ```no_run
-/// use checkpointer::{Durability, Options};
+/// use checkpointer::{Durability, PostgresOptions};
 ///
 /// # async fn example(database: db::Database) -> checkpointer::Result<()> {
 /// // An agent whose last moments may be lost with the server, for the sake of speed.
-/// let checkpointer = Options::default()
+/// let checkpointer = PostgresOptions::default()
 ///     .durability(Durability::Relaxed)
 ///     .setup(database)
 ///     .await?;
@@ -35,7 +35,7 @@ const CACHE_BYTES: usize = 64 << 20;
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Options {
+pub struct PostgresOptions {
     shared_transactions: bool,
     durability: Durability,
     tombstone_retention: Duration,
@@ -69,7 +69,7 @@ pub enum Durability {
     Relaxed,
 }
 
-impl Default for Options {
+impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             shared_transactions: true,
@@ -81,7 +81,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl PostgresOptions {
     /// Chooses whether puts and pending writes that wait at the same moment share a transaction.
     /// Defaults to yes.
     ///

@@ -34,7 +34,7 @@ impl Engine {
     pub(super) async fn prune(self: &Arc<Self>, prune: Prune) -> Result<()> {
         for thread_id in prune.thread_ids {
             match prune.strategy {
-                PruneStrategy::Delete => self.delete_thread(DeleteThread::new(thread_id)).await?,
+                PruneStrategy::Delete => self.delete_thread(DeleteThread::new(thread_id)?).await?,
                 PruneStrategy::KeepLatest => self.thin(thread_id, Removal::Old).await?,
             }
         }

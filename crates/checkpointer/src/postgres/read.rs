@@ -137,17 +137,13 @@ fn tuple(
         generation: Some(Generation(row.get("generation"))),
     };
     let thread_id = &address.thread_id;
-    let content: Option<Jsonb<'_>> = row.get("content");
-    let checkpoint = decode::checkpoint(
-        thread_id,
-        address.checkpoint_id.clone(),
-        content.map(|Jsonb(text)| text),
-    )?;
-    let mut checkpoint = checkpoint.with_loaded(match projection {
+    let loaded = match projection {
         Projection::All => Loaded::All,
         Projection::Channels(_) => Loaded::SomeChannels,
         Projection::Metadata => Loaded::Nothing,
-    });
+    };
+    let (id, Jsonb(content)) = (address.checkpoint_id.clone(), row.get("content"));
+    let mut checkpoint = decode::checkpoint(thread_id, id, content, loaded)?;
     let of = |error| decode::of_checkpoint(error, &address.checkpoint_id);
     if let Some(Jsonb(channels)) = row.get("channels") {
         checkpoint.channel_values = decoder.channels(thread_id, channels).map_err(of)?;

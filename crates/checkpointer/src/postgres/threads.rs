@@ -90,7 +90,7 @@ impl Engine {
     ) -> Result<()> {
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
-            .map_err(|refused| Error::unstorable(thread_id, "the thread's metadata", &refused))?;
+            .map_err(|refused| Error::refused(thread_id, "the thread's metadata", &refused))?;
         let parameters: [&(dyn ToSql + Sync); 2] = [
             /* thread_id */ &thread_id.as_str(),
             /* metadata */ &Jsonb(&text),
@@ -121,6 +121,6 @@ fn thread_info(row: &Row) -> Result<ThreadInfo> {
         metadata,
         updated_at: row.get("updated_at"),
         head: head.map(CheckpointId::trusted),
-        ..ThreadInfo::new(thread_id, generation, created_at)
+        ..ThreadInfo::new(thread_id, generation, created_at)?
     })
 }

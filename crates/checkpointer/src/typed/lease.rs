@@ -24,7 +24,7 @@ impl<State> Thread<State> {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use checkpointer::{Error, MemoryCheckpointer, Threads};
+    /// use checkpointer::{Error, MemoryCheckpointer};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), checkpointer::Error> {
@@ -46,7 +46,7 @@ impl<State> Thread<State> {
     /// # }
     /// ```
     pub async fn acquire_lease(&mut self, ttl: Duration) -> Result<&Lease> {
-        let acquire = AcquireLease::new(&self.thread_id, ttl);
+        let acquire = AcquireLease::new(&self.thread_id, ttl)?;
         let lease = self.checkpointer.acquire_lease(acquire).await?;
         Ok(self.lease.insert(lease))
     }
@@ -77,9 +77,7 @@ impl<State> Thread<State> {
     /// harmless.
     pub async fn renew_lease(&mut self, ttl: Duration) -> Result<&Lease> {
         let Some(lease) = &self.lease else {
-            return Err(Error::LeaseLost {
-                thread_id: self.thread_id.clone(),
-            });
+            return Err(Error::lease_lost(&self.thread_id));
         };
         let renewed = self.checkpointer.renew_lease(lease, ttl).await?;
         Ok(self.lease.insert(renewed))

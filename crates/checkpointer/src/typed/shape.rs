@@ -1,5 +1,7 @@
 //! Reading a state that another version of the program may have saved.
 
+use std::convert::Infallible;
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -12,8 +14,11 @@ use crate::{CheckpointAddress, Error, Metadata, Result};
 /// The key of a checkpoint's metadata that holds its state's version.
 const STATE_VERSION: &str = "state_version";
 
+/// Any error, as an upgrade returns it.
+type AnyError = Box<dyn StdError + Send + Sync>;
+
 /// Brings a state of an older version into the current shape.
-type Upgrade = dyn Fn(u32, Value) -> serde_json::Result<Value> + Send + Sync;
+type Upgrade = dyn Fn(u32, Value) -> Result<Value, AnyError> + Send + Sync;
 
 /// The version of a state's type, and how older ones are read.
 #[derive(Clone)]
@@ -23,13 +28,13 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn new(
+    pub(super) fn new<E: Into<AnyError>>(
         version: u32,
-        upgrade: impl Fn(u32, Value) -> serde_json::Result<Value> + Send + Sync + 'static,
+        upgrade: impl Fn(u32, Value) -> Result<Value, E> + Send + Sync + 'static,
     ) -> Self {
         Self {
             version,
-            upgrade: Arc::new(upgrade),
+            upgrade: Arc::new(move |from, state| upgrade(from, state).map_err(Into::into)),
         }
     }
 
@@ -48,15 +53,16 @@ impl Shape {
         metadata: &Metadata,
         state: Value,
     ) -> Result<State> {
-        let mismatch = |path: Path, reason: String| Error::StateMismatch {
+        let mismatch = |path: Path, reason: String, source| Error::StateMismatch {
             thread_id: address.thread_id.clone(),
             checkpoint_id: address.checkpoint_id.clone(),
             path: path.to_string(),
             reason,
+            source,
         };
         let Some(version) = version(metadata) else {
             let reason = format!("the metadata's `{STATE_VERSION}` is no version");
-            return Err(mismatch(Path::default(), reason));
+            return Err(mismatch(Path::default(), reason, None));
         };
         if version > self.version {
             return Err(Error::StateTooNew {
@@ -68,22 +74,22 @@ impl Shape {
         }
         let state = if version < self.version {
             (self.upgrade)(version, state).map_err(|error| {
-                let why = without_values(&error);
-                let reason = format!("the upgrade from version {version} failed: {why}");
-                mismatch(Path::default(), reason)
+                let (why, source) = why(error);
+                let reason = format!("the upgrade from version {version} failed{why}");
+                mismatch(Path::default(), reason, source)
             })?
         } else {
             state
         };
         serde_path_to_error::deserialize(state)
-            .map_err(|error| mismatch(path(error.path()), without_values(error.inner())))
+            .map_err(|error| mismatch(path(error.path()), without_values(error.inner()), None))
     }
 }
 
 impl Default for Shape {
     /// Without a version there is nothing older.
     fn default() -> Self {
-        Self::new(0, |_, state| Ok(state))
+        Self::new(0, |_, state| Ok::<_, Infallible>(state))
     }
 }
 
@@ -107,6 +113,14 @@ fn path(found: &serde_path_to_error::Path) -> Path {
         }
     }
     path
+}
+
+/// Why an upgrade failed: in words if serde says it, which may quote the state, else by its error.
+fn why(error: AnyError) -> (String, Option<AnyError>) {
+    match error.downcast::<serde_json::Error>() {
+        Ok(error) => (format!(": {}", without_values(&error)), None),
+        Err(other) => (String::new(), Some(other)),
+    }
 }
 
 /// What serde says, but for the words in which it quotes the state: an error goes to logs.

@@ -8,7 +8,7 @@ mod upgrades;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Thread, Threads};
+use super::Thread;
 use crate::MemoryCheckpointer;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use checkpointer::{
-    ChannelVersions, Checkpoint, CheckpointId, Checkpointer, GetTuple, MemoryCheckpointer,
-    Metadata, Put, PutWrites, Source, TaskId, ThreadId,
+    Checkpoint, CheckpointId, Checkpointer, GetTuple, MemoryCheckpointer, Metadata, Put, PutWrites,
+    Source, TaskId, ThreadId,
 };
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ async fn ask_the_model(checkpoint: &Checkpoint) -> Value {
 }
 
 async fn step(memory: &dyn Checkpointer, thread: &ThreadId) -> checkpointer::Result<()> {
-    let head = memory.get_tuple(GetTuple::head(thread)).await?;
+    let head = memory.get_tuple(GetTuple::head(thread)?).await?;
     let at = head.expect("a thread that has its input");
     // A task whose output is stored isn't run again.
     let task = TaskId::new("draft")?;
@@ -35,14 +35,11 @@ async fn step(memory: &dyn Checkpointer, thread: &ThreadId) -> checkpointer::Res
     };
     // The next checkpoint takes it in. It fails with `Conflict` if another has moved the head.
     let mut next = Checkpoint::child_of(&at);
-    let version = memory.next_version(next.channel_versions.get("draft"));
-    let changed = ChannelVersions::from([("draft".to_owned(), version)]);
-    next.channel_versions.extend(changed.clone());
-    next.channel_values.insert("draft".to_owned(), draft);
+    let changed = next.write(memory, [("draft", draft)]);
     let metadata = Metadata::new(Source::Loop, 0);
     let put = Put::after(&at.address, &next, &metadata).new_versions(&changed);
     memory
-        .put(put.expect_head(Some(&at.address.checkpoint_id)))
+        .put(put.expect_head(&at.address.checkpoint_id))
         .await?;
     Ok(())
 }
@@ -66,7 +63,10 @@ async fn a_step_goes_on_with_the_output_that_is_stored() {
 
     step(&memory, &thread).await.unwrap();
     assert_eq!(ASKED.load(Ordering::Relaxed), 0);
-    let head = memory.get_tuple(GetTuple::head(&thread)).await.unwrap();
+    let head = memory
+        .get_tuple(GetTuple::head(&thread).unwrap())
+        .await
+        .unwrap();
     let state = head.unwrap().checkpoint.channel_values;
     assert_eq!(state["draft"], "It is on its way.");
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use checkpointer::{Checkpointer, Error, List, ListThreads, Threads, Version};
+use checkpointer::{Checkpointer, Error, List, ListThreads, Version};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

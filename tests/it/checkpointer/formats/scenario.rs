@@ -31,13 +31,13 @@ pub(super) async fn play(checkpointer: &dyn Checkpointer) {
 /// Lets the fixture's main thread take a next step, most of whose values are stored already, and
 /// forget the steps before.
 pub(super) async fn go_on(checkpointer: &dyn Checkpointer) {
-    let query = GetTuple::head(thread("main"));
+    let query = GetTuple::head(thread("main")).unwrap();
     let head = checkpointer.get_tuple(query).await.unwrap().unwrap();
     let mut values: Value = head.checkpoint.channel_values.into_iter().collect();
     values["tree"].as_array_mut().unwrap().push(json!("new"));
     let next = put(checkpointer, &head.address, "0009", values, 9).await;
     write(checkpointer, &next, "task", &[(HISTORY_CHANNEL, large(6))]).await;
-    let prune = Prune::new(vec![thread("main")], PruneStrategy::KeepLatest);
+    let prune = Prune::new(vec![thread("main")], PruneStrategy::KeepLatest).unwrap();
     checkpointer.prune(prune).await.unwrap();
 }
 
@@ -116,7 +116,7 @@ async fn others(checkpointer: &dyn Checkpointer) {
     put_first(checkpointer, &signs, "", json!({})).await;
     for name in ["gone", "again"] {
         let first = put_first(checkpointer, &at(name, "0001"), "", trees(0)).await;
-        let delete = DeleteThread::new(&first.thread_id);
+        let delete = DeleteThread::new(&first.thread_id).unwrap();
         checkpointer.delete_thread(delete).await.unwrap();
     }
     let again = json!({ "text": "y".repeat(3_000) });
@@ -160,7 +160,7 @@ fn trees(seed: usize) -> Value {
 }
 
 fn at(name: &str, id: &str) -> CheckpointAddress {
-    CheckpointAddress::new(thread(name), CheckpointId::new(id).unwrap())
+    CheckpointAddress::new(thread(name), CheckpointId::new(id).unwrap()).unwrap()
 }
 
 /// Puts a checkpoint without a parent; in a subgraph, below a checkpoint of the root graph.

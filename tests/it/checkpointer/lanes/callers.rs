@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use checkpointer::{
-    CheckpointAddress, Checkpointer, Error, List, ListThreads, Options, PostgresCheckpointer,
-    Result,
+    CheckpointAddress, Checkpointer, Error, List, ListThreads, PostgresCheckpointer,
+    PostgresOptions, Result,
 };
 use expect_test::expect;
 use futures_util::future::{join_all, poll_fn};
@@ -43,7 +43,7 @@ async fn what_was_accepted_is_sent_although_its_caller_is_gone() {
         outcome.unwrap();
     }
     for number in 0..THREADS {
-        let list = checkpointer.list(List::thread(thread(number)));
+        let list = checkpointer.list(List::thread(thread(number)).unwrap());
         let found: Vec<_> = list.try_collect().await.unwrap();
         assert_eq!(found.len(), 3);
         assert_eq!(head_id(&checkpointer, &thread(number)).await, "1b");
@@ -109,7 +109,7 @@ async fn close_reports_the_failures_whose_callers_are_gone() {
 
 /// Runs another call while the caller of a put doesn't go on with it, on the only connection.
 async fn beside_a_put(
-    options: &Options,
+    options: &PostgresOptions,
     other: impl AsyncFnOnce(&PostgresCheckpointer, &CheckpointAddress),
 ) {
     let test = TestDb::new().await;
@@ -122,7 +122,7 @@ async fn beside_a_put(
     assert_eq!(Handle::current().metrics().num_alive_tasks(), tasks);
     other(&checkpointer, &head).await;
     put.await.unwrap();
-    let list = checkpointer.list(List::thread(thread(0)));
+    let list = checkpointer.list(List::thread(thread(0)).unwrap());
     let found: Vec<_> = list.try_collect().await.unwrap();
     assert!(
         found
@@ -134,15 +134,15 @@ async fn beside_a_put(
 #[tokio::test]
 async fn a_lone_put_takes_no_task_and_nobody_waits_for_its_caller() {
     for options in [
-        Options::default(),
-        Options::default().shared_transactions(false),
+        PostgresOptions::default(),
+        PostgresOptions::default().shared_transactions(false),
     ] {
         beside_a_put(&options, async |checkpointer, _| {
             assert_eq!(head_id(checkpointer, &thread(0)).await, "2");
         })
         .await;
         beside_a_put(&options, async |checkpointer, _| {
-            let list = checkpointer.list(List::thread(thread(0)));
+            let list = checkpointer.list(List::thread(thread(0)).unwrap());
             assert_eq!(list.try_collect::<Vec<_>>().await.unwrap().len(), 2);
         })
         .await;

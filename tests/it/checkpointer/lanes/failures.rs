@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// The ids of a thread's checkpoints.
 async fn ids(checkpointer: &dyn Checkpointer, number: usize) -> Vec<String> {
-    let list = checkpointer.list(List::thread(thread(number)));
+    let list = checkpointer.list(List::thread(thread(number)).unwrap());
     let ids = list.map_ok(|tuple| tuple.checkpoint.id.as_str().to_owned());
     ids.try_collect().await.unwrap()
 }
@@ -32,8 +32,8 @@ async fn a_conflict_fails_alone() {
     let (checkpoint, metadata) = (checkpoint("2"), metadata());
     let puts = heads.iter().enumerate().map(|(number, head)| {
         let expected = match number % 4 {
-            0 => Some(&other),
-            _ => Some(&head.checkpoint_id),
+            0 => &other,
+            _ => &head.checkpoint_id,
         };
         checkpointer.put(Put::after(head, &checkpoint, &metadata).expect_head(expected))
     });
@@ -64,7 +64,7 @@ async fn a_put_whose_parent_is_missing_fails_alone() {
     let puts = heads.iter().enumerate().map(|(number, head)| {
         let put = Put::after(head, &checkpoint, &metadata);
         checkpointer.put(match number % 4 {
-            0 => put.parent(Some(&lost)),
+            0 => put.parent(&lost),
             _ => put,
         })
     });
@@ -163,7 +163,7 @@ async fn a_lost_answer_is_made_good_write_by_write() {
     proxy.cut_instead_of_answer_to("checkpointer::batch");
     let puts = heads.iter().map(|head| {
         let put = Put::after(head, &checkpoint, &metadata);
-        checkpointer.put(put.expect_head(Some(&head.checkpoint_id)))
+        checkpointer.put(put.expect_head(&head.checkpoint_id))
     });
     for outcome in join_all(puts).await {
         outcome.unwrap();
@@ -200,7 +200,7 @@ async fn each_write_of_a_batch_whose_backend_is_killed_is_done_once() {
     let (checkpoint, metadata) = (checkpoint("2"), metadata());
     let puts = heads.iter().map(|head| {
         let put = Put::after(head, &checkpoint, &metadata);
-        checkpointer.put(put.expect_head(Some(&head.checkpoint_id)))
+        checkpointer.put(put.expect_head(&head.checkpoint_id))
     });
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE application_name = $1 AND wait_event_type = 'Lock'

@@ -32,9 +32,13 @@ async fn programs_that_share_threads_never_break_one() {
         loop {
             let thread_id = thread(rng.usize(..THREADS / 2));
             match rng.u8(..8) {
-                0 => gardener.delete_thread(DeleteThread::new(thread_id)).await,
+                0 => {
+                    gardener
+                        .delete_thread(DeleteThread::new(thread_id).unwrap())
+                        .await
+                }
                 _ => {
-                    let prune = Prune::new(vec![thread_id], PruneStrategy::KeepLatest);
+                    let prune = Prune::new(vec![thread_id], PruneStrategy::KeepLatest).unwrap();
                     gardener.prune(prune).await
                 }
             }
@@ -72,7 +76,9 @@ async fn careless_agent(checkpointer: &PostgresCheckpointer, number: usize, seed
     let thread_id = thread(number / 4);
     let task = TaskId::new("task").unwrap();
     for _ in 0..25 {
-        let found = checkpointer.get_tuple(GetTuple::head(&thread_id)).await;
+        let found = checkpointer
+            .get_tuple(GetTuple::head(&thread_id).unwrap())
+            .await;
         let parent = found.unwrap().map(|tuple| tuple.address);
         let id = CheckpointId::generate(parent.as_ref().map(|address| &address.checkpoint_id));
         let mut checkpoint = checkpoint("x");
@@ -86,7 +92,7 @@ async fn careless_agent(checkpointer: &PostgresCheckpointer, number: usize, seed
             Some(parent) if rng.bool() => {
                 let put = Put::after(parent, &checkpoint, &metadata);
                 checkpointer
-                    .put(put.expect_head(Some(&parent.checkpoint_id)))
+                    .put(put.expect_head(&parent.checkpoint_id))
                     .await
             }
             Some(parent) => {

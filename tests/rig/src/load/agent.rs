@@ -2,8 +2,8 @@ use std::error::Error as StdError;
 use std::iter::successors;
 
 use checkpointer::{
-    ChannelVersions, Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, Error, GetTuple,
-    Metadata, PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
+    Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, Error, GetTuple, Metadata,
+    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
 };
 use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
@@ -66,7 +66,7 @@ impl<R: Fn(Fact)> Agent<R> {
 
     async fn step(&self, begun: &mut bool) -> Result<Step, Error> {
         let thread_id = self.plan.thread_id()?;
-        let head = self.checkpointer.get_tuple(GetTuple::head(&thread_id));
+        let head = self.checkpointer.get_tuple(GetTuple::head(&thread_id)?);
         let Some(head) = head.await? else {
             if *begun {
                 return Ok(Step::Gone);
@@ -147,11 +147,11 @@ impl<R: Fn(Fact)> Agent<R> {
         let values = self.plan.values(0, Vec::new(), Map::new(), input);
         let mut values: Vec<_> = values.into_iter().collect();
         values.push((PLAN, Some(self.plan.constant())));
-        let changed = self.set(&mut checkpoint, values);
+        let changed = checkpoint.write(&self.checkpointer, values);
         let metadata = self.metadata(Source::Input, 0, -1);
         let put = Put::new(thread_id, &checkpoint, &metadata)
             .new_versions(&changed)
-            .expect_head(None);
+            .expect_no_head();
         let put = self.checkpointer.put(put).await?;
         self.say(Event::put(0, &put.checkpoint_id));
         Ok(())
@@ -176,7 +176,7 @@ impl<R: Fn(Fact)> Agent<R> {
         };
         let outputs = outputs(&self.plan, number, parent)?;
         let values = self.plan.values(number, messages, files, outputs);
-        let changed = self.set(&mut checkpoint, values);
+        let changed = checkpoint.write(&self.checkpointer, values);
         let source = match parent.address.checkpoint_id == *head {
             true => {
                 // Its version says that it is the parent's.
@@ -190,30 +190,10 @@ impl<R: Fn(Fact)> Agent<R> {
         let metadata = self.metadata(source, number, step);
         let put = Put::after(&parent.address, &checkpoint, &metadata)
             .new_versions(&changed)
-            .expect_head(Some(head));
+            .expect_head(head);
         let put = self.checkpointer.put(put).await?;
         self.say(Event::put(number, &put.checkpoint_id));
         Ok(())
-    }
-
-    /// Gives channels their values and new versions, and says which those are.
-    fn set(
-        &self,
-        checkpoint: &mut Checkpoint,
-        values: impl IntoIterator<Item = (&'static str, Option<Value>)>,
-    ) -> ChannelVersions {
-        let mut changed = ChannelVersions::new();
-        for (channel, value) in values {
-            let version = checkpoint.channel_versions.get(channel);
-            let version = self.checkpointer.next_version(version);
-            changed.insert(channel.to_owned(), version);
-            match value {
-                Some(value) => checkpoint.channel_values.insert(channel.to_owned(), value),
-                None => checkpoint.channel_values.remove(channel),
-            };
-        }
-        checkpoint.channel_versions.extend(changed.clone());
-        changed
     }
 
     fn metadata(&self, source: Source, number: u64, step: i64) -> Metadata {

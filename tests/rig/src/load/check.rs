@@ -88,7 +88,9 @@ impl Checker {
         plan: &Plan,
         life: &Life,
     ) -> Result<Vec<String>> {
-        let listed = self.checkpointer.list(List::thread(thread_id));
+        let listed = self
+            .checkpointer
+            .list(List::thread(thread_id).map_err(call)?);
         let listed: Vec<CheckpointTuple> = match listed.try_collect().await {
             Ok(listed) => listed,
             Err(error) => return damage(thread_id, error),
@@ -125,7 +127,7 @@ impl Checker {
         }
         match self
             .checkpointer
-            .get_tuple(GetTuple::head(&stored.thread_id))
+            .get_tuple(GetTuple::head(&stored.thread_id).map_err(call)?)
             .await
         {
             Ok(head) => stored.check_head(head.as_ref().map(|head| &head.address.checkpoint_id)),

@@ -104,7 +104,7 @@ impl<R: Fn(Fact)> Work<R> {
             self.did("put_writes");
         }
         if self.rng.u8(..8) == 0 {
-            let head = self.checkpointer.get_tuple(GetTuple::head(&thread_id));
+            let head = self.checkpointer.get_tuple(GetTuple::head(&thread_id)?);
             *last = head.await?.map(|head| head.address);
             self.did("get_tuple");
         }
@@ -117,7 +117,7 @@ impl<R: Fn(Fact)> Work<R> {
         let thread_id = thread_id(thread)?;
         match self.rng.u8(..20) {
             0 => {
-                let delete = DeleteThread::new(&thread_id);
+                let delete = DeleteThread::new(&thread_id)?;
                 self.checkpointer.delete_thread(delete).await?;
                 self.did("delete_thread");
             }
@@ -134,11 +134,11 @@ impl<R: Fn(Fact)> Work<R> {
                 }
                 self.did("copy_thread");
                 self.read_all(&copy).await?;
-                let delete = DeleteThread::new(&copy);
+                let delete = DeleteThread::new(&copy)?;
                 self.checkpointer.delete_thread(delete).await?;
             }
             _ => {
-                let prune = Prune::new(vec![thread_id], PruneStrategy::KeepLatest);
+                let prune = Prune::new(vec![thread_id], PruneStrategy::KeepLatest)?;
                 self.checkpointer.prune(prune).await?;
                 self.did("prune");
             }
@@ -151,7 +151,7 @@ impl<R: Fn(Fact)> Work<R> {
     }
 
     async fn read_all(&self, thread_id: &ThreadId) -> Result<(), Error> {
-        let mut listed = self.checkpointer.list(List::thread(thread_id));
+        let mut listed = self.checkpointer.list(List::thread(thread_id)?);
         while let Some(tuple) = listed.try_next().await? {
             if let Err(wrong) = content::check(&tuple) {
                 self.say(Event::Violation(wrong));

@@ -59,7 +59,9 @@ async fn a_racer_puts_after_each_head_that_it_is_told() {
     race_on(&checkpointer, &thread_id, heads, &mut answers)
         .await
         .unwrap();
-    let head = checkpointer.get_tuple(GetTuple::head(&thread_id)).await;
+    let head = checkpointer
+        .get_tuple(GetTuple::head(&thread_id).unwrap())
+        .await;
     let head = head.unwrap().unwrap().checkpoint.id;
     let answers = String::from_utf8(answers).unwrap();
     let answers: Vec<_> = answers.lines().map(Answer::from_line).collect();

@@ -5,7 +5,7 @@ use db::Type;
 use super::Template;
 
 /// The rows of a read, after the CTE `c` that chooses checkpoints. `only` are the channels to read,
-/// or null for everything; without `state` only ids and metadata are read.
+/// or null for everything; without `state` only ids, metadata, formats and times are read.
 ///
 /// The kinds of rows: `c` a checkpoint, `w` a pending write of the checkpoint with the same place,
 /// `k` a chunk, once however many checkpoints share it.
@@ -19,7 +19,9 @@ use super::Template;
 pub(super) const READ: &str = "
 ), e AS MATERIALIZED (
     SELECT place, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, generation, gc,
-        metadata, CASE WHEN {state} THEN checkpoint END AS checkpoint,
+        metadata, CASE WHEN {state} THEN checkpoint ELSE pg_catalog.jsonb_build_object(
+            'format', checkpoint -> 'format', 'v', checkpoint -> 'v', 'ts', checkpoint -> 'ts'
+        ) END AS checkpoint,
         CASE WHEN {only} IS NULL THEN channels
             WHEN NOT {state} THEN NULL
             WHEN jsonb_typeof(channels) <> 'object' THEN channels

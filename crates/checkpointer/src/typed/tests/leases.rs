@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::Threads;
+use super::super::Thread;
 use super::unreliable::{Fault, Unreliable};
 use super::{Counter, counter};
 use crate::{AcquireLease, Checkpointer, Error, Lease, MemoryCheckpointer, ThreadId};
@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(60 * 60);
 /// Takes the lease from whoever has it.
 async fn taken_over(memory: &MemoryCheckpointer) -> Lease {
     let thread_id = ThreadId::new("counter").unwrap();
-    let acquire = AcquireLease::new(thread_id, LONG).force();
+    let acquire = AcquireLease::new(thread_id, LONG).unwrap().force();
     memory.acquire_lease(acquire).await.unwrap()
 }
 
@@ -69,7 +69,7 @@ async fn a_save_that_was_stored_before_its_lease_was_lost_is_known_to_be() {
         let memory = MemoryCheckpointer::new();
         counter(&memory).save(&Counter { n: 0 }).await.unwrap();
         let unreliable = Unreliable::new(&memory, &[fault]);
-        let mut thread = unreliable.thread::<Counter>("counter").unwrap();
+        let mut thread = Thread::<Counter>::new(unreliable, "counter").unwrap();
         thread = thread.with_lease(taken_over(&memory).await);
         thread.load().await.unwrap();
         let unknown = thread.save(&Counter { n: 1 }).await.unwrap_err();

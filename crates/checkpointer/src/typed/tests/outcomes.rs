@@ -2,7 +2,7 @@
 
 use futures_util::{FutureExt, TryStreamExt};
 
-use super::super::{Thread, Threads};
+use super::super::Thread;
 use super::unreliable::{Fault, Unreliable};
 use super::{Counter, counter};
 use crate::{CheckpointId, Checkpointer, DeleteThread, Error, MemoryCheckpointer, ThreadId};
@@ -17,7 +17,7 @@ const UNKNOWN: [Fault; 4] = [
 ];
 
 fn unreliable(memory: &MemoryCheckpointer, faults: &[Fault]) -> Thread<Counter> {
-    Unreliable::new(memory, faults).thread("counter").unwrap()
+    Thread::new(Unreliable::new(memory, faults), "counter").unwrap()
 }
 
 /// Saves, and gives up where no answer comes at once.
@@ -150,7 +150,7 @@ async fn a_load_after_a_lost_save_finds_that_the_thread_was_deleted() {
         save(&mut thread, 2);
         let thread_id = ThreadId::new("counter").unwrap();
         memory
-            .delete_thread(DeleteThread::new(thread_id))
+            .delete_thread(DeleteThread::new(thread_id).unwrap())
             .await
             .unwrap();
         assert_eq!(thread.load().await.unwrap(), None, "{fault:?}");
@@ -166,7 +166,7 @@ async fn a_handle_of_a_deleted_thread_does_not_write_to_the_one_after_it() {
     let first = thread.save(&Counter { n: 1 }).await.unwrap();
     let thread_id = ThreadId::new("counter").unwrap();
     memory
-        .delete_thread(DeleteThread::new(thread_id))
+        .delete_thread(DeleteThread::new(thread_id).unwrap())
         .await
         .unwrap();
     counter(&memory).save(&Counter { n: 7 }).await.unwrap();

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::{Thread, Threads};
+use super::super::Thread;
 use super::Counter;
 use crate::{ChannelValues, Checkpointer, GetTuple, MemoryCheckpointer, ThreadId};
 
@@ -41,7 +41,10 @@ enum Tagged {
 
 async fn channels(memory: &MemoryCheckpointer) -> ChannelValues {
     let thread_id = ThreadId::new("shape").unwrap();
-    let tuple = memory.get_tuple(GetTuple::head(thread_id)).await.unwrap();
+    let tuple = memory
+        .get_tuple(GetTuple::head(thread_id).unwrap())
+        .await
+        .unwrap();
     tuple.unwrap().checkpoint.channel_values
 }
 

@@ -101,4 +101,8 @@ impl Checkpointer for Unreliable {
     async fn close(&self) -> Result<()> {
         self.memory.close().await
     }
+
+    fn inner(&self) -> Option<&dyn Checkpointer> {
+        Some(&self.memory)
+    }
 }

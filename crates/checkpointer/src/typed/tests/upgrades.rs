@@ -1,6 +1,7 @@
 //! States that an older program saved, or a newer one.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::error::Error as _;
 
 use expect_test::{Expect, expect};
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::super::{Thread, Threads};
+use super::super::Thread;
 use super::unreliable::{Fault, Unreliable};
 use crate::{
     Checkpoint, CheckpointAddress, CheckpointId, CheckpointTuple, Checkpointer, Error, GetTuple,
@@ -41,7 +42,7 @@ fn upgrade(from: u32, mut state: Value) -> serde_json::Result<Value> {
 }
 
 fn support(checkpointer: &(impl Checkpointer + Clone)) -> Thread<Support> {
-    let thread = checkpointer.thread("support").unwrap();
+    let thread = Thread::new(checkpointer.clone(), "support").unwrap();
     thread.versioned(2, upgrade)
 }
 
@@ -123,10 +124,12 @@ async fn the_upgrade_learns_the_version_that_was_saved() {
     let memory = MemoryCheckpointer::new();
     for stored in 0..4 {
         let mut thread: Thread<Vec<u32>> = memory.thread(format!("from {stored}")).unwrap();
-        thread = thread.versioned(stored, |from, _| panic!("there is no version {from}"));
+        thread = thread.versioned(stored, |from, _| -> serde_json::Result<Value> {
+            panic!("there is no version {from}")
+        });
         thread.save(&vec![]).await.unwrap();
         let thread: Thread<Vec<u32>> = memory.thread(format!("from {stored}")).unwrap();
-        let mut thread = thread.versioned(3, |from, _| Ok(json!([from])));
+        let mut thread = thread.versioned(3, |from, _| Ok::<_, Infallible>(json!([from])));
         let expected = if stored < 3 { vec![stored] } else { vec![] };
         assert_eq!(thread.load().await.unwrap(), Some(expected));
     }
@@ -185,7 +188,7 @@ async fn a_struct_may_become_an_enum_and_an_enum_a_struct() {
     first(&memory).await;
     let thread: Thread<Phase> = memory.thread("support").unwrap();
     let mut thread = thread.versioned(1, |_, mut state| {
-        Ok(json!({ "Asked": state["question"].take() }))
+        Ok::<_, Infallible>(json!({ "Asked": state["question"].take() }))
     });
     let state = thread.load().await.unwrap().unwrap();
     assert_eq!(state, Phase::Asked("Where is my order?".to_owned()));
@@ -195,7 +198,7 @@ async fn a_struct_may_become_an_enum_and_an_enum_a_struct() {
     let mut thread = thread.versioned(2, |from, mut state| {
         assert_eq!(from, 1);
         let messages = [state["Asked"].take()];
-        Ok(json!({ "messages": messages, "customer": "Ada", "urgency": 1 }))
+        Ok::<_, Infallible>(json!({ "messages": messages, "customer": "Ada", "urgency": 1 }))
     });
     assert_eq!(thread.load().await.unwrap(), Some(upgraded()));
     let saved = thread.save(&upgraded()).await.unwrap();
@@ -282,6 +285,26 @@ async fn a_version_that_is_none_is_no_guess() {
 }
 
 #[tokio::test]
+async fn an_upgrade_may_fail_with_an_error_of_its_own() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("no customer is known by that name")]
+    struct UnknownCustomer;
+
+    let memory = MemoryCheckpointer::new();
+    first(&memory).await;
+    let thread = memory.thread::<Support>("support").unwrap();
+    let mut thread = thread.versioned(1, |_, _| Err(UnknownCustomer));
+    let error = thread.load().await.unwrap_err();
+    check(
+        &error,
+        &expect![
+            "doesn't fit the state's type: at `$`: the upgrade from version 0 failed: no customer is known by that name"
+        ],
+    );
+    assert!(error.source().unwrap().is::<UnknownCustomer>());
+}
+
+#[tokio::test]
 async fn a_state_that_cannot_be_upgraded_is_a_mismatch() {
     let memory = MemoryCheckpointer::new();
     put(&memory, json!({ "question": 4711 }), None).await;
@@ -322,7 +345,11 @@ async fn mismatch<State: DeserializeOwned + Serialize>(state: Value, expected: &
         panic!("{error:?}");
     };
     // The raw JSON is still in reach.
-    let raw = tuple(&memory, &CheckpointAddress::new(thread_id, checkpoint_id)).await;
+    let raw = tuple(
+        &memory,
+        &CheckpointAddress::new(thread_id, checkpoint_id).unwrap(),
+    )
+    .await;
     assert_eq!(json!(raw.checkpoint.channel_values), state);
 }
 

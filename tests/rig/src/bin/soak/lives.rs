@@ -232,13 +232,13 @@ impl Soak {
     /// Deletes a thread, which then must be gone.
     async fn remove(&self, thread_id: &ThreadId) -> anyhow::Result<()> {
         self.insist("threads deleted", async || {
-            let delete = DeleteThread::new(thread_id);
+            let delete = DeleteThread::new(thread_id)?;
             self.checkpointer().delete_thread(delete).await
         })
         .await;
         let found = self.insist("heads read", async || {
             self.checkpointer()
-                .get_tuple(GetTuple::head(thread_id))
+                .get_tuple(GetTuple::head(thread_id)?)
                 .await
         });
         if found.await.flatten().is_some() {
@@ -272,7 +272,7 @@ impl Soak {
             let thread_id = plan.thread_id()?;
             self.known().ledger.prune(plan.agent);
             self.insist("threads pruned", async || {
-                let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest);
+                let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest)?;
                 self.checkpointer().prune(prune).await
             })
             .await;
@@ -295,7 +295,7 @@ impl Soak {
     async fn remove_under_agent(&self, plan: &Plan) -> anyhow::Result<()> {
         let thread_id = plan.thread_id()?;
         self.insist("threads deleted under their agents", async || {
-            let delete = DeleteThread::new(&thread_id);
+            let delete = DeleteThread::new(&thread_id)?;
             self.checkpointer().delete_thread(delete).await
         })
         .await;
@@ -307,7 +307,7 @@ impl Soak {
         while let Some(plan) = self.choose().await {
             let thread_id = plan.thread_id()?;
             let read = self.insist("histories read", async || {
-                let list = List::thread(&thread_id).limit(8);
+                let list = List::thread(&thread_id)?.limit(8);
                 let listed = self.checkpointer().list(list);
                 listed.try_collect::<Vec<_>>().await
             });

@@ -202,7 +202,7 @@ impl Limits {
             .await?;
         self.get("  get_tuple", &address, &longer).await?;
         let listed = self
-            .list("  list of its 3 checkpoints", List::thread(&thread_id))
+            .list("  list of its 3 checkpoints", List::thread(&thread_id)?)
             .await?;
         self.expect(listed == 3, "a list of large states is whole");
 
@@ -243,8 +243,11 @@ impl Limits {
         let found = self.list(&what, List::all().filter(filter.clone())).await?;
         self.expect(found == 0, "a filter that matches nothing finds nothing");
         let thread_id = ThreadId::new("messages")?;
-        self.list("  list of a thread", List::thread(thread_id).filter(filter))
-            .await?;
+        self.list(
+            "  list of a thread",
+            List::thread(thread_id)?.filter(filter),
+        )
+        .await?;
         Ok(())
     }
 
@@ -262,23 +265,27 @@ impl Limits {
         .await?;
 
         let place = |n: usize| CheckpointId::new(format!("made-{n:09}"));
-        let head = CheckpointAddress::new(long.clone(), place(count / 2)?);
+        let head = CheckpointAddress::new(long.clone(), place(count / 2)?)?;
         self.get("  get_tuple of the head", &head, &state).await?;
         let checkpointer = self.checkpointer.clone();
-        let head = checkpointer.get_tuple(GetTuple::head(&long)).await?;
+        let head = checkpointer.get_tuple(GetTuple::head(&long)?).await?;
         let head = head.context("it is there")?.address;
         self.put("  put onto the head", Some(&head), &long, &state)
             .await?;
 
-        let page = || List::thread(&long).limit(64);
-        let in_root = || page().in_ns(CheckpointNs::ROOT);
+        let page = List::thread(&long)?.limit(64);
+        let in_root = || page.clone().in_ns(CheckpointNs::ROOT);
         let deep = place(count / 5)?;
         let with = |key: &str, value: usize| Map::from_iter([(key.to_owned(), Value::from(value))]);
         let source = || Map::from_iter([("source".to_owned(), Value::from("loop"))]);
         for (what, list, expected) in [
-            ("  list: a page", page(), 64),
+            ("  list: a page", page.clone(), 64),
             ("  list: a page in a namespace", in_root(), 64),
-            ("  list: a page before one", page().before(deep.clone()), 64),
+            (
+                "  list: a page before one",
+                page.clone().before(deep.clone()),
+                64,
+            ),
             (
                 "  list: a page in a namespace, before one",
                 in_root().before(deep),
@@ -286,7 +293,7 @@ impl Limits {
             ),
             (
                 "  list: a page, filter that everything matches",
-                page().filter(source()),
+                page.clone().filter(source()),
                 64,
             ),
             (
@@ -296,12 +303,12 @@ impl Limits {
             ),
             (
                 "  list: a page, filter that 2 match",
-                page().filter(with("step", count / 4)),
+                page.clone().filter(with("step", count / 4)),
                 2,
             ),
             (
                 "  list: a page, filter that nothing matches",
-                page().filter(with("no", 1)),
+                page.clone().filter(with("no", 1)),
                 0,
             ),
         ] {
@@ -316,7 +323,7 @@ impl Limits {
             let found = self.list(what, list).await?;
             self.expect(found == expected, what);
         }
-        let all = List::thread(&long).project(Projection::Metadata);
+        let all = List::thread(&long)?.project(Projection::Metadata);
         let listed = self.list("  list: all of it, metadata only", all).await?;
         self.expect(listed == count + 2, "a list of a long thread is whole");
         self.sql(
@@ -343,11 +350,11 @@ impl Limits {
                     match what {
                         "copy_thread" => checkpointer.copy_thread(long, &copy).await,
                         "delete_thread" => {
-                            checkpointer.delete_thread(DeleteThread::new(long)).await
+                            checkpointer.delete_thread(DeleteThread::new(long)?).await
                         }
                         _ => {
                             let copies = vec![copy.clone()];
-                            let prune = Prune::new(copies, PruneStrategy::KeepLatest);
+                            let prune = Prune::new(copies, PruneStrategy::KeepLatest)?;
                             checkpointer.prune(prune).await
                         }
                     }
@@ -361,13 +368,16 @@ impl Limits {
                             .await?;
                         break;
                     }
-                    Err(Error::Database { operation, source }) => {
+                    Err(Error::Database {
+                        operation, source, ..
+                    }) => {
                         println!("    failed to {operation}: {source}");
                         ensure!(timeout == "30s", "{what} fails without a time-out");
                     }
                     Err(other) => return Err(other.into()),
                 }
-                let left = patient.list("    a page of what is there", List::thread(long).limit(1));
+                let left =
+                    patient.list("    a page of what is there", List::thread(long)?.limit(1));
                 let left = left.await?;
                 self.expect(left == 1, "a removal that fails removes nothing");
                 patient
@@ -376,7 +386,7 @@ impl Limits {
                     .await?;
             }
         }
-        let all = List::thread(&copy).project(Projection::Metadata);
+        let all = List::thread(&copy)?.project(Projection::Metadata);
         let kept = self.list("  list of what the prune has kept", all).await?;
         self.expect(kept == 2, "a prune keeps the heads");
         Ok(())

@@ -14,7 +14,7 @@ use crate::codec::{self, ContentHash};
 use crate::postgres::chunk::{Kind, Reference, items_hash, members_hash, node_hash, pack};
 use crate::postgres::decode::{self, Decoder};
 use crate::postgres::encode::NewChunk;
-use crate::{CheckpointId, Error};
+use crate::{CheckpointId, Error, Loaded};
 
 /// Reads a value, of whose chunks no more than `bytes` may be read.
 fn read(sent: &Sent, bytes: usize) -> crate::Result<Value> {
@@ -327,7 +327,7 @@ proptest! {
         let _ = codec::decode(&bytes);
         let id = CheckpointId::new("id").unwrap();
         for error in [
-            decode::checkpoint(&thread, id, Some(&bytes)).err(),
+            decode::checkpoint(&thread, id, &bytes, Loaded::All).err(),
             decode::metadata(&thread, &bytes).err(),
             Decoder::of_one().channels(&thread, &bytes).err(),
             Decoder::of_one().value(&thread, &bytes, "a").err(),
@@ -380,7 +380,7 @@ fn a_checkpoint_with_a_field_missing_or_wrong_is_refused() {
     });
     let read = |fields: &Value| {
         let id = CheckpointId::new("id").unwrap();
-        let read = decode::checkpoint(&thread(), id, Some(fields.to_string().as_bytes()));
+        let read = decode::checkpoint(&thread(), id, fields.to_string().as_bytes(), Loaded::All);
         read.map_err(|error| error.to_string())
     };
     assert!(read(&fields).is_ok());

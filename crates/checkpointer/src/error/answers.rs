@@ -1,0 +1,109 @@
+//! The errors with which a [`Checkpointer`](crate::Checkpointer) answers, for those who write one.
+
+use std::time::SystemTime;
+
+use crate::{CheckpointId, Error, ExpectedHead, Put, ThreadId};
+
+impl Error {
+    /// Makes a [`Conflict`](Self::Conflict): `put` expects another head than `head`.
+    #[must_use]
+    pub fn conflict(put: &Put<'_>, head: Option<CheckpointId>) -> Self {
+        let expected = match &put.expected_head {
+            ExpectedHead::Is(expected) => expected.clone(),
+            ExpectedHead::Any => None,
+        };
+        Self::Conflict {
+            thread_id: put.thread_id.clone(),
+            checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+            expected,
+            head,
+        }
+    }
+
+    /// Makes a [`ParentNotFound`](Self::ParentNotFound): `put` keeps its parent's value of
+    /// `channel`, and that parent isn't stored.
+    #[must_use]
+    pub fn parent_not_found(put: &Put<'_>, parent: &CheckpointId, channel: &str) -> Self {
+        Self::ParentNotFound {
+            thread_id: put.thread_id.clone(),
+            checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+            parent_checkpoint_id: parent.clone(),
+            channel: channel.to_owned(),
+        }
+    }
+
+    /// Makes a [`ThreadDeleted`](Self::ThreadDeleted).
+    #[must_use]
+    pub fn thread_deleted(thread_id: &ThreadId) -> Self {
+        let thread_id = thread_id.clone();
+        Self::ThreadDeleted { thread_id }
+    }
+
+    /// Makes a [`ThreadNotFound`](Self::ThreadNotFound).
+    #[must_use]
+    pub fn thread_not_found(thread_id: &ThreadId) -> Self {
+        let thread_id = thread_id.clone();
+        Self::ThreadNotFound { thread_id }
+    }
+
+    /// Makes a [`ThreadExists`](Self::ThreadExists).
+    #[must_use]
+    pub fn thread_exists(thread_id: &ThreadId) -> Self {
+        let thread_id = thread_id.clone();
+        Self::ThreadExists { thread_id }
+    }
+
+    /// Makes a [`LeaseHeld`](Self::LeaseHeld), by a lease that ends at `until`.
+    #[must_use]
+    pub fn lease_held(thread_id: &ThreadId, until: SystemTime) -> Self {
+        let thread_id = thread_id.clone();
+        Self::LeaseHeld { thread_id, until }
+    }
+
+    /// Makes a [`LeaseLost`](Self::LeaseLost).
+    #[must_use]
+    pub fn lease_lost(thread_id: &ThreadId) -> Self {
+        let thread_id = thread_id.clone();
+        Self::LeaseLost { thread_id }
+    }
+
+    /// Makes a [`Busy`](Self::Busy).
+    #[must_use]
+    pub fn busy(thread_id: &ThreadId) -> Self {
+        let thread_id = thread_id.clone();
+        Self::Busy { thread_id }
+    }
+
+    /// Makes an [`Unsupported`](Self::Unsupported) of the method `operation`.
+    #[must_use]
+    pub fn unsupported(operation: &'static str) -> Self {
+        Self::Unsupported { operation }
+    }
+
+    /// Makes an [`Unstorable`](Self::Unstorable): `place` says which value it is, `path` where in
+    /// the value, and `reason` what is wrong there.
+    #[must_use]
+    pub fn unstorable(thread_id: &ThreadId, place: &str, path: &str, reason: &str) -> Self {
+        Self::Unstorable {
+            thread_id: thread_id.clone(),
+            place: place.to_owned(),
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Makes a [`Corrupt`](Self::Corrupt): `what` names what is missing or can't be decoded.
+    #[must_use]
+    pub fn corrupt(thread_id: &ThreadId, what: &str) -> Self {
+        Self::Corrupt {
+            thread_id: thread_id.clone(),
+            what: what.to_owned(),
+        }
+    }
+
+    /// Makes a [`Database`](Self::Database): `operation` completes "failed to …".
+    #[must_use]
+    pub fn database(operation: &'static str, source: db::Error) -> Self {
+        Self::Database { operation, source }
+    }
+}
