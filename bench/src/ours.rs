@@ -11,7 +11,7 @@ use checkpointer::{
 };
 use db::Database;
 use serde_json::{Value, json};
-use settings::{PoolMode, Settings};
+use settings::Settings;
 use tokio_postgres::Client;
 
 use crate::agents::{self, Agent};
@@ -43,21 +43,13 @@ pub(crate) async fn start(site: &Site, options: PostgresOptions) -> anyhow::Resu
 }
 
 async fn connect(site: &Site) -> anyhow::Result<Database> {
-    let pool = site.pool.to_string();
-    let mode = match site.mode {
-        PoolMode::Session => "session",
-        PoolMode::Transaction => "transaction",
-    };
-    let own = [
-        ("DATABASE_URL", &*site.url),
-        ("DB_SCHEMA", &site.schema),
-        ("DB_APPLICATION_NAME", &site.schema),
-        ("DB_POOL_MIN", &pool),
-        ("DB_POOL_MAX", &pool),
-        ("DB_POOL_MODE", mode),
-    ];
-    let settings =
-        Settings::from_iter(own.map(|(name, value)| (name.to_owned(), value.to_owned())))?;
+    let settings = Settings::builder(&site.url)
+        .schema(&site.schema)
+        .application_name(&site.schema)
+        .pool_min(site.pool)
+        .pool_max(site.pool)
+        .pool_mode(site.mode)
+        .build()?;
     Ok(Database::connect(&settings).await?)
 }
 

@@ -19,7 +19,7 @@ use crate::pair::{connect, reload};
 fn settings(url: &str, variables: &[(&str, &str)]) -> Settings {
     let own = [("DATABASE_URL", url)];
     let all = own.iter().chain(variables);
-    Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
+    Settings::from_iter(all.copied()).unwrap()
 }
 
 async fn set_up(url: &str, variables: &[(&str, &str)]) -> (Database, PostgresCheckpointer) {

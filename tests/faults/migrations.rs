@@ -16,7 +16,6 @@ async fn connect(server: &PrivateServer, name: &str) -> Database {
     let (server, _) = url.rsplit_once('/').unwrap();
     let url = format!("{server}/{name}");
     let variables = [("DATABASE_URL", url.as_str()), ("DB_SCHEMA", SCHEMA)];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = Settings::from_iter(variables).unwrap();
     Database::connect(&settings).await.unwrap()
 }

@@ -45,8 +45,7 @@ impl Pair {
         );
         let own = [("DATABASE_URL", &*url)];
         let all = own.iter().chain(variables);
-        Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
-            .unwrap()
+        Settings::from_iter(all.copied()).unwrap()
     }
 
     /// Waits until the standby has replayed all that the primary did before.

@@ -70,7 +70,6 @@ async fn agents_end_with_all_their_steps_and_none_twice_though_the_server_restar
             ("DB_RETRY_TIMEOUT", "10min".to_owned()),
             ("DB_RETRY_ATTEMPTS", "10000".to_owned()),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value));
         let settings = Settings::from_iter(variables).unwrap();
         let database = db::Database::connect(&settings).await.unwrap();
         let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();

@@ -358,8 +358,7 @@ fn failures_of_the_network_are_told_apart() {
 fn the_statement_time_out_is_the_servers_task_only_in_a_session() {
     let options = |variables: &[(&str, &str)]| {
         let own = [("DATABASE_URL", "postgres://app@db.internal/agents")];
-        let variables = own.iter().chain(variables);
-        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = own.iter().chain(variables).copied();
         Options::new(&Settings::from_iter(variables).unwrap()).with(None)
     };
     assert_eq!(

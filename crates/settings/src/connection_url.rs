@@ -12,9 +12,10 @@ use crate::{Host, Secret};
 
 const DEFAULT_PORT: u16 = 5432;
 const USER_EXPECTED: &str = "a user before the host: `user@host`";
-const HOST_EXPECTED: &str = "a name, an address or a socket's directory for each host";
-const PORT_EXPECTED: &str =
-    "a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`";
+const HOST_EXPECTED: &str = "a name, an address or a socket's directory for each host, \
+    after the `@` or in the parameter `host`";
+const PORT_EXPECTED: &str = "a port from 1 to 65535 after a host's `:` or in the parameter `port`, \
+    and an IPv6 address after the `@` in `[]`";
 
 /// Every parameter that is taken.
 const PARAMETERS: [&str; 11] = [

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::connection_url::Parameters;
 use crate::error::Problems;
 use crate::value::{Limit, Value};
-use crate::variable;
+use crate::variable::{self, DATABASE_URL};
 use crate::{ChannelBinding, PoolMode, RootCertificates, TlsMode};
 
 /// An entry for each variable. envy finds it by the variable's name in small letters.
@@ -68,7 +68,7 @@ impl Given {
         problems: &mut Problems,
     ) -> Self {
         let known = pick(variables, problems).into_iter();
-        let texts = known.filter_map(|(name, value)| match text(value) {
+        let texts = known.filter_map(|(name, value)| match text(&name, value) {
             Ok(text) => Some((name, text)),
             Err(expected) => {
                 problems.add(name, expected);
@@ -127,10 +127,11 @@ fn meant(name: &str) -> Option<&'static str> {
 }
 
 /// The text of a value, or what was expected of it.
-fn text(value: OsString) -> Result<String, &'static str> {
+fn text(name: &str, value: OsString) -> Result<String, &'static str> {
     let text = value.into_string().map_err(|_| "UTF-8")?;
     match text.trim() {
-        "" => Err("a value, or not to be set at all: it is empty"),
+        // The URL is required, so this one is wrong as a URL.
+        "" if name != DATABASE_URL => Err("a value, or not to be set at all: it is empty"),
         text => Ok(text.to_owned()),
     }
 }

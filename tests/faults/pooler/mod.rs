@@ -63,7 +63,7 @@ impl Pooled {
 fn settings_for(url: &str, variables: &[(&str, &str)]) -> Settings {
     let own = [("DATABASE_URL", url)];
     let all = own.iter().chain(variables);
-    Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
+    Settings::from_iter(all.copied()).unwrap()
 }
 
 async fn client(url: &str) -> Client {

@@ -40,7 +40,6 @@ impl Files {
             ("DB_SSLCERT", path("my.crt")),
             ("DB_SSLKEY", path("my.key")),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value));
         let settings = Settings::from_iter(variables).unwrap();
         let error = Database::connect(&settings).await.unwrap_err();
         assert!(!error.is_transient());

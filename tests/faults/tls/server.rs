@@ -121,7 +121,7 @@ impl TlsServer {
             ("DB_STARTUP_TIMEOUT", "0"),
         ];
         let all = own.iter().chain(variables);
-        Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+        Settings::from_iter(all.copied())
     }
 
     pub(super) async fn connect(

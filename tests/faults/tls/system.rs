@@ -45,7 +45,6 @@ async fn child(url: &str) {
         ("DB_STARTUP_TIMEOUT", "0"),
         ("DB_CONNECT_TIMEOUT", "1min"),
     ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = settings::Settings::from_iter(variables).unwrap();
     match db::Database::connect(&settings).await {
         Ok(database) => println!("outcome: {:?}", seen(&database).await),

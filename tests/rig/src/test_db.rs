@@ -62,8 +62,7 @@ impl TestDb {
             ("DB_APPLICATION_NAME", &self.schema),
         ];
         let all = own.iter().chain(variables);
-        Settings::from_iter(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
-            .unwrap()
+        Settings::from_iter(all.copied()).unwrap()
     }
 
     /// Connects with the settings.

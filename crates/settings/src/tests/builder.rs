@@ -94,7 +94,7 @@ fn what_is_built_is_checked_as_what_is_read() {
             .build(),
         expect![[r#"
             invalid settings:
-              `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`
+              `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:` or in the parameter `port`, and an IPv6 address after the `@` in `[]`
               `DB_POOL_MIN`: expected a whole number from 0 to 1000
               `DB_POOL_MAX`: expected a whole number from 1 to 1000
               `DB_ACQUIRE_TIMEOUT`: expected a duration with its unit (`500ms`, `5s`, `2min`, `1h`) from `1ms` to `1h`

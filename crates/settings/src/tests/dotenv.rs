@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::URL;
@@ -172,6 +173,33 @@ fn values_are_written_as_for_other_readers_of_such_files() {
     check_schema("DB_SCHEMA='a\nb'", &[], "a\nb");
     check_schema("DB_SCHEMA=\"a\\nb\"", &[], "a\nb");
     check_schema("export=1\nDB_SCHEMA=agents", &[], "agents");
+}
+
+proptest! {
+    #[test]
+    fn any_text_can_be_written_in_quotes(text in "[!-~é](\\PC{0,15}[!-~é])?") {
+        prop_assume!(!text.starts_with("pg_"));
+        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
+        check_schema(&format!("DB_SCHEMA=\"{escaped}\" # comment"), &[], &text);
+        if !text.contains('\'') {
+            check_schema(&format!("DB_SCHEMA='{text}'#"), &[], &format!("{text}#"));
+        }
+    }
+
+    #[test]
+    fn a_plain_text_is_itself_or_an_error(text in "[ -~]{1,20}") {
+        let dir = folder_with(&format!("DB_SCHEMA=x{text}x\n"));
+        let Ok(settings) = load(dir.path(), &[("DATABASE_URL", URL)]) else {
+            return Ok(());
+        };
+        // Quotes and backslashes are taken off, and a comment may follow a space.
+        let read = settings.schema().unwrap();
+        let plain = |text: &str| text.replace(['\'', '"', '\\'], "");
+        let written = format!("x{text}x");
+        prop_assert!(plain(&written).starts_with(&plain(read)), "{written}: {read}");
+        let rest = written.len() - read.len();
+        prop_assert!(rest == 0 || written.contains(['\'', '"', '\\', '#']), "{written}: {read}");
+    }
 }
 
 #[test]

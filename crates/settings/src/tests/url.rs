@@ -113,16 +113,16 @@ fn hosts_and_ports_that_do_not_match_are_refused() {
         Settings::from_url("postgres://u@/db?host=one,,two&port=+1"),
         expect![[r#"
             invalid settings:
-              `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`
-              `DATABASE_URL`: expected a name, an address or a socket's directory for each host
+              `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:` or in the parameter `port`, and an IPv6 address after the `@` in `[]`
+              `DATABASE_URL`: expected a name, an address or a socket's directory for each host, after the `@` or in the parameter `host`
         "#]],
     );
     check_error(
         Settings::from_url("postgres://u@/db"),
         expect![[r#"
-        invalid settings:
-          `DATABASE_URL`: expected a name, an address or a socket's directory for each host
-    "#]],
+            invalid settings:
+              `DATABASE_URL`: expected a name, an address or a socket's directory for each host, after the `@` or in the parameter `host`
+        "#]],
     );
 }
 
@@ -246,8 +246,8 @@ fn each_malformed_part_is_reported() {
               `DATABASE_URL`: expected its password to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
               `DATABASE_URL`: expected its parameters to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
               `DATABASE_URL`: expected its host to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
-              `DATABASE_URL`: expected a name, an address or a socket's directory for each host
-              `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:`, and an IPv6 address in `[]`
+              `DATABASE_URL`: expected a name, an address or a socket's directory for each host, after the `@` or in the parameter `host`
+              `DATABASE_URL`: expected a port from 1 to 65535 after a host's `:` or in the parameter `port`, and an IPv6 address after the `@` in `[]`
               `DATABASE_URL`: expected its database to be percent-encoded UTF-8 without NUL; a `%` itself is written `%25`
         "#]],
     );

@@ -124,7 +124,6 @@ impl Worker {
             ("DB_APPLICATION_NAME", self.name.clone()),
             ("DB_POOL_MAX", self.pool.to_string()),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value));
         let settings = Settings::from_iter(variables);
         let settings = settings.map_err(|source| Error::Settings { source })?;
         let database = Database::connect(&settings).await;

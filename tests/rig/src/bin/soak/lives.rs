@@ -73,7 +73,6 @@ impl Soak {
             ("DB_APPLICATION_NAME", "soak".to_owned()),
             ("DB_POOL_MAX", POOL.to_string()),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value));
         let database = Database::connect(&Settings::from_iter(variables)?).await?;
         Ok(Self {
             checker: Checker::setup(database).await?,

@@ -51,7 +51,6 @@ impl Limits {
             ("DB_POOL_MAX", "1"),
             ("DB_STATEMENT_TIMEOUT", statement_timeout),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let database = Database::connect(&Settings::from_iter(variables)?).await?;
         let checkpointer = PostgresCheckpointer::setup(database.clone()).await?;
         let backend: i32 = database.get().await?.query_one(&BACKEND, &[]).await?.get(0);
