@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use checkpointer::{Checkpointer as _, List, PostgresCheckpointer, Projection, Thread, ThreadId};
-use db::{Database, Statement};
+use db::{Database, GenericClient, Statement};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 use rig::Stop;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use checkpointer::PostgresCheckpointer;
-use db::Database;
+use db::{Database, GenericClient};
 use rig::chain;
 use rig::{PrivateServer, Programs};
 use settings::Settings;

@@ -1,6 +1,6 @@
 //! Which of two hosts is taken, compared with libpq.
 
-use db::{Database, Statement};
+use db::{Database, GenericClient, Statement};
 use expect_test::{Expect, expect};
 use rig::chain;
 use rig::{Programs, Stop};

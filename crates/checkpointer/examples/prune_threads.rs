@@ -28,7 +28,6 @@ async fn main() -> anyhow::Result<()> {
 
     // Nothing is half done: a call under way goes on to its end, and `close` waits for it.
     job.abort();
-    checkpointer.close().await?;
     database.close(Duration::from_secs(10)).await?;
     Ok(())
 }

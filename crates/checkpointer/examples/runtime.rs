@@ -37,7 +37,6 @@ async fn main() -> anyhow::Result<()> {
     let state = runtime.run(&ThreadId::new(thread_id)?).await?;
     println!("{}", state["newsletter"]);
 
-    runtime.checkpointer.close().await?;
     database.close(Duration::from_secs(10)).await?;
     Ok(())
 }

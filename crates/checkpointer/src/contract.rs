@@ -281,7 +281,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     }
 
     /// Refuses new calls, and writes that still wait for others of their thread; waits for the
-    /// writes that were handed over. Calling again is harmless.
+    /// writes that were handed over. Calling again is harmless. A checkpointer in PostgreSQL needs no
+    /// call of its own at shutdown: `db::Database::close` makes it.
     ///
     /// # Errors
     ///

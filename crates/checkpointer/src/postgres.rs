@@ -223,14 +223,17 @@ impl PostgresCheckpointer {
             true => Lanes::new(Arc::clone(&store)),
             false => Lanes::none(Arc::clone(&store)),
         };
+        let database = &store.database;
+        database.before_close(&lanes, |lanes| async move { Ok(lanes.close().await?) });
+        let engine = Arc::new(Engine {
+            store,
+            lanes,
+            order: Order::default(),
+            memo: Memo::new(options.cache_shares().1),
+            retention,
+        });
         Self {
-            engine: Arc::new(Engine {
-                store,
-                lanes,
-                order: Order::default(),
-                memo: Memo::new(options.cache_shares().1),
-                retention,
-            }),
+            engine,
             standby: None,
         }
     }
@@ -397,7 +400,7 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     async fn close(&self) -> Result<()> {
-        call!("close").run(self.engine.close()).await
+        call!("close").run(self.engine.lanes.close()).await
     }
 
     fn inner(&self) -> Option<&dyn Checkpointer> {

@@ -1,25 +1,28 @@
+//! The pauses between attempts.
+
 use std::time::Duration;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// The pauses between attempts to connect: each up to twice as long as the one
-/// before, with jitter.
-#[derive(Debug)]
-pub(crate) struct Backoff {
+/// The pauses between attempts: each up to twice as long as the one before, and shortened by chance
+/// to no less than half, so that those who fail together don't try again together.
+#[derive(Clone, Debug)]
+pub struct Backoff {
     next: Duration,
+    longest: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn pause(&mut self) -> Duration {
-        let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
-        pause
+    /// Begins with a pause of up to `first`. None is longer than `longest`.
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        Self {
+            next: first.min(longest),
+            longest,
+        }
     }
-}
 
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { next: FIRST_PAUSE }
+    /// The next pause.
+    pub fn pause(&mut self) -> Duration {
+        let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = self.next.saturating_mul(2).min(self.longest);
+        pause
     }
 }

@@ -1,3 +1,5 @@
+//! Cancelling a statement from outside of its connection.
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;

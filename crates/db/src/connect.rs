@@ -56,6 +56,9 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Opens connections as the settings say.
 #[derive(Debug)]
 pub(crate) struct Connector {
@@ -112,7 +115,7 @@ impl Connector {
     /// start-up time isn't over.
     pub(crate) async fn connect_patiently(&self) -> Result<Opened, Error> {
         let started = Instant::now();
-        let mut backoff = Backoff::default();
+        let mut backoff = backoff();
         loop {
             let error = match self.attempt(started).await {
                 Ok(connection) => return Ok(connection),
@@ -296,6 +299,11 @@ impl Connector {
             opened => opened,
         }
     }
+}
+
+/// The pauses between attempts to connect.
+pub(crate) fn backoff() -> Backoff {
+    Backoff::new(FIRST_PAUSE, LONGEST_PAUSE)
 }
 
 /// What the hosts are asked for: all of them for the first, then for the next.

@@ -8,28 +8,28 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::client::sealed::Client;
 use crate::link::Link;
 use crate::manager::Manager;
 use crate::shared::Shared;
 use crate::watch::{Call, Limit, Scope};
 use crate::{Error, Result, Statement, statement};
 
-/// A borrowed connection, given back when it is dropped.
+/// A connection that is in use, until it is dropped.
 ///
-/// Its methods take `&self`, so that several calls can be joined: they are sent
+/// [`GenericClient`](crate::GenericClient) has its methods. They take `&self`, so that several calls can be joined: they are sent
 /// one after the other without waiting for the answers. (A statement that this
 /// connection runs for the first time in `session` mode is prepared first, and
 /// runs a round trip later than it was polled.)
 ///
-/// The next borrower never notices what this one did. A connection that was
-/// left with a transaction open, with a call whose future was dropped, or with
-/// a session that raw SQL may have changed, is cleaned before it is lent again,
-/// or replaced; that happens in the background.
+/// What is done with it is never noticed by those who use it next. A connection that was left with
+/// a transaction open, with a call whose future was dropped, or with a session that raw SQL may have
+/// changed, is cleaned before it is used again, or replaced; that happens in the background.
 #[derive(Debug)]
 pub struct Connection {
     /// Only `drop` takes it.
     link: Option<PooledConnection<'static, Manager>>,
-    loan: TaskTrackerToken,
+    in_use: TaskTrackerToken,
     shared: Arc<Shared>,
     statement_timeout: Option<Duration>,
 }
@@ -37,124 +37,24 @@ pub struct Connection {
 impl Connection {
     pub(crate) fn new(
         link: PooledConnection<'static, Manager>,
-        loan: TaskTrackerToken,
+        in_use: TaskTrackerToken,
         shared: Arc<Shared>,
         statement_timeout: Option<Duration>,
     ) -> Self {
         link.place().acquired();
         Self {
             link: Some(link),
-            loan,
+            in_use,
             shared,
             statement_timeout,
         }
-    }
-
-    /// Runs a statement and returns its rows.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Query`] if the server rejects it, [`Error::StatementTimeout`] if
-    /// it takes too long: it had no effect. [`Error::OutcomeUnknown`] if the
-    /// connection was lost meanwhile or the answer is overdue,
-    /// [`Error::ConnectionLost`] if it already was lost.
-    /// [`Error::ParameterCount`] if `params` don't fit the types.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped once polled, the statement may or may not take effect. It is
-    /// cancelled when the connection is given back, unless it ends within a
-    /// moment.
-    pub async fn query(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>> {
-        self.settle().await?;
-        let call = self.call(statement.name(), Scope::Alone);
-        Ok(self.rows(call, statement, params).await?.0)
-    }
-
-    /// Runs a statement that returns at most one row.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query), and [`Error::RowCount`] if there are more; the
-    /// statement has taken effect then.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn query_opt(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>> {
-        at_most_one(statement, self.query(statement, params).await?)
-    }
-
-    /// Runs a statement that returns one row.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query), and [`Error::RowCount`] if there are none or
-    /// more; the statement has taken effect then.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn query_one(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row> {
-        exactly_one(statement, self.query(statement, params).await?)
-    }
-
-    /// Runs a statement and returns how many rows it affected.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn execute(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64> {
-        self.settle().await?;
-        let call = self.call(statement.name(), Scope::Alone);
-        Ok(self.rows(call, statement, params).await?.1)
-    }
-
-    /// Runs raw SQL, of one statement or several, without parameters.
-    ///
-    /// Whatever it does to the session is undone when the connection is given
-    /// back. In `transaction` mode only a transaction left open is: what a `SET`
-    /// did stays with whatever connection the pooler took for it.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query). Several statements without a `BEGIN` are one
-    /// transaction.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn batch_execute(&self, sql: &str) -> Result<()> {
-        self.settle().await?;
-        let call = self.call(statement::name(sql), Scope::Alone);
-        self.batch(call, sql).await
     }
 
     pub(crate) async fn ping(&self) -> Result<()> {
         self.link().ping().await
     }
 
-    pub(crate) async fn rows(
+    pub(crate) async fn run(
         &self,
         call: Call<'_>,
         statement: &Statement,
@@ -173,7 +73,7 @@ impl Connection {
         self.link().rows(call, statement, params).await
     }
 
-    pub(crate) async fn batch(&self, call: Call<'_>, sql: &str) -> Result<()> {
+    pub(crate) async fn run_batch(&self, call: Call<'_>, sql: &str) -> Result<()> {
         self.changed_by(sql);
         self.link().batch(call, sql).await
     }
@@ -227,6 +127,24 @@ impl Connection {
     }
 }
 
+impl Client for Connection {
+    async fn rows(
+        &self,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<(Vec<Row>, u64)> {
+        self.settle().await?;
+        let call = self.call(statement.name(), Scope::Alone);
+        self.run(call, statement, params).await
+    }
+
+    async fn batch(&self, sql: &str) -> Result<()> {
+        self.settle().await?;
+        let call = self.call(statement::name(sql), Scope::Alone);
+        self.run_batch(call, sql).await
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(link) = self.link.take() else {
@@ -238,35 +156,13 @@ impl Drop for Connection {
         if link.condition().is_clean() {
             return;
         }
-        let loan = self.loan.clone();
+        let in_use = self.in_use.clone();
         // If the runtime is gone, the task is dropped at once, and the pool
         // discards what isn't clean.
         runtime.spawn(async move {
             link.clean().await;
             drop(link);
-            drop(loan);
+            drop(in_use);
         });
-    }
-}
-
-pub(crate) fn at_most_one(statement: &Statement, mut rows: Vec<Row>) -> Result<Option<Row>> {
-    match rows.len() {
-        0 | 1 => Ok(rows.pop()),
-        count => Err(Error::RowCount {
-            statement: statement.name().to_owned(),
-            expected: "at most one",
-            rows: count,
-        }),
-    }
-}
-
-pub(crate) fn exactly_one(statement: &Statement, mut rows: Vec<Row>) -> Result<Row> {
-    match (rows.len(), rows.pop()) {
-        (1, Some(row)) => Ok(row),
-        (count, _) => Err(Error::RowCount {
-            statement: statement.name().to_owned(),
-            expected: "one",
-            rows: count,
-        }),
     }
 }

@@ -11,7 +11,6 @@ use bb8::RunError;
 use futures_util::FutureExt;
 use settings::{PoolMode, Settings};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 use tracing::{debug, info, trace, warn};
 
 use crate::connect::Server;
@@ -19,7 +18,7 @@ use crate::error::Chain;
 use crate::manager::Manager;
 use crate::meter::Counted;
 use crate::shared::Shared;
-use crate::{Connection, Error, Result, Transaction};
+use crate::{Connection, Error, Result, Retries, Transaction};
 
 /// A handle to a pool of connections to one database.
 ///
@@ -41,7 +40,7 @@ use crate::{Connection, Error, Result, Transaction};
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use db::{Database, Error, Statement, Type};
+/// use db::{Database, Error, GenericClient, Statement, Type};
 ///
 /// static RENAME: Statement =
 ///     Statement::new("UPDATE users SET name = $2 WHERE id = $1", &[Type::INT8, Type::TEXT]);
@@ -71,8 +70,8 @@ struct Inner {
     _may_open: Counted,
 }
 
-/// Replaces idle connections that are lost when that is noticed, and not only
-/// when somebody borrows them. Ends with the pool.
+/// Replaces idle connections that are lost when that is noticed, and not only when one of them is
+/// acquired. Ends with the pool.
 async fn replace_lost(pool: bb8::Pool<Manager>, shared: Arc<Shared>) {
     let replace = async {
         loop {
@@ -90,7 +89,7 @@ async fn replace_lost(pool: bb8::Pool<Manager>, shared: Arc<Shared>) {
 }
 
 /// How often the pool looks for connections that are too old or idle for too
-/// long; those that are borrowed meanwhile are looked at anyway.
+/// long; those that are acquired meanwhile are looked at anyway.
 fn reaper_rate(settings: &Settings) -> Duration {
     let limits = [settings.idle_timeout(), settings.max_lifetime()];
     let shortest = limits.into_iter().flatten().min().unwrap_or(Duration::MAX);
@@ -103,9 +102,9 @@ fn reaper_rate(settings: &Settings) -> Duration {
 pub struct State {
     /// Open connections.
     pub connections: u32,
-    /// Those that wait to be borrowed.
+    /// Those that are idle.
     pub idle: u32,
-    /// Those that are borrowed, or being cleaned after that.
+    /// Those that are in use, or being cleaned after that.
     pub in_use: u32,
     /// Callers that wait for a connection.
     pub waiting: u32,
@@ -113,19 +112,6 @@ pub struct State {
     pub max: u32,
     /// Whether the database was closed.
     pub closed: bool,
-}
-
-/// How an operation that may be repeated is tried again after a failure that
-/// [is transient](Error::is_transient).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Retries {
-    /// For how long.
-    pub timeout: Duration,
-    /// How often at most, the first attempt included.
-    pub attempts: u32,
-    /// The longest pause between two attempts.
-    pub longest_pause: Duration,
 }
 
 impl Database {
@@ -138,13 +124,13 @@ impl Database {
     /// isn't trusted) ends it at once.
     ///
     /// The pool keeps [`pool_min`](Settings::pool_min) connections idle, besides
-    /// those that are borrowed, as long as there aren't
+    /// those in use, as long as there aren't
     /// [`pool_max`](Settings::pool_max).
     ///
     /// # Errors
     ///
     /// [`Error::Connect`], or [`Error::TlsFile`] if a certificate or key that the
-    /// settings name can't be used. The wrong pool mode behind a pooler is a [`Error::Connect`]
+    /// settings name can't be used. The wrong pool mode behind a pooler is an [`Error::Connect`]
     /// that says so.
     ///
     /// # Panics
@@ -196,50 +182,46 @@ impl Database {
             schema: settings.schema().map(str::to_owned),
             max: settings.pool_max(),
             statement_timeout: settings.statement_timeout(),
-            retries: Retries {
-                timeout: settings.retry_timeout(),
-                attempts: settings.retry_attempts(),
-                longest_pause: settings.retry_pause(),
-            },
+            retries: Retries::new(settings),
         })))
     }
 
-    /// Borrows a connection; dropping it gives it back.
+    /// Acquires a connection; dropping it returns it.
     ///
     /// # Errors
     ///
-    /// [`Error::AcquireTimeout`] if all are borrowed, [`Error::Unreachable`] if
+    /// [`Error::AcquireTimeout`] if all are in use, [`Error::Unreachable`] if
     /// none can be opened (at once, if there is none and waiting won't help),
     /// [`Error::Connecting`] if opening one takes too long, [`Error::Closed`] as
     /// soon as a close has begun.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, nothing is borrowed.
+    /// If dropped, nothing is acquired.
     pub async fn get(&self) -> Result<Connection> {
         let Inner { pool, shared, .. } = &*self.0;
         let meter = shared.meter.acquire();
-        // Before anything is borrowed, so that a close waits for it.
-        let loan = shared.loans.token();
+        // Before anything is acquired, so that a close waits for it.
+        let in_use = shared.in_use.token();
         let waiting = shared.wait();
         let acquire = async {
             tokio::select! {
                 biased;
                 () = shared.closing.cancelled() => None,
-                borrowed = pool.get_owned() => Some(borrowed),
+                link = pool.get_owned() => Some(link),
                 failure = self.hopeless() => Some(Err(RunError::User(failure))),
             }
         };
-        let borrowed = shared.runtime.run(pin!(Some(acquire))).await;
+        let acquired = shared.runtime.run(pin!(Some(acquire))).await;
         drop(waiting);
         let waited = meter.waited();
-        let result = match borrowed {
+        let result = match acquired {
             Ok(Some(Ok(link))) => {
                 trace!(?waited, "acquired a connection");
                 let shared = Arc::clone(shared);
                 Ok(Connection::new(
                     link,
-                    loan,
+                    in_use,
                     shared,
                     self.0.statement_timeout,
                 ))
@@ -254,9 +236,9 @@ impl Database {
         result.inspect_err(|error| warn!(error = %Chain(error), "failed to acquire a connection"))
     }
 
-    /// Runs `body` in a transaction on a borrowed connection.
+    /// Runs `body` in a transaction on a connection of the pool.
     ///
-    /// It's [`get`](Self::get) and [`Connection::transaction`].
+    /// It's [`get`](Self::get) and [`Connection::transaction`], which says what the body must not do.
     ///
     /// # Errors
     ///
@@ -274,7 +256,7 @@ impl Database {
         self.get().await?.transaction(body).await
     }
 
-    /// Makes one round trip to the server, on a borrowed connection.
+    /// Makes one round trip to the server, on a connection of the pool.
     ///
     /// # Errors
     ///
@@ -286,48 +268,6 @@ impl Database {
     /// Harmless.
     pub async fn ping(&self) -> Result<()> {
         self.get().await?.ping().await
-    }
-
-    /// Closes the pool.
-    ///
-    /// From its first poll on nobody can borrow, and those who wait get
-    /// [`Error::Closed`]. Borrowed connections have until `deadline` to come
-    /// back. Then every socket is closed, and what still ran is cancelled.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::StillBorrowed`] if the deadline passed; everything is closed
-    /// nevertheless. [`Error::RuntimeEnded`] if everything was closed before, by the end of the
-    /// runtime.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, the pool stays closed to borrowers. Calling again, which is
-    /// always allowed, finishes.
-    pub async fn close(&self, deadline: Duration) -> Result<()> {
-        self.0.shared.closing.cancel();
-        let close = self.close_pool(deadline);
-        self.0.shared.runtime.run(pin!(Some(close))).await?
-    }
-
-    async fn close_pool(&self, deadline: Duration) -> Result<()> {
-        let Inner { shared, .. } = &*self.0;
-        shared.loans.close();
-        let in_time = timeout(deadline, shared.loans.wait()).await.is_ok();
-        let borrowed = shared.loans.len();
-        shared.hangup.cancel();
-        shared.sockets.close();
-        shared.sockets.wait().await;
-        if in_time {
-            info!("closed");
-            return Ok(());
-        }
-        let error = Error::StillBorrowed {
-            borrowed,
-            waited: deadline,
-        };
-        warn!(error = %Chain(&error), "closed by force");
-        Err(error)
     }
 
     /// The pool's figures, for metrics.
@@ -372,8 +312,8 @@ impl Database {
         self.0.shared.mode
     }
 
-    /// How the settings want transient failures to be retried, by those who know
-    /// what may be repeated: nothing in this crate is.
+    /// How the settings want failures to be retried that may pass: what [`retry`](Self::retry) keeps
+    /// to. Nothing is repeated without it.
     pub fn retries(&self) -> Retries {
         self.0.retries
     }
@@ -386,6 +326,10 @@ impl Database {
     /// The database's encoding, such as `UTF8`.
     pub fn server_encoding(&self) -> &str {
         &self.0.server.encoding
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
     }
 
     /// Whether both are handles to the same pool.
@@ -402,7 +346,8 @@ impl Database {
         } = self.state();
         if connections >= max {
             return Error::AcquireTimeout {
-                borrowed: in_use,
+                in_use,
+                by_caller: self.0.shared.in_use_by_caller(),
                 max,
                 waited,
             };
@@ -433,8 +378,8 @@ impl Database {
 }
 
 impl Drop for Inner {
-    /// Without a handle nobody waits for connections: those that come back are
-    /// closed with the pool, and no new one is opened.
+    /// Without a handle no caller waits for connections: those that are returned are closed with the
+    /// pool, and no new one is opened.
     fn drop(&mut self) {
         self.shared.closing.cancel();
     }

@@ -47,11 +47,17 @@ pub enum Error {
         /// What the operating system said.
         source: Option<io::Error>,
     },
-    /// All connections were borrowed, and none was given back in time.
-    #[error("no connection became free within {waited:.1?}: {borrowed} of {max} are borrowed")]
+    /// All connections were in use, and none was returned in time.
+    #[error(
+        "no connection became free within {waited:.1?}: {in_use} of {max} are in use{}",
+        held(*by_caller)
+    )]
     AcquireTimeout {
-        /// How many were borrowed.
-        borrowed: u32,
+        /// How many were in use.
+        in_use: u32,
+        /// How many of them the same task had acquired, which so waits for itself: it asks for
+        /// another connection within a transaction, for example.
+        by_caller: u32,
         /// How many the pool may open.
         max: u32,
         /// How long it waited.
@@ -80,13 +86,23 @@ pub enum Error {
          long as the handle is used"
     )]
     RuntimeEnded,
-    /// Connections were still borrowed at the deadline of a close.
-    #[error("closed with {borrowed} still borrowed after {waited:.1?}")]
-    StillBorrowed {
+    /// Connections were still in use at the deadline of a close.
+    #[error("closed with {in_use} still in use after {waited:.1?}")]
+    StillInUse {
         /// How many.
-        borrowed: usize,
+        in_use: usize,
         /// The deadline.
         waited: Duration,
+    },
+    /// Something that depends on the database failed to finish its work before the close.
+    #[error("closed, but something that depends on the database could not finish its work")]
+    Unfinished {
+        /// How many connections were still in use at the deadline.
+        in_use: usize,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+        /// The failures of others.
+        others: Vec<Box<dyn StdError + Send + Sync>>,
     },
     /// `get_connection` was called before `init_db`.
     #[error("the database is not initialised; call `init_db` first")]
@@ -296,6 +312,13 @@ impl Error {
             cause = error.source();
         }
         None
+    }
+}
+
+fn held(by_caller: u32) -> String {
+    match by_caller {
+        0 => String::new(),
+        count => format!(", {count} of them by this very task, which waits for itself"),
     }
 }
 

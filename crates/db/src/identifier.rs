@@ -1,3 +1,5 @@
+//! Names in SQL.
+
 /// Quotes a name so that SQL takes it as one identifier, whatever it holds.
 ///
 /// # Examples
@@ -8,4 +10,9 @@
 /// ```
 pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Fills in the quoted schema where a template has `{schema}`.
+pub(crate) fn in_schema(template: &str, schema: &str) -> String {
+    template.replace("{schema}", &quote_identifier(schema))
 }

@@ -7,10 +7,10 @@
 //! - [`init_db`], [`get_connection`] and [`close_db`] keep one for the whole
 //!   process, for applications that like it that way.
 //!
-//! [`Database`] can be cloned into every task and handler; all clones lend
-//! connections of one pool. A [`Connection`] goes back when it is dropped, in
-//! whatever state it is: nobody has to tidy up after a call that failed or was
-//! abandoned. Whoever connected the pool closes it at the end, with a deadline.
+//! [`Database`] can be cloned into every task and handler; all clones acquire connections of one
+//! pool. A [`Connection`] is returned when it is dropped, in whatever state it is: there is nothing
+//! to tidy up after a call that failed or was abandoned. At the end [`Database::close`] lets what
+//! depends on the database finish, and closes the pool, all within a deadline.
 //!
 //! # Examples
 //!
@@ -19,7 +19,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use db::{Database, Statement, Type};
+//! use db::{Database, GenericClient, Statement, Type};
 //! use settings::Settings;
 //!
 //! static COUNT: Statement = Statement::new(
@@ -46,7 +46,7 @@
 //! One for the whole process, with migrations and a transaction:
 //!
 //! ```no_run
-//! use db::{Database, Error, Migration, Migrations, Statement, Type};
+//! use db::{Database, Error, GenericClient, Migration, Migrations, Statement, Type};
 //! use settings::Settings;
 //!
 //! const MIGRATIONS: Migrations = Migrations::new(
@@ -84,16 +84,18 @@
 //! # }
 //! ```
 //!
+//! [`from_bb8_postgres`] is for those who come from there.
+//!
 //! # What it guarantees
 //!
 //! - [`Database::connect`] proves that the server answers. It waits for one that
 //!   may come up, and says at once what waiting won't mend.
-//! - A borrower never notices what the one before it did: an open transaction, a
-//!   changed session, a call whose future was dropped. A connection that nothing
-//!   happened to is lent again without a word to the server.
+//! - What was done with a connection is never noticed by those who use it next: an open transaction,
+//!   a changed session, a call whose future was dropped. A clean connection is used again without a
+//!   word to the server.
 //! - A transaction's body runs once. `Ok` means that it was committed, and an
 //!   error that it wasn't, unless [`Error::is_outcome_unknown`] says otherwise.
-//! - No call waits for ever. A connection whose answer is overdue is given up:
+//! - No call waits for ever. A connection whose answer is overdue is discarded:
 //!   `DB_NETWORK_TIMEOUT` after `DB_STATEMENT_TIMEOUT`, or earlier if the other
 //!   system doesn't acknowledge what is sent. (Without a statement time-out only
 //!   the latter is noticed.)
@@ -133,7 +135,7 @@
 //!
 //! Everything goes to `tracing`, under the target `db`: connecting, migrating
 //! and closing as `info`, failures of the connection and the pool as `warn`,
-//! failed statements and the server's notices as `debug`, borrowing as `trace`,
+//! failed statements and the server's notices as `debug`, acquiring as `trace`,
 //! each failure with its causes. No password is logged, no parameter, and not
 //! what the server quotes of rows. The driver itself logs parameters through the
 //! `log` crate as `debug`: whoever listens to that should keep `tokio_postgres`
@@ -146,17 +148,20 @@
 //! and why connections ended. `docs/observability.md` lists them, and has alerts.
 
 // What programs call.
+mod backoff;
+mod client;
+mod close;
 mod connection;
 mod database;
 mod error;
 mod identifier;
 mod lifecycle;
 mod migrate;
+mod retry;
 mod statement;
 mod transaction;
 
 // What is behind it.
-mod backoff;
 mod cancel;
 mod condition;
 mod connect;
@@ -175,18 +180,24 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+#[doc = include_str!("../docs/from_bb8_postgres.md")]
+pub mod from_bb8_postgres {}
+
 pub use settings::PoolMode;
 pub use tokio_postgres::error::SqlState;
 pub use tokio_postgres::types::{FromSql, ToSql, Type};
 pub use tokio_postgres::{Row, types};
 
+pub use crate::backoff::Backoff;
+pub use crate::client::GenericClient;
 pub use crate::connect::ConnectFailure;
 pub use crate::connection::Connection;
-pub use crate::database::{Database, Retries, State};
+pub use crate::database::{Database, State};
 pub use crate::error::{Error, Result};
 pub use crate::identifier::quote_identifier;
 pub use crate::lifecycle::{close_db, get_connection, init_db};
 pub use crate::migrate::{Migration, Migrations};
+pub use crate::retry::{Retries, Retry};
 pub use crate::statement::Statement;
 pub use crate::tls::TlsFileProblem;
 pub use crate::transaction::Transaction;

@@ -1,3 +1,5 @@
+//! The database of a whole process.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -5,7 +7,7 @@ use settings::Settings;
 
 use crate::{Connection, Database, Error, Result};
 
-/// How long [`close_db`] waits for borrowed connections.
+/// How long [`close_db`] waits for connections in use, and what depends on the database.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The one database of the process.
@@ -40,6 +42,7 @@ enum Stage {
 /// # Examples
 ///
 /// ```no_run
+/// # use db::GenericClient;
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// db::init_db(&settings::Settings::load()?).await?;
 /// let connection = db::get_connection().await?;
@@ -56,7 +59,7 @@ pub async fn init_db(settings: &Settings) -> Result<Database> {
     Ok(db)
 }
 
-/// Borrows a connection of the process's database.
+/// Acquires a connection of the process's database.
 ///
 /// # Errors
 ///
@@ -65,7 +68,7 @@ pub async fn init_db(settings: &Settings) -> Result<Database> {
 ///
 /// # Cancel safety
 ///
-/// If dropped, nothing is borrowed.
+/// If dropped, nothing is acquired.
 pub async fn get_connection() -> Result<Connection> {
     let db = match &*stage() {
         Stage::Uninitialised | Stage::Initialising => return Err(Error::NotInitialised),
@@ -77,8 +80,8 @@ pub async fn get_connection() -> Result<Connection> {
 
 /// Closes the process's database, at shutdown.
 ///
-/// Borrowed connections have 10 seconds to come back; [`Database::close`] takes
-/// any other deadline. Without a database there is nothing to do.
+/// It does what [`Database::close`] does, with a deadline of 10 seconds; that one takes any other.
+/// Without a database there is nothing to do.
 ///
 /// # Errors
 ///
@@ -96,7 +99,7 @@ pub async fn close_db() -> Result<()> {
     };
     let result = db.close(CLOSE_DEADLINE).await;
     let mut stage = stage();
-    // Two may close at once, and by now somebody may have opened another.
+    // Two may close at once, and another may be open by now.
     if matches!(&*stage, Stage::Open(open) if open.is_same(&db)) {
         *stage = Stage::Closed;
     }

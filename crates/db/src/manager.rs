@@ -8,8 +8,7 @@ use settings::Settings;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::backoff::Backoff;
-use crate::connect::{Connector, Opened, Server};
+use crate::connect::{Connector, Opened, Server, backoff};
 use crate::driver::drive;
 use crate::error::Chain;
 use crate::link::Link;
@@ -53,6 +52,7 @@ impl Manager {
 
     fn link(&self, opened: Opened, tenure: Tenure) -> (Link, Server) {
         let watch = Arc::new(Watch::new(&self.shared, tenure, opened.canceller));
+        self.shared.watch(&watch);
         let drive = drive(opened.driver, Arc::clone(&watch));
         let runtime = self.shared.runtime.handle();
         self.shared.sockets.spawn_on(drive, runtime);
@@ -62,7 +62,7 @@ impl Manager {
     /// Opens a connection, however often it has to be tried: so a pool is filled again after an
     /// outage, also if no connection is asked for.
     async fn persevere(&self) -> Link {
-        let mut backoff = Backoff::default();
+        let mut backoff = backoff();
         loop {
             let tenure = Tenure::begin(&self.shared.tenures);
             match self.connector.connect().await {

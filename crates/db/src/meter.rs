@@ -1,12 +1,13 @@
 //! What the pool tells a recorder of the `metrics` facade.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{
     Counter, Gauge, Histogram, Key, Label, Level, Metadata, SharedString, Unit, describe_counter,
     describe_gauge, describe_histogram, with_recorder,
 };
+use tokio::task;
 
 use crate::{ConnectFailure, Error, Result};
 
@@ -50,6 +51,8 @@ pub(crate) struct Place {
 #[derive(Debug)]
 struct Stay {
     in_use: bool,
+    /// The task that acquired it, if it is one.
+    by: Option<task::Id>,
     closed: bool,
     counted: Option<Counted>,
 }
@@ -134,6 +137,7 @@ impl Place {
         Self {
             stay: Mutex::new(Stay {
                 in_use: false,
+                by: None,
                 closed: false,
                 counted: Some(Counted::new(&meter.idle, 1)),
             }),
@@ -142,11 +146,27 @@ impl Place {
     }
 
     pub(crate) fn acquired(&self) {
-        self.change(|stay| stay.in_use = true);
+        self.change(|stay| {
+            stay.in_use = true;
+            stay.by = task::try_id();
+        });
     }
 
     pub(crate) fn returned(&self) {
-        self.change(|stay| stay.in_use = false);
+        self.change(|stay| {
+            stay.in_use = false;
+            stay.by = None;
+        });
+    }
+
+    /// Whether the task that asks has acquired the connection and not returned it.
+    pub(crate) fn is_in_use_by_caller(&self) -> bool {
+        let caller = task::try_id();
+        caller.is_some() && self.lock().by == caller
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stay> {
+        self.stay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the connection is no longer open. It may still be in use.
@@ -163,7 +183,7 @@ impl Place {
     }
 
     fn change(&self, change: impl FnOnce(&mut Stay)) {
-        let mut stay = self.stay.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stay = self.lock();
         change(&mut stay);
         stay.counted = match (stay.in_use, stay.closed) {
             (true, _) => Some(Counted::new(&self.meter.in_use, 1)),

@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::error::SqlState;
 use tracing::info;
 
-use crate::{Database, Error, Result, Statement, Transaction, Type, quote_identifier};
+use crate::identifier::in_schema;
+use crate::{
+    Database, Error, GenericClient, Result, Statement, Transaction, Type, quote_identifier,
+};
 
 /// Behind the set's name in the name of its version table.
 const TABLE_SUFFIX: &str = "_migrations";
@@ -429,7 +432,7 @@ impl Migration {
     }
 
     fn in_schema(&self, schema: &str) -> String {
-        self.sql.replace("{schema}", &quote_identifier(schema))
+        in_schema(self.sql, schema)
     }
 
     /// What `sha256sum` says of the file, had it Unix line endings.

@@ -1,6 +1,10 @@
+//! Statements: SQL with the types of its parameters.
+
 use std::borrow::Cow;
 
 use tokio_postgres::types::Type;
+
+use crate::identifier::in_schema;
 
 /// A statement: its SQL and the types of its parameters.
 ///
@@ -37,8 +41,25 @@ impl Statement {
         }
     }
 
-    /// Makes a statement from SQL that was put together at run time, such as a
-    /// template whose schema was filled in.
+    /// Makes a statement from a template that has `{schema}` where the quoted schema belongs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use db::{Statement, Type};
+    ///
+    /// let add = Statement::in_schema(
+    ///     "INSERT INTO {schema}.notes (text) VALUES ($1)",
+    ///     vec![Type::TEXT],
+    ///     "my notes",
+    /// );
+    /// assert_eq!(add.sql(), r#"INSERT INTO "my notes".notes (text) VALUES ($1)"#);
+    /// ```
+    pub fn in_schema(template: &str, types: Vec<Type>, schema: &str) -> Self {
+        Self::from_parts(in_schema(template, schema), types)
+    }
+
+    /// Makes a statement from SQL that was put together at run time.
     pub fn from_parts(sql: String, types: Vec<Type>) -> Self {
         Self {
             changes_session: may_change_session(&sql),
@@ -73,14 +94,13 @@ impl Statement {
         name(&self.sql)
     }
 
-    /// Whether the statement may leave something behind in the session, so
-    /// that the connection is cleaned before somebody else borrows it.
+    /// Whether the statement may leave something behind in the session, so that the connection is
+    /// cleaned before it is used again.
     ///
-    /// `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `WITH`, `VALUES` and
-    /// `TABLE` are trusted not to, unless `set_config` or a session-level
-    /// advisory lock occurs in the text and nobody
-    /// [vouches](Self::keeping_session) for it. A function that changes the session
-    /// from inside one of them goes unnoticed.
+    /// `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `WITH`, `VALUES` and `TABLE` are trusted
+    /// not to, unless the text has `set_config`, a session-level advisory lock, `INTO TEMP`,
+    /// `pg_temp`, or `UPDATE` with `pg_settings`, and isn't [vouched](Self::keeping_session) for. A
+    /// function that changes the session from inside one of them goes unnoticed.
     pub fn changes_session(&self) -> bool {
         self.changes_session
     }
@@ -134,6 +154,29 @@ const fn may_change_session(sql: &str) -> bool {
         || contains(sql, b"set_config")
         || contains(sql, b"pg_advisory_lock")
         || contains(sql, b"pg_try_advisory_lock")
+        || contains(sql, b"pg_temp")
+        || (contains(sql, b"pg_settings") && contains(sql, b"update"))
+        || makes_temporary_table(sql)
+}
+
+/// Whether `INTO` is followed by `TEMP` or `TEMPORARY`.
+const fn makes_temporary_table(sql: &[u8]) -> bool {
+    let mut at = 0;
+    while at < sql.len() {
+        if is_word_at(sql, at, b"into") && (at == 0 || !is_in_word(sql[at - 1])) {
+            let (_, rest) = sql.split_at(at + b"into".len());
+            let mut next = first_word(rest);
+            if is_word_at(rest, next, b"local") {
+                let (_, behind) = rest.split_at(next + b"local".len());
+                next += b"local".len() + first_word(behind);
+            }
+            if is_word_at(rest, next, b"temp") || is_word_at(rest, next, b"temporary") {
+                return true;
+            }
+        }
+        at += 1;
+    }
+    false
 }
 
 /// Where the first word begins, behind comments, whitespace and parentheses.
@@ -177,8 +220,11 @@ const fn comment_end(sql: &[u8], mut at: usize) -> usize {
 
 const fn is_word_at(sql: &[u8], at: usize, word: &[u8]) -> bool {
     let end = at + word.len();
-    matches_at(sql, at, word)
-        && (end == sql.len() || !(sql[end].is_ascii_alphanumeric() || sql[end] == b'_'))
+    matches_at(sql, at, word) && (end == sql.len() || !is_in_word(sql[end]))
+}
+
+const fn is_in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 const fn contains(sql: &[u8], lowercase: &[u8]) -> bool {

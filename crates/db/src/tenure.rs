@@ -1,3 +1,5 @@
+//! For how long a connection is trusted.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

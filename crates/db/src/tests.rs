@@ -1,3 +1,5 @@
+//! Tests that need no server.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io;
@@ -50,12 +52,13 @@ fn errors_say_what_failed_and_their_sources_why() {
     );
     check(
         &Error::AcquireTimeout {
-            borrowed: 10,
+            in_use: 10,
+            by_caller: 0,
             max: 10,
             waited: Duration::from_millis(5_001),
         },
         &expect![[r#"
-            no connection became free within 5.0s: 10 of 10 are borrowed
+            no connection became free within 5.0s: 10 of 10 are in use
         "#]],
     );
     check(
@@ -84,12 +87,12 @@ fn errors_say_what_failed_and_their_sources_why() {
     "#]],
     );
     check(
-        &Error::StillBorrowed {
-            borrowed: 1,
+        &Error::StillInUse {
+            in_use: 1,
             waited: Duration::from_secs(10),
         },
         &expect![[r#"
-            closed with 1 still borrowed after 10.0s
+            closed with 1 still in use after 10.0s
         "#]],
     );
     check(
@@ -270,6 +273,8 @@ fn the_first_word_and_a_few_functions_tell_whether_the_session_may_change() {
         "TABLE orders",
         "MERGE INTO orders USING a ON true WHEN MATCHED THEN DELETE",
         "SELECT pg_advisory_xact_lock(1)",
+        "SELECT attempt INTO templates FROM temperatures",
+        "SELECT setting FROM pg_settings",
     ] {
         assert!(
             !Statement::from_parts(sql.to_owned(), Vec::new()).changes_session(),
@@ -287,6 +292,11 @@ fn the_first_word_and_a_few_functions_tell_whether_the_session_may_change() {
         "SELECT pg_advisory_lock_shared(1)",
         "SELECT pg_try_advisory_lock(1)",
         "/* never closed SELECT",
+        "SELECT 1 AS one INTO TEMP t",
+        "WITH a AS (SELECT 1 AS one) SELECT one INTO /* local */ temporary t FROM a",
+        "SELECT 1 AS one INTO pg_temp.t",
+        "UPDATE pg_settings SET setting = 'off' WHERE name = 'jit'",
+        "WITH u AS (UPDATE pg_catalog.pg_settings SET setting = 'off' RETURNING 1) SELECT 1",
     ] {
         assert!(
             Statement::from_parts(sql.to_owned(), Vec::new()).changes_session(),

@@ -8,8 +8,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tracing::warn;
 
+use crate::client::sealed::Client;
 use crate::connect::lock_limit;
-use crate::connection::{at_most_one, exactly_one};
 use crate::error::Chain;
 use crate::watch::{Call, Limit, Scope};
 use crate::{Connection, Error, Result, Statement, statement};
@@ -19,7 +19,7 @@ use crate::{Connection, Error, Result, Statement, statement};
 /// hides, or with a warning that can be switched off.
 const COMMIT: &str = "SAVEPOINT db_commit; COMMIT";
 
-/// An open transaction.
+/// An open transaction, whose methods [`GenericClient`](crate::GenericClient) has.
 ///
 /// It ends with the body that it was given to: [`Connection::transaction`].
 #[derive(Debug)]
@@ -35,6 +35,11 @@ impl Connection {
     /// read committed, whatever the role's default is; `SET TRANSACTION` as the
     /// body's first statement chooses another.
     ///
+    /// While the body runs it has one connection, and must not wait for another one of the same pool:
+    /// if enough bodies do so at once they hold all connections and wait for each other, until
+    /// `DB_ACQUIRE_TIMEOUT` ends it. So what is done meanwhile by way of the [`Database`](crate::Database),
+    /// a crate that is built on it included, is better done before or after.
+    ///
     /// # Errors
     ///
     /// What `body` returned. [`Error::TransactionFailed`] if it returned `Ok`
@@ -46,13 +51,13 @@ impl Connection {
     /// # Cancel safety
     ///
     /// If dropped before the commit is sent, nothing takes effect: it is rolled
-    /// back when the connection is used again or given back. If dropped after
+    /// back when the connection is used again or returned. If dropped after
     /// that, it may or may not take effect.
     ///
     /// # Examples
     ///
     /// ```no_run
-    /// # use db::{Error, Statement, Type};
+    /// # use db::{Error, GenericClient, Statement, Type};
     /// # static DEBIT: Statement = Statement::new("", &[]);
     /// # static CREDIT: Statement = Statement::new("", &[]);
     /// # async fn example(db: &db::Database) -> db::Result<()> {
@@ -154,97 +159,23 @@ impl Connection {
     }
 }
 
-impl Transaction<'_> {
-    /// Runs a statement and returns its rows.
-    ///
-    /// # Errors
-    ///
-    /// As [`Connection::query`], but a lost connection is always
-    /// [`Error::ConnectionLost`]: without the commit nothing takes effect.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped once polled, the statement may or may not run, as a part of
-    /// the transaction, which goes on.
-    pub async fn query(
+impl Client for Transaction<'_> {
+    async fn rows(
         &self,
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>> {
+    ) -> Result<(Vec<Row>, u64)> {
         let call = self.call(statement.name());
-        Ok(self.connection.rows(call, statement, params).await?.0)
+        self.connection.run(call, statement, params).await
     }
 
-    /// Runs a statement that returns at most one row.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query), and [`Error::RowCount`] if there are more.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn query_opt(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>> {
-        at_most_one(statement, self.query(statement, params).await?)
-    }
-
-    /// Runs a statement that returns one row.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query), and [`Error::RowCount`] if there are none or
-    /// more.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn query_one(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row> {
-        exactly_one(statement, self.query(statement, params).await?)
-    }
-
-    /// Runs a statement and returns how many rows it affected.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn execute(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64> {
-        let call = self.call(statement.name());
-        Ok(self.connection.rows(call, statement, params).await?.1)
-    }
-
-    /// Runs raw SQL, of one statement or several, without parameters.
-    ///
-    /// A `SET LOCAL` lasts as long as the transaction. What else it does to the
-    /// session is undone when the connection is given back.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Self::query).
-    pub async fn batch_execute(&self, sql: &str) -> Result<()> {
+    async fn batch(&self, sql: &str) -> Result<()> {
         let call = self.call(statement::name(sql));
-        self.connection.batch(call, sql).await
+        self.connection.run_batch(call, sql).await
     }
+}
 
+impl Transaction<'_> {
     /// The same transaction, whose statements may run for so long, as far as
     /// that is kept here and not by the server.
     pub(crate) fn limited_to(&self, limit: Duration) -> Transaction<'_> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db::{Error, Statement, Type};
+use db::{Error, GenericClient, Statement, Type};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use rig::eventually;
@@ -67,7 +67,7 @@ async fn a_close_that_does_not_wait_cancels_through_a_pooler() {
     eventually("the statement runs", async || is_running(&observer).await).await;
     let closed = db.close(Duration::ZERO).await.unwrap_err();
     assert!(
-        matches!(closed, Error::StillBorrowed { borrowed: 1, .. }),
+        matches!(closed, Error::StillInUse { in_use: 1, .. }),
         "{closed:?}"
     );
     assert!(call.await.unwrap().unwrap_err().is_outcome_unknown());

@@ -1,6 +1,6 @@
 //! What a pooler says when it can't serve, and what is made of it.
 
-use db::{ConnectFailure, Database, Error, Statement};
+use db::{ConnectFailure, Database, Error, GenericClient, Statement};
 use expect_test::{Expect, expect};
 use rig::{PgBouncer, PrivateServer, Stop};
 use rig::{chain, eventually};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use checkpointer::{Durability, PostgresOptions};
-use db::{Database, Migration, Migrations, Statement, Type};
+use db::{Database, GenericClient, Migration, Migrations, Statement, Type};
 use futures_util::future::join_all;
 use rig::at_every_poll;
 use tokio::sync::Barrier;

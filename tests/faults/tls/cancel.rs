@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use db::{Database, Error, Statement};
+use db::{Database, Error, GenericClient, Statement};
 use rig::eventually;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use db::{Database, Error, Statement};
+use db::{Database, Error, GenericClient, Statement};
 use rig::{PrivateServer, Stop};
 use settings::Settings;
 use tokio_postgres::{Client, NoTls};

@@ -1,5 +1,7 @@
 //! Every call may be dropped at each of its await points.
 
+use std::time::Duration;
+
 use checkpointer::{
     CheckpointAddress, Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, List,
     ListThreads, PostgresCheckpointer, Prune, PruneStrategy,
@@ -231,5 +233,35 @@ async fn calls_of_a_typed_thread_may_be_dropped() {
         let before = std::iter::once(None).chain(before.map(Some));
         assert!(parents.eq(before.take(listed.len())));
         assert_eq!(fork.parent_address.unwrap().checkpoint_id, first);
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_was_dropped_is_stored_before_the_database_closes() {
+    for mode in MODES {
+        let (test, database, checkpointer) = started(mode).await;
+        let observer = test.observer().await;
+        let table = format!("{}.checkpoints", test.schema());
+        let lock = format!("BEGIN; LOCK TABLE {table}");
+        observer.batch_execute(&lock).await.unwrap();
+        let put = tokio::spawn(async move {
+            Step::first(&thread("dropped")).put(&checkpointer).await;
+        });
+        eventually("the put waits", async || {
+            test.backends(&observer, "wait_event_type = 'Lock'").await == 1
+        })
+        .await;
+        put.abort();
+        put.await.unwrap_err();
+
+        let (closed, released) = tokio::join!(
+            database.close(Duration::from_secs(60)),
+            observer.batch_execute("COMMIT"),
+        );
+        closed.unwrap();
+        released.unwrap();
+        let count = format!("SELECT count(*) FROM {table}");
+        let stored: i64 = observer.query_one(&count, &[]).await.unwrap().get(0);
+        assert_eq!(stored, 1);
     }
 }

@@ -4,6 +4,7 @@ mod callers;
 mod failures;
 mod programs;
 
+use db::GenericClient;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! The plans that PostgreSQL makes of the statements.
 
 use checkpointer::PostgresCheckpointer;
-use db::Statement;
+use db::{GenericClient, Statement};
 use expect_test::expect;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use db::{Connection, Database, Migration, Migrations, Statement, Type};
+use db::{Connection, Database, GenericClient, Migration, Migrations, Statement, Type};
 
 use futures_util::FutureExt;
 

@@ -1,6 +1,12 @@
+//! Closing a pool.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use db::{Error, Statement};
+use db::{Database, Error, GenericClient, Statement};
+use expect_test::expect;
 use futures_util::FutureExt;
 
 use rig::{TestDb, chain, eventually};
@@ -33,7 +39,7 @@ async fn close_waits_for_borrowed_connections() {
 }
 
 #[tokio::test]
-async fn close_gives_up_at_its_deadline_and_says_how_many_were_borrowed() {
+async fn close_ends_at_its_deadline_and_says_how_many_connections_were_in_use() {
     let test = TestDb::without_schema().await;
     let db = test.connect(&[]).await;
     let sleeping = db.get().await.unwrap();
@@ -46,7 +52,7 @@ async fn close_gives_up_at_its_deadline_and_says_how_many_were_borrowed() {
     .await;
     let error = db.close(Duration::from_millis(100)).await.unwrap_err();
     assert!(
-        matches!(error, Error::StillBorrowed { borrowed: 2, waited } if waited.as_millis() == 100),
+        matches!(error, Error::StillInUse { in_use: 2, waited } if waited.as_millis() == 100),
         "{error:?}"
     );
     let error = query.await.unwrap().unwrap_err();
@@ -85,7 +91,7 @@ async fn a_connection_is_given_back_after_its_runtime_has_ended() {
     let (db, borrowed) = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let db = db::Database::connect(&settings).await.unwrap();
+            let db = Database::connect(&settings).await.unwrap();
             let clean = db.get().await.unwrap();
             let dirty = db.get().await.unwrap();
             dirty.batch_execute("BEGIN").await.unwrap();
@@ -109,4 +115,61 @@ async fn a_database_that_is_dropped_leaves_no_connection_behind() {
         test.backends(&observer, "true").await == 0
     })
     .await;
+}
+
+/// Depends on the database, and finishes its work before a close.
+struct Dependent {
+    db: Database,
+    finished: AtomicBool,
+}
+
+impl Dependent {
+    fn new(db: &Database) -> Arc<Self> {
+        Arc::new(Self {
+            db: db.clone(),
+            finished: AtomicBool::new(false),
+        })
+    }
+
+    async fn finish(&self) -> db::Result<()> {
+        self.db.ping().await?;
+        self.finished.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_depends_on_the_database_finishes_before_it_closes() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    let (dependent, gone) = (Dependent::new(&db), Dependent::new(&db));
+    db.before_close(&dependent, |dependent| async move {
+        Ok(dependent.finish().await?)
+    });
+    db.before_close(&gone, |_| async { Err("it is gone".into()) });
+    drop(gone);
+    db.close(LONG).await.unwrap();
+    assert!(dependent.finished.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn a_close_reports_what_could_not_finish() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    let dependent = Dependent::new(&db);
+    db.before_close(&dependent, |_| async { Err("the disk is full".into()) });
+    db.before_close(&dependent, |_| pending());
+    let error = db.close(Duration::from_millis(300)).await.unwrap_err();
+    let Error::Unfinished { others, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(others.len(), 1);
+    expect![[r#"
+        closed, but something that depends on the database could not finish its work
+        the disk is full
+    "#]]
+    .assert_eq(&chain(&error));
+    expect!["it wasn't done within 300.0ms"].assert_eq(&others[0].to_string());
+    assert!(db.state().closed);
+    assert!(matches!(db.get().await, Err(Error::Closed)));
 }

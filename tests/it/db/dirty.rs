@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use db::{Connection, Database, Statement, Type};
+use db::{Connection, Database, GenericClient, Statement, Type};
 use tokio::time::timeout;
 
 use rig::{TestDb, eventually};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db::{Database, Error, Statement};
+use db::{Database, Error, GenericClient, Statement};
 use futures_util::FutureExt;
 
 use rig::{Figures, TestDb, at_every_poll, eventually};
@@ -111,7 +111,7 @@ async fn time_outs_and_failures_to_connect_are_counted_by_what_they_are() {
         .await;
     let timeouts = || figures.histogram("db_pool_acquire_seconds", &[("outcome", "timeout")]);
     let mut lent = Vec::new();
-    eventually("all are borrowed", async || {
+    eventually("all are in use", async || {
         lent.extend(db.get().await);
         lent.len() == 1
     })

@@ -1,6 +1,6 @@
 //! Backends that somebody ends.
 
-use db::{Connection, Database, Error, Statement, Type};
+use db::{Connection, Database, Error, GenericClient, Statement, Type};
 use expect_test::expect;
 use tokio_postgres::Client;
 

@@ -1,4 +1,4 @@
-use db::{Error, close_db, get_connection, init_db};
+use db::{Error, GenericClient, close_db, get_connection, init_db};
 use expect_test::expect;
 use futures_util::FutureExt;
 

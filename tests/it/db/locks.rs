@@ -1,6 +1,6 @@
 //! A lock that is waited for too long is told from a statement that is too slow.
 
-use db::{Connection, Database, Error, Statement, ToSql, Type};
+use db::{Connection, Database, Error, GenericClient, Statement, ToSql, Type};
 use rig::{TestDb, chain};
 use tokio_postgres::Client;
 

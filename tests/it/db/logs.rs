@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use db::{Database, Error, Statement, Type};
+use db::{Database, Error, GenericClient, Statement, Type};
 use rig::{TestDb, log, url};
 use settings::Settings;
 
@@ -34,7 +34,7 @@ async fn connect_acquire_close_and_failures_are_logged_with_their_causes() {
         "WARN db::database: failed to acquire a connection error=no connection became free",
         "DEBUG db::watch: statement failed statement=\"secrets::insert\"",
         "duplicate key value violates unique constraint",
-        "WARN db::database: closed by force error=closed with 1 still borrowed",
+        "WARN db::close: closed by force error=closed with 1 still in use",
     ] {
         assert!(text.contains(expected), "no {expected:?} in:\n{text}");
     }

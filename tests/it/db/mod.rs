@@ -10,6 +10,7 @@ mod logs;
 mod migrate;
 mod pool;
 mod refused;
+mod retry;
 mod runtimes;
 mod silence;
 mod statements;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use db::{Database, Error, Statement};
+use db::{Database, Error, GenericClient, Statement};
 use expect_test::expect;
 use futures_util::FutureExt;
 use settings::Settings;
@@ -55,13 +55,13 @@ async fn a_pool_without_a_minimum_still_uses_the_connection_that_proved_the_serv
 }
 
 #[tokio::test]
-async fn a_time_out_says_how_many_are_borrowed_and_for_how_long_it_waited() {
+async fn a_time_out_says_how_many_are_in_use_and_for_how_long_it_waited() {
     let test = TestDb::without_schema().await;
     let db = test
         .connect(&[("DB_POOL_MAX", "2"), ("DB_ACQUIRE_TIMEOUT", "1s")])
         .await;
     let mut lent = Vec::new();
-    eventually("all are borrowed", async || {
+    eventually("all are in use", async || {
         lent.extend(db.get().await);
         lent.len() == 2
     })
@@ -73,7 +73,7 @@ async fn a_time_out_says_how_many_are_borrowed_and_for_how_long_it_waited() {
     };
     assert!(*waited >= Duration::from_secs(1) && *waited < Duration::from_secs(10));
     expect![[r#"
-        no connection became free within TIME: 2 of 2 are borrowed
+        no connection became free within TIME: 2 of 2 are in use
     "#]]
     .assert_eq(&timeless(&error));
 }

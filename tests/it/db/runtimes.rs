@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake};
 use std::thread;
 use std::time::Duration;
 
-use db::{Database, Error, Statement};
+use db::{Database, Error, GenericClient, Statement};
 use rig::{TestDb, chain, eventually};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;

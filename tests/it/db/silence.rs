@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use db::{Database, Error, Migration, Migrations, Statement, Type};
+use db::{Database, Error, GenericClient, Migration, Migrations, Statement, Type};
 use expect_test::expect;
 use futures_util::FutureExt;
 use tokio::time::timeout;
@@ -225,7 +225,7 @@ async fn a_close_ends_though_the_network_is_silent() {
     .await;
     assert!(matches!(
         closed.unwrap(),
-        Err(Error::StillBorrowed { borrowed: 1, .. })
+        Err(Error::StillInUse { in_use: 1, .. })
     ));
     assert!(query.await.unwrap().unwrap_err().is_outcome_unknown());
     assert!(matches!(waiting.await.unwrap(), Err(Error::Closed)));

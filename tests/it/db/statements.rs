@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use db::{Database, Error, SqlState, Statement, Type};
+use db::{Database, Error, GenericClient, SqlState, Statement, Type};
 use futures_util::future::join_all;
 
 use rig::{TcpProxy, TestDb, eventually};

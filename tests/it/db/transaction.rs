@@ -1,4 +1,4 @@
-use db::{Database, Error, Statement, Type};
+use db::{Database, Error, GenericClient, Statement, Type};
 
 use rig::{TcpProxy, TestDb, chain, url};
 

@@ -4,7 +4,7 @@ use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use checkpointer::PostgresCheckpointer;
-use db::{Database, quote_identifier};
+use db::{Database, GenericClient, quote_identifier};
 use settings::Settings;
 
 use crate::{Error, Result};

@@ -368,7 +368,8 @@ fn a_failure_of_the_database_tells_its_cause() {
     );
     let operation = "put a checkpoint";
     let source = db::Error::AcquireTimeout {
-        borrowed: 10,
+        in_use: 10,
+        by_caller: 0,
         max: 10,
         waited: Duration::from_secs(5),
     };
@@ -376,7 +377,7 @@ fn a_failure_of_the_database_tells_its_cause() {
         &Error::Database { operation, source },
         expect![[r#"
         failed to put a checkpoint
-        no connection became free within 5.0s: 10 of 10 are borrowed
+        no connection became free within 5.0s: 10 of 10 are in use
         (transient)
     "#]],
     );

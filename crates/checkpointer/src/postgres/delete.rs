@@ -1,5 +1,6 @@
 //! Deleting a thread.
 
+use db::GenericClient;
 use std::sync::Arc;
 
 use uuid::Uuid;

@@ -44,12 +44,4 @@ impl Engine {
             },
         }
     }
-
-    /// Ends the writes under way, and admits no further call.
-    pub(super) async fn close(&self) -> Result<()> {
-        self.store.begin_close();
-        self.lanes.hand_over();
-        self.store.wait_for_writes().await;
-        self.lanes.failures()
-    }
 }

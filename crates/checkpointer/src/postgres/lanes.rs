@@ -19,7 +19,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::ready;
 
-use db::Row;
+use db::{GenericClient, Row};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -142,13 +142,13 @@ impl Lanes {
         self.lone.begin()
     }
 
-    /// Lets a task take over a write that is sent by its caller.
-    pub(super) fn hand_over(&self) {
+    /// Ends the writes under way, and admits no further call. It reports the failures whose callers
+    /// were gone, since the close began.
+    pub(super) async fn close(&self) -> Result<()> {
+        self.store.begin_close();
+        // A task takes over a write that is sent by its caller.
         self.lone.hand_over();
-    }
-
-    /// Reports the failures whose callers were gone, since the close began.
-    pub(super) fn failures(&self) -> Result<()> {
+        self.store.wait_for_writes().await;
         let mut failures = std::mem::take(&mut *lock(&self.unreported)).into_iter();
         match failures.next() {
             None => Ok(()),

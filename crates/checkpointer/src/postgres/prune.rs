@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use db::{Row, ToSql};
+use db::{GenericClient, Row, ToSql};
 use serde_json::{Map, Value};
 
 use super::encode::encode_filter;

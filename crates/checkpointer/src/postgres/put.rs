@@ -1,6 +1,6 @@
 //! Storing a checkpoint.
 
-use db::{Row, SqlState, Statement, ToSql};
+use db::{GenericClient, Row, SqlState, Statement, ToSql};
 
 use super::cache::View;
 use super::encode::{Encoder, NewChunk};

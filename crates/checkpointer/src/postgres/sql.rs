@@ -15,7 +15,7 @@ mod write;
 
 use std::time::Duration;
 
-use db::{Statement, Type, quote_identifier};
+use db::{Statement, Type};
 
 use crate::lease::MAX_TTL;
 use batch::BATCH;
@@ -97,15 +97,14 @@ pub(super) struct ListKey {
 impl Sql {
     /// Fills in the schema, and what each write selects besides its answer.
     pub(super) fn new(schema: &str, commit: &str) -> Self {
-        let schema = quote_identifier(schema);
-        let one = |template: &Template| fill(&schema, template.sql, template.parameters);
+        let one = |template: &Template| fill(schema, template.sql, template.parameters);
         let locking = |name: &str, lock: &Template, parts: &[&Template]| {
             let all = || std::iter::once(lock).chain(parts.iter().copied());
             let sql: String = all().map(|part| part.sql).collect();
             let parameters: Vec<_> = all().flat_map(|part| part.parameters).cloned().collect();
             let sql = sql.replace("{commit}", commit);
             let sql = format!("-- checkpointer::{name}\nWITH l AS MATERIALIZED ({sql}");
-            fill(&schema, &sql, &parameters).keeping_session()
+            fill(schema, &sql, &parameters).keeping_session()
         };
         let writing = |name: &str, parts: &[&Template]| Writing {
             known: locking(name, &KNOWN_THREAD, parts),
@@ -118,14 +117,14 @@ impl Sql {
             put_writes: writing("put_writes", &[&CHUNKS_OF_WRITES, &PUT_WRITES]),
             put_small_writes: locking("put_writes", &KNOWN_THREAD_ONLY, &[&PUT_WRITES]),
             batch: fill(
-                &schema,
+                schema,
                 &BATCH.sql.replace("{commit}", commit),
                 BATCH.parameters,
             )
             .keeping_session(),
             look: one(&LOOK),
             get_tuple: fill(
-                &schema,
+                schema,
                 &[GET_TUPLE.sql, READ, LOST_HEAD].concat(),
                 GET_TUPLE.parameters,
             ),
@@ -145,7 +144,7 @@ impl Sql {
             acquire_lease: one(&ACQUIRE_LEASE),
             renew_lease: one(&RENEW_LEASE),
             release_lease: one(&RELEASE_LEASE),
-            schema,
+            schema: schema.to_owned(),
         }
     }
 
@@ -251,7 +250,7 @@ pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.min(MAX_TTL).as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Puts in the schema, already quoted, and numbers the parameters.
+/// Puts in the schema, and numbers the parameters.
 fn fill(schema: &str, sql: &str, parameters: &[(&str, Type)]) -> Statement {
     let mut sql = sql
         .replace("{as_known}", AS_KNOWN)
@@ -261,6 +260,6 @@ fn fill(schema: &str, sql: &str, parameters: &[(&str, Type)]) -> Statement {
         sql = sql.replace(&format!("{{{name}}}"), &format!("${}", index + 1));
     }
     // Last, so that a schema's name can hold braces.
-    let sql = sql.replace("{schema}", schema);
-    Statement::from_parts(sql, parameters.iter().map(|(_, ty)| ty.clone()).collect())
+    let types = parameters.iter().map(|(_, ty)| ty.clone()).collect();
+    Statement::in_schema(&sql, types, schema)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use db::{Database, Row, SqlState, Statement, ToSql};
+use db::{Database, GenericClient, Row, SqlState, Statement, ToSql};
 
 use super::store::Store;
 use crate::Result;

@@ -1,6 +1,6 @@
 //! Removing the tombstones of threads that were deleted long ago.
 
-use db::ToSql;
+use db::{GenericClient, ToSql};
 
 use super::engine::Engine;
 

@@ -22,7 +22,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use db::{Database, Migration, Migrations, Statement, Type};
+use db::{Database, GenericClient, Migration, Migrations, Statement, Type};
 use settings::Settings;
 use tokio::net::TcpListener;
 
@@ -69,13 +69,13 @@ struct Notes {
 
 impl Notes {
     fn new(database: Database) -> Self {
-        let schema = db::quote_identifier(MIGRATIONS.schema(&database));
-        let add = format!("-- notes::add\nINSERT INTO {schema}.notes (text) VALUES ($1)");
-        let list = format!("-- notes::list\nSELECT text FROM {schema}.notes ORDER BY id");
+        let add = "-- notes::add\nINSERT INTO {schema}.notes (text) VALUES ($1)";
+        let list = "-- notes::list\nSELECT text FROM {schema}.notes ORDER BY id";
+        let schema = MIGRATIONS.schema(&database);
         Self {
+            add: Statement::in_schema(add, vec![Type::TEXT], schema),
+            list: Statement::in_schema(list, vec![], schema),
             database,
-            add: Statement::from_parts(add, vec![Type::TEXT]),
-            list: Statement::from_parts(list, vec![]),
         }
     }
 }

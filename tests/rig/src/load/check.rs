@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use checkpointer::{
     CheckpointId, CheckpointTuple, Checkpointer, GetTuple, List, PostgresCheckpointer, ThreadId,
 };
-use db::{Database, Statement, Type, quote_identifier};
+use db::{Database, GenericClient, Statement, Type, quote_identifier};
 use futures_util::TryStreamExt;
 use serde_json::Value;
 

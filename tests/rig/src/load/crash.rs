@@ -1,7 +1,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use db::{Database, Statement, Type};
+use db::{Database, GenericClient, Statement, Type};
 use fastrand::Rng;
 use settings::Settings;
 use tokio::time::{sleep, timeout};

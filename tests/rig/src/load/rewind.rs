@@ -2,7 +2,7 @@
 //! an older state is restored.
 
 use checkpointer::PostgresCheckpointer;
-use db::{Database, Statement, Type, quote_identifier};
+use db::{Database, GenericClient, Statement, Type, quote_identifier};
 
 use crate::{Error, Result};
 

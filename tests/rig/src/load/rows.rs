@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use checkpointer::PostgresCheckpointer;
-use db::{Database, Statement, quote_identifier};
+use db::{Database, GenericClient, Statement, quote_identifier};
 
 use crate::{Error, Result};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db::Statement;
+use db::{GenericClient, Statement};
 use rig::Stop;
 use tokio::time::sleep;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use db::{Database, Statement};
+use db::{Database, GenericClient, Statement};
 use settings::Settings;
 use tokio::time::sleep;
 

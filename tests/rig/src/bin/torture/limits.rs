@@ -10,7 +10,7 @@ use checkpointer::{
     Error, GetTuple, List, ListThreads, Metadata, PostgresCheckpointer, Projection, Prune,
     PruneStrategy, Put, Result, Source, ThreadId, Version,
 };
-use db::{Database, Statement};
+use db::{Database, GenericClient, Statement};
 use futures_util::TryStreamExt as _;
 use rig::{PrivateServer, cpu_seconds, forget_peak, peak_bytes};
 use serde_json::{Map, Value, json};

@@ -1,0 +1,175 @@
+//! Closing a pool: first what depends on it, then its connections.
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use crate::error::Chain;
+use crate::{Database, Error, Result};
+
+type Failure = Box<dyn StdError + Send + Sync>;
+
+type Finishing = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+#[derive(Debug, thiserror::Error)]
+#[error("it wasn't done within {after:.1?}")]
+struct Overdue {
+    after: Duration,
+}
+
+/// What has to finish its work before a pool closes.
+#[derive(Default)]
+pub(crate) struct Dependents(Mutex<Vec<Dependent>>);
+
+struct Dependent {
+    who: Weak<dyn Any + Send + Sync>,
+    finish: Box<dyn Fn() -> Option<Finishing> + Send + Sync>,
+}
+
+impl Dependents {
+    fn add(&self, dependent: Dependent) {
+        let mut dependents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        dependents.retain(|known| known.who.strong_count() > 0);
+        dependents.push(dependent);
+    }
+
+    fn finish(&self) -> Vec<Finishing> {
+        let dependents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        dependents
+            .iter()
+            .filter_map(|dependent| (dependent.finish)())
+            .collect()
+    }
+}
+
+impl Database {
+    /// Lets something that depends on the database finish its work before the pool closes:
+    /// [`close`](Self::close) calls `finish` with `dependent` if it still exists then, and waits for
+    /// what it returns. All dependents finish at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    ///
+    /// use db::Database;
+    ///
+    /// struct Outbox {
+    ///     database: Database,
+    /// }
+    ///
+    /// impl Outbox {
+    ///     fn new(database: Database) -> Arc<Self> {
+    ///         let outbox = Arc::new(Self { database });
+    ///         outbox.database.before_close(&outbox, |outbox| async move {
+    ///             outbox.flush().await?;
+    ///             Ok(())
+    ///         });
+    ///         outbox
+    ///     }
+    ///
+    ///     async fn flush(&self) -> db::Result<()> {
+    ///         // …
+    ///         # Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn before_close<T, F>(
+        &self,
+        dependent: &Arc<T>,
+        finish: impl Fn(Arc<T>) -> F + Send + Sync + 'static,
+    ) where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let weak = Arc::downgrade(dependent);
+        let who = Weak::clone(&weak);
+        let finish = move || Some(Box::pin(finish(weak.upgrade()?)) as Finishing);
+        self.shared().dependents.add(Dependent {
+            who,
+            finish: Box::new(finish),
+        });
+    }
+
+    /// Closes the pool: one call at shutdown does everything in the right order.
+    ///
+    /// What depends on the database finishes its work first: what was registered with
+    /// [`before_close`](Self::before_close), as a checkpointer is. Then no connection can be acquired
+    /// any more, and callers that wait for one fail with [`Error::Closed`]. Connections in use have
+    /// until `deadline`, which counts from the beginning, to be returned. Then every socket is closed,
+    /// and what still ran is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StillInUse`] if connections were in use at the deadline; [`Error::Unfinished`] if
+    /// something that depends on the database failed, or wasn't done by then. Everything is closed
+    /// nevertheless. [`Error::RuntimeEnded`] if everything was closed before, by the end of the
+    /// runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the close goes no further. Calling again, which is always allowed, finishes it.
+    pub async fn close(&self, deadline: Duration) -> Result<()> {
+        let close = self.close_by(deadline);
+        let closed = self.shared().runtime.run(pin!(Some(close))).await;
+        closed.inspect_err(|_| self.shared().closing.cancel())?
+    }
+
+    async fn close_by(&self, deadline: Duration) -> Result<()> {
+        let end = Instant::now() + deadline;
+        let shared = self.shared();
+        shared.ending.cancel();
+        let failures = self.finish_dependents(end, deadline).await;
+        shared.closing.cancel();
+        shared.in_use.close();
+        let in_time = timeout_at(end, shared.in_use.wait()).await.is_ok();
+        let in_use = shared.in_use.len();
+        shared.hangup.cancel();
+        shared.sockets.close();
+        shared.sockets.wait().await;
+        let closed = outcome(failures, if in_time { 0 } else { in_use }, deadline);
+        match &closed {
+            Ok(()) => info!("closed"),
+            Err(error) => warn!(error = %Chain(error), "closed by force"),
+        }
+        closed
+    }
+
+    async fn finish_dependents(&self, end: Instant, deadline: Duration) -> Vec<Failure> {
+        let finishing = self.shared().dependents.finish().into_iter();
+        let finished = join_all(finishing.map(|finishing| timeout_at(end, finishing)));
+        let finished = finished.await.into_iter();
+        finished
+            .filter_map(|done| match done {
+                Ok(done) => done.err(),
+                Err(_) => Some(Overdue { after: deadline }.into()),
+            })
+            .collect()
+    }
+}
+
+fn outcome(failures: Vec<Failure>, in_use: usize, waited: Duration) -> Result<()> {
+    let mut failures = failures.into_iter();
+    match failures.next() {
+        Some(source) => Err(Error::Unfinished {
+            in_use,
+            source,
+            others: failures.collect(),
+        }),
+        None if in_use > 0 => Err(Error::StillInUse { in_use, waited }),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Debug for Dependents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dependents").finish_non_exhaustive()
+    }
+}
