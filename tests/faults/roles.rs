@@ -4,7 +4,7 @@
 use checkpointer::{
     Checkpointer, Durability, List, PostgresCheckpointer, PostgresOptions, ThreadId,
 };
-use db::{Database, Error, SqlState};
+use db::{Database, Error, GenericClient, SqlState};
 use futures_util::TryStreamExt;
 use rig::{PrivateServer, chain};
 use serde_json::json;
