@@ -16,7 +16,7 @@ pub(crate) enum System {
     Checkpointer,
     /// The same, each call in a transaction of its own.
     CheckpointerUnbatched,
-    /// One prepared statement per call, by primary key, on the bare driver.
+    /// One prepared statement per call, by primary key, on a bb8-postgres pool.
     Floor,
     /// LangGraph's saver from `PyPI`.
     LangGraph,

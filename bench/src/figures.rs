@@ -163,7 +163,7 @@ fn part_len(puts: &[f64]) -> usize {
 }
 
 /// The value that so many percent of the values don't exceed.
-fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
+pub(crate) fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (values.len() * percent).div_ceil(100).max(1);
     values[rank - 1]

@@ -1,6 +1,6 @@
 //! The floor: what any store in PostgreSQL must at least do.
 //!
-//! Each call is one prepared statement in a transaction of its own, on the bare driver: for a `put`
+//! Each call is one prepared statement in a transaction of its own, on a bb8-postgres pool: for a `put`
 //! and a `put_writes` an `INSERT` of the same new bytes, for a get a `SELECT` of one row that holds
 //! the whole state. Those rows are stored beforehand.
 
@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
+use bb8::ManageConnection;
+use bb8_postgres::PostgresConnectionManager;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Semaphore};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::agents::{self, Agent};
 use crate::contender::{Contender, Site};
 use crate::ours::{NewStep, State};
-use crate::server;
 use crate::work::{GET_EVERY, Samples, Step, Work};
 
 const TABLES: &str = r#"
@@ -40,10 +41,14 @@ CREATE TABLE states (
     PRIMARY KEY (thread_id, steps)
 );"#;
 
-/// Connections of which each is lent to one call at a time.
-struct Pool {
-    free: Semaphore,
-    connections: Mutex<Vec<Connection>>,
+/// The pool that people use today, without the question to the server that it asks by default before
+/// it gives a connection: no store has to ask that.
+type Pool = bb8::Pool<Manager>;
+
+/// bb8-postgres's own, whose connections have their statements prepared.
+struct Manager {
+    connections: PostgresConnectionManager<NoTls>,
+    schema: String,
 }
 
 struct Connection {
@@ -53,41 +58,27 @@ struct Connection {
     get: Statement,
 }
 
-impl Pool {
-    async fn open(site: &Site) -> anyhow::Result<Self> {
-        let mut connections = Vec::new();
-        for _ in 0..site.pool {
-            connections.push(Connection::open(site).await?);
-        }
-        Ok(Self {
-            free: Semaphore::new(connections.len()),
-            connections: Mutex::new(connections),
-        })
-    }
-
-    /// Lends a connection to `call`.
-    async fn lend<T>(
-        &self,
-        call: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> anyhow::Result<T> {
-        let _permit = self.free.acquire().await?;
-        let connection = self.connections.lock().await.pop();
-        let connection = connection.context("a permit stands for a connection")?;
-        let outcome = call(&connection).await;
-        self.connections.lock().await.push(connection);
-        Ok(outcome?)
-    }
+async fn open(site: &Site) -> anyhow::Result<Pool> {
+    let manager = Manager {
+        connections: PostgresConnectionManager::new_from_stringlike(&site.url, NoTls)?,
+        schema: site.schema.clone(),
+    };
+    let pool = bb8::Pool::builder().max_size(site.pool).min_idle(site.pool);
+    Ok(pool.test_on_check_out(false).build(manager).await?)
 }
 
-impl Connection {
-    async fn open(site: &Site) -> anyhow::Result<Self> {
-        let client = server::client(&site.url).await?;
+impl ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = tokio_postgres::Error;
+
+    async fn connect(&self) -> Result<Connection, Self::Error> {
+        let client = self.connections.connect().await?;
         let session = format!(
             "SET application_name = '{0}'; SET search_path = {0}",
-            site.schema
+            self.schema
         );
         client.batch_execute(&session).await?;
-        Ok(Self {
+        Ok(Connection {
             put: client
                 .prepare("INSERT INTO checkpoints VALUES ($1, $2, $3::text::jsonb)")
                 .await?,
@@ -100,21 +91,29 @@ impl Connection {
             client,
         })
     }
+
+    async fn is_valid(&self, connection: &mut Connection) -> Result<(), Self::Error> {
+        self.connections.is_valid(&mut connection.client).await
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        self.connections.has_broken(&mut connection.client)
+    }
 }
 
 pub(crate) struct Floor {
-    pool: Arc<Pool>,
+    pool: Pool,
     admin: Arc<(Client, String)>,
     work: Option<Arc<Work>>,
 }
 
 pub(crate) async fn start(site: &Site) -> anyhow::Result<Floor> {
-    let admin = server::client(&site.url).await?;
+    let admin = rig::client(&site.url).await?;
     let search_path = format!("SET search_path = {}", site.schema);
     admin.batch_execute(&search_path).await?;
     admin.batch_execute(TABLES).await?;
     Ok(Floor {
-        pool: Arc::new(Pool::open(site).await?),
+        pool: open(site).await?,
         admin: Arc::new((admin, site.weigh.clone())),
         work: None,
     })
@@ -152,7 +151,7 @@ impl Contender for Floor {
     async fn work(&mut self) -> anyhow::Result<Samples> {
         let work = self.work.take().context("there is no work")?;
         let agents = (0..work.agents.len()).map(|index| FloorAgent {
-            pool: Arc::clone(&self.pool),
+            pool: self.pool.clone(),
             thread_id: work.thread_id(index),
             state: State::new(),
             steps: 0,
@@ -166,7 +165,7 @@ impl Contender for Floor {
 }
 
 struct FloorAgent {
-    pool: Arc<Pool>,
+    pool: Pool,
     thread_id: String,
     state: State,
     steps: i64,
@@ -181,16 +180,10 @@ impl Agent for FloorAgent {
             let (start, task) = (Instant::now(), index as i64);
             let content = json!(writes).to_string();
             let id = self.state.checkpoint.id.as_str();
-            self.pool
-                .lend(async |connection| {
-                    let Connection {
-                        client, put_writes, ..
-                    } = connection;
-                    client
-                        .execute(put_writes, &[&self.thread_id, &id, &task, &content])
-                        .await
-                })
-                .await?;
+            let connection = self.pool.get().await?;
+            let (client, put_writes) = (&connection.client, &connection.put_writes);
+            let parameters: &[&(dyn ToSql + Sync)] = &[&self.thread_id, &id, &task, &content];
+            client.execute(put_writes, parameters).await?;
             took[index] = start.elapsed();
         }
         Ok(took)
@@ -215,25 +208,20 @@ impl Agent for FloorAgent {
         }
         let start = Instant::now();
         let content = json!([new.to_json(), metadata.as_map()]).to_string();
-        self.pool
-            .lend(async |connection| {
-                let Connection { client, put, .. } = connection;
-                client
-                    .execute(put, &[&self.thread_id, &new.id.as_str(), &content])
-                    .await
-            })
+        let connection = self.pool.get().await?;
+        let (client, put, id) = (&connection.client, &connection.put, new.id.as_str());
+        client
+            .execute(put, &[&self.thread_id, &id, &content])
             .await?;
         Ok(start.elapsed())
     }
 
     async fn get(&mut self) -> anyhow::Result<Duration> {
         let start = Instant::now();
-        let row = self
-            .pool
-            .lend(async |connection| {
-                let Connection { client, get, .. } = connection;
-                client.query_one(get, &[&self.thread_id, &self.steps]).await
-            })
+        let connection = self.pool.get().await?;
+        let (client, get) = (&connection.client, &connection.get);
+        let row = client
+            .query_one(get, &[&self.thread_id, &self.steps])
             .await?;
         let state: Value = serde_json::from_str(row.get(0))?;
         let took = start.elapsed();

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::Parser as _;
+use options::bench::Args;
 
+mod acquire;
 mod agents;
 mod contender;
 mod cpu;
@@ -23,7 +25,6 @@ mod measure;
 mod ours;
 mod peer;
 mod picture;
-mod proxy;
 mod report;
 mod scenario;
 mod server;
@@ -37,47 +38,6 @@ use peer::Peer;
 use scenario::Scenario;
 use server::Server;
 use text::Text;
-
-/// Measure the checkpointer, next to the floor and to LangGraph's
-#[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
-struct Args {
-    /// Agents at once, in place of the usual scenarios
-    #[arg(long, value_parser = at_least_one)]
-    agents: Option<usize>,
-    /// Steps of each agent, in place of the usual scenarios
-    #[arg(long, value_parser = at_least_one)]
-    steps: Option<usize>,
-    /// Connections that each system has
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pool: u32,
-    /// What the text is chosen by
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How often each system is measured in each scenario
-    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
-    rounds: usize,
-    /// Measure LangGraph's saver as well, installed by pip
-    #[arg(long)]
-    peers: bool,
-    /// Measure a thread of 10,000 steps as well, ours only
-    #[arg(long)]
-    longest: bool,
-    /// Print one JSON object a line: one system in one scenario
-    #[arg(long)]
-    json: bool,
-    /// Draw the thousand-step thread into this file, and with `--longest` the other one into
-    /// `FILE-longest`
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("expected a whole number from 1".to_owned()),
-        Ok(number) => Ok(number),
-    }
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -147,6 +107,15 @@ async fn run(args: &Args) -> anyhow::Result<()> {
             println!("{}", figures.to_json());
         } else {
             print!("{}", report::list(&figures));
+        }
+        eprintln!("acquire");
+        let figures = acquire::measure(&bench.server.url).await?;
+        if args.json {
+            for figures in &figures {
+                println!("{}", figures.to_json());
+            }
+        } else {
+            print!("{}", report::acquire(&figures));
         }
     }
     if args.peers && bench.peer.is_none() && !args.json {
@@ -218,16 +187,4 @@ async fn measure(
         ));
     }
     Ok(figures)
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::Args;
-
-    #[test]
-    fn the_arguments_are_well_defined() {
-        Args::command().debug_assert();
-    }
 }

@@ -7,13 +7,12 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use checkpointer::{Checkpointer as _, List, PostgresOptions, Projection, ThreadId};
 use futures_util::TryStreamExt as _;
-use rig::cpu_seconds;
+use rig::{TcpProxy, cpu_seconds};
 
 use crate::agents::milliseconds;
 use crate::contender::{Contender, Site, System};
 use crate::ours;
 use crate::peer::Peer;
-use crate::proxy::{Proxy, Seen};
 use crate::scenario::Scenario;
 use crate::server::{self, Server};
 use crate::text::Text;
@@ -118,9 +117,9 @@ impl Bench {
         scenario: &Scenario,
         system: System,
     ) -> anyhow::Result<f64> {
-        let proxy = Proxy::start(&self.server.url).await?;
+        let proxy = TcpProxy::before(&self.server.url);
         let schema = self.server.make_schema().await?;
-        let site = self.site(&proxy.url, &schema, scenario, system);
+        let site = self.site(proxy.url(), &schema, scenario, system);
         let counted = self.count_in(&site, &proxy, scenario, system).await;
         self.server.drop_schema(&schema).await?;
         counted
@@ -129,7 +128,7 @@ impl Bench {
     async fn count_in(
         &self,
         site: &Site,
-        proxy: &Proxy,
+        proxy: &TcpProxy,
         scenario: &Scenario,
         system: System,
     ) -> anyhow::Result<f64> {
@@ -137,11 +136,11 @@ impl Bench {
         self.warm_up(&mut *contender, scenario).await?;
         let work = Arc::new(self.work(scenario, 0, scenario.steps.min(COUNTED_STEPS)));
         contender.prepare(&work).await?;
-        let before = proxy.seen();
+        let before = proxy.round_trips();
         contender.work().await?;
-        let after = proxy.seen();
+        let after = proxy.round_trips();
         contender.close().await?;
-        Ok((after.round_trips - before.round_trips) as f64 / work.steps() as f64)
+        Ok((after - before) as f64 / work.steps() as f64)
     }
 
     /// Times the list of a thread's checkpoints, ids and metadata only.
@@ -164,9 +163,9 @@ impl Bench {
         ours.prepare(&work).await?;
         ours.work().await?;
 
-        let proxy = Proxy::start(url).await?;
+        let proxy = TcpProxy::before(url);
         let proxied = ours::start(
-            &self.site(&proxy.url, schema, scenario, system),
+            &self.site(proxy.url(), schema, scenario, system),
             PostgresOptions::default(),
         )
         .await?;
@@ -180,9 +179,9 @@ impl Bench {
             let start = Instant::now();
             list(&ours, &work).await?;
             let caller = start.elapsed();
-            let Seen { answering, .. } = proxy.seen();
+            let before = proxy.answering();
             list(&proxied, &work).await?;
-            let answering = proxy.seen().answering - answering;
+            let answering = proxy.answering() - before;
             if round >= warm_up {
                 lists.caller.push(milliseconds(caller));
                 lists.server.push(milliseconds(answering));

@@ -10,13 +10,13 @@ use checkpointer::{
     PostgresOptions, Put, PutWrites, Source, TaskId, ThreadId, Version,
 };
 use db::Database;
+use rig::client;
 use serde_json::{Value, json};
 use settings::Settings;
 use tokio_postgres::Client;
 
 use crate::agents::{self, Agent};
 use crate::contender::{Contender, Site};
-use crate::server;
 use crate::work::{Samples, Step, Work};
 
 /// How long connections have to come back at the end.
@@ -37,7 +37,7 @@ pub(crate) async fn start(site: &Site, options: PostgresOptions) -> anyhow::Resu
     Ok(Ours {
         database,
         checkpointer: Arc::new(checkpointer),
-        weigh: Arc::new((server::client(&site.url).await?, site.weigh.clone())),
+        weigh: Arc::new((client(&site.url).await?, site.weigh.clone())),
         work: None,
     })
 }

@@ -1,20 +1,18 @@
 //! LangGraph's saver from `PyPI`, in a process of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
+use rig::package_folder;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use crate::contender::{Contender, Site};
 use crate::work::{Samples, Work};
-
-/// The peer's program and what it needs.
-const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 
 /// A Python in a virtual environment with the peer.
 #[derive(Debug)]
@@ -26,12 +24,12 @@ pub(crate) struct Peer {
 impl Peer {
     /// Makes the environment under `target`, unless it is there.
     pub(crate) fn install() -> anyhow::Result<Self> {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+        let dir = package_folder().join("../target/bench");
         let environment = dir.join("python");
         let python = environment.join("bin/python");
         // Written last: an environment without it was left half made.
         let stamp = environment.join("requirements.txt");
-        let requirements = Path::new(PEERS).join("requirements.txt");
+        let requirements = peers().join("requirements.txt");
         let wanted = std::fs::read(&requirements).context("read the peer's requirements")?;
         if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(Self { python, dir });
@@ -71,6 +69,11 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where the peer's program is, and what it needs.
+fn peers() -> PathBuf {
+    package_folder().join("peers")
+}
+
 pub(crate) struct PeerProcess {
     child: Child,
     stdin: ChildStdin,
@@ -82,7 +85,7 @@ pub(crate) struct PeerProcess {
 pub(crate) async fn start(site: &Site, peer: Option<&Peer>) -> anyhow::Result<PeerProcess> {
     let peer = peer.context("the peer isn't installed")?;
     let mut child = tokio::process::Command::new(&peer.python)
-        .arg(Path::new(PEERS).join("langgraph_checkpoint_postgres.py"))
+        .arg(peers().join("langgraph_checkpoint_postgres.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

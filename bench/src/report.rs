@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use settings::PoolMode;
 
+use crate::acquire::Acquire;
 use crate::contender::System;
 use crate::figures::{Figures, ListFigures};
 use crate::scenario::Scenario;
@@ -88,6 +89,26 @@ pub(crate) fn list(figures: &ListFigures) -> String {
          (goal: at most 10 ms).\n",
         scenario.name, scenario.steps
     )
+}
+
+/// What a connection and one trivial query cost.
+pub(crate) fn acquire(figures: &[Acquire]) -> String {
+    let mut out = "\nacquire: one caller, pools of one connection, p50\n\n".to_owned();
+    let _ = writeln!(out, "{:NAME$}{:>12}{:>12}", "", "acquire", "SELECT 1");
+    for Acquire {
+        pool,
+        acquire_p50,
+        query_p50,
+    } in figures
+    {
+        let (acquire, query) = (microseconds(*acquire_p50), microseconds(*query_p50));
+        let _ = writeln!(out, "{pool:NAME$}{acquire:>12}{query:>12}");
+    }
+    out
+}
+
+fn microseconds(milliseconds: f64) -> String {
+    format!("{:.0} µs", milliseconds * 1_000.0)
 }
 
 /// How ours compares, with the goals that a scenario is measured for.

@@ -2,19 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
-use tokio_postgres::{Client, NoTls};
+use rig::client;
+use tokio_postgres::Client;
 
 use crate::contender::System;
 use crate::cpu;
-
-/// Opens a connection of the bare driver.
-pub(crate) async fn client(url: &str) -> anyhow::Result<Client> {
-    let connected = tokio_postgres::connect(url, NoTls).await;
-    let (client, connection) = connected.context("connect to the server DATABASE_URL names")?;
-    tokio::spawn(connection);
-    Ok(client)
-}
 
 /// A connection that looks from outside.
 pub(crate) struct Server {

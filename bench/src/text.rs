@@ -11,9 +11,9 @@ use fastrand::Rng;
 pub(crate) struct Text(String);
 
 impl Text {
-    /// Reads the checkout that this program was built in.
+    /// Reads the checkout that this program is run in.
     pub(crate) fn read() -> anyhow::Result<Self> {
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let checkout = rig::package_folder().join("..");
         let mut paths = Vec::new();
         find(&checkout, &mut paths)
             .with_context(|| format!("look for text in {}", checkout.display()))?;

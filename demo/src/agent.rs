@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use checkpointer::{Checkpointer, TaskId};
 use serde::de::DeserializeOwned;
@@ -35,9 +35,6 @@ pub(crate) const REPORT: &str = "report";
 /// How many files' batches are audited at the same time.
 pub(crate) const PARALLEL: usize = 4;
 
-/// Into how many tasks the work is cut, unless it is said otherwise.
-pub(crate) const DEFAULT_TASKS: usize = 20;
-
 /// A held task waits no longer than this for its process to be killed.
 const HOLD: Duration = Duration::from_secs(60);
 
@@ -65,13 +62,6 @@ pub(crate) fn input(root: &str, tasks: usize) -> State {
         (ROOT.to_owned(), root.into()),
         (TASKS.to_owned(), tasks.into()),
     ])
-}
-
-/// Reads the number of tasks from the command line.
-pub(crate) fn task_count(text: &str) -> Result<usize> {
-    let count = text.parse()?;
-    ensure!((1..=10_000).contains(&count), "expected 1 to 10000");
-    Ok(count)
 }
 
 /// Whether a task is one of the parallel audits.

@@ -1,13 +1,14 @@
 //! `demo`: kills the agent, continues it, and checks in the database what became of its work.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal, Write, stdout};
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use checkpointer::{CheckpointTuple, Checkpointer, GetTuple, PendingWrite, TaskId, ThreadId};
+use options::demo::Args;
 use tokio::task::spawn_blocking;
 
 use crate::agent::{self, Finding, PARALLEL};
@@ -19,20 +20,6 @@ use crate::summary::Summary;
 use crate::table::{count, number, shown};
 use crate::tree::{self, Tree};
 use crate::{fork, history};
-
-/// Kills the agent in the middle of its work, goes on, rewinds, forks, and checks all of it.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The folder to audit
-    #[arg(long, default_value = ".")]
-    dir: PathBuf,
-    /// The number of tasks to cut the work into, at most
-    #[arg(long, default_value_t = agent::DEFAULT_TASKS, value_parser = agent::task_count)]
-    tasks: usize,
-    /// Ask for the approval on the terminal, instead of giving it
-    #[arg(long)]
-    ask: bool,
-}
 
 /// A demonstration under way.
 pub(crate) struct Demo {
@@ -51,7 +38,7 @@ struct Killed {
 
 /// Runs the demonstration; succeeds only if everything held.
 pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Result<ExitCode> {
-    let root = tree::folder(&args.dir)?;
+    let root = tree::folder(&args.dir.unwrap_or_else(|| PathBuf::from(".")))?;
     let files = {
         let root = PathBuf::from(&root);
         spawn_blocking(move || tree::walk(&root)).await?.files.len()
@@ -65,7 +52,7 @@ pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Resu
         checkpointer,
         thread_id: ThreadId::new(format!("audit-{}", uuid::Uuid::new_v4().simple()))?,
         checks: Checks::default(),
-        ask: args.ask && io::stdin().is_terminal(),
+        ask: args.ask,
     };
     writeln!(stdout(), "An agent audits {}", shown(&root))?;
     writeln!(stdout(), "   its memory is thread {}", demo.thread_id)?;
@@ -78,7 +65,7 @@ pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Resu
     writeln!(
         stdout(),
         "The thread stays in the database. To see it again:\n  \
-         cargo run -p demo -- show --thread {}",
+         DATABASE_URL=\"$(cargo xtask db-url)\" cargo run -p demo -- show --thread {}",
         demo.thread_id
     )?;
     Ok(if demo.checks.all_held() {
@@ -210,12 +197,12 @@ impl Demo {
         Ok(())
     }
 
-    /// Asks the person; without `--ask` and a terminal the demonstration stands in.
+    /// Asks the person; without `--ask` the demonstration answers.
     pub(crate) async fn answer(&self) -> Result<bool> {
         if !self.ask {
             writeln!(
                 stdout(),
-                "   nobody is asked here: the demo answers yes (with --ask, you do)"
+                "   the demo answers yes itself (with --ask, you do)"
             )?;
             return Ok(true);
         }

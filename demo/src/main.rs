@@ -54,7 +54,7 @@ const STACK: usize = 256 << 20;
 #[command(name = "audit")]
 enum Command {
     /// Kill the agent in the middle of its work, go on, rewind, fork, and check all of it
-    Demo(demo::Args),
+    Demo(options::demo::Args),
     /// Start an audit, or continue it from wherever it stopped
     Run(run::Args),
     /// Show an audit's history and its report
@@ -63,6 +63,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Command::parse();
+    if let Command::Demo(args) = &command
+        && let Err(problem) = args.check()
+    {
+        eprintln!("error: {problem}");
+        return ExitCode::FAILURE;
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use checkpointer::{Checkpointer, GetTuple, Projection, ThreadId};
+use options::demo::{DEFAULT_TASKS, task_count};
 
 use crate::agent::{self, Gate};
 use crate::{event, tree};
@@ -20,7 +21,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     /// The number of tasks to cut the work into, at most
-    #[arg(long, default_value_t = agent::DEFAULT_TASKS, value_parser = agent::task_count)]
+    #[arg(long, default_value_t = DEFAULT_TASKS, value_parser = task_count)]
     pub(crate) tasks: usize,
     /// The answer to the question the audit stopped at
     #[arg(long)]

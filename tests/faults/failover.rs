@@ -7,10 +7,9 @@ use checkpointer::{Checkpointer as _, List, PostgresCheckpointer, Projection, Th
 use db::{Database, GenericClient, Statement};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
-use rig::Stop;
-use rig::{chain, eventually};
+use rig::{Stop, chain, client, eventually};
 
-use crate::pair::{Pair, connect, count, reload};
+use crate::pair::{Pair, count, reload};
 
 const AGENTS: usize = 16;
 
@@ -111,12 +110,12 @@ async fn agents_go_on_at_the_standby_and_nothing_acknowledged_is_lost() {
 
     // The old primary comes back, as a standby. It is the first host still.
     pair.primary.follow(&pair.standby).await.unwrap();
-    let old = connect(&pair.primary.url()).await;
+    let old = client(&pair.primary.url()).await.unwrap();
     assert_eq!(
         count(&old, "SELECT pg_is_in_recovery()::int::int8").await,
         1
     );
-    let new = connect(&pair.standby.url()).await;
+    let new = client(&pair.standby.url()).await.unwrap();
     let others = "FROM pg_stat_activity WHERE application_name = 'checkpointer'";
     new.batch_execute(&format!("SELECT pg_terminate_backend(pid) {others}"))
         .await
@@ -139,7 +138,7 @@ async fn a_pool_leaves_a_server_that_was_demoted_under_its_connections() {
     drop(borrowed);
     pair.caught_up().await;
 
-    let old = connect(&pair.primary.url()).await;
+    let old = client(&pair.primary.url()).await.unwrap();
     let read_only = "ALTER SYSTEM SET default_transaction_read_only = on";
     old.batch_execute(read_only).await.unwrap();
     reload(&pair.primary).await;
@@ -152,7 +151,7 @@ async fn a_pool_leaves_a_server_that_was_demoted_under_its_connections() {
         count(&old, others).await == 0
     })
     .await;
-    let new = connect(&pair.standby.url()).await;
+    let new = client(&pair.standby.url()).await.unwrap();
     assert_eq!(count(&new, others).await, 4);
 }
 
@@ -167,7 +166,7 @@ async fn nothing_is_acknowledged_that_a_synchronous_standby_does_not_have() {
     ];
     let settings =
         |mode| pair.settings("read-write", &[brief[0], brief[1], ("DB_POOL_MODE", mode)]);
-    let primary = connect(&pair.primary.url()).await;
+    let primary = client(&pair.primary.url()).await.unwrap();
     primary
         .batch_execute("CREATE TABLE notes (id int)")
         .await
@@ -224,7 +223,7 @@ async fn each_write_of_a_batch_that_a_failover_cuts_off_is_done_once() {
         agents.push((thread_id, thread, state));
     }
     // Nobody holds the lock on the standby.
-    let observer = connect(&pair.primary.url()).await;
+    let observer = client(&pair.primary.url()).await.unwrap();
     let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
          $$BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END$$;
          CREATE TRIGGER wait BEFORE INSERT ON checkpointer.checkpoints

@@ -8,22 +8,14 @@ use std::process::Command;
 use checkpointer::{Error, PostgresCheckpointer, Thread};
 use db::{Database, GenericClient, Statement};
 use expect_test::{Expect, expect};
-use rig::{PrivateServer, Stop};
-use rig::{chain, eventually};
-use settings::Settings;
-use tokio_postgres::NoTls;
+use rig::{PrivateServer, Stop, chain, client, eventually, settings_for};
 
-use crate::pair::{connect, reload};
-
-/// The settings for a server, with further variables.
-fn settings(url: &str, variables: &[(&str, &str)]) -> Settings {
-    let own = [("DATABASE_URL", url)];
-    let all = own.iter().chain(variables);
-    Settings::from_iter(all.copied()).unwrap()
-}
+use crate::pair::reload;
 
 async fn set_up(url: &str, variables: &[(&str, &str)]) -> (Database, PostgresCheckpointer) {
-    let database = Database::connect(&settings(url, variables)).await.unwrap();
+    let database = Database::connect(&settings_for(url, variables))
+        .await
+        .unwrap();
     let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();
     (database, checkpointer)
 }
@@ -68,7 +60,7 @@ async fn a_server_without_room_for_another_connection_says_so() {
     let server = PrivateServer::start(&[("max_connections", "8")])
         .await
         .unwrap();
-    let admin = connect(&server.url()).await;
+    let admin = client(&server.url()).await.unwrap();
     admin
         .batch_execute("CREATE ROLE agent LOGIN; GRANT CREATE ON DATABASE postgres TO agent")
         .await
@@ -85,11 +77,8 @@ async fn a_server_without_room_for_another_connection_says_so() {
     // Sessions that just ended may give room for a moment.
     let mut others = Vec::new();
     let error = loop {
-        match tokio_postgres::connect(&url, NoTls).await {
-            Ok((client, driver)) => {
-                tokio::spawn(driver);
-                others.push(client);
-            }
+        match client(&url).await {
+            Ok(client) => others.push(client),
             Err(_) => match database.get().await {
                 Ok(connection) => held.push(connection),
                 Err(error) => break error,
@@ -106,7 +95,7 @@ async fn a_server_without_room_for_another_connection_says_so() {
         FATAL: remaining connection slots are reserved for non-replication superuser connections
     "#]],
     );
-    let refused = Database::connect(&settings(&url, &brief))
+    let refused = Database::connect(&settings_for(&url, &brief))
         .await
         .unwrap_err();
     check(
@@ -131,7 +120,7 @@ async fn a_server_without_room_for_another_connection_says_so() {
 #[tokio::test]
 async fn a_role_without_room_for_another_connection_says_so() {
     let server = PrivateServer::start(&[]).await.unwrap();
-    let admin = connect(&server.url()).await;
+    let admin = client(&server.url()).await.unwrap();
     admin.batch_execute("CREATE ROLE agent LOGIN CONNECTION LIMIT 1; GRANT CREATE ON DATABASE postgres TO agent").await.unwrap();
     let url = server.url().replace("postgres@", "agent@");
     let brief = [("DB_ACQUIRE_TIMEOUT", "300ms"), ("DB_POOL_MIN", "0")];
@@ -161,7 +150,7 @@ async fn a_server_that_takes_no_writes_is_waited_for() {
     let mut thread = checkpointer.thread::<Vec<String>>("read-only").unwrap();
     thread.save(&large(5)).await.unwrap();
 
-    let admin = connect(&server.url()).await;
+    let admin = client(&server.url()).await.unwrap();
     let read_only = "ALTER SYSTEM SET default_transaction_read_only = on";
     admin.batch_execute(read_only).await.unwrap();
     reload(&server).await;
@@ -199,7 +188,7 @@ async fn a_server_that_takes_no_writes_is_waited_for() {
 async fn a_full_disk_is_named_and_writes_go_on_when_there_is_room() {
     let server = PrivateServer::start(&[]).await.unwrap();
     let disk = SmallDisk::mount(&server, 2);
-    let admin = connect(&server.url()).await;
+    let admin = client(&server.url()).await.unwrap();
     let tablespace = format!("CREATE TABLESPACE small LOCATION '{}'", disk.path.display());
     admin.batch_execute(&tablespace).await.unwrap();
     let default = "ALTER DATABASE postgres SET default_tablespace = small";
@@ -294,7 +283,7 @@ async fn a_server_without_memory_is_named_and_works_again_with_memory() {
     let pid: i32 = connection.query_one(&PID, &[]).await.unwrap().get(0);
     let limit = ["--pid", &pid.to_string(), "--as=400000000:unlimited"];
     let prlimit = Path::new("prlimit");
-    server.workspace().run(prlimit, limit).await.unwrap();
+    server.workspace().run(prlimit, limit).unwrap();
     let refused = connection.query(&BIG, &[]).await.unwrap_err();
     check(
         &refused,
@@ -318,7 +307,7 @@ async fn a_table_that_somebody_locked_is_waited_for_as_long_as_a_limit_allows() 
     let (_, checkpointer) = set_up(&server.url(), &impatient).await;
     let mut thread = checkpointer.thread::<Vec<String>>("locked").unwrap();
     thread.save(&large(5)).await.unwrap();
-    let mut admin = connect(&server.url()).await;
+    let mut admin = client(&server.url()).await.unwrap();
     let lock = admin.transaction().await.unwrap();
     lock.batch_execute("LOCK TABLE checkpointer.chunks")
         .await
@@ -372,13 +361,13 @@ async fn saved_as(checkpointer: &PostgresCheckpointer, items: usize) -> Result<(
 #[tokio::test]
 async fn a_missing_privilege_is_named_and_a_grant_is_enough() {
     let server = PrivateServer::start(&[]).await.unwrap();
-    let admin = connect(&server.url()).await;
+    let admin = client(&server.url()).await.unwrap();
     admin
         .batch_execute("CREATE ROLE agent LOGIN")
         .await
         .unwrap();
     let url = server.url().replace("postgres@", "agent@");
-    let database = Database::connect(&settings(&url, &[])).await.unwrap();
+    let database = Database::connect(&settings_for(&url, &[])).await.unwrap();
     let error = PostgresCheckpointer::setup(database.clone())
         .await
         .unwrap_err();
@@ -447,8 +436,8 @@ async fn a_missing_privilege_is_named_and_a_grant_is_enough() {
 #[tokio::test]
 async fn a_missing_schema_is_named_and_a_new_one_is_enough() {
     let server = PrivateServer::start(&[]).await.unwrap();
-    let admin = connect(&server.url()).await;
-    let database = Database::connect(&settings(&server.url(), &[]))
+    let admin = client(&server.url()).await.unwrap();
+    let database = Database::connect(&settings_for(&server.url(), &[]))
         .await
         .unwrap();
     let error = PostgresCheckpointer::open(database.clone())

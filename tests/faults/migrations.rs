@@ -4,9 +4,7 @@ use std::path::Path;
 
 use checkpointer::PostgresCheckpointer;
 use db::{Database, GenericClient};
-use rig::chain;
-use rig::{PrivateServer, Programs};
-use settings::Settings;
+use rig::{PrivateServer, Programs, chain, settings_for};
 
 const SCHEMA: &str = "own \"schema\"";
 
@@ -15,13 +13,12 @@ async fn connect(server: &PrivateServer, name: &str) -> Database {
     let url = server.url();
     let (server, _) = url.rsplit_once('/').unwrap();
     let url = format!("{server}/{name}");
-    let variables = [("DATABASE_URL", url.as_str()), ("DB_SCHEMA", SCHEMA)];
-    let settings = Settings::from_iter(variables).unwrap();
+    let settings = settings_for(&url, &[("DB_SCHEMA", SCHEMA)]);
     Database::connect(&settings).await.unwrap()
 }
 
 /// Runs one of PostgreSQL's programs on a database.
-async fn run(server: &PrivateServer, program: &str, database: &str, arguments: &[&str]) {
+fn run(server: &PrivateServer, program: &str, database: &str, arguments: &[&str]) {
     let port = server.port().to_string();
     let connection = [
         "--host=127.0.0.1",
@@ -33,14 +30,14 @@ async fn run(server: &PrivateServer, program: &str, database: &str, arguments: &
     ];
     let program = Programs::find().unwrap().program(program);
     let arguments = connection.iter().chain(arguments);
-    server.workspace().run(&program, arguments).await.unwrap();
+    server.workspace().run(&program, arguments).unwrap();
 }
 
 /// The schema as `pg_dump` writes it down, without the account's times.
-async fn schema(server: &PrivateServer, database: &str) -> String {
+fn schema(server: &PrivateServer, database: &str) -> String {
     let file = format!("{database}.dump");
     let to_file = format!("--file={file}");
-    run(server, "pg_dump", database, &["--schema-only", &to_file]).await;
+    run(server, "pg_dump", database, &["--schema-only", &to_file]);
     let dump = std::fs::read_to_string(server.workspace().path().join(file)).unwrap();
     // Newer versions begin and end with a key that differs each time.
     let lines = dump.lines().filter(|line| !line.contains("restrict "));
@@ -50,7 +47,7 @@ async fn schema(server: &PrivateServer, database: &str) -> String {
 #[tokio::test]
 async fn the_sql_applied_by_hand_makes_the_schema_that_a_program_makes() {
     let server = PrivateServer::start(&[]).await.unwrap();
-    let admin = Database::connect(&Settings::from_url(&server.url()).unwrap())
+    let admin = Database::connect(&settings_for(&server.url(), &[]))
         .await
         .unwrap();
     for name in ["by_program", "by_hand"] {
@@ -82,17 +79,14 @@ async fn the_sql_applied_by_hand_makes_the_schema_that_a_program_makes() {
         let file = server.workspace().write("migrations.sql", sql);
         let file = format!("--file={}", file.as_deref().map(Path::display).unwrap());
         let arguments = ["--set=ON_ERROR_STOP=1", "--quiet", &file];
-        run(&server, "psql", "by_hand", &arguments).await;
+        run(&server, "psql", "by_hand", &arguments);
     }
 
     migrations.verify(&by_hand).await.unwrap();
     PostgresCheckpointer::open(by_hand.clone()).await.unwrap();
     // Nothing is left to do.
     PostgresCheckpointer::setup(by_hand).await.unwrap();
-    let (by_hand, by_program) = (
-        schema(&server, "by_hand").await,
-        schema(&server, "by_program").await,
-    );
+    let (by_hand, by_program) = (schema(&server, "by_hand"), schema(&server, "by_program"));
     assert!(by_program.contains("CREATE TABLE \"own \"\"schema\"\"\".checkpoints"));
     similar(&by_hand, &by_program);
 }

@@ -1,9 +1,8 @@
 //! A primary and a standby that follows it.
 
-use rig::PrivateServer;
-use rig::eventually;
+use rig::{PrivateServer, client, eventually, settings_for};
 use settings::Settings;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 /// Two servers with streaming replication.
 pub(crate) struct Pair {
@@ -29,7 +28,7 @@ impl Pair {
         let settings = [("synchronous_standby_names", "*")];
         self.primary.configure(&settings).unwrap();
         self.primary.reload().await.unwrap();
-        let client = connect(&self.primary.url()).await;
+        let client = client(&self.primary.url()).await.unwrap();
         eventually("the standby is synchronous", async || {
             let sql = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
             count(&client, sql).await == 1
@@ -43,9 +42,7 @@ impl Pair {
         let url = format!(
             "postgres://postgres@127.0.0.1:{one},127.0.0.1:{two}/postgres?target_session_attrs={attrs}"
         );
-        let own = [("DATABASE_URL", &*url)];
-        let all = own.iter().chain(variables);
-        Settings::from_iter(all.copied()).unwrap()
+        settings_for(&url, variables)
     }
 
     /// Waits until the standby has replayed all that the primary did before.
@@ -53,8 +50,8 @@ impl Pair {
     /// A vacuum, or a read that tidies a page, leaves its part of the log unflushed: an idle server
     /// would send that to the standby seconds later. A commit flushes it.
     pub(crate) async fn caught_up(&self) {
-        let primary = connect(&self.primary.url()).await;
-        let standby = connect(&self.standby.url()).await;
+        let primary = client(&self.primary.url()).await.unwrap();
+        let standby = client(&self.standby.url()).await.unwrap();
         flush(&primary).await;
         let at = "SELECT pg_current_wal_flush_lsn()::text";
         let at: String = primary.query_one(at, &[]).await.unwrap().get(0);
@@ -67,7 +64,7 @@ impl Pair {
 
     /// Lets the standby fall behind for good.
     pub(crate) async fn stop_replication(&self) {
-        let standby = connect(&self.standby.url()).await;
+        let standby = client(&self.standby.url()).await.unwrap();
         let nowhere = "ALTER SYSTEM SET primary_conninfo = ''";
         standby.batch_execute(nowhere).await.unwrap();
         self.standby.reload().await.unwrap();
@@ -76,13 +73,6 @@ impl Pair {
         })
         .await;
     }
-}
-
-/// The driver's own connection, to look from outside.
-pub(crate) async fn connect(url: &str) -> Client {
-    let (client, driver) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(driver);
-    client
 }
 
 /// Flushes the log of a server: a transaction that writes to it commits.
@@ -99,11 +89,11 @@ pub(crate) async fn count(client: &Client, sql: &str) -> i64 {
 /// Waits until new sessions have the settings too.
 pub(crate) async fn reload(server: &PrivateServer) {
     let before = "SELECT pg_conf_load_time()::text";
-    let client = connect(&server.url()).await;
-    let loaded: String = client.query_one(before, &[]).await.unwrap().get(0);
+    let observer = client(&server.url()).await.unwrap();
+    let loaded: String = observer.query_one(before, &[]).await.unwrap().get(0);
     server.reload().await.unwrap();
     eventually("the settings are read again", async || {
-        let client = connect(&server.url()).await;
+        let client = client(&server.url()).await.unwrap();
         client
             .query_one(before, &[])
             .await

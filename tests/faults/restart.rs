@@ -7,7 +7,7 @@ use checkpointer::{
     PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId, Version,
 };
 use futures_util::TryStreamExt;
-use rig::{PrivateServer, Stop};
+use rig::{PrivateServer, Stop, settings_for};
 use serde_json::json;
 use settings::Settings;
 use tokio::sync::watch;
@@ -64,13 +64,12 @@ async fn agents_end_with_all_their_steps_and_none_twice_though_the_server_restar
     for mode in ["session", "transaction"] {
         let server = PrivateServer::start(&[]).await.unwrap();
         let variables = [
-            ("DATABASE_URL", server.url()),
-            ("DB_POOL_MODE", mode.to_owned()),
+            ("DB_POOL_MODE", mode),
             // However long a busy machine takes.
-            ("DB_RETRY_TIMEOUT", "10min".to_owned()),
-            ("DB_RETRY_ATTEMPTS", "10000".to_owned()),
+            ("DB_RETRY_TIMEOUT", "10min"),
+            ("DB_RETRY_ATTEMPTS", "10000"),
         ];
-        let settings = Settings::from_iter(variables).unwrap();
+        let settings = settings_for(&server.url(), &variables);
         let database = db::Database::connect(&settings).await.unwrap();
         let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();
         let done = Arc::new(watch::Sender::new(0));

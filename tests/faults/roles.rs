@@ -6,9 +6,8 @@ use checkpointer::{
 };
 use db::{Database, Error, GenericClient, SqlState};
 use futures_util::TryStreamExt;
-use rig::{PrivateServer, chain};
+use rig::{PrivateServer, chain, settings_for};
 use serde_json::json;
-use settings::Settings;
 
 use crate::suite;
 
@@ -32,7 +31,7 @@ async fn server_with_roles() -> PrivateServer {
     let [roles, grants] = blocks(OPERATIONS)[..] else {
         panic!("the page has other blocks now");
     };
-    let settings = Settings::from_url(&server.url()).unwrap();
+    let settings = settings_for(&server.url(), &[]);
     let superuser = Database::connect(&settings).await.unwrap();
     run(&superuser, "CREATE DATABASE agents").await.unwrap();
     run(&superuser, roles).await.unwrap();
@@ -46,12 +45,8 @@ async fn server_with_roles() -> PrivateServer {
 async fn connect(server: &PrivateServer, role: &str) -> Database {
     let port = server.port();
     let url = format!("postgres://{role}@127.0.0.1:{port}/agents");
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("DB_SCHEMA", "checkpointer"),
-        ("DB_ACQUIRE_TIMEOUT", "60s"),
-    ];
-    let settings = Settings::from_iter(variables).unwrap();
+    let variables = [("DB_SCHEMA", "checkpointer"), ("DB_ACQUIRE_TIMEOUT", "60s")];
+    let settings = settings_for(&url, &variables);
     Database::connect(&settings).await.unwrap()
 }
 

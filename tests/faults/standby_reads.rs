@@ -6,11 +6,11 @@ use checkpointer::{
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
-use rig::{Stop, eventually, log};
+use rig::{Stop, client, eventually, log};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::pair::{Pair, connect, count};
+use crate::pair::{Pair, count};
 
 fn thread_id(name: &str) -> ThreadId {
     ThreadId::new(name).unwrap()
@@ -68,7 +68,7 @@ async fn what_may_be_old_is_read_from_the_standby_and_the_rest_from_the_primary(
     put(&checkpointer, "gone", json!("gone")).await;
     pair.caught_up().await;
 
-    let observer = connect(&pair.standby.url()).await;
+    let observer = client(&pair.standby.url()).await.unwrap();
     observer
         .batch_execute("SELECT pg_wal_replay_pause()")
         .await
@@ -167,7 +167,7 @@ async fn a_standby_that_is_down_is_named_once_and_used_again_when_it_is_back() {
     let text = log(async {
         eventually("the standby is read from again", async || {
             listed(&reader, "talk").await;
-            let observer = connect(&pair.standby.url()).await;
+            let observer = client(&pair.standby.url()).await.unwrap();
             let sql =
                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%checkpointer::list%'";
             count(&observer, sql).await > 1
@@ -193,10 +193,10 @@ async fn a_read_that_is_in_the_way_of_replication_is_sent_to_the_standby_again()
     let reader = checkpointer.read_from(standby);
     let kept = put(&checkpointer, "kept", json!("kept")).await;
     pair.caught_up().await;
-    let observer = connect(&pair.standby.url()).await;
-    let primary = connect(&pair.primary.url()).await;
+    let observer = client(&pair.standby.url()).await.unwrap();
+    let primary = client(&pair.primary.url()).await.unwrap();
     // The read waits for this lock on the standby, too.
-    let locking = connect(&pair.primary.url()).await;
+    let locking = client(&pair.primary.url()).await.unwrap();
     let lock = "BEGIN; LOCK TABLE checkpointer.pending_writes IN ACCESS EXCLUSIVE MODE";
     locking.batch_execute(lock).await.unwrap();
     pair.caught_up().await;

@@ -2,10 +2,9 @@
 
 use db::{Database, GenericClient, Statement};
 use expect_test::{Expect, expect};
-use rig::chain;
-use rig::{Programs, Stop};
+use rig::{Programs, Stop, chain, client};
 
-use crate::pair::{Pair, connect, reload};
+use crate::pair::{Pair, reload};
 
 const WORDS: [&str; 6] = [
     "any",
@@ -85,7 +84,7 @@ async fn a_host_is_chosen_by_its_role_as_libpq_does() {
     .await;
 
     // A primary that takes no writes.
-    let primary = connect(&pair.primary.url()).await;
+    let primary = client(&pair.primary.url()).await.unwrap();
     let read_only = "ALTER SYSTEM SET default_transaction_read_only = on";
     primary.batch_execute(read_only).await.unwrap();
     reload(&pair.primary).await;

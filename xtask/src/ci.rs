@@ -5,18 +5,28 @@ use std::time::Instant;
 use anyhow::ensure;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::cargo::without_own_variables;
+
 /// What any dependency of a user may switch on: both change how JSON is kept.
 const SERDE_JSON: &str = "serde_json/arbitrary_precision,serde_json/preserve_order";
 
+const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+
 /// Check formatting, lints, documentation and tests, a sample of torture and a minute of soak
 ///
-/// It is what CI runs, in `.ci/run`.
+/// It is what CI runs, in `.ci/run`, with the oldest Rust that the crates promise to work with.
 ///
 /// Runs every check even after one has failed, and says at the end which did.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
+    let rustc = cmd!(sh, "rustc --version").quiet().read()?;
+    ensure!(
+        is_oldest(&rustc),
+        "the Cargo.toml promises Rust {OLDEST_RUST}, and this is {rustc}: install that toolchain, \
+         or change `rust-version`"
+    );
     let checks = [
         ("formatting", cmd!(sh, "cargo fmt --all --check")),
         (
@@ -44,13 +54,20 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
         ),
         ("a minute of soak", cmd!(sh, "cargo xtask soak --minutes 1")),
     ];
-    let results = checks.map(|(name, check)| (name, passes(name, check)));
+    let results = checks.map(|(name, check)| (name, passes(name, without_own_variables(check))));
 
     let failed: Vec<_> = (results.iter())
         .filter_map(|&(name, passed)| (!passed).then_some(name))
         .collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
+}
+
+/// Whether a compiler is of the oldest version that the Cargo.toml promises: `rustc 1.95.0 (…)`.
+pub(crate) fn is_oldest(rustc: &str) -> bool {
+    let version = rustc.split_whitespace().nth(1).unwrap_or_default();
+    let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
+    minor == OLDEST_RUST
 }
 
 fn passes(name: &str, check: Cmd<'_>) -> bool {

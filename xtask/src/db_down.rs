@@ -16,5 +16,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
-    server::down(&Machine::detect(sh)?, args.purge)
+    let done = server::down(&Machine::detect(sh)?, args.purge)?;
+    if done.is_empty() {
+        eprintln!("no development server of this checkout is running");
+    }
+    for done in done {
+        eprintln!("{done}");
+    }
+    Ok(())
 }

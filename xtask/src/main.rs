@@ -1,8 +1,8 @@
 //! The development tasks of this workspace: `cargo xtask --help`.
 //!
-//! One file per task; `server` finds or starts the PostgreSQL they need. A task
-//! that needs the workspace's crates is a program of its own, which a task here
-//! builds and runs, so that `xtask` itself stays quick to compile.
+//! One file per task; `server` finds or starts the PostgreSQL they need. A task that needs the
+//! workspace's crates is a program of its own, which `program` builds and runs, so that `xtask`
+//! itself stays quick to compile. The options of those programs are in the package `options`.
 
 #![expect(
     clippy::print_stdout,
@@ -10,24 +10,23 @@
     reason = "a command-line program talks to its terminal"
 )]
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
+use options::{bench, demo, replay, soak, torture};
 use xshell::Shell;
 
-mod bench;
+mod cargo;
 mod ci;
 mod db_down;
 mod db_up;
 mod db_url;
-mod demo;
 mod program;
-mod replay;
 mod server;
-mod soak;
 mod test;
-mod torture;
 
 #[cfg(test)]
 mod tests;
@@ -60,13 +59,13 @@ fn main() -> ExitCode {
 
 fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     let sh = Shell::new()?;
-    sh.change_dir(checkout());
+    sh.change_dir(checkout()?);
     match xtask {
-        Xtask::Demo(args) => return demo::run(&sh, args),
-        Xtask::Bench(args) => return bench::run(&sh, args),
-        Xtask::Torture(args) => return torture::run(&sh, args),
-        Xtask::Soak(args) => return soak::run(&sh, args),
-        Xtask::Replay(args) => return replay::run(&sh, args),
+        Xtask::Demo(args) => return program::demo(&sh, args),
+        Xtask::Bench(_) => return program::bench(&sh),
+        Xtask::Torture(_) => return program::torture(&sh),
+        Xtask::Soak(_) => return program::soak(&sh),
+        Xtask::Replay(args) => return program::replay(&sh, args),
         Xtask::DbUp(args) => db_up::run(&sh, args)?,
         Xtask::DbDown(args) => db_down::run(&sh, args)?,
         Xtask::DbUrl(args) => db_url::run(&sh, args)?,
@@ -76,8 +75,12 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The root of the checkout that this program was built in.
-fn checkout() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+/// The root of the checkout whose cargo runs this program. It may have been built in another one
+/// that shares its target folder.
+fn checkout() -> anyhow::Result<PathBuf> {
+    let xtask = env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    let checkout = Path::new(&xtask)
+        .parent()
+        .context("xtask is in no checkout")?;
+    Ok(checkout.to_owned())
 }

@@ -1,53 +1,127 @@
-//! Programs of other packages, which tasks here build and run in release mode.
+//! Programs of other packages, which tasks here build and run.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use options::{demo, replay};
 use xshell::{Shell, cmd};
 
-/// What is handed on to a program, whose help is the task's.
-#[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Options {
-    /// Options of the program
-    #[arg(
-        value_name = "OPTIONS",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    rest: Vec<String>,
+use crate::cargo::without_own_variables;
+use crate::server::{self, Machine};
+
+/// A program.
+struct Program {
+    package: &'static str,
+    name: &'static str,
+    profile: &'static str,
 }
 
-impl Options {
-    /// Whether the help is asked for, which nothing needs to be there for.
-    pub(crate) fn ask_for_help(&self) -> bool {
-        let mut rest = self.rest.iter();
-        rest.any(|option| option == "--help" || option == "-h")
+/// What a program has to find.
+enum Needs {
+    Nothing,
+    /// The server that `DATABASE_URL` names for it.
+    Server,
+    /// PostgreSQL's programs, for servers of its own.
+    Programs,
+}
+
+const BENCH: Program = Program::in_release_mode("bench", "bench");
+const TORTURE: Program = Program::in_release_mode("rig", "torture");
+const SOAK: Program = Program::in_release_mode("rig", "soak");
+const REPLAY: Program = Program::in_release_mode("rig", "replay");
+const AUDIT: Program = Program {
+    package: "demo",
+    name: "audit",
+    profile: "dev",
+};
+
+pub(crate) fn bench(sh: &Shell) -> anyhow::Result<ExitCode> {
+    run(sh, &BENCH, &Needs::Server, &given())
+}
+
+pub(crate) fn torture(sh: &Shell) -> anyhow::Result<ExitCode> {
+    run(sh, &TORTURE, &Needs::Programs, &given())
+}
+
+pub(crate) fn soak(sh: &Shell) -> anyhow::Result<ExitCode> {
+    run(sh, &SOAK, &Needs::Programs, &given())
+}
+
+pub(crate) fn replay(sh: &Shell, args: &replay::Args) -> anyhow::Result<ExitCode> {
+    let needs = if args.memory {
+        Needs::Nothing
+    } else {
+        Needs::Server
+    };
+    run(sh, &REPLAY, &needs, &given())
+}
+
+pub(crate) fn demo(sh: &Shell, args: &demo::Args) -> anyhow::Result<ExitCode> {
+    args.check().map_err(anyhow::Error::msg)?;
+    let mut arguments = vec![OsString::from("demo")];
+    if args.dir.is_none() {
+        arguments.extend(["--dir".into(), sh.current_dir().into()]);
     }
+    arguments.extend(given());
+    run(sh, &AUDIT, &Needs::Server, &arguments)
+}
+
+/// What the task was given: the same options are the program's.
+fn given() -> Vec<OsString> {
+    env::args_os().skip(2).collect()
 }
 
 /// Runs a program where the person stands, whom paths are relative to.
-pub(crate) fn run(
+fn run(
     sh: &Shell,
-    package: &str,
-    name: &str,
-    options: &Options,
-    variables: &[(&str, &str)],
+    program: &Program,
+    needs: &Needs,
+    arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {
-    let rest = &options.rest;
-    let mut command: Command = cmd!(
-        sh,
-        "cargo run --quiet --release --package {package} --bin {name} -- {rest...}"
-    )
-    .into();
-    let status = command
-        .envs(variables.iter().copied())
-        .current_dir(env::current_dir().context("find the current folder")?)
-        .status()
-        .context("run cargo")?;
-    Ok(match status.code() {
-        Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        None => ExitCode::FAILURE,
-    })
+    let mut command = program.cargo(sh, "run", "--quiet");
+    match needs {
+        Needs::Nothing => {}
+        Needs::Server => {
+            let server = server::ensure(&Machine::detect(sh)?)?;
+            command.env("DATABASE_URL", server.url);
+        }
+        Needs::Programs => {
+            server::ensure_programs(&Machine::detect(sh)?, &[server::POSTGRESQL])?;
+        }
+    }
+    eprintln!("building `{}`", program.name);
+    let built = program
+        .cargo(sh, "build", "--message-format=human")
+        .status();
+    ensure!(built.context("run cargo")?.success(), "it can't be built");
+    command.arg("--").args(arguments);
+    command.current_dir(env::current_dir().context("find the current folder")?);
+    let status = command.status().context("run cargo")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+impl Program {
+    const fn in_release_mode(package: &'static str, name: &'static str) -> Self {
+        Self {
+            package,
+            name,
+            profile: "release",
+        }
+    }
+
+    fn cargo(&self, sh: &Shell, subcommand: &str, option: &str) -> Command {
+        let Self {
+            package,
+            name,
+            profile,
+        } = self;
+        let manifest = sh.current_dir().join("Cargo.toml");
+        let manifest: &OsStr = manifest.as_os_str();
+        let cargo = cmd!(sh, "cargo {subcommand} {option} --manifest-path {manifest}");
+        let cargo = cargo.args(["--profile", profile, "--package", package, "--bin", name]);
+        without_own_variables(cargo).into()
+    }
 }

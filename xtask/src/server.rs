@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
+use servers::Programs;
 
 mod apt;
-mod binaries;
 mod cluster;
 mod docker;
+mod log_in;
 mod machine;
-mod port;
 mod programs;
 mod url;
 
@@ -20,7 +20,6 @@ mod tests;
 pub(crate) use self::machine::Machine;
 pub(crate) use self::programs::{PGBOUNCER, POSTGRESQL, ensure_programs};
 
-use self::binaries::Binaries;
 use self::cluster::Cluster;
 
 /// A PostgreSQL that answers.
@@ -29,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) source: Source,
     /// With the password: for children's environment and for people who ask.
     pub(crate) url: String,
+    /// The folder of the programs that run it, if they are this machine's own.
+    pub(crate) programs: Option<PathBuf>,
 }
 
 /// Where a [`Server`] came from.
@@ -76,10 +77,12 @@ fn from_database_url(machine: &Machine<'_>) -> anyhow::Result<Option<Server>> {
     let Some(url) = database_url(machine) else {
         return Ok(None);
     };
-    url::probe(&url).context("the server that DATABASE_URL names can't be used")?;
+    (url::probe(&url).and_then(|()| log_in::log_in(machine, &url)))
+        .context("the server that DATABASE_URL names can't be used")?;
     Ok(Some(Server {
         source: Source::DatabaseUrl,
         url,
+        programs: None,
     }))
 }
 
@@ -99,22 +102,24 @@ fn start(machine: &Machine<'_>) -> anyhow::Result<Server> {
         return Ok(Server {
             source: Source::Docker,
             url,
+            programs: None,
         });
     }
-    let binaries = match Binaries::find(machine, cluster.major()) {
-        Some(binaries) => binaries,
+    let programs = match machine.places.postgresql(cluster.major()) {
+        Some(programs) => programs,
         None if cluster.exists() => bail!(
-            "the binaries that made {} are gone: install that PostgreSQL again, \
+            "the programs that made {} are gone: install that PostgreSQL again, \
              or remove the data with `cargo xtask db-down --purge`",
             cluster.home().display()
         ),
         None => install(machine)?,
     };
     Ok(Server {
-        url: cluster.start(&binaries)?,
+        url: cluster.start(&programs)?,
         source: Source::Cluster {
             home: cluster.home().to_owned(),
         },
+        programs: Some(programs.folder().to_owned()),
     })
 }
 
@@ -132,12 +137,13 @@ fn try_docker(machine: &Machine<'_>) -> Option<String> {
     }
 }
 
-fn install(machine: &Machine<'_>) -> anyhow::Result<Binaries> {
+fn install(machine: &Machine<'_>) -> anyhow::Result<Programs> {
     let Some(apt) = &machine.apt else {
         bail!(NOTHING_WORKS);
     };
-    apt.install(machine.sh, &["postgresql"])?;
-    Binaries::find(machine, None).context("the package brought no PostgreSQL 14 or newer")
+    ensure!(apt.may_install(&[POSTGRESQL])?, NOTHING_WORKS);
+    apt.install(machine.sh, &[POSTGRESQL])?;
+    (machine.places.postgresql(None)).context("the package brought no PostgreSQL 14 or newer")
 }
 
 /// The URL of the server that tasks would use, if it runs already.
@@ -146,29 +152,30 @@ pub(crate) fn running(machine: &Machine<'_>) -> anyhow::Result<Option<String>> {
         return Ok(Some(server.url));
     }
     let cluster = Cluster::of(machine);
-    if let Some(binaries) = Binaries::find(machine, cluster.major())
-        && cluster.is_running(&binaries)?
+    if let Some(programs) = machine.places.postgresql(cluster.major())
+        && cluster.is_running(&programs)
     {
         return Ok(cluster.url());
     }
     Ok(docker::url(machine).filter(|url| url::probe(url).is_ok()))
 }
 
-/// Stops what [`ensure`] started; `purge` removes its data.
-pub(crate) fn down(machine: &Machine<'_>, purge: bool) -> anyhow::Result<()> {
+/// Stops what [`ensure`] started, and returns what was done, in words; `purge` removes its data.
+pub(crate) fn down(machine: &Machine<'_>, purge: bool) -> anyhow::Result<Vec<String>> {
     let _lock = machine.lock()?;
     let cluster = Cluster::of(machine);
+    let home = cluster.home().display();
+    let mut done = Vec::new();
     if cluster.stop(machine)? {
-        eprintln!(
-            "stopped the private cluster in {}",
-            cluster.home().display()
-        );
+        done.push(format!("stopped the private cluster in {home}"));
     }
-    if purge {
-        cluster.purge()?;
+    if purge && cluster.purge()? {
+        done.push(format!("removed {home} with all data"));
     }
     if docker::url(machine).is_some() {
         docker::down(machine, purge)?;
+        let data = if purge { " and removed its data" } else { "" };
+        done.push(format!("stopped {}{data}", Source::Docker));
     }
-    Ok(())
+    Ok(done)
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use xshell::{Shell, cmd};
 
+use crate::cargo::without_own_variables;
 use crate::server::{self, Machine};
 
 /// Where nextest puts its report; `.config/nextest.toml` asks for one.
@@ -38,20 +39,24 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     server::ensure_programs(&machine, &[server::POSTGRESQL, server::PGBOUNCER])?;
     let server = server::ensure(&machine)?;
     sh.set_var("DATABASE_URL", &server.url);
+    if let Some(programs) = &server.programs {
+        // Tests with servers of their own run the same version.
+        sh.set_var(servers::BIN, programs);
+    }
 
     let rest = &args.rest;
     let mut counts = Counts::default();
     let succeeded = if has_nextest(sh) {
         let nextest = nextest(sh, rest, &mut counts)?;
-        let doc = cmd!(
+        let doc = without_own_variables(cmd!(
             sh,
             "cargo test --workspace --no-fail-fast --doc -- {rest...}"
-        );
+        ));
         // Both, whatever the first says: the counts are those of every test.
         cargo_test(doc.into(), &mut counts)? && nextest
     } else {
         let all = cmd!(sh, "cargo test --workspace --no-fail-fast -- {rest...}");
-        cargo_test(all.into(), &mut counts)?
+        cargo_test(without_own_variables(all).into(), &mut counts)?
     };
 
     println!("\n{} passed, {} failed", counts.passed, counts.failed);
@@ -71,10 +76,10 @@ fn has_nextest(sh: &Shell) -> bool {
 fn nextest(sh: &Shell, rest: &[String], counts: &mut Counts) -> anyhow::Result<bool> {
     // A report that an earlier run left must not be counted.
     sh.remove_path(NEXTEST_REPORT)?;
-    let status = Command::from(cmd!(
+    let status = Command::from(without_own_variables(cmd!(
         sh,
         "cargo nextest run --profile default --workspace --no-fail-fast --no-tests pass -- {rest...}"
-    ))
+    )))
     .status()
     .context("run cargo nextest")?;
     if sh.path_exists(NEXTEST_REPORT) {

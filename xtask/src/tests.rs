@@ -1,8 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use clap::{CommandFactory as _, Parser as _};
+use xshell::{Shell, cmd};
 
 use crate::Xtask;
+use crate::cargo::without_own_variables;
+use crate::ci::is_oldest;
 use crate::test::Counts;
 
 #[test]
@@ -71,4 +74,54 @@ fn counts_add_up_over_every_line_and_report() {
         failed: 4,
     };
     assert_eq!(counts, expected);
+}
+
+#[test]
+fn what_the_programs_take_is_answered_here() {
+    for task in ["demo", "bench", "torture", "soak", "replay"] {
+        let help = Xtask::try_parse_from(["xtask", task, "--help"]).unwrap_err();
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp);
+        assert!(
+            help.to_string()
+                .contains(&format!("Usage: cargo xtask {task}")),
+            "{help}"
+        );
+    }
+    let help = Xtask::try_parse_from(["xtask", "demo", "--help"]).unwrap_err();
+    assert!(help.to_string().contains("--tasks <TASKS>"), "{help}");
+    let mistake = Xtask::try_parse_from(["xtask", "soak", "--minutes", "0"]).unwrap_err();
+    assert!(
+        mistake.to_string().contains("expected a number above 0"),
+        "{mistake}"
+    );
+}
+
+#[test]
+fn cargo_sees_no_variable_that_was_meant_for_xtask() {
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let sh = Shell::new().unwrap();
+    let _kept = sh.push_env("CARGO_TERM_COLOR", "never");
+    let told = without_own_variables(cmd!(sh, "env"))
+        .quiet()
+        .read()
+        .unwrap();
+    let names: Vec<_> = told
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    let has = |name: &str| names.iter().any(|(is, _)| is.starts_with(name));
+    for own in ["CARGO_MANIFEST_DIR", "CARGO_PKG_"] {
+        assert!(!has(own), "{own}");
+    }
+    assert!(has("CARGO_TERM_COLOR"));
+}
+
+#[test]
+fn the_oldest_rust_is_known_by_its_minor_version() {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    assert!(is_oldest(&format!(
+        "rustc {oldest}.3 (f6e511eec 2026-10-15)"
+    )));
+    assert!(!is_oldest("rustc 1.2.0 (something older)"));
+    assert!(!is_oldest(&format!("rustc {oldest}9.0")));
 }

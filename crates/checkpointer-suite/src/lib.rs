@@ -26,6 +26,31 @@
 //! The groups are the modules below. Their cases are functions too, which panic where the contract
 //! is broken; dropped in the middle they leave a thread behind.
 //!
+//! # Cases of your own
+//!
+//! [`step`] has what the cases are written with:
+//!
+//! ```
+//! use checkpointer::{MemoryCheckpointer, ThreadId};
+//! use checkpointer_suite::step::{Step, get, head, values};
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), checkpointer::Error> {
+//! let checkpointer = MemoryCheckpointer::new();
+//! let thread_id = ThreadId::new("support-4711")?;
+//! let first = Step::first(&thread_id).values(json!({ "a": 1 })).put(&checkpointer).await;
+//! let second = Step::after(&first).values(json!({ "a": 2 })).put(&checkpointer).await;
+//!
+//! let stored = get(&checkpointer, &second).await;
+//! assert_eq!(values(&stored), json!({ "a": 2 }));
+//! assert_eq!(head(&checkpointer, &thread_id).await, Some(second.checkpoint_id));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where the cases come from
+//!
 //! The first cases of the groups `put` to `channel_history` are those of LangGraph's own
 //! conformance suite, by their names there. The others are corners it leaves out.
 
@@ -50,7 +75,7 @@ pub mod list;
 pub mod prune;
 pub mod put;
 pub mod put_writes;
-mod step;
+pub mod step;
 pub mod threads;
 
 #[doc(hidden)]

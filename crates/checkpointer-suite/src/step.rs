@@ -1,4 +1,6 @@
-//! What the cases share: checkpoints to put, and ways to look at what is stored.
+//! Checkpoints to put, and ways to look at what is stored: for the cases, and for cases of your own.
+//!
+//! A function here panics where the checkpointer does something else than what its name says.
 
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ pub(crate) fn id(name: &str) -> CheckpointId {
 }
 
 /// The keys and values of a JSON object.
-pub(crate) fn map(object: Value) -> Map<String, Value> {
+pub fn map(object: Value) -> Map<String, Value> {
     match object {
         Value::Object(map) => map,
         other => panic!("{other} is no object"),
@@ -47,21 +49,25 @@ fn versions(object: Value) -> ChannelVersions {
 }
 
 /// A checkpoint to put, with a new id and without channels.
-#[derive(Clone)]
-pub(crate) struct Step {
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Step {
     thread_id: ThreadId,
     checkpoint_ns: CheckpointNs,
     parent: Option<CheckpointId>,
     generation: Option<Generation>,
-    pub(crate) checkpoint: Checkpoint,
-    pub(crate) metadata: Metadata,
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// Its metadata.
+    pub metadata: Metadata,
     new_versions: ChannelVersions,
     expected_head: ExpectedHead,
     lease: Option<Lease>,
 }
 
 impl Step {
-    pub(crate) fn first(thread_id: &ThreadId) -> Self {
+    /// Begins a thread, in the root namespace.
+    pub fn first(thread_id: &ThreadId) -> Self {
         Self {
             thread_id: thread_id.clone(),
             checkpoint_ns: CheckpointNs::ROOT,
@@ -75,7 +81,8 @@ impl Step {
         }
     }
 
-    pub(crate) fn after(parent: &CheckpointAddress) -> Self {
+    /// Follows a checkpoint, in its namespace and generation.
+    pub fn after(parent: &CheckpointAddress) -> Self {
         let id = CheckpointId::generate(Some(&parent.checkpoint_id));
         Self {
             checkpoint_ns: parent.checkpoint_ns.clone(),
@@ -86,7 +93,8 @@ impl Step {
         }
     }
 
-    pub(crate) fn in_ns(self, name: &str) -> Self {
+    /// Puts it into a namespace.
+    pub fn in_ns(self, name: &str) -> Self {
         let checkpoint_ns = ns(name);
         Self {
             checkpoint_ns,
@@ -94,26 +102,30 @@ impl Step {
         }
     }
 
-    pub(crate) fn id(mut self, name: &str) -> Self {
+    /// Sets the id.
+    pub fn id(mut self, name: &str) -> Self {
         self.checkpoint.id = id(name);
         self
     }
 
-    pub(crate) fn parent(self, parent: CheckpointId) -> Self {
+    /// Sets the parent.
+    pub fn parent(self, parent: CheckpointId) -> Self {
         Self {
             parent: Some(parent),
             ..self
         }
     }
 
-    pub(crate) fn without_parent(self) -> Self {
+    /// Has no parent.
+    pub fn without_parent(self) -> Self {
         Self {
             parent: None,
             ..self
         }
     }
 
-    pub(crate) fn without_generation(self) -> Self {
+    /// Leaves the generation of the parent unnamed.
+    pub fn without_generation(self) -> Self {
         Self {
             generation: None,
             ..self
@@ -121,7 +133,7 @@ impl Step {
     }
 
     /// Sets the channels, each of a version of its own and changed.
-    pub(crate) fn values(mut self, values: Value) -> Self {
+    pub fn values(mut self, values: Value) -> Self {
         let values = map(values);
         let version = Version::from(self.checkpoint.id.as_str());
         let versions = values.keys().map(|name| (name.clone(), version.clone()));
@@ -131,39 +143,44 @@ impl Step {
         self
     }
 
-    /// Sets the versions of the channels. Which of them changed, `changed` says.
-    pub(crate) fn versions(mut self, of_channels: Value) -> Self {
+    /// Sets the versions of the channels. Which of them changed, [`changed`](Self::changed) says.
+    pub fn versions(mut self, of_channels: Value) -> Self {
         self.checkpoint.channel_versions = versions(of_channels);
         self
     }
 
-    pub(crate) fn changed<const N: usize>(mut self, channels: [&str; N]) -> Self {
+    /// Says which channels changed, by the versions they have.
+    pub fn changed<const N: usize>(mut self, channels: [&str; N]) -> Self {
         let versions = &self.checkpoint.channel_versions;
         let changed = channels.map(|name| (name.to_owned(), versions[name].clone()));
         self.new_versions = changed.into();
         self
     }
 
-    pub(crate) fn metadata(mut self, key: &str, value: impl Into<Value>) -> Self {
+    /// Adds an entry to the metadata.
+    pub fn metadata(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.metadata = self.metadata.with(key, value);
         self
     }
 
-    pub(crate) fn expect_head(self, head: &CheckpointAddress) -> Self {
+    /// Expects a head.
+    pub fn expect_head(self, head: &CheckpointAddress) -> Self {
         Self {
             expected_head: ExpectedHead::Is(Some(head.checkpoint_id.clone())),
             ..self
         }
     }
 
-    pub(crate) fn expect_no_head(self) -> Self {
+    /// Expects that there is no head.
+    pub fn expect_no_head(self) -> Self {
         Self {
             expected_head: ExpectedHead::Is(None),
             ..self
         }
     }
 
-    pub(crate) fn lease(self, lease: &Lease) -> Self {
+    /// Brings a lease along.
+    pub fn lease(self, lease: &Lease) -> Self {
         Self {
             lease: Some(lease.clone()),
             ..self
@@ -171,16 +188,22 @@ impl Step {
     }
 
     /// The address that the checkpoint gets, in any generation.
-    pub(crate) fn address(&self) -> CheckpointAddress {
+    pub fn address(&self) -> CheckpointAddress {
         CheckpointAddress::new(self.thread_id.clone(), self.checkpoint.id.clone())
             .unwrap()
             .in_ns(self.checkpoint_ns.clone())
     }
 
-    pub(crate) async fn try_put(
-        &self,
-        checkpointer: &dyn Checkpointer,
-    ) -> Result<CheckpointAddress> {
+    /// Puts it.
+    ///
+    /// # Errors
+    ///
+    /// What the checkpointer says.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Checkpointer::put`].
+    pub async fn try_put(&self, checkpointer: &dyn Checkpointer) -> Result<CheckpointAddress> {
         let mut put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
             .in_ns(&self.checkpoint_ns)
             .new_versions(&self.new_versions);
@@ -191,7 +214,12 @@ impl Step {
         checkpointer.put(put).await
     }
 
-    pub(crate) async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointAddress {
+    /// Puts it where that must succeed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Checkpointer::put`].
+    pub async fn put(&self, checkpointer: &dyn Checkpointer) -> CheckpointAddress {
         self.try_put(checkpointer).await.unwrap()
     }
 }
@@ -255,10 +283,11 @@ pub(crate) async fn write(
 }
 
 /// Reads a checkpoint that must be there.
-pub(crate) async fn get(
-    checkpointer: &dyn Checkpointer,
-    address: &CheckpointAddress,
-) -> CheckpointTuple {
+///
+/// # Cancel safety
+///
+/// Only reads.
+pub async fn get(checkpointer: &dyn Checkpointer, address: &CheckpointAddress) -> CheckpointTuple {
     let found = find(checkpointer, GetTuple::at(address)).await;
     found.unwrap_or_else(|| panic!("checkpoint `{}` isn't there", address.checkpoint_id))
 }
@@ -272,10 +301,11 @@ pub(crate) async fn find(
 }
 
 /// The id of the head of a thread's root namespace.
-pub(crate) async fn head(
-    checkpointer: &dyn Checkpointer,
-    thread_id: &ThreadId,
-) -> Option<CheckpointId> {
+///
+/// # Cancel safety
+///
+/// Only reads.
+pub async fn head(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Option<CheckpointId> {
     let head = find(checkpointer, GetTuple::head(thread_id).unwrap()).await;
     head.map(|head| head.address.checkpoint_id)
 }
@@ -286,10 +316,11 @@ pub(crate) async fn list(checkpointer: &dyn Checkpointer, query: List) -> Vec<Ch
 }
 
 /// Lists the ids of a thread's checkpoints.
-pub(crate) async fn ids(
-    checkpointer: &dyn Checkpointer,
-    thread_id: &ThreadId,
-) -> Vec<CheckpointId> {
+///
+/// # Cancel safety
+///
+/// Only reads.
+pub async fn ids(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Vec<CheckpointId> {
     let listed = list(checkpointer, List::thread(thread_id).unwrap()).await;
     ids_of(&listed)
 }
@@ -301,7 +332,7 @@ pub(crate) fn ids_of(listed: &[CheckpointTuple]) -> Vec<CheckpointId> {
 }
 
 /// The values of the channels.
-pub(crate) fn values(tuple: &CheckpointTuple) -> Value {
+pub fn values(tuple: &CheckpointTuple) -> Value {
     tuple
         .checkpoint
         .channel_values

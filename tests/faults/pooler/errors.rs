@@ -2,8 +2,7 @@
 
 use db::{ConnectFailure, Database, Error, GenericClient, Statement};
 use expect_test::{Expect, expect};
-use rig::{PgBouncer, PrivateServer, Stop};
-use rig::{chain, eventually};
+use rig::{PgBouncer, PrivateServer, Stop, chain, eventually};
 
 use super::{Pooled, TRANSACTION, client, settings_for};
 
@@ -65,7 +64,7 @@ async fn pool_mode_session_behind_a_pooler_that_ignores_options_says_what_to_set
 async fn a_pooler_that_turns_a_client_away_for_good_is_not_tried_again() {
     let server = PrivateServer::start(&[]).await.unwrap();
     let passwords = [("auth_type", "scram-sha-256"), ("auth_file", "passwords")];
-    let mut pooler = PgBouncer::before(server.port(), &passwords).await.unwrap();
+    let pooler = PgBouncer::before(server.port(), &passwords).await.unwrap();
     let users = "\"postgres\" \"right\"\n\"stranger\" \"right\"\n";
     pooler.workspace().write("passwords", users).unwrap();
     pooler.start_again().await.unwrap();
@@ -140,7 +139,7 @@ async fn a_statement_that_waited_too_long_in_the_pooler_had_no_effect() {
     let pooled = Pooled::with(1, &[("query_wait_timeout", "1")]).await;
     let db = pooled.connect(&[]).await;
     let connection = db.get().await.unwrap();
-    let other = client(&pooled.pooler.url()).await;
+    let other = client(&pooled.pooler.url()).await.unwrap();
     other.batch_execute("BEGIN").await.unwrap();
     let error = connection.query(&ONE, &[]).await.unwrap_err();
     assert!(error.is_transient() && !error.is_outcome_unknown());

@@ -46,7 +46,7 @@ pub(super) async fn leftovers(pooled: &Pooled, connections: usize) -> Vec<String
     let url = pooled.pooler.url();
     // Each keeps the others away from the connection that it looks at.
     let look = async || {
-        let client = client(&url).await;
+        let client = client(&url).await.unwrap();
         client.batch_execute("BEGIN").await.unwrap();
         let pid = client
             .simple_query("SELECT pg_backend_pid()")
@@ -73,7 +73,7 @@ fn first_columns(answer: Vec<SimpleQueryMessage>) -> Vec<String> {
 #[tokio::test]
 async fn what_a_client_leaves_on_a_server_connection_is_found() {
     let pooled = Pooled::start(1).await;
-    let careless = client(&pooled.pooler.url()).await;
+    let careless = client(&pooled.pooler.url()).await.unwrap();
     careless
         .batch_execute(
             "SET statement_timeout = '7min'; PREPARE kept AS SELECT 1; LISTEN kept;

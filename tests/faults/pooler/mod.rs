@@ -7,9 +7,8 @@ mod leaks;
 mod outages;
 
 use db::Database;
-use rig::{PgBouncer, PrivateServer};
-use settings::Settings;
-use tokio_postgres::{Client, NoTls};
+use rig::{PgBouncer, PrivateServer, client, settings_for};
+use tokio_postgres::Client;
 
 use leaks::leftovers;
 
@@ -56,18 +55,6 @@ impl Pooled {
 
     /// The driver's own connection to the server, to look from outside.
     async fn observer(&self) -> Client {
-        client(&self.server.url()).await
+        client(&self.server.url()).await.unwrap()
     }
-}
-
-fn settings_for(url: &str, variables: &[(&str, &str)]) -> Settings {
-    let own = [("DATABASE_URL", url)];
-    let all = own.iter().chain(variables);
-    Settings::from_iter(all.copied()).unwrap()
-}
-
-async fn client(url: &str) -> Client {
-    let (client, driver) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(driver);
-    client
 }

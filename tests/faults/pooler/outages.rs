@@ -8,8 +8,7 @@ use checkpointer::{
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
-use rig::TcpProxy;
-use rig::{PgBouncer, Stop};
+use rig::{PgBouncer, Stop, TcpProxy};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -46,7 +45,7 @@ async fn check(checkpointer: &PostgresCheckpointer, thread_id: &str) {
 
 #[tokio::test]
 async fn agents_go_on_through_outages_of_the_pooler_and_of_the_server_behind_it() {
-    let mut pooled = Pooled::start(CONNECTIONS).await;
+    let pooled = Pooled::start(CONNECTIONS).await;
     let saved = Arc::new(watch::Sender::new(0));
     let mut agents = JoinSet::new();
     let mut processes = Vec::new();
@@ -108,7 +107,7 @@ async fn agents_go_on_when_the_pooler_is_led_to_the_new_primary() {
     let connections = CONNECTIONS.to_string();
     let own = [("default_pool_size", &*connections)];
     let pooler = PgBouncer::before(pair.primary.port(), &own).await;
-    let mut pooler = pooler.unwrap();
+    let pooler = pooler.unwrap();
     let variables: Vec<_> = PATIENT.iter().chain(&[TRANSACTION]).copied().collect();
     let database = Database::connect(&settings_for(&pooler.url(), &variables)).await;
     let checkpointer = PostgresCheckpointer::setup(database.unwrap()).await;
@@ -135,8 +134,7 @@ async fn agents_go_on_when_the_pooler_is_led_to_the_new_primary() {
 async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     let pooled = Pooled::start(1).await;
     let proxy = TcpProxy::before(&pooled.pooler.url());
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
-    let settings = settings_for(&url, &[TRANSACTION]);
+    let settings = settings_for(proxy.url(), &[TRANSACTION]);
     let database = Database::connect(&settings).await.unwrap();
     let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
     let mut thread = checkpointer.thread::<Vec<u32>>("lost").unwrap();

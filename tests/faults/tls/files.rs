@@ -4,9 +4,7 @@ use std::path::Path;
 
 use db::{Database, Error, TlsFileProblem};
 use expect_test::{Expect, expect};
-use rig::Workspace;
-use rig::chain;
-use settings::Settings;
+use rig::{Workspace, chain, settings_for};
 
 use super::authority::{Authority, Issued};
 
@@ -32,15 +30,11 @@ impl Files {
         let folder = self.0.path();
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
         let variables = [
-            (
-                "DATABASE_URL",
-                "postgres://app@127.0.0.1:1/agents".to_owned(),
-            ),
-            ("DB_SSLROOTCERT", path("root.crt")),
-            ("DB_SSLCERT", path("my.crt")),
-            ("DB_SSLKEY", path("my.key")),
+            ("DB_SSLROOTCERT", &*path("root.crt")),
+            ("DB_SSLCERT", &path("my.crt")),
+            ("DB_SSLKEY", &path("my.key")),
         ];
-        let settings = Settings::from_iter(variables).unwrap();
+        let settings = settings_for("postgres://app@127.0.0.1:1/agents", &variables);
         let error = Database::connect(&settings).await.unwrap_err();
         assert!(!error.is_transient());
         let Error::TlsFile { problem, .. } = &error else {

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use db::{Database, Error, GenericClient, Statement};
-use rig::{PrivateServer, Stop};
+use rig::{PrivateServer, Stop, client, try_settings_for};
 use settings::Settings;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::authority::Issued;
 
@@ -115,13 +115,9 @@ impl TlsServer {
         url: &str,
         variables: &[(&str, &str)],
     ) -> settings::Result<Settings> {
-        let own = [
-            ("DATABASE_URL", url),
-            ("DB_CONNECT_TIMEOUT", "1min"),
-            ("DB_STARTUP_TIMEOUT", "0"),
-        ];
-        let all = own.iter().chain(variables);
-        Settings::from_iter(all.copied())
+        let own = [("DB_CONNECT_TIMEOUT", "1min"), ("DB_STARTUP_TIMEOUT", "0")];
+        let all: Vec<_> = own.iter().chain(variables).copied().collect();
+        try_settings_for(url, &all)
     }
 
     pub(super) async fn connect(
@@ -135,9 +131,7 @@ impl TlsServer {
 
     /// Past all that is tested.
     pub(super) async fn observer(&self) -> Client {
-        let (client, driver) = tokio_postgres::connect(&self.0.url(), NoTls).await.unwrap();
-        tokio::spawn(driver);
-        client
+        client(&self.0.url()).await.unwrap()
     }
 }
 

@@ -40,12 +40,11 @@ async fn the_systems_authorities_are_trusted_if_that_is_asked_for() {
 #[expect(clippy::print_stdout, reason = "the parent reads it")]
 async fn child(url: &str) {
     let variables = [
-        ("DATABASE_URL", url),
         ("DB_SSLROOTCERT", "system"),
         ("DB_STARTUP_TIMEOUT", "0"),
         ("DB_CONNECT_TIMEOUT", "1min"),
     ];
-    let settings = settings::Settings::from_iter(variables).unwrap();
+    let settings = rig::settings_for(url, &variables);
     match db::Database::connect(&settings).await {
         Ok(database) => println!("outcome: {:?}", seen(&database).await),
         Err(db::Error::Connect { failure, .. }) => println!("outcome: {failure:?}"),

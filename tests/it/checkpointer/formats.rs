@@ -117,7 +117,7 @@ const FORMS: &str = "
     ORDER BY 1";
 
 fn fixture(format: &str) -> PathBuf {
-    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let fixtures = rig::package_folder().join("fixtures");
     fixtures.join(format)
 }
 

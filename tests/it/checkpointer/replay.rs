@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
 
 use checkpointer::PostgresCheckpointer;
 use rig::replay;
@@ -12,7 +11,7 @@ use rig::TestDb;
 async fn agrees(name: &str) {
     let database = TestDb::new().await.connect(&[]).await;
     let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
-    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces");
+    let traces = rig::package_folder().join("traces");
     let trace = File::open(traces.join(name).with_extension("jsonl")).unwrap();
     let report = replay(&checkpointer, BufReader::new(trace)).await.unwrap();
     if let Some(first) = &report.first {

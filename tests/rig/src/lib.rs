@@ -15,16 +15,19 @@
     clippy::new_without_default,
     reason = "a test fails by panicking"
 )]
+#![expect(clippy::missing_errors_doc, reason = "an error says what failed")]
 
 mod cancellable;
 mod chain;
 mod compare;
-mod error;
+mod connect;
 mod eventually;
 mod figures;
 mod load;
 mod log;
+mod package;
 mod process;
+mod program;
 mod race;
 mod replay;
 mod scratch;
@@ -38,7 +41,7 @@ mod trace;
 pub use cancellable::at_every_poll;
 pub use chain::{chain, timeless};
 pub use compare::Difference;
-pub use error::{Error, Result};
+pub use connect::{client, settings_for, try_settings_for};
 pub use eventually::eventually;
 pub use figures::Figures;
 pub use load::{
@@ -46,7 +49,9 @@ pub use load::{
     Life, Plan, Process, Role, Victim, Worker,
 };
 pub use log::log;
+pub use package::package_folder;
 pub use process::{cpu_seconds, forget_peak, peak_bytes};
+pub use program::run_program;
 pub use race::{Race, race, race_along};
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;

@@ -5,9 +5,9 @@
 //! racers' standard input and output, a line each.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::process::Stdio;
 
+use anyhow::{Context as _, Result, bail};
 use checkpointer::{
     Checkpoint, CheckpointId, Checkpointer, GetTuple, List, Metadata, Put, Source, ThreadId,
 };
@@ -17,8 +17,6 @@ use tokio::io::{
     stdout,
 };
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-
-use crate::{Error, Result};
 
 /// What an answer begins with: a test's process says other things as well.
 const ANSWER: &str = "racer: ";
@@ -52,15 +50,6 @@ enum Answer {
 
 /// Lets processes race for the head of a new thread, for so many rounds. Each command must start
 /// one that calls [`race_along`] for the same thread.
-///
-/// # Errors
-///
-/// [`Error::Worker`] if a racer can't be started or spoken with, [`Error::RacerGone`] if it ended;
-/// [`Error::Call`] if the thread can't be read. What the race itself shows is in its violations.
-///
-/// # Cancel safety
-///
-/// If dropped, the racers are killed; the thread keeps what they stored.
 pub async fn race(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
@@ -84,9 +73,8 @@ pub async fn race(
         for racer in &mut racers {
             answers.push(racer.answer().await?);
         }
-        let call = |source| Error::Call { source };
-        let query = GetTuple::head(thread_id).map_err(call)?;
-        let found = checkpointer.get_tuple(query).await.map_err(call)?;
+        let found = checkpointer.get_tuple(GetTuple::head(thread_id)?).await;
+        let found = found.context("call the checkpointer")?;
         let found = found.map_or_else(String::new, |found| found.checkpoint.id.as_str().to_owned());
         race.judge(round, &head, &answers, &found);
         head = found;
@@ -96,14 +84,6 @@ pub async fn race(
 }
 
 /// Races along: puts after each head that the referee names on the standard input, until it ends.
-///
-/// # Errors
-///
-/// [`Error::Worker`] if the referee can't be understood.
-///
-/// # Cancel safety
-///
-/// If dropped, the last put may or may not have been stored.
 pub async fn race_along(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Result<()> {
     let heads: Lines<BufReader<Stdin>> = BufReader::new(stdin()).lines();
     race_on(checkpointer, thread_id, heads, stdout()).await
@@ -115,11 +95,14 @@ async fn race_on(
     mut heads: Lines<impl AsyncBufRead + Unpin>,
     mut answers: impl AsyncWrite + Unpin,
 ) -> Result<()> {
-    while let Some(head) = heads.next_line().await.map_err(speaking)? {
+    while let Some(head) = heads.next_line().await.context("speak with a racer")? {
         let answer = put_after(checkpointer, thread_id, &head).await;
         let line = format!("{}\n", answer.to_line());
-        answers.write_all(line.as_bytes()).await.map_err(speaking)?;
-        answers.flush().await.map_err(speaking)?;
+        answers
+            .write_all(line.as_bytes())
+            .await
+            .context("speak with a racer")?;
+        answers.flush().await.context("speak with a racer")?;
     }
     Ok(())
 }
@@ -187,12 +170,12 @@ impl Race {
         checkpointer: &dyn Checkpointer,
         thread_id: &ThreadId,
     ) -> Result<()> {
-        let list = List::thread(thread_id).map_err(|source| Error::Call { source })?;
+        let list = List::thread(thread_id)?;
         let listed: Vec<_> = checkpointer
             .list(list)
             .try_collect()
             .await
-            .map_err(|source| Error::Call { source })?;
+            .context("call the checkpointer")?;
         let wins: usize = self.won.iter().sum();
         if listed.len() != wins {
             let stored = listed.len();
@@ -223,14 +206,10 @@ impl Racer {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn();
-        let mut process = process.map_err(|source| Error::Worker {
-            operation: "start",
-            source,
-        })?;
+        let mut process = process.context("start a racer")?;
         let (words, answers) = (process.stdin.take(), process.stdout.take());
-        let (Some(words), Some(answers)) = (words, answers) else {
-            return Err(Error::RacerGone);
-        };
+        let words = words.context("a racer has no standard input")?;
+        let answers = answers.context("a racer has no standard output")?;
         Ok(Self {
             _process: process,
             words,
@@ -241,16 +220,16 @@ impl Racer {
     async fn say(&mut self, head: &str) -> Result<()> {
         let line = format!("{head}\n");
         let said = self.words.write_all(line.as_bytes()).await;
-        said.map_err(speaking)
+        said.context("speak with a racer")
     }
 
     async fn answer(&mut self) -> Result<Answer> {
-        while let Some(line) = (self.answers.next_line().await).map_err(speaking)? {
+        while let Some(line) = (self.answers.next_line().await).context("speak with a racer")? {
             if let Some(answer) = Answer::from_line(&line) {
                 return Ok(answer);
             }
         }
-        Err(Error::RacerGone)
+        bail!("a process that races has ended in the middle of the race")
     }
 }
 
@@ -272,13 +251,6 @@ impl Answer {
             "lost" => Some(Self::LostTo(rest)),
             _ => Some(Self::Failed(rest)),
         }
-    }
-}
-
-fn speaking(source: io::Error) -> Error {
-    Error::Worker {
-        operation: "speak with",
-        source,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufRead;
 
+use anyhow::{Context as _, Result};
 use checkpointer::{
     Checkpoint, CheckpointAddress, Checkpointer, GetChannelHistory, GetTuple, List, Metadata,
     Prune, PruneStrategy, Put, PutWrites, TaskId,
@@ -11,10 +12,10 @@ use checkpointer::{
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 
+use crate::Difference;
 use crate::compare::{Rule, difference};
 use crate::special::SpecialWrites;
 use crate::trace::{self, Op, Strategy};
-use crate::{Difference, Error, Result};
 
 /// What came of a trace.
 #[derive(Debug, Default)]
@@ -117,14 +118,6 @@ impl fmt::Display for Disagreement {
 ///
 /// Each checkpoint put is read back as well, and compared strictly with what was put. A call that
 /// fails ends the replay: nothing after it can be told from a consequence.
-///
-/// # Errors
-///
-/// [`Error`] if the trace can't be read or understood.
-///
-/// # Cancel safety
-///
-/// If dropped, the calls so far have been made. A replay begins with an empty store.
 pub async fn replay(checkpointer: &dyn Checkpointer, mut trace: impl BufRead) -> Result<Report> {
     let mut report = Report::default();
     let mut special = SpecialWrites::default();
@@ -132,7 +125,7 @@ pub async fn replay(checkpointer: &dyn Checkpointer, mut trace: impl BufRead) ->
     for line in 1.. {
         text.clear();
         let read = trace.read_line(&mut text);
-        if read.map_err(|source| Error::Read { line, source })? == 0 {
+        if read.with_context(|| format!("read line {line}"))? == 0 {
             break;
         }
         if text.trim().is_empty() {
@@ -148,7 +141,10 @@ pub async fn replay(checkpointer: &dyn Checkpointer, mut trace: impl BufRead) ->
                 continue;
             }
             Ok(Outcome::Differs(answer)) => answer,
-            Err(Failure::Unaskable(source)) => return Err(Error::Unaskable { line, source }),
+            Err(Failure::Unaskable(error)) => {
+                return Err(error)
+                    .with_context(|| format!("line {line} can't be asked of a checkpointer"));
+            }
             Err(Failure::Failed(error)) => Answer::Failed(error),
         };
         let failed = matches!(answer, Answer::Failed(_));

@@ -3,11 +3,10 @@
 use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context as _, Result};
 use checkpointer::PostgresCheckpointer;
 use db::{Database, GenericClient, quote_identifier};
 use settings::Settings;
-
-use crate::{Error, Result};
 
 /// How long the schema's connections have to finish.
 const CLOSES_WITHIN: Duration = Duration::from_secs(10);
@@ -20,14 +19,6 @@ pub struct Scratch {
 
 impl Scratch {
     /// Connects, with the variables of the environment but for `DB_SCHEMA`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Settings`] and [`Error::Connect`].
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, nothing was made: the schema is made by the first migration.
     pub async fn connect() -> Result<Self> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since = since.map_or(0, |since| since.as_micros());
@@ -36,9 +27,9 @@ impl Scratch {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .chain([("DB_SCHEMA".to_owned(), name)]);
         let settings = Settings::from_iter(variables);
-        let settings = settings.map_err(|source| Error::Settings { source })?;
+        let settings = settings.context("read the settings")?;
         let database = Database::connect(&settings).await;
-        let database = database.map_err(|source| Error::Connect { source })?;
+        let database = database.context("connect to the server")?;
         Ok(Self { database })
     }
 
@@ -48,14 +39,6 @@ impl Scratch {
     }
 
     /// Removes the schema with everything in it, and closes the connections.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DropSchema`]; the schema may be left over then.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, the schema may be left over.
     pub async fn remove(self) -> Result<()> {
         let schema = quote_identifier(PostgresCheckpointer::migrations().schema(&self.database));
         let removed = async {
@@ -65,6 +48,6 @@ impl Scratch {
             drop(connection);
             self.database.close(CLOSES_WITHIN).await
         };
-        removed.await.map_err(|source| Error::DropSchema { source })
+        removed.await.context("remove the schema")
     }
 }

@@ -1,11 +1,18 @@
-//! Servers of a program's own, which it may stop and break.
+//! Servers that a test may stop and break, without holding up its other tasks.
 
 mod pgbouncer;
 mod postgres;
-mod programs;
-mod workspace;
 
 pub use pgbouncer::PgBouncer;
-pub use postgres::{PrivateServer, Stop};
-pub use programs::Programs;
-pub use workspace::Workspace;
+pub use postgres::PrivateServer;
+pub use servers::{Programs, Stop, Workspace};
+
+use anyhow::{Context as _, Result};
+
+/// Does what blocks on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.context("use a server")?
+}

@@ -1,7 +1,9 @@
+//! A proxy that stands before a server, counts what passes, and breaks things.
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use settings::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +17,7 @@ use crate::url;
 /// Stands between a test and the server, and breaks things on demand.
 #[derive(Debug)]
 pub struct TcpProxy {
+    url: String,
     address: SocketAddr,
     wire: Arc<Wire>,
     /// Bound, not listening: connections are refused, and nobody else gets the
@@ -43,6 +46,15 @@ struct Wire {
     round_trips: AtomicUsize,
     bytes_sent: AtomicUsize,
     bytes_received: AtomicUsize,
+    /// How long the server took to answer.
+    answering: Mutex<Duration>,
+}
+
+/// Whose turn it is on a connection, and since when.
+#[derive(Debug, Default)]
+struct Turn {
+    asked: Option<Instant>,
+    answered: Option<Instant>,
 }
 
 /// What happens instead of an answer.
@@ -78,8 +90,10 @@ impl TcpProxy {
             "the proxy needs a server that listens on TCP"
         );
         let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = socket.local_addr().unwrap();
         Self {
-            address: socket.local_addr().unwrap(),
+            url: proxied(url, address.port()),
+            address,
             wire: Arc::new(Wire {
                 upstream: host.to_string(),
                 cuts: watch::Sender::new(0),
@@ -92,10 +106,16 @@ impl TcpProxy {
                 round_trips: AtomicUsize::new(0),
                 bytes_sent: AtomicUsize::new(0),
                 bytes_received: AtomicUsize::new(0),
+                answering: Mutex::new(Duration::ZERO),
             }),
             socket: Mutex::new(Some(socket)),
             accepting: Mutex::new(None),
         }
+    }
+
+    /// The URL of the server by way of the proxy.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The port that it listens on.
@@ -179,6 +199,12 @@ impl TcpProxy {
         self.wire.round_trips.load(Ordering::SeqCst)
     }
 
+    /// How long the server took from the last word of each question to the last of its answer, on all
+    /// connections.
+    pub fn answering(&self) -> Duration {
+        *self.wire.answering.lock().unwrap()
+    }
+
     /// How many bytes were sent to the server, on all connections.
     pub fn bytes_sent(&self) -> usize {
         self.wire.bytes_sent.load(Ordering::SeqCst)
@@ -251,7 +277,7 @@ async fn connect(client: TcpStream, wire: Arc<Wire>) {
     let (from_server, to_server) = server.into_split();
     let connection = Connection {
         number: wire.connections.fetch_add(1, Ordering::SeqCst),
-        asked: AtomicBool::new(false),
+        turn: Mutex::default(),
         trapped: Mutex::new(None),
     };
     tokio::select! {
@@ -263,8 +289,7 @@ async fn connect(client: TcpStream, wire: Arc<Wire>) {
 
 struct Connection {
     number: usize,
-    /// Whether something was sent and nothing answered yet.
-    asked: AtomicBool,
+    turn: Mutex<Turn>,
     /// What comes instead of the next answer.
     trapped: Mutex<Option<Instead>>,
 }
@@ -280,7 +305,7 @@ async fn questions(
         wire.pass(connection.number).await;
         let bytes = &buffer[..count];
         wire.bytes_sent.fetch_add(count, Ordering::SeqCst);
-        if !connection.asked.swap(true, Ordering::SeqCst) {
+        if connection.turn.lock().unwrap().ask() {
             wire.round_trips.fetch_add(1, Ordering::SeqCst);
         }
         let sprung = wire
@@ -308,7 +333,7 @@ async fn answers(
         wire.pass(connection.number).await;
         wire.pass_answer().await;
         wire.bytes_received.fetch_add(count, Ordering::SeqCst);
-        connection.asked.store(false, Ordering::SeqCst);
+        *wire.answering.lock().unwrap() += connection.turn.lock().unwrap().answer();
         let instead = *connection.trapped.lock().unwrap();
         if let Some(instead) = instead {
             wire.sprung.fetch_add(1, Ordering::SeqCst);
@@ -334,6 +359,35 @@ impl Wire {
     async fn pass_answer(&self) {
         let _ = self.answers_held.subscribe().wait_for(|held| !held).await;
     }
+}
+
+impl Turn {
+    /// Notes that something was sent, and says whether that begins a question.
+    fn ask(&mut self) -> bool {
+        let is_first = self.asked.is_none() || self.answered.is_some();
+        *self = Self {
+            asked: Some(Instant::now()),
+            answered: None,
+        };
+        is_first
+    }
+
+    /// Notes that something was answered, and returns how long that took.
+    fn answer(&mut self) -> Duration {
+        let now = Instant::now();
+        let since = self.answered.or(self.asked).unwrap_or(now);
+        self.answered = Some(now);
+        now - since
+    }
+}
+
+/// The same URL with another host and port.
+fn proxied(url: &str, port: u16) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let at = if user.is_empty() { "" } else { "@" };
+    format!("{scheme}://{user}{at}127.0.0.1:{port}{path}")
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {

@@ -1,11 +1,13 @@
+//! A schema of a test's own.
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use db::{Database, Migration, Migrations, quote_identifier};
 use settings::Settings;
 use tokio::sync::OnceCell;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
-use crate::TcpProxy;
+use crate::{TcpProxy, client, settings_for};
 
 /// Schemas of earlier runs are kept for inspection, and removed after this.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
@@ -51,18 +53,17 @@ impl TestDb {
 
     /// The same by way of a proxy.
     pub fn settings_through(&self, proxy: &TcpProxy, variables: &[(&str, &str)]) -> Settings {
-        self.settings_for(&proxied(&url(), proxy.port()), variables)
+        self.settings_for(proxy.url(), variables)
     }
 
     /// The same for another server.
     pub fn settings_for(&self, url: &str, variables: &[(&str, &str)]) -> Settings {
         let own = [
-            ("DATABASE_URL", url),
-            ("DB_SCHEMA", &self.schema),
-            ("DB_APPLICATION_NAME", &self.schema),
+            ("DB_SCHEMA", &*self.schema),
+            ("DB_APPLICATION_NAME", &*self.schema),
         ];
-        let all = own.iter().chain(variables);
-        Settings::from_iter(all.copied()).unwrap()
+        let all: Vec<_> = own.iter().chain(variables).copied().collect();
+        settings_for(url, &all)
     }
 
     /// Connects with the settings.
@@ -72,9 +73,7 @@ impl TestDb {
 
     /// The driver's own connection, to look from outside.
     pub async fn observer(&self) -> Client {
-        let (client, driver) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
-        tokio::spawn(driver);
-        client
+        client(&url()).await.unwrap()
     }
 
     /// How many connections of this test the server knows that match a
@@ -115,18 +114,9 @@ pub fn url() -> String {
     }
 }
 
-/// The same URL with another host and port.
-fn proxied(url: &str, port: u16) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let (credentials, rest) = rest.split_once('@').unwrap();
-    let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
-    format!("{scheme}://{credentials}@127.0.0.1:{port}{path}")
-}
-
 /// Removes the schemas of runs that ended long ago.
 async fn sweep() {
-    let (client, driver) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
-    tokio::spawn(driver);
+    let client = client(&url()).await.unwrap();
     let old = format!("test_{}", (now() - KEPT_FOR).as_secs());
     let sql =
         "SELECT nspname FROM pg_namespace WHERE nspname ~ '^test_[0-9]{10}_' AND nspname < $1";

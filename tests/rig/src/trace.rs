@@ -1,5 +1,6 @@
 //! The lines of a trace.
 
+use anyhow::{Context as _, Result, bail};
 use checkpointer::{
     ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     PendingWrite, ThreadId,
@@ -7,8 +8,6 @@ use checkpointer::{
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
-
-use crate::{Error, Result};
 
 /// One call, and the recorded answer.
 #[derive(Debug)]
@@ -113,8 +112,8 @@ pub(crate) struct History {
 impl Op {
     /// Reads the line with the number `line`.
     pub(crate) fn parse(line: usize, text: &str) -> Result<Self> {
-        let malformed = |source| Error::Malformed { line, source };
-        let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(malformed)?;
+        let malformed = || format!("line {line} can't be understood");
+        let mut fields: Map<String, Value> = serde_json::from_str(text).with_context(malformed)?;
         let op = fields.remove("op").unwrap_or_default();
         let fields = Value::Object(fields);
         match op.as_str() {
@@ -129,10 +128,10 @@ impl Op {
             }
             _ => {
                 let op = op.as_str().map_or_else(|| op.to_string(), str::to_owned);
-                return Err(Error::UnknownOp { line, op });
+                bail!("line {line} has the unknown op `{op}`");
             }
         }
-        .map_err(malformed)
+        .with_context(malformed)
     }
 
     /// The call's name in the trace.

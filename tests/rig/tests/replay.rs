@@ -3,11 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::BufReader;
-use std::path::Path;
 
+use anyhow::Result;
 use checkpointer::MemoryCheckpointer;
 use expect_test::{Expect, expect};
-use rig::{Error, Report, Result, replay};
+use rig::{Report, package_folder, replay};
 
 async fn replay_text(trace: &str) -> Result<Report> {
     replay(&MemoryCheckpointer::new(), trace.as_bytes()).await
@@ -36,24 +36,14 @@ async fn check(ask: &str, shown: Expect) {
             Some(first) => format!("{report}\n{first}"),
             None => report.to_string(),
         },
-        Err(error) => chain(&error),
+        Err(error) => format!("{error:#}"),
     };
     shown.assert_eq(&shown_by);
 }
 
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[tokio::test]
 async fn the_recorded_traces_agree() {
-    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces");
+    let traces = package_folder().join("../traces");
     let mut count = 0;
     for entry in fs::read_dir(traces).unwrap() {
         let path = entry.unwrap().path();

@@ -1,13 +1,18 @@
 //! The distribution's packages, for root on Debian and Ubuntu.
 
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use xshell::{Cmd, Shell, cmd};
+
+/// How long another `apt-get` may take, as every Debian runs one at boot.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What keeps packages from starting anything: files that are there for the moment.
 #[derive(Debug)]
@@ -17,9 +22,25 @@ pub(crate) struct Apt {
     pub(crate) createcluster: PathBuf,
     /// The program that Debian asks before it starts a service.
     pub(crate) policy: PathBuf,
+    /// Whether a person can be asked.
+    pub(crate) has_terminal: bool,
 }
 
 impl Apt {
+    /// Asks the person, if there is one, whether packages may be installed.
+    pub(crate) fn may_install(&self, packages: &[&str]) -> anyhow::Result<bool> {
+        if !self.has_terminal {
+            return Ok(true);
+        }
+        let names = packages.join(" and ");
+        eprint!("install {names} with apt-get? [Y/n] ");
+        let mut answer = String::new();
+        io::stdin()
+            .read_line(&mut answer)
+            .context("read the answer")?;
+        Ok(matches!(answer.trim(), "" | "y" | "Y" | "yes"))
+    }
+
     /// Installs packages, and says so. No service of theirs is started, now or at
     /// the next boot.
     pub(crate) fn install(&self, sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
@@ -45,7 +66,7 @@ impl Apt {
 }
 
 fn update_and_install(sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
-    run(cmd!(sh, "apt-get update"))?;
+    update(sh)?;
     run(cmd!(
         sh,
         "apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends {packages...}"
@@ -56,6 +77,43 @@ fn update_and_install(sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
         run(cmd!(sh, "update-rc.d pgbouncer disable"))?;
     }
     Ok(())
+}
+
+/// Gets the lists of packages. `apt-get` itself waits for the lock of packages, and not for this one.
+fn update(sh: &Shell) -> anyhow::Result<()> {
+    let late = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        let mut update = Command::from(cmd!(sh, "apt-get update").env("LC_ALL", "C"));
+        let update = (update.stdin(Stdio::null()).stdout(io::stderr())).stderr(Stdio::piped());
+        let mut update = update.spawn().context("run `apt-get update`")?;
+        let said = show(update.stderr.take())?;
+        let status = update.wait()?;
+        if status.success() {
+            return Ok(());
+        }
+        let is_locked = said.contains("Could not get lock");
+        ensure!(
+            is_locked && Instant::now() < late,
+            "`apt-get update` failed ({status})"
+        );
+        eprintln!("waiting for another apt-get");
+        thread::sleep(Duration::from_secs(2));
+    }
+}
+
+/// Shows what a command says while it says that.
+fn show(said: Option<ChildStderr>) -> io::Result<String> {
+    let mut all = String::new();
+    for line in said
+        .map(BufReader::new)
+        .into_iter()
+        .flat_map(BufRead::lines)
+    {
+        let line = line?;
+        eprintln!("{line}");
+        all = all + &line + "\n";
+    }
+    Ok(all)
 }
 
 /// What the command says goes to stderr: stdout is for the task's own result.

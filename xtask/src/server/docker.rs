@@ -5,9 +5,10 @@ use std::io;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
+use servers::port;
 use xshell::{Shell, cmd};
 
-use super::{Machine, port, url};
+use super::{Machine, url};
 
 pub(crate) const COMPOSE_FILE: &str = "docker/compose.yaml";
 

@@ -1,10 +1,13 @@
 //! What the search for a server depends on.
 
+use std::env;
 use std::fs::{self, File, TryLockError};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use xshell::{Shell, cmd};
+use servers::Places;
+use xshell::Shell;
 
 use super::apt::Apt;
 
@@ -12,35 +15,26 @@ use super::apt::Apt;
 pub(crate) struct Machine<'a> {
     /// Stands in the checkout's root; its environment is the one that counts.
     pub(crate) sh: &'a Shell,
-    /// Folders with one folder per PostgreSQL version in them.
-    pub(crate) installations: Vec<PathBuf>,
-    /// For root, who can't run PostgreSQL: where the clusters of all checkouts
-    /// live, within reach of the user that runs them.
-    pub(crate) shared_clusters: Option<PathBuf>,
-    /// Where Debian has programs that are on nobody's PATH but root's.
-    pub(crate) sbin: PathBuf,
+    /// Where PostgreSQL and PgBouncer are looked for.
+    pub(crate) places: Places,
+    /// Where the clusters of all checkouts live: those of root, who can't run PostgreSQL, within
+    /// reach of the user that does.
+    pub(crate) clusters: PathBuf,
     /// Where packages can be installed.
     pub(crate) apt: Option<Apt>,
 }
 
 impl<'a> Machine<'a> {
     pub(crate) fn detect(sh: &'a Shell) -> anyhow::Result<Machine<'a>> {
-        let is_root = cmd!(sh, "id -u").quiet().read()? == "0";
-        let is_debian = is_root && Path::new("/etc/debian_version").exists();
-        let installations = [
-            "/usr/lib/postgresql",
-            "/opt/homebrew/opt",
-            "/usr/local/opt",
-            "/home/linuxbrew/.linuxbrew/opt",
-        ];
+        let is_debian = servers::is_root() && Path::new("/etc/debian_version").exists();
         Ok(Machine {
             sh,
-            installations: installations.map(PathBuf::from).to_vec(),
-            shared_clusters: is_root.then(|| PathBuf::from("/var/lib/checkpointer-xtask")),
-            sbin: PathBuf::from("/usr/sbin"),
+            places: Places::of_this_machine(),
+            clusters: clusters()?,
             apt: is_debian.then(|| Apt {
                 createcluster: PathBuf::from("/etc/postgresql-common/createcluster.d"),
                 policy: PathBuf::from("/usr/sbin/policy-rc.d"),
+                has_terminal: io::stdin().is_terminal() && io::stderr().is_terminal(),
             }),
         })
     }
@@ -86,4 +80,19 @@ impl<'a> Machine<'a> {
         }
         Ok(lock)
     }
+}
+
+/// Where the clusters of all checkouts live, out of reach of `cargo clean`.
+fn clusters() -> anyhow::Result<PathBuf> {
+    if servers::is_root() {
+        return Ok(PathBuf::from("/var/lib/checkpointer-xtask"));
+    }
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    let state = state.context("neither XDG_STATE_HOME nor HOME is set")?;
+    Ok(state.join("checkpointer-xtask"))
 }

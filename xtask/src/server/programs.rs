@@ -1,15 +1,13 @@
-//! What the tests need that make servers of their own, to break them.
+//! What the tests need that have servers of their own, to break them.
 
-use std::env;
-
-use super::{Binaries, Machine};
+use super::Machine;
 
 /// The packages of the programs, on Debian and Ubuntu.
 pub(crate) const POSTGRESQL: &str = "postgresql";
 pub(crate) const PGBOUNCER: &str = "pgbouncer";
 
 /// Installs what is missing of these packages, where packages can be installed. Without
-/// it those tests fail and say what to install; all others run.
+/// it those tests fail; all others run.
 pub(crate) fn ensure_programs(
     machine: &Machine<'_>,
     packages: &[&'static str],
@@ -20,12 +18,18 @@ pub(crate) fn ensure_programs(
         return Ok(());
     }
     let names = missing.join(" and ");
-    let Some(apt) = &machine.apt else {
-        eprintln!("not on this machine: {names}; the tests that break servers will fail");
-        return Ok(());
-    };
-    if let Err(error) = apt.install(machine.sh, &missing) {
-        eprintln!("{names}: {error:#}; the tests that break servers will fail");
+    let consequence = "what breaks servers will fail";
+    match &machine.apt {
+        Some(apt) if apt.may_install(&missing)? => {
+            if let Err(error) = apt.install(machine.sh, &missing) {
+                eprintln!("{names}: {error:#}; {consequence}");
+            }
+        }
+        _ => eprintln!(
+            "not on this machine: {names}; {consequence} (Debian, Ubuntu: sudo apt-get install {0}; \
+             macOS: brew install {0})",
+            missing.join(" ")
+        ),
     }
     Ok(())
 }
@@ -35,15 +39,8 @@ pub(super) fn missing(machine: &Machine<'_>, packages: &[&'static str]) -> Vec<&
     let packages = packages.iter().copied();
     packages
         .filter(|package| match *package {
-            PGBOUNCER => !has_pgbouncer(machine),
-            _ => Binaries::find(machine, None).is_none(),
+            PGBOUNCER => machine.places.pgbouncer().is_none(),
+            _ => machine.places.postgresql(None).is_none(),
         })
         .collect()
-}
-
-fn has_pgbouncer(machine: &Machine<'_>) -> bool {
-    let path = machine.sh.var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain([machine.sbin.clone()])
-        .any(|folder| folder.join("pgbouncer").exists())
 }

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::thread;
 
 use expect_test::expect;
+use servers::{Places, Programs, port};
 use tempfile::TempDir;
 use xshell::{Shell, cmd};
 
 use super::apt::Apt;
 use super::programs::missing;
 use super::{
-    Binaries, Cluster, Machine, NOTHING_WORKS, PGBOUNCER, POSTGRESQL, Server, Source, docker, down,
-    ensure, ensure_programs, install, port, running, url,
+    Cluster, Machine, NOTHING_WORKS, PGBOUNCER, POSTGRESQL, Server, Source, docker, down, ensure,
+    ensure_programs, install, log_in, running, url,
 };
 
 /// What every test needs.
@@ -70,17 +71,21 @@ impl Sandbox {
     }
 
     fn machine(&self) -> Machine<'_> {
-        let sh = Shell::new().unwrap();
-        let real = Machine::detect(&sh).unwrap();
+        let path = self.sh.var_os("PATH").unwrap();
+        let path: Vec<_> = std::env::split_paths(&path).collect();
         let mut installations = vec![self.path("installed")];
-        if self.sh.var("PATH").unwrap().contains(':') {
-            installations.extend(real.installations);
+        if path.len() > 1 {
+            installations.extend(Places::of_this_machine().installations);
         }
+        let places = Places {
+            path,
+            installations,
+            system: vec![self.path("sbin")],
+        };
         Machine {
             sh: &self.sh,
-            installations,
-            shared_clusters: real.shared_clusters.map(|_| self.path("clusters")),
-            sbin: self.path("sbin"),
+            places,
+            clusters: self.path("clusters"),
             apt: None,
         }
     }
@@ -130,6 +135,7 @@ impl Sandbox {
             apt: Some(Apt {
                 policy: etc.join("policy-rc.d"),
                 createcluster: etc,
+                has_terminal: false,
             }),
             ..self.machine()
         }
@@ -139,7 +145,7 @@ impl Sandbox {
     /// then is checked instead.
     fn start_cluster(&self) -> Option<Server> {
         let server = match ensure(&self.machine()) {
-            Err(error) if Binaries::find(&self.machine(), None).is_none() => {
+            Err(error) if self.machine().places.postgresql(None).is_none() => {
                 assert_eq!(error.to_string(), NOTHING_WORKS);
                 return None;
             }
@@ -183,8 +189,8 @@ fn stand_in_server() -> u16 {
     port
 }
 
-fn folder_of(binaries: Option<Binaries>) -> Option<PathBuf> {
-    binaries.map(|binaries| binaries.program(""))
+fn folder_of(programs: Option<Programs>) -> Option<PathBuf> {
+    programs.map(|programs| programs.folder().to_owned())
 }
 
 #[test]
@@ -211,6 +217,29 @@ fn a_database_url_that_does_not_answer_is_an_error() {
     let error = format!("{:#}", ensure(&sandbox.machine()).unwrap_err());
     assert!(error.contains("127.0.0.1:1: Connection refused"), "{error}");
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_database_url_that_the_server_refuses_is_an_error() {
+    let sandbox = Sandbox::bare();
+    let port = stand_in_server();
+    let url = format!("postgres://somebody:p%40ss@127.0.0.1:{port}/x?sslmode=prefer");
+    sandbox.sh.set_var("DATABASE_URL", &url);
+    sandbox.stand_in("bin/psql", r#"echo "refused: $PGPASSWORD $*" >&2; exit 2"#);
+    let error = format!("{:#}", ensure(&sandbox.machine()).unwrap_err());
+    expect![[r#"
+        the server that DATABASE_URL names can't be used: refused: p@ss --no-psqlrc --no-password --quiet --command SELECT --dbname postgres://somebody@127.0.0.1:PORT/x?sslmode=prefer
+    "#]]
+    .assert_eq(&format!("{}\n", error.replace(&port.to_string(), "PORT")));
+
+    sandbox.stand_in("bin/psql", "exit 0");
+    assert_eq!(ensure(&sandbox.machine()).unwrap().url, url);
+}
+
+#[test]
+fn a_url_without_a_password_stays_as_it_is() {
+    let url = "postgres://me@db.example/x?options=-c%20a:b@c";
+    assert_eq!(log_in::without_password(url), (url.to_owned(), None));
 }
 
 #[test]
@@ -294,7 +323,7 @@ fn the_compose_file_has_the_credentials_of_its_url() {
 #[test]
 fn binaries_on_the_path_come_before_installed_ones_newest_first() {
     let sandbox = Sandbox::bare();
-    let find = |major| folder_of(Binaries::find(&sandbox.machine(), major));
+    let find = |major| folder_of(sandbox.machine().places.postgresql(major));
     assert_eq!(find(None), None);
 
     sandbox.stand_in_binaries("installed/13/bin", "13.9");
@@ -439,6 +468,34 @@ fn a_stopped_cluster_keeps_its_data_and_url() {
     assert_eq!(sandbox.start_cluster().unwrap().url, first.url);
     down(&sandbox.machine(), true).unwrap();
     assert!(!Cluster::of(&sandbox.machine()).home().exists());
+}
+
+#[test]
+fn what_was_stopped_and_removed_is_said() {
+    let sandbox = Sandbox::with_real_binaries();
+    let nothing: [String; 0] = [];
+    assert_eq!(down(&sandbox.machine(), true).unwrap(), nothing);
+    if sandbox.start_cluster().is_none() {
+        return;
+    }
+    let home = Cluster::of(&sandbox.machine()).home().display().to_string();
+    let stopped = format!("stopped the private cluster in {home}");
+    assert_eq!(down(&sandbox.machine(), false).unwrap(), [stopped]);
+    let removed = format!("removed {home} with all data");
+    assert_eq!(down(&sandbox.machine(), true).unwrap(), [removed]);
+}
+
+#[test]
+fn a_cluster_that_was_made_in_target_stays_in_use() {
+    let sandbox = Sandbox::bare();
+    let in_target = sandbox.sh.current_dir().join("target/postgres");
+    assert_eq!(
+        Cluster::of(&sandbox.machine()).home().parent().unwrap(),
+        sandbox.path("clusters")
+    );
+    fs::create_dir_all(&in_target).unwrap();
+    fs::write(in_target.join("port"), "5432").unwrap();
+    assert_eq!(Cluster::of(&sandbox.machine()).home(), in_target);
 }
 
 #[test]

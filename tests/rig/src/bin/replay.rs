@@ -5,30 +5,16 @@
     reason = "a program for the command line"
 )]
 
-use std::error::Error as _;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use checkpointer::{MemoryCheckpointer, PostgresCheckpointer};
-use clap::Parser;
-use rig::{Error, Report, Result, Scratch, replay};
-
-/// Replay recorded checkpointer traffic and compare each answer
-///
-/// Each file has a store of its own: a fresh schema on the server that `DATABASE_URL` names. Exits
-/// with 0 only if every answer agrees; the schema of a file that doesn't is kept, to be looked at.
-#[derive(Debug, Parser)]
-#[command(name = "replay")]
-struct Args {
-    /// Replay against the checkpointer in memory
-    #[arg(long)]
-    memory: bool,
-    /// Traces, one JSON object a line
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
+use clap::Parser as _;
+use options::replay::Args;
+use rig::{Report, Scratch, replay};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -41,7 +27,7 @@ async fn main() -> ExitCode {
             on_server(path).await
         };
         agrees &= replayed.unwrap_or_else(|error| {
-            eprintln!("{}: {}", path.display(), chain(&error));
+            eprintln!("{}: {error:#}", path.display());
             false
         });
     }
@@ -63,7 +49,7 @@ async fn on_server(path: &Path) -> Result<bool> {
     let trace = open(path)?;
     let scratch = Scratch::connect().await?;
     let checkpointer = PostgresCheckpointer::setup(scratch.database().clone()).await;
-    let checkpointer = checkpointer.map_err(|source| Error::Tables { source })?;
+    let checkpointer = checkpointer.context("make the tables")?;
     let replayed = replay(&checkpointer, trace).await;
     let agrees = replayed.as_ref().map(|report| tell(path, report));
     if let Ok(false) = agrees {
@@ -76,7 +62,7 @@ async fn on_server(path: &Path) -> Result<bool> {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    let file = File::open(path).map_err(|source| Error::Open { source })?;
+    let file = File::open(path).context("open the trace")?;
     Ok(BufReader::new(file))
 }
 
@@ -87,26 +73,4 @@ fn tell(path: &Path, report: &Report) -> bool {
         println!("{first}");
     }
     report.agrees()
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::Args;
-
-    #[test]
-    fn the_arguments_are_well_defined() {
-        Args::command().debug_assert();
-    }
 }

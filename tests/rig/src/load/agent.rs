@@ -45,10 +45,6 @@ impl<R: Fn(Fact)> Agent<R> {
 
     /// Works until the last checkpoint is stored, or the thread is gone. `begun` says that the
     /// thread was there before, so that it isn't made again if it was deleted.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, a call may be under way. Another agent with the same plan goes on.
     pub async fn run(&self, mut begun: bool) {
         loop {
             match self.step(&mut begun).await {

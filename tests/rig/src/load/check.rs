@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use anyhow::{Context as _, Result};
 use checkpointer::{
     CheckpointId, CheckpointTuple, Checkpointer, GetTuple, List, PostgresCheckpointer, ThreadId,
 };
@@ -10,8 +11,6 @@ use serde_json::Value;
 use super::agent::{chain, number, outputs, task_id};
 use super::plan::{MESSAGES, Message};
 use super::{Life, Plan, rows};
-use crate::{Error, Result};
-
 /// Looks at what is stored, and says what violates the guarantees.
 #[derive(Debug, Clone)]
 pub struct Checker {
@@ -30,19 +29,11 @@ struct Stored<'a> {
 
 impl Checker {
     /// Makes the tables, and uses them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Tables`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Calling again is harmless.
     pub async fn setup(database: Database) -> Result<Self> {
         let checkpointer = PostgresCheckpointer::setup(database.clone()).await;
         Ok(Self {
             database,
-            checkpointer: checkpointer.map_err(|source| Error::Tables { source })?,
+            checkpointer: checkpointer.context("make the tables")?,
         })
     }
 
@@ -58,39 +49,20 @@ impl Checker {
 
     /// Checks all that is stored of an agent against its plan and against what was acknowledged
     /// before the call. Nothing else may write to the thread meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Look`] and [`Error::Call`] if it can't be read. What can't be read because it is
-    /// damaged is a violation.
-    ///
-    /// # Cancel safety
-    ///
-    /// Only reads.
     pub async fn agent(&self, plan: &Plan, life: &Life) -> Result<Vec<String>> {
-        let thread_id = plan.thread_id().map_err(call)?;
+        let thread_id = plan.thread_id().context("call the checkpointer")?;
         self.thread(&thread_id, plan, life).await
     }
 
     /// Checks, as [`agent`](Self::agent) does, a thread that holds what the agent's did: a copy of
     /// it.
-    ///
-    /// # Errors
-    ///
-    /// As [`agent`](Self::agent).
-    ///
-    /// # Cancel safety
-    ///
-    /// Only reads.
     pub async fn thread(
         &self,
         thread_id: &ThreadId,
         plan: &Plan,
         life: &Life,
     ) -> Result<Vec<String>> {
-        let listed = self
-            .checkpointer
-            .list(List::thread(thread_id).map_err(call)?);
+        let listed = self.checkpointer.list(List::thread(thread_id)?);
         let listed: Vec<CheckpointTuple> = match listed.try_collect().await {
             Ok(listed) => listed,
             Err(error) => return damage(thread_id, error),
@@ -127,7 +99,7 @@ impl Checker {
         }
         match self
             .checkpointer
-            .get_tuple(GetTuple::head(&stored.thread_id).map_err(call)?)
+            .get_tuple(GetTuple::head(&stored.thread_id)?)
             .await
         {
             Ok(head) => stored.check_head(head.as_ref().map(|head| &head.address.checkpoint_id)),
@@ -139,33 +111,17 @@ impl Checker {
     }
 
     /// Checks what must hold of the tables at any moment, of all threads.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Look`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Only reads.
     pub async fn tables(&self) -> Result<Vec<String>> {
         rows::violations(&self.database).await
     }
 
     /// Finds chunks that nothing refers to in the threads of agents that can't have left any: each
     /// task ran once, nothing was pruned, and nobody writes at the moment.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Look`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Only reads.
     pub async fn waste(&self, agents: &[(Plan, Life)]) -> Result<Vec<String>> {
         let unreferenced = rows::unreferenced(&self.database).await?;
         let mut wrong = Vec::new();
         for (plan, life) in agents {
-            let thread_id = plan.thread_id().map_err(call)?;
+            let thread_id = plan.thread_id().context("call the checkpointer")?;
             if let Some(count) = unreferenced.get(thread_id.as_str())
                 && !life.is_contested()
             {
@@ -188,7 +144,7 @@ FROM {schema}.checkpoints WHERE thread_id = $1"
             let connection = self.database.get().await?;
             connection.query(&statement, &[&thread_id.as_str()]).await
         };
-        let rows = rows.await.map_err(|source| Error::Look { source })?;
+        let rows = rows.await.context("look at the tables")?;
         let states = rows.iter().map(|row| {
             let state = serde_json::from_str(row.get(1)).unwrap_or_default();
             (row.get(0), state)
@@ -357,14 +313,10 @@ fn writes((tuple, _): &(CheckpointTuple, Vec<Message>)) -> impl Iterator<Item = 
     })
 }
 
-fn call(source: checkpointer::Error) -> Error {
-    Error::Call { source }
-}
-
 /// What can't be read because it is damaged is a violation, anything else an error.
 fn damage(thread_id: &ThreadId, error: checkpointer::Error) -> Result<Vec<String>> {
     match error {
         checkpointer::Error::Corrupt { .. } => Ok(vec![format!("{thread_id}: {}", chain(&error))]),
-        error => Err(call(error)),
+        error => Err(error).context("call the checkpointer"),
     }
 }

@@ -1,13 +1,13 @@
 use std::process::Command;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use db::{Database, GenericClient, Statement, Type};
 use fastrand::Rng;
-use settings::Settings;
 use tokio::time::{sleep, timeout};
 
 use super::{Checker, Event, Fact, Job, Ledger, Plan, Process, Worker};
-use crate::{Error, PrivateServer, Result, Stop};
+use crate::{PrivateServer, Stop, settings_for};
 
 /// How many connections a worker has.
 const POOL: u32 = 6;
@@ -81,24 +81,13 @@ struct Run<'a, C> {
 impl Crashes {
     /// Runs it on a server of its own. `command` starts a program that calls [`Worker::from_env`],
     /// and `progress` is told after each crash.
-    ///
-    /// # Errors
-    ///
-    /// If it can't be run; what is violated is in the figures.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, the workers are killed.
     pub async fn run(
         self,
         server: &PrivateServer,
         command: impl Fn() -> Command,
         mut progress: impl FnMut(&CrashFigures),
     ) -> Result<CrashFigures> {
-        let settings = Settings::from_url(&server.url());
-        let settings = settings.map_err(|source| Error::Settings { source })?;
-        let database = Database::connect(&settings).await;
-        let database = database.map_err(|source| Error::Connect { source })?;
+        let database = Database::connect(&settings_for(&server.url(), &[])).await?;
         let mut run = Run {
             of: self,
             server,
@@ -248,12 +237,16 @@ impl<C: Fn() -> Command> Run<'_, C> {
 SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name = $1",
             &[Type::TEXT],
         );
-        let look = |source| Error::Look { source };
         let worker = self.worker_name();
         loop {
-            let connection = self.checker.database().get().await.map_err(look)?;
+            let connection = self
+                .checker
+                .database()
+                .get()
+                .await
+                .context("look at the tables")?;
             let row = connection.query_one(&statement, &[&worker]).await;
-            if row.map_err(look)?.get::<_, i64>(0) == 0 {
+            if row.context("look at the tables")?.get::<_, i64>(0) == 0 {
                 return Ok(());
             }
             drop(connection);

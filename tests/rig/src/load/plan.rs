@@ -50,10 +50,6 @@ pub(super) struct Message {
 
 impl Plan {
     /// The thread.
-    ///
-    /// # Errors
-    ///
-    /// Never: the name can be stored.
     pub fn thread_id(&self) -> checkpointer::Result<ThreadId> {
         ThreadId::new(format!("agent-{}", self.agent))
     }
@@ -119,10 +115,6 @@ impl Plan {
     }
 
     /// Checks a checkpoint by its content alone.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, in words.
     pub fn verify(&self, tuple: &CheckpointTuple) -> Result<(), String> {
         let number = number(tuple).ok_or("a checkpoint has no number")?;
         let checked = self.check(number, &tuple.checkpoint);

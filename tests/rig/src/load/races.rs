@@ -2,18 +2,18 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use checkpointer::{Checkpointer as _, List};
 use db::Database;
 use fastrand::Rng;
 use futures_util::TryStreamExt as _;
-use settings::Settings;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::agent::chain;
 use super::rewind::Rewind;
 use super::{Checker, Churner, Event, Fact, Job, Process, Role, Worker, churn, content};
-use crate::{Error, PrivateServer, Result};
+use crate::{PrivateServer, settings_for};
 
 /// How many connections a worker has: fewer than callers, so that writes share transactions.
 const POOL: u32 = 3;
@@ -53,24 +53,13 @@ pub struct Counts {
 impl ChunkRaces {
     /// Runs it on an empty server. `command` starts a program that calls [`Worker::from_env`], and
     /// `progress` is told after each fact.
-    ///
-    /// # Errors
-    ///
-    /// If it can't be run; what is violated is in the counts.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, the workers are killed.
     pub async fn run(
         self,
         server: &PrivateServer,
         command: impl Fn() -> Command,
         mut progress: impl FnMut(&Counts),
     ) -> Result<Counts> {
-        let settings = Settings::from_url(&server.url());
-        let settings = settings.map_err(|source| Error::Settings { source })?;
-        let database = Database::connect(&settings).await;
-        let database = database.map_err(|source| Error::Connect { source })?;
+        let database = Database::connect(&settings_for(&server.url(), &[])).await?;
         let checker = Checker::setup(database.clone()).await?;
         let rewind = Rewind::setup(database).await?;
 
@@ -78,7 +67,7 @@ impl ChunkRaces {
         let start = |role: Role, number: u64, calls: u64| {
             let worker = self.worker(server, role, number, calls);
             let process = Process::start(command(), &worker)?;
-            Ok::<_, Error>(tokio::spawn(listen(process, facts.clone())))
+            anyhow::Ok(tokio::spawn(listen(process, facts.clone())))
         };
         let calls = self.puts / (self.writers * CALLERS) + 1;
         let mut writers = Vec::new();
@@ -155,7 +144,7 @@ impl ChunkRaces {
     /// Takes a thread back to where it was a moment ago.
     async fn rewind(&self, rewind: &Rewind) -> Result<()> {
         let thread = fastrand::usize(..self.threads as usize);
-        let thread_id = churn::thread_id(thread).map_err(|source| Error::Call { source })?;
+        let thread_id = churn::thread_id(thread).context("call the checkpointer")?;
         rewind.remember(thread_id.as_str()).await?;
         sleep(PEACE.mul_f64(fastrand::f64())).await;
         rewind.bring_back(thread_id.as_str()).await
@@ -176,7 +165,7 @@ impl ChunkRaces {
                     counts.violations.push(chain(&error));
                     return Ok(());
                 }
-                Err(source) => return Err(Error::Call { source }),
+                Err(error) => return Err(error).context("list what is left"),
             }
         }
     }

@@ -1,10 +1,9 @@
 //! A thread that goes back in time, as all do at a failover to a standby that was behind, or when
 //! an older state is restored.
 
+use anyhow::{Context as _, Result};
 use checkpointer::PostgresCheckpointer;
 use db::{Database, GenericClient, Statement, Type, quote_identifier};
-
-use crate::{Error, Result};
 
 /// The tables, which go back together.
 const TABLES: [&str; 5] = [
@@ -43,7 +42,7 @@ impl Rewind {
             let sql = format!("CREATE SCHEMA past;\n{past}");
             database.get().await?.batch_execute(&sql).await
         };
-        made.await.map_err(|source| Error::Look { source })?;
+        made.await.context("look at the tables")?;
 
         let statement = |sql: String| Statement::from_parts(sql, vec![Type::TEXT]);
         // One statement, and so one state of all the tables.
@@ -79,7 +78,7 @@ impl Rewind {
             let connection = self.database.get().await?;
             connection.execute(&self.remember, &[&thread_id]).await
         };
-        remembered.await.map_err(|source| Error::Look { source })?;
+        remembered.await.context("look at the tables")?;
         Ok(())
     }
 
@@ -96,7 +95,7 @@ impl Rewind {
             match done.await {
                 // A reader may hold one table and want another.
                 Err(error) if error.is_transient() => {}
-                done => return done.map_err(|source| Error::Look { source }),
+                done => return done.context("look at the tables"),
             }
         }
     }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context as _, Result};
 use checkpointer::PostgresCheckpointer;
 use db::{Database, GenericClient, Statement, quote_identifier};
-
-use crate::{Error, Result};
 
 /// Heads that aren't the checkpoint put last, and checkpoints without a head.
 const HEADS: &str = "-- rig::heads
@@ -81,5 +80,5 @@ async fn ask(database: &Database, sql: &str) -> Result<Vec<db::Row>> {
     let schema = quote_identifier(PostgresCheckpointer::migrations().schema(database));
     let statement = Statement::from_parts(sql.replace("{schema}", &schema), Vec::new());
     let rows = async { database.get().await?.query(&statement, &[]).await };
-    rows.await.map_err(|source| Error::Look { source })
+    rows.await.context("look at the tables")
 }

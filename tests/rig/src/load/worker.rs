@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, ensure};
 use checkpointer::{PostgresCheckpointer, ThreadId};
 use db::Database;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use tokio::process::{Child, ChildStdout};
 use tokio::task::JoinSet;
 
 use super::{Agent, Churner, Fact, Plan};
-use crate::{Error, Result, race_along};
+use crate::race_along;
 
 /// The variable that makes a process a worker.
 const VARIABLE: &str = "BENCH_WORKER";
@@ -47,41 +48,25 @@ pub enum Job {
 
 impl Worker {
     /// What this process is to do, if it was started to be a worker.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Job`] if that can't be understood.
     pub fn from_env() -> Result<Option<Self>> {
         match env::var(VARIABLE) {
             Ok(job) => serde_json::from_str(&job)
                 .map(Some)
-                .map_err(|source| Error::Job { source }),
+                .context("read what the worker is to do"),
             Err(_) => Ok(None),
         }
     }
 
     /// Tells a command, which must start a program that calls [`from_env`](Self::from_env), what to
     /// do.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Job`].
     pub fn equip(&self, command: &mut Command) -> Result<()> {
-        let job = serde_json::to_string(self).map_err(|source| Error::Job { source })?;
+        let job = serde_json::to_string(self).context("read what the worker is to do")?;
         command.env(VARIABLE, job);
         Ok(())
     }
 
     /// Does the work, and says on the standard output what has happened. Ends the process if the
     /// one that started it has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Settings`], [`Error::Connect`] and [`Error::Tables`] if the server can't be used.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, calls may be under way.
     pub async fn run(self) -> Result<()> {
         // A racer reads its standard input itself.
         if !matches!(self.job, Job::Race(_)) {
@@ -89,7 +74,7 @@ impl Worker {
         }
         let database = self.connect().await?;
         let checkpointer = PostgresCheckpointer::open(database.clone()).await;
-        let checkpointer = checkpointer.map_err(|source| Error::Tables { source })?;
+        let checkpointer = checkpointer.context("make the tables")?;
         let mut tasks = JoinSet::new();
         match self.job {
             Job::Agents(agents) => {
@@ -99,7 +84,7 @@ impl Worker {
                 }
             }
             Job::Race(thread) => {
-                let thread_id = ThreadId::new(thread).map_err(|source| Error::Call { source })?;
+                let thread_id = ThreadId::new(thread).context("call the checkpointer")?;
                 race_along(&checkpointer, &thread_id).await?;
             }
             Job::Churn(churners) => {
@@ -109,25 +94,15 @@ impl Worker {
             }
         }
         while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|failed| Error::Worker {
-                operation: "run a task of",
-                source: failed.into(),
-            })?;
+            ended.context("run a task of the worker")?;
         }
-        let closed = database.close(CLOSES_WITHIN).await;
-        closed.map_err(|source| Error::Connect { source })
+        Ok(database.close(CLOSES_WITHIN).await?)
     }
 
     async fn connect(&self) -> Result<Database> {
-        let variables = [
-            ("DATABASE_URL", self.url.clone()),
-            ("DB_APPLICATION_NAME", self.name.clone()),
-            ("DB_POOL_MAX", self.pool.to_string()),
-        ];
-        let settings = Settings::from_iter(variables);
-        let settings = settings.map_err(|source| Error::Settings { source })?;
-        let database = Database::connect(&settings).await;
-        database.map_err(|source| Error::Connect { source })
+        let settings = Settings::builder(&self.url).application_name(&self.name);
+        let settings = settings.pool_max(self.pool).build()?;
+        (Database::connect(&settings).await).context("connect to the server")
     }
 }
 
@@ -154,21 +129,14 @@ pub struct Process {
 
 impl Process {
     /// Starts a worker: `command` must start a program that calls [`Worker::from_env`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Worker`] if it can't be started.
     pub fn start(mut command: Command, worker: &Worker) -> Result<Self> {
-        let failed = |source| Error::Worker {
-            operation: "start",
-            source,
-        };
         worker.equip(&mut command)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
-        let mut child = command.kill_on_drop(true).spawn().map_err(failed)?;
+        let child = command.kill_on_drop(true).spawn();
+        let mut child = child.context("start a worker")?;
         let stdout = child.stdout.take();
-        let stdout = stdout.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let stdout = stdout.context("a worker has no standard output")?;
         Ok(Self {
             child,
             lines: BufReader::new(stdout).lines(),
@@ -176,21 +144,9 @@ impl Process {
     }
 
     /// Waits for the next fact; none when the worker has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Worker`] if it can't be read.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, no fact is lost.
     pub async fn next(&mut self) -> Result<Option<Fact>> {
-        let failed = |source| Error::Worker {
-            operation: "listen to",
-            source,
-        };
         // What is no fact belongs to the program around: a test says that it runs.
-        while let Some(line) = self.lines.next_line().await.map_err(failed)? {
+        while let Some(line) = self.lines.next_line().await.context("listen to a worker")? {
             if let Ok(fact) = serde_json::from_str(&line) {
                 return Ok(Some(fact));
             }
@@ -199,38 +155,14 @@ impl Process {
     }
 
     /// Waits until it has ended by itself, and says whether as it should.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Worker`] if it can't be waited for.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, the worker is killed.
     pub async fn end(mut self) -> Result<bool> {
         let status = self.child.wait().await;
-        let status = status.map_err(|source| Error::Worker {
-            operation: "wait for",
-            source,
-        })?;
-        Ok(status.success())
+        Ok(status.context("wait for a worker")?.success())
     }
 
     /// Kills it with SIGKILL, and returns what it had said before and nobody has heard yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Worker`] if it can't be killed.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, the worker is killed.
     pub async fn kill(mut self) -> Result<Vec<Fact>> {
-        let killed = self.child.kill().await;
-        killed.map_err(|source| Error::Worker {
-            operation: "kill",
-            source,
-        })?;
+        self.child.kill().await.context("kill a worker")?;
         let mut facts = Vec::new();
         while let Some(fact) = self.next().await? {
             facts.push(fact);
@@ -239,22 +171,12 @@ impl Process {
     }
 
     /// Stops it where it is, or lets it go on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Worker`] if it can't be signalled.
     pub fn pause(&self, paused: bool) -> Result<()> {
         let signal = if paused { "-STOP" } else { "-CONT" };
         let pid = self.child.id().unwrap_or_default().to_string();
         let status = Command::new("kill").args([signal, &pid]).status();
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(_) => Err(io::ErrorKind::NotFound.into()),
-            Err(error) => Err(error),
-        }
-        .map_err(|source| Error::Worker {
-            operation: "pause",
-            source,
-        })
+        let status = status.context("run `kill`")?;
+        ensure!(status.success(), "a worker can't be sent {signal}");
+        Ok(())
     }
 }

@@ -68,12 +68,8 @@ struct Known {
 
 impl Soak {
     pub(crate) async fn start(server: PrivateServer, seed: u64) -> anyhow::Result<Self> {
-        let variables = [
-            ("DATABASE_URL", server.url()),
-            ("DB_APPLICATION_NAME", "soak".to_owned()),
-            ("DB_POOL_MAX", POOL.to_string()),
-        ];
-        let database = Database::connect(&Settings::from_iter(variables)?).await?;
+        let settings = Settings::builder(server.url()).application_name("soak");
+        let database = Database::connect(&settings.pool_max(POOL).build()?).await?;
         Ok(Self {
             checker: Checker::setup(database).await?,
             server,
@@ -255,8 +251,8 @@ impl Soak {
                     return Ok(());
                 }
                 // A check doesn't repeat all of its calls by itself.
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -415,4 +411,11 @@ impl Soak {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the same call may succeed later.
+fn is_transient(error: &anyhow::Error) -> bool {
+    let of_call = error.downcast_ref().map(Error::is_transient);
+    let of_look = error.downcast_ref().map(db::Error::is_transient);
+    of_call.or(of_look).unwrap_or(false)
 }

@@ -12,9 +12,8 @@ use checkpointer::{
 };
 use db::{Database, GenericClient, Statement};
 use futures_util::TryStreamExt as _;
-use rig::{PrivateServer, cpu_seconds, forget_peak, peak_bytes};
+use rig::{PrivateServer, client, cpu_seconds, forget_peak, peak_bytes, settings_for};
 use serde_json::{Map, Value, json};
-use settings::Settings;
 
 static BACKEND: Statement = Statement::new("SELECT pg_catalog.pg_backend_pid()", &[]);
 
@@ -47,11 +46,10 @@ pub(crate) async fn limits(scale: f64) -> anyhow::Result<Vec<String>> {
 impl Limits {
     async fn connect(url: String, scale: f64, statement_timeout: &str) -> anyhow::Result<Self> {
         let variables = [
-            ("DATABASE_URL", url.as_str()),
             ("DB_POOL_MAX", "1"),
             ("DB_STATEMENT_TIMEOUT", statement_timeout),
         ];
-        let database = Database::connect(&Settings::from_iter(variables)?).await?;
+        let database = Database::connect(&settings_for(&url, &variables)).await?;
         let checkpointer = PostgresCheckpointer::setup(database.clone()).await?;
         let backend: i32 = database.get().await?.query_one(&BACKEND, &[]).await?.get(0);
         Ok(Self {
@@ -168,11 +166,8 @@ impl Limits {
     }
 
     async fn sql(&self, what: &str, sql: &str) -> anyhow::Result<()> {
-        let (client, driver) = tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await?;
-        let driver = tokio::spawn(driver);
-        self.measure(what, client.batch_execute(sql)).await?;
-        driver.abort();
-        Ok(())
+        let client = client(&self.url).await?;
+        Ok(self.measure(what, client.batch_execute(sql)).await?)
     }
 
     async fn large_states(&mut self) -> anyhow::Result<()> {

@@ -13,66 +13,16 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use checkpointer::{PostgresCheckpointer, ThreadId};
-use clap::{Parser, ValueEnum};
+use clap::{Parser as _, ValueEnum as _};
 use db::Database;
-use rig::{ChunkRaces, Counts, CrashFigures, Crashes, Job, PrivateServer, Victim, Worker};
-use settings::Settings;
-
-/// Try to break the guarantees: crashes and races in large numbers
-///
-/// Starts PostgreSQL servers of its own from the programs on this machine. Exits with 0 only if no
-/// guarantee was violated.
-#[derive(Debug, Parser)]
-#[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
-struct Args {
-    /// What to run [default: all]
-    #[arg(value_enum)]
-    sections: Vec<Section>,
-    /// The numbers, as a multiple of the usual ones
-    #[arg(long, default_value_t = 1.0, value_parser = above_zero)]
-    scale: f64,
-    /// What everything is chosen by that isn't left to the scheduler [default: another each time]
-    #[arg(long)]
-    seed: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Section {
-    /// A program is killed with SIGKILL while its agents work: 200 times
-    Kills,
-    /// The server crashes while agents work: 200 times
-    Crashes,
-    /// Processes write, remove and read in a few threads that go back in time: 100,000 puts
-    Chunks,
-    /// Two processes save on one head: 10,000 rounds
-    Guards,
-    /// Large requests, such as a state of 100 MB and a thread of a million checkpoints, with their
-    /// cost
-    Limits,
-}
-
-fn above_zero(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(scale) if scale > 0.0 && scale <= 1_000.0 => Ok(scale),
-        _ => Err("expected a number above 0, up to 1000".to_owned()),
-    }
-}
+use options::torture::{Args, Section};
+use rig::{
+    ChunkRaces, Counts, CrashFigures, Crashes, Job, PrivateServer, Victim, Worker, settings_for,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Worker::from_env() {
-        Ok(Some(worker)) => worker.run().await.map(|()| true).map_err(Into::into),
-        Ok(None) => run(&Args::parse()).await,
-        Err(error) => Err(error.into()),
-    };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    rig::run_program(async || run(&Args::parse()).await).await
 }
 
 /// Runs the sections, and says whether nothing was violated.
@@ -86,7 +36,7 @@ async fn run(args: &Args) -> anyhow::Result<bool> {
     let mut sound = true;
     for section in sections {
         let started = Instant::now();
-        let violations = section.run(args.scale, seed).await?;
+        let violations = run_section(*section, args.scale, seed).await?;
         let seconds = started.elapsed().as_secs_f64();
         println!("  {} violations, {seconds:.0} s", violations.len());
         for violation in violations.iter().take(20) {
@@ -97,17 +47,15 @@ async fn run(args: &Args) -> anyhow::Result<bool> {
     Ok(sound)
 }
 
-impl Section {
-    /// Runs it, prints what it did, and returns the violations.
-    async fn run(self, scale: f64, seed: u64) -> anyhow::Result<Vec<String>> {
-        let number = |usual: f64| (usual * scale).ceil() as u32;
-        match self {
-            Self::Kills => crash(Victim::Worker, number(200.0), seed).await,
-            Self::Crashes => crash(Victim::Server, number(200.0), seed).await,
-            Self::Chunks => chunks(number(100_000.0).into(), seed).await,
-            Self::Guards => guards(number(10_000.0) as usize).await,
-            Self::Limits => limits::limits(scale).await,
-        }
+/// Runs a section, prints what it did, and returns the violations.
+async fn run_section(section: Section, scale: f64, seed: u64) -> anyhow::Result<Vec<String>> {
+    let number = |usual: f64| (usual * scale).ceil() as u32;
+    match section {
+        Section::Kills => crash(Victim::Worker, number(200.0), seed).await,
+        Section::Crashes => crash(Victim::Server, number(200.0), seed).await,
+        Section::Chunks => chunks(number(100_000.0).into(), seed).await,
+        Section::Guards => guards(number(10_000.0) as usize).await,
+        Section::Limits => limits::limits(scale).await,
     }
 }
 
@@ -179,7 +127,7 @@ async fn chunks(puts: u64, seed: u64) -> anyhow::Result<Vec<String>> {
 async fn guards(rounds: usize) -> anyhow::Result<Vec<String>> {
     println!("\n{rounds} rounds of two processes that save on one head");
     let server = PrivateServer::start(&[]).await?;
-    let database = Database::connect(&Settings::from_url(&server.url())?).await?;
+    let database = Database::connect(&settings_for(&server.url(), &[])).await?;
     let checkpointer = PostgresCheckpointer::setup(database).await?;
     let thread_id = ThreadId::new("race")?;
     let mut racers = Vec::new();
@@ -198,16 +146,4 @@ async fn guards(rounds: usize) -> anyhow::Result<Vec<String>> {
     let (won, unwon) = (race.won, race.unwon);
     println!("  won by the one and the other {won:?}, by nobody {unwon}");
     Ok(race.violations)
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::Args;
-
-    #[test]
-    fn the_arguments_are_well_defined() {
-        Args::command().debug_assert();
-    }
 }

@@ -1,0 +1,21 @@
+//! Finds, starts and stops PostgreSQL and PgBouncer: the only place that does.
+//!
+//! [`Places`] finds the programs. A [`Cluster`] is a folder with data, and the programs that run it;
+//! a [`PrivateServer`] is one that a test may break, a [`PgBouncer`] is a pooler before it. All
+//! calls block.
+
+mod cluster;
+mod pgbouncer;
+pub mod port;
+mod private;
+mod programs;
+mod sweep;
+mod user;
+mod workspace;
+
+pub use cluster::{Cluster, Stop};
+pub use pgbouncer::PgBouncer;
+pub use private::PrivateServer;
+pub use programs::{BIN, Places, Programs};
+pub use user::is_root;
+pub use workspace::Workspace;

@@ -1,0 +1,143 @@
+//! Where PostgreSQL's programs and PgBouncer are on a machine.
+
+use std::cmp::Reverse;
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+/// The variable with the folder of programs to use before all others. `cargo xtask test` sets it, so
+/// that all tests run on the version of the development server.
+pub const BIN: &str = "CHECKPOINTER_PG_BIN";
+
+const OLDEST_MAJOR: u32 = 14;
+
+/// Where programs are looked for.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The folders of the PATH: they come first.
+    pub path: Vec<PathBuf>,
+    /// Folders with one folder for each version of PostgreSQL: the newest comes first.
+    pub installations: Vec<PathBuf>,
+    /// Folders of programs that are on the PATH of root alone.
+    pub system: Vec<PathBuf>,
+}
+
+/// A folder with the programs of one PostgreSQL: `initdb`, `pg_ctl`, `pg_basebackup` …
+#[derive(Debug, Clone)]
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Places {
+    /// Returns the places of this machine.
+    pub fn of_this_machine() -> Self {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let installations = [
+            "/usr/lib/postgresql",
+            "/opt/homebrew/opt",
+            "/usr/local/opt",
+            "/home/linuxbrew/.linuxbrew/opt",
+        ];
+        Self {
+            path: (env::var_os(BIN).map(PathBuf::from).into_iter())
+                .chain(env::split_paths(&path))
+                .collect(),
+            installations: installations.map(PathBuf::from).to_vec(),
+            system: vec![PathBuf::from("/usr/sbin")],
+        }
+    }
+
+    /// Finds the first PostgreSQL of a version that can be used, or of the version `major` alone.
+    pub fn postgresql(&self, major: Option<u32>) -> Option<Programs> {
+        (self.path.iter().cloned())
+            .chain(self.installed())
+            .filter_map(home)
+            .filter(|folder| folder.join("pg_ctl").exists())
+            .find(|folder| {
+                version(folder).is_some_and(|found| match major {
+                    Some(major) => found == major,
+                    None => found >= OLDEST_MAJOR,
+                })
+            })
+            .map(|folder| Programs { folder })
+    }
+
+    /// Finds PgBouncer.
+    pub fn pgbouncer(&self) -> Option<PathBuf> {
+        (self.path.iter().chain(&self.system))
+            .map(|folder| folder.join("pgbouncer"))
+            .find(|program| program.exists())
+    }
+
+    /// The folders of installed versions, newest first.
+    fn installed(&self) -> impl Iterator<Item = PathBuf> {
+        let mut versions: Vec<(u32, PathBuf)> = (self.installations.iter())
+            .filter_map(|folder| folder.read_dir().ok())
+            .flat_map(|entries| entries.flatten())
+            .filter_map(|entry| Some((named_version(&entry.file_name())?, entry.path())))
+            .collect();
+        versions.sort_by_key(|&(version, _)| Reverse(version));
+        (versions.into_iter()).map(|(_, folder)| folder.join("bin"))
+    }
+}
+
+impl Programs {
+    /// Finds those of this machine.
+    ///
+    /// # Errors
+    ///
+    /// If there are none: it says what to install.
+    pub fn find() -> anyhow::Result<Self> {
+        let found = Places::of_this_machine().postgresql(None);
+        found.with_context(|| missing(&format!("PostgreSQL {OLDEST_MAJOR} or newer"), "postgresql"))
+    }
+
+    /// Returns the folder that they are in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the path of one of them.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+pub(crate) fn missing(what: &str, package: &str) -> String {
+    format!(
+        "there is no {what} on this machine: install `{package}` (Debian, Ubuntu: apt-get; \
+         macOS: brew)"
+    )
+}
+
+/// The version that a folder is named for: Debian's are called `17`, Homebrew's `postgresql@17`.
+fn named_version(name: &OsStr) -> Option<u32> {
+    let name = name.to_str()?;
+    name.strip_prefix("postgresql@")
+        .unwrap_or(name)
+        .parse()
+        .ok()
+}
+
+/// The folder of all the programs, if `initdb` is in this one: it may be a link to the others.
+fn home(folder: PathBuf) -> Option<PathBuf> {
+    let initdb = folder.join("initdb");
+    if !initdb.is_symlink() {
+        return initdb.exists().then_some(folder);
+    }
+    Some(initdb.canonicalize().ok()?.parent()?.to_owned())
+}
+
+/// The major version, if the programs run at all.
+fn version(folder: &Path) -> Option<u32> {
+    let mut pg_ctl = Command::new(folder.join("pg_ctl"));
+    let output = pg_ctl.arg("--version").stdin(Stdio::null()).output().ok()?;
+    // Like `pg_ctl (PostgreSQL) 15.18 (Debian …)`, or `… 18beta1`.
+    let answer = String::from_utf8(output.stdout).ok()?;
+    let (_, version) = answer.split_once("(PostgreSQL) ")?;
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}

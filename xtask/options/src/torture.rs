@@ -1,0 +1,41 @@
+//! `cargo xtask torture`
+
+use clap::{Parser, ValueEnum};
+
+/// Try to break the guarantees: crashes and races in large numbers
+///
+/// Starts PostgreSQL servers of its own from the programs on this machine. Exits with 0 only if no
+/// guarantee was violated.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
+pub struct Args {
+    /// What to run [default: all]
+    #[arg(value_enum)]
+    pub sections: Vec<Section>,
+    /// The numbers, as a multiple of the usual ones
+    #[arg(long, default_value_t = 1.0, value_parser = scale)]
+    pub scale: f64,
+    /// What everything is chosen by that isn't left to the scheduler [default: another each time]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// A part of the torture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Section {
+    /// A program is killed with SIGKILL while its agents work: 200 times
+    Kills,
+    /// The server crashes while agents work: 200 times
+    Crashes,
+    /// Processes write, remove and read in a few threads that go back in time: 100,000 puts
+    Chunks,
+    /// Two processes save on one head: 10,000 rounds
+    Guards,
+    /// Large requests, such as a state of 100 MB and a thread of a million checkpoints, with their
+    /// cost
+    Limits,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    crate::above_zero(text, 1_000.0)
+}
