@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{PostgresCheckpointer, db, settings};
 use serde::{Deserialize, Serialize};
 
 #[derive(Default, Serialize, Deserialize)]

@@ -10,14 +10,17 @@ fn checkout() -> PathBuf {
     package.ancestors().nth(2).unwrap().to_owned()
 }
 
-/// All Markdown files below a folder.
+/// All Markdown files below a folder, but for a crate's `docs`: these are parts of its documentation,
+/// and rustdoc follows their links.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy();
         if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
+            let is_of_a_crate =
+                name == "docs" && folder.join("Cargo.toml").exists() && folder != checkout();
+            if name != "target" && !name.starts_with('.') && !is_of_a_crate {
                 found.extend(pages(&path));
             }
         } else if name.ends_with(".md") {

@@ -8,6 +8,8 @@ use checkpointer::{
 };
 use serde_json::Value;
 
+const THREAD: &str = "support-4711";
+
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 async fn ask_the_model(checkpoint: &Checkpoint) -> Value {
@@ -17,37 +19,33 @@ async fn ask_the_model(checkpoint: &Checkpoint) -> Value {
     format!("About {}.", checkpoint.channel_values["question"]).into()
 }
 
-async fn step(memory: &dyn Checkpointer, thread: &ThreadId) -> checkpointer::Result<()> {
+async fn step(memory: &dyn Checkpointer, thread: &str) -> checkpointer::Result<()> {
     let head = memory.get_tuple(GetTuple::head(thread)?).await?;
     let at = head.expect("a thread that has its input");
-    // A task whose output is stored isn't run again.
-    let task = TaskId::new("draft")?;
-    let mut outputs = at.pending_writes.iter();
-    let draft = match outputs.find(|output| output.task_id == task) {
-        Some(output) => output.value.clone(),
-        None => {
-            let writes = [("draft".to_owned(), ask_the_model(&at.checkpoint).await)];
-            memory
-                .put_writes(PutWrites::new(&at.address, &task, &writes))
-                .await?;
-            writes[0].1.clone()
-        }
-    };
-    // The next checkpoint takes it in. It fails with `Conflict` if another has moved the head.
+    // The outputs that the step's task has stored already: it isn't run again.
+    let outputs = at.pending_writes.iter();
+    let outputs = outputs.map(|output| (output.channel.clone(), output.value.clone()));
+    let mut writes: Vec<_> = outputs.collect();
+    if writes.is_empty() {
+        writes.push(("draft".to_owned(), ask_the_model(&at.checkpoint).await));
+        let task = TaskId::new("draft")?;
+        let put = PutWrites::new(&at.address, &task, &writes);
+        memory.put_writes(put).await?;
+    }
+    // The next checkpoint takes them in. If another has moved the head, it fails with `Conflict`.
     let mut next = Checkpoint::child_of(&at);
-    let changed = next.write(memory, [("draft", draft)]);
+    let changed = next.write(memory, writes);
     let metadata = Metadata::new(Source::Loop, 0);
     let put = Put::after(&at.address, &next, &metadata).new_versions(&changed);
-    memory
-        .put(put.expect_head(&at.address.checkpoint_id))
-        .await?;
+    let put = put.expect_head(&at.address.checkpoint_id);
+    memory.put(put).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_step_goes_on_with_the_output_that_is_stored() {
     let memory = MemoryCheckpointer::new();
-    let thread = ThreadId::new("support-4711").unwrap();
+    let thread = ThreadId::new(THREAD).unwrap();
     let mut input = Checkpoint::new(CheckpointId::generate(None));
     let question = ("question".to_owned(), "the order".into());
     input.channel_values.extend([question]);
@@ -61,7 +59,7 @@ async fn a_step_goes_on_with_the_output_that_is_stored() {
     let put = PutWrites::new(&address, &task, &writes);
     memory.put_writes(put).await.unwrap();
 
-    step(&memory, &thread).await.unwrap();
+    step(&memory, THREAD).await.unwrap();
     assert_eq!(ASKED.load(Ordering::Relaxed), 0);
     let head = memory
         .get_tuple(GetTuple::head(&thread).unwrap())
@@ -71,6 +69,6 @@ async fn a_step_goes_on_with_the_output_that_is_stored() {
     assert_eq!(state["draft"], "It is on its way.");
 
     // The next step runs the task for the new checkpoint.
-    step(&memory, &thread).await.unwrap();
+    step(&memory, THREAD).await.unwrap();
     assert_eq!(ASKED.load(Ordering::Relaxed), 1);
 }
