@@ -1,5 +1,8 @@
 //! The checkpointer that keeps its state in PostgreSQL.
 
+// Each file takes from those that follow, and nothing from those before it. Within a group files
+// don't know each other.
+
 // What the micro-benchmarks measure.
 #[cfg(feature = "internals")]
 pub mod internals;
@@ -15,40 +18,64 @@ mod put;
 mod put_writes;
 mod threads;
 
-// Below `prune`, which may delete whole threads.
+// A prune may delete whole threads, and both sweep.
 mod delete;
+
 mod sweep;
+
+// What a write stands on.
+mod basis;
 
 // What all operations share.
 mod engine;
-mod options;
-mod order;
 
-// Delivering puts and pending writes.
+mod options;
+
+// How writes are delivered.
 mod lanes;
 
-// What speaks to the server.
-mod cache;
+mod order;
+
+// Many writes as one statement.
+mod batch;
+
+// What a write is, and how it is sent by itself.
+mod outgoing;
+
+// Questions that several operations ask.
 mod look;
 mod read;
-mod retry;
-mod sql;
 mod standby;
-mod store;
 mod tables;
 
-// Values, as they are stored and sent.
-mod chunk;
-mod cut;
-mod decode;
-mod encode;
-mod jsonb;
-mod memo;
+// Asking the server, and again after a failure.
+mod retry;
 
-// What a call says, and how it is seen from outside.
-mod call;
-mod meter;
+// What speaks to the server.
+mod store;
+
+// The statements, and what is remembered of their answers.
+mod sql;
+mod stored_chunks;
+
 mod refusal;
+mod view;
+
+// Values on their way to the server and back.
+mod decode;
+mod last_values;
+
+mod encode;
+
+mod cut;
+
+mod chunk;
+mod wire;
+
+// How a call is seen from outside.
+mod call;
+
+mod meter;
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
@@ -65,33 +92,42 @@ use crate::{
     Checkpointer, DeleteThread, GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put,
     PutWrites, Result, ThreadId, ThreadInfo,
 };
-use cache::Cache;
 use call::{Call, call};
 use engine::Engine;
 use lanes::Lanes;
-use memo::Memo;
+use last_values::LastValues;
 pub use options::{Durability, PostgresOptions};
 use order::Order;
 use sql::Sql;
 use standby::Standby;
 use store::Store;
+use stored_chunks::StoredChunks;
 use tables::MIGRATIONS;
 
 /// Keeps agent graph state in PostgreSQL.
 ///
-/// It is a cheap handle: clones share the pool and what is known of the threads. A put, and the
-/// writes of a task, are one statement in one round trip, or a part of one if others wait at the
-/// same moment; a thread that isn't known yet may take a look first, and a put repeated under its
-/// parent takes three round trips. Deleting, pruning and copying take a transaction per thread.
+/// It is a cheap handle: clones share the pool and what is known of the threads. A put, or the
+/// pending writes of a task, are one statement in one round trip, or a part of a statement if
+/// others wait at the same moment. A thread that isn't known yet may take a look first, and a put
+/// repeated under its parent takes three round trips. Deleting, pruning and copying take a
+/// transaction per thread.
 ///
-/// What a call did is durable when it returns ([`PostgresOptions`] can change that). If its future is
-/// dropped, what was sent goes on to its end for the thread under way, but for
-/// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that take, renew and
-/// release leases; a put or pending write whose thread turns out to have changed isn't sent again.
+/// What a call did is durable when it returns ([`PostgresOptions`] can change that). If its future
+/// is dropped, what was sent for the thread under way goes on to its end. Two exceptions:
+/// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that acquire, renew and
+/// release leases stop; and a put or pending write whose thread turns out to have changed isn't
+/// sent again.
 ///
 /// A transient failure (a lost connection, a server that starts again) is retried before it is
 /// reported, for as long as [`Database::retries`](db::Database::retries) says, and for 5 seconds
 /// more at most once a close has begun.
+///
+/// # Runtimes
+///
+/// Calls may come from any number of Tokio runtimes. Writes that go on without their callers do so
+/// on the runtime in which the [`Database`] was connected, so a runtime that ends takes none with
+/// it. Once the database's runtime has ended, calls fail at once: connect in the runtime that ends
+/// last.
 ///
 /// # Examples
 ///
@@ -128,9 +164,9 @@ impl PostgresCheckpointer {
     ///
     /// # Errors
     ///
-    /// [`Error::UnsuitableDatabase`] if the server is older than PostgreSQL 14 or the database
-    /// isn't UTF-8; [`Error::Database`] if the migrations can't be applied, or were applied by a
-    /// newer program.
+    /// [`UnsuitableDatabase`](crate::Error::UnsuitableDatabase) if the server is older than
+    /// PostgreSQL 14 or the database isn't UTF-8; [`Database`](crate::Error::Database) if the
+    /// migrations can't be applied, or were applied by a newer program.
     ///
     /// # Cancel safety
     ///
@@ -144,8 +180,8 @@ impl PostgresCheckpointer {
     ///
     /// # Errors
     ///
-    /// [`Error::UnsuitableDatabase`] as for [`setup`](Self::setup); [`Error::Database`] if the
-    /// tables are missing or of another version.
+    /// [`UnsuitableDatabase`](crate::Error::UnsuitableDatabase) as for [`setup`](Self::setup);
+    /// [`Database`](crate::Error::Database) if the tables are missing or of another version.
     ///
     /// # Cancel safety
     ///
@@ -163,7 +199,7 @@ impl PostgresCheckpointer {
     /// old: [`list`](Checkpointer::list), [`threads`](Checkpointer::threads), and
     /// [`get_tuple`](Checkpointer::get_tuple) where it names a checkpoint.
     ///
-    /// It is for those who look at threads, and takes that work off the primary. A standby is
+    /// It is for programs that show threads, and takes that work off the primary. A standby is
     /// behind by moments, or by as much as replication is:
     ///
     /// - A list lacks what was put last, and still has what was deleted or pruned last.
@@ -203,8 +239,8 @@ impl PostgresCheckpointer {
         }
     }
 
-    /// Runs a call, unless it comes after a close. Pinned, its work takes its room once, and not in
-    /// each future that it is handed on to.
+    /// Runs a call, unless it comes after a close. The work is pinned, so that its future is stored
+    /// once, and not in each future that passes it on.
     async fn run<T>(
         &self,
         call: Call,
@@ -225,15 +261,14 @@ impl PostgresCheckpointer {
         };
         let database = &store.database;
         database.before_close(&lanes, |lanes| async move { Ok(lanes.close().await?) });
-        let engine = Arc::new(Engine {
-            store,
-            lanes,
-            order: Order::default(),
-            memo: Memo::new(options.cache_shares().1),
-            retention,
-        });
         Self {
-            engine,
+            engine: Arc::new(Engine {
+                store,
+                lanes,
+                order: Order::default(),
+                last_values: LastValues::new(options.cache_shares().1),
+                retention,
+            }),
             standby: None,
         }
     }
@@ -274,8 +309,8 @@ impl PostgresOptions {
         tables::check_server(&database)?;
         meter::describe();
         let sql = Sql::new(MIGRATIONS.schema(&database), self.commit());
-        let cache = Cache::new(self.cache_shares().0);
-        Ok(Store::new(database, sql, cache))
+        let chunks = StoredChunks::new(self.cache_shares().0);
+        Ok(Store::new(database, sql, chunks))
     }
 }
 

@@ -18,6 +18,7 @@ mod removal;
 mod replay;
 mod retries;
 mod round_trips;
+mod runtimes;
 mod sizes;
 mod sql;
 mod step;

@@ -48,7 +48,7 @@ struct Inner {
     retries: AtomicU32,
 }
 
-/// Notes the end of a call when it is dropped, which may be before its work is done.
+/// Notes the end of a call when this is dropped, which may be before the work is done.
 #[derive(Debug)]
 struct End<'a> {
     call: &'a Call,
@@ -56,8 +56,8 @@ struct End<'a> {
     started: Instant,
 }
 
-/// The answers to a call that come one by one. It is under way from the first poll on, and only its
-/// own time counts: not what its caller does between the items.
+/// The answers to a call that come one by one. The call is under way from the first poll on, and
+/// only its own time counts, not what its caller does between the items.
 struct Answers<T> {
     call: Call,
     items: BoxStream<'static, Result<T>>,

@@ -1,4 +1,4 @@
-//! Chunks: the pieces of large values, found by their hash.
+//! Chunks: the parts of large values, found by their hash.
 //!
 //! A small value is stored where it belongs, as `[value]`. A large one is stored as a reference,
 //! `{"k": kind, "d": depth, "r": hashes}`, to the top of a tree. At depth 0 the hashes are those of

@@ -5,10 +5,14 @@
 //! the same rule. So a change in one place costs itself, the leaf around it and a path of nodes:
 //! rarely more than 12 KiB besides itself, the checkpoint's own row included, in at most 8 chunks.
 
+mod tree;
+
 mod leaves;
+
+mod node;
+
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use std::borrow::Cow;
 
@@ -16,7 +20,8 @@ use serde_json::Value;
 
 use super::chunk::{Kind, Reference};
 use crate::codec::{self, Canonical, ContentHash, MAX_BYTES, MAX_DEPTH, Measure};
-pub(super) use tree::{Members, Node, Replaced, Tree};
+pub(super) use node::{Node, Replaced};
+pub(super) use tree::{Members, Tree};
 
 /// About the longest encoding of a channel's value that is stored in each checkpoint anew: if it
 /// changes each time, a chunk and a reference to it would take a third more.
@@ -45,12 +50,12 @@ const MAX_PARTS: usize = 32;
 /// The next value in its place is compared with it, and only what differs is hashed and cut again.
 #[derive(Debug)]
 pub(super) enum Cut {
-    /// In one piece.
+    /// As one chunk.
     Whole(Whole),
     Tree(Box<Tree>),
 }
 
-/// A value in one piece, which is compared if it is short.
+/// A value that is one chunk. It is kept, to be compared with the next one, if it is short.
 #[derive(Debug)]
 pub(super) struct Whole {
     measure: Measure,
@@ -63,13 +68,14 @@ impl Cut {
         (!is_at_most(value, INLINE_BYTES)).then(|| Self::again(value, 0, known()))
     }
 
-    /// Cuts the value of a pending write; none if it is shorter than a leaf, for it is stored once.
+    /// Cuts the value of a pending write; none if it is shorter than a leaf, because it is stored
+    /// only once.
     pub(super) fn of_write(value: &Value) -> Option<Self> {
         (!is_at_most(value, LEAF_BYTES)).then(|| Self::again(value, 0, None))
     }
 
-    /// Cuts a value that lies `depth` deep, where another may have been before. One that is too
-    /// deep to be stored stays in one piece, so that its depth can't exhaust the stack.
+    /// Cuts a value that lies `depth` deep, where another may have been before. A value that is too
+    /// deep to be stored stays whole, so that its depth can't exhaust the stack.
     fn again(value: &Value, depth: usize, known: Option<Self>) -> Self {
         if depth < MAX_DEPTH
             && !is_at_most(value, LEAF_BYTES)
@@ -101,7 +107,7 @@ impl Cut {
     }
 
     /// Whether the value may be too deep or too large, though each of its chunks is not.
-    pub(super) fn is_doubtful(&self) -> bool {
+    pub(super) fn may_be_too_large(&self) -> bool {
         let Measure {
             depth, max_bytes, ..
         } = self.measure();

@@ -159,12 +159,12 @@ impl<'r> Decoder<'r> {
     }
 }
 
-/// The most bytes of chunks that make one value. None that was written takes more, but a few chunks
-/// that refer to each other many times over could stand for any number.
+/// The most bytes of chunks that make one value. No value that was written takes more, but a few
+/// chunks that refer to each other many times could stand for any number of bytes.
 const MAX_READ: usize = 4 * MAX_BYTES;
 
-/// What a chunk counts besides its bytes: to read many small ones takes time, and on average those
-/// that were written have more than a kilobyte.
+/// What a chunk counts besides its bytes: many small ones take time to read. Those that were written
+/// have more than a kilobyte on average.
 const CHUNK_BYTES: usize = 256;
 
 /// Makes the value of one channel, and checks each chunk against its hash.
@@ -290,12 +290,11 @@ impl<'a> Assembler<'a> {
                     return Err(self.unknown_form(hash));
                 };
                 self.verify(hash, chunk, Kind::Object, || {
-                    let hashes = plain.iter();
-                    hash_of(
-                        &hashes
-                            .map(|(key, value)| (key.as_str(), codec::hash(value)))
-                            .collect(),
-                    )
+                    let hashes = plain
+                        .iter()
+                        .map(|(key, value)| (key.as_str(), codec::hash(value)))
+                        .collect();
+                    hash_of(&hashes)
                 })?;
                 members.extend(plain);
                 Ok(())
@@ -338,8 +337,9 @@ impl<'a> Assembler<'a> {
     }
 
     fn chunk(&mut self, hash: &ContentHash) -> Result<&'a Chunk<'a>> {
-        let chunk = self.chunks.and_then(|chunks| chunks.get(hash));
-        let chunk = chunk.ok_or_else(|| self.corrupt(&format!("misses chunk {hash}")))?;
+        let Some(chunk) = self.chunks.and_then(|chunks| chunks.get(hash)) else {
+            return Err(self.corrupt(&format!("misses chunk {hash}")));
+        };
         match self.left.checked_sub(chunk.bytes + CHUNK_BYTES) {
             Some(left) => self.left = left,
             None => return Err(self.corrupt("is larger than any that is stored")),
@@ -464,7 +464,7 @@ fn json(thread_id: &ThreadId, stored: &[u8], what: impl Fn() -> String) -> Resul
     codec::decode(stored).map_err(|error| corrupt(thread_id, format!("{}: {error}", what())))
 }
 
-/// Says in which checkpoint it is that something can't be read.
+/// Adds to an error in which checkpoint something can't be read.
 pub(super) fn of_checkpoint(error: Error, id: &CheckpointId) -> Error {
     match error {
         Error::Corrupt { thread_id, what } => {

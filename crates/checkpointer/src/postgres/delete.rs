@@ -1,12 +1,13 @@
 //! Deleting a thread.
 
-use db::GenericClient;
 use std::sync::Arc;
 
+use db::{GenericClient, Row, Transaction};
 use uuid::Uuid;
 
 use super::engine::Engine;
 use super::refusal::{deleted, refusal};
+use super::sql::{DeletedThread, LockedThread};
 use crate::{DeleteThread, Error, Generation, Result};
 
 /// What a delete has come to.
@@ -14,6 +15,14 @@ enum Outcome {
     Gone,
     AnotherGeneration,
     Refused(Error),
+}
+
+/// The thread that was locked.
+struct Locked<'r> {
+    generation: Generation,
+    deleted: bool,
+    /// The operation that made it, or deleted it.
+    operation: Option<&'r str>,
 }
 
 impl Engine {
@@ -31,51 +40,70 @@ impl Engine {
 
     async fn delete_in_turn(&self, delete: &DeleteThread) -> Result<()> {
         let thread_id = &delete.thread_id;
-        let lease = delete.lease.as_ref().map(|lease| &lease.token);
-        // Kept in the tombstone: a retry whose first attempt went through leaves the thread alone
-        // that somebody has started afresh since.
+        // Kept in the tombstone, and so made once: if the first attempt went through and the thread
+        // was started again since, the next attempt leaves it alone.
         let operation = Uuid::new_v4().to_string();
         let outcome = self
             .store
             .retry("delete a thread", || async {
-                self.store
-                    .database
-                    .transaction(async |tx| {
-                        let locked = tx
-                            .query_opt(&self.store.sql.lock_thread, &[&thread_id.as_str(), &lease])
-                            .await?;
-                        let Some(row) = locked else {
-                            return Ok(Outcome::Gone);
-                        };
-                        let last: Option<&str> = row.get("operation");
-                        if row.get("deleted") || last == Some(&operation) {
-                            return Ok(Outcome::Gone);
-                        }
-                        if let Some(refusal) = refusal(thread_id, lease.is_some(), &row) {
-                            return Ok(Outcome::Refused(refusal));
-                        }
-                        let generation = Generation(row.get("generation"));
-                        if delete.generation.is_some_and(|read| read != generation) {
-                            return Ok(Outcome::AnotherGeneration);
-                        }
-                        tx.execute(
-                            &self.store.sql.delete_thread,
-                            &[
-                                /* thread_id */ &thread_id.as_str(),
-                                /* operation */ &operation,
-                            ],
-                        )
-                        .await?;
-                        Ok::<_, db::Error>(Outcome::Gone)
-                    })
+                let (database, operation) = (&self.store.database, &operation);
+                database
+                    .transaction(async |tx| self.delete_in(tx, delete, operation).await)
                     .await
             })
             .await?;
-        self.store.cache.forget(thread_id);
+        self.store.chunks.forget(thread_id);
         match outcome {
             Outcome::Gone => Ok(()),
             Outcome::AnotherGeneration => Err(deleted(thread_id)),
             Outcome::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    async fn delete_in(
+        &self,
+        tx: &Transaction<'_>,
+        delete: &DeleteThread,
+        operation: &str,
+    ) -> Result<Outcome, db::Error> {
+        let thread_id = &delete.thread_id;
+        let thread = LockedThread {
+            thread_id: thread_id.as_str(),
+            lease: delete.lease.as_ref().map(|lease| lease.token.as_str()),
+        };
+        let lock = self.store.sql.lock_thread.with(&thread);
+        let Some(row) = tx.query_opt(&lock.statement, &lock.values).await? else {
+            return Ok(Outcome::Gone);
+        };
+        let locked = Locked::read(&row);
+        if locked.deleted || locked.operation == Some(operation) {
+            return Ok(Outcome::Gone);
+        }
+        if let Some(refusal) = refusal(thread_id, delete.lease.is_some(), &row) {
+            return Ok(Outcome::Refused(refusal));
+        }
+        if delete
+            .generation
+            .is_some_and(|read| read != locked.generation)
+        {
+            return Ok(Outcome::AnotherGeneration);
+        }
+        let thread = DeletedThread {
+            thread_id: thread_id.as_str(),
+            operation,
+        };
+        let delete = self.store.sql.delete_thread.with(&thread);
+        tx.execute(&delete.statement, &delete.values).await?;
+        Ok(Outcome::Gone)
+    }
+}
+
+impl<'r> Locked<'r> {
+    fn read(row: &'r Row) -> Self {
+        Self {
+            generation: Generation(row.get("generation")),
+            deleted: row.get("deleted"),
+            operation: row.get("operation"),
         }
     }
 }

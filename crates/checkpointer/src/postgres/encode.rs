@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::chunk::pack;
 use super::cut::{Cut, Members, Node, Replaced, Tree, Whole};
+use super::wire::Jsonb;
 use crate::codec::{self, ContentHash, Refused};
 use crate::{ChannelVersions, Checkpoint, Error, Result, ThreadId};
 
@@ -28,6 +29,35 @@ impl NewChunk {
             content: Some(content),
             refs: None,
         }
+    }
+}
+
+/// The chunks that a write needs.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    /// The chunks relied on: they are stored, with everything below them.
+    pub(super) relied: Vec<ContentHash>,
+    /// The chunks to store, by hash: rows are locked in this order.
+    pub(super) hashes: Vec<ContentHash>,
+    new: Vec<NewChunk>,
+}
+
+impl Chunks {
+    pub(super) fn are_none(&self) -> bool {
+        self.relied.is_empty() && self.new.is_empty()
+    }
+
+    /// How many bytes the chunks to store have.
+    pub(super) fn bytes(&self) -> usize {
+        let parts = self.new.iter().flat_map(|new| [&new.content, &new.refs]);
+        parts.flatten().map(Vec::len).sum()
+    }
+
+    /// The contents and the references of the chunks to store.
+    pub(super) fn columns(&self) -> (Vec<Option<Jsonb<'_>>>, Vec<Option<&[u8]>>) {
+        let new = self.new.iter();
+        new.map(|new| (new.content.as_deref().map(Jsonb), new.refs.as_deref()))
+            .unzip()
     }
 }
 
@@ -62,6 +92,16 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    /// The chunks of everything that was written.
+    pub(super) fn into_chunks(self) -> Chunks {
+        let (hashes, new) = self.chunks.into_iter().unzip();
+        Chunks {
+            relied: self.relied.into_iter().collect(),
+            hashes,
+            new,
+        }
+    }
+
     /// Writes `[value]`, or a reference whose chunks it collects.
     pub(super) fn value(
         &mut self,
@@ -76,8 +116,9 @@ impl<'a> Encoder<'a> {
             out.push(b']');
             return Ok(());
         };
-        // Each chunk is refused for what it holds; and what is stored isn't looked at again.
-        if cut.is_doubtful() {
+        // Chunks are checked one by one, and stored ones not at all. So a value that may be too
+        // large or too deep as a whole is encoded once, only to check it.
+        if cut.may_be_too_large() {
             self.json(value, place, &mut Vec::new())?;
         }
         match cut {
@@ -184,8 +225,8 @@ impl<'a> Encoder<'a> {
                 codec::encode_key(key, &mut out)?;
                 out.push(b':');
             }
-            let cut = &tree.pieces()[place].cut;
-            self.piece(value, cut, nested, &mut refs, &mut out)
+            let cut = &tree.items()[place].cut;
+            self.item(value, cut, nested, &mut refs, &mut out)
                 .map_err(|refused| match key {
                     Some(key) => refused.in_key(key),
                     None => refused.in_index(place),
@@ -204,7 +245,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// Writes an item or a member's value, in a leaf that may hold references or not.
-    fn piece(
+    fn item(
         &mut self,
         value: &Value,
         cut: &Cut,

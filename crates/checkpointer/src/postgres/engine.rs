@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::call::Call;
 use super::lanes::{Begun, Lanes};
-use super::memo::Memo;
+use super::last_values::LastValues;
 use super::options::Retention;
 use super::order::Order;
 use super::store::Store;
@@ -16,7 +16,7 @@ pub(super) struct Engine {
     pub(super) store: Arc<Store>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) order: Order,
-    pub(super) memo: Memo,
+    pub(super) last_values: LastValues,
     pub(super) retention: Retention,
 }
 
@@ -39,8 +39,14 @@ impl Engine {
             Ok(outcome) => outcome,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down.
-                Err(_) => Err(Error::Closed),
+                // The runtime has ended.
+                Err(_) => Err(Error::Database {
+                    operation: "finish a write",
+                    source: db::Error::OutcomeUnknown {
+                        statement: "COMMIT".to_owned(),
+                        source: Some(Arc::new(db::Error::RuntimeEnded)),
+                    },
+                }),
             },
         }
     }

@@ -1,11 +1,9 @@
 //! Reading one checkpoint.
 
-use db::ToSql;
-
 use super::engine::Engine;
-use super::read::only;
+use super::sql::{OneCheckpoint, Only};
 use super::standby::Standby;
-use crate::{CheckpointId, CheckpointTuple, GetTuple, Projection, Result};
+use crate::{CheckpointId, CheckpointTuple, GetTuple, Result};
 
 impl Engine {
     pub(super) async fn get_tuple(
@@ -13,23 +11,18 @@ impl Engine {
         query: GetTuple,
         standby: Option<&Standby>,
     ) -> Result<Option<CheckpointTuple>> {
-        let only = only(&query.projection);
-        let parameters: [&(dyn ToSql + Sync); 5] = [
-            /* only */ &only,
-            /* state */ &(query.projection != Projection::Metadata),
-            /* thread_id */ &query.thread_id.as_str(),
-            /* ns */ &query.checkpoint_ns.as_str(),
-            /* id */ &query.checkpoint_id.as_ref().map(CheckpointId::as_str),
-        ];
+        let only = Only::of(&query.projection);
+        let one = OneCheckpoint {
+            thread_id: query.thread_id.as_str(),
+            ns: query.checkpoint_ns.as_str(),
+            id: query.checkpoint_id.as_ref().map(CheckpointId::as_str),
+        };
         // Which one is the head only the primary knows, and whether there is no such checkpoint.
         let standby = standby.filter(|_| query.checkpoint_id.is_some());
         let from_standby = standby.map(Some).into_iter();
         for from in from_standby.chain([None]) {
-            let statement = &self.store.sql.get_tuple;
-            let rows = self
-                .store
-                .read("get a checkpoint", from, statement, &parameters)
-                .await?;
+            let asked = self.store.sql.get_tuple.with((&only, &one));
+            let rows = self.store.read("get a checkpoint", from, asked).await?;
             if let Some(tuple) = self.store.tuples(&rows, &query.projection)?.tuples.pop() {
                 return Ok(Some(tuple));
             }

@@ -1,17 +1,31 @@
 //! The writes from which channels are rebuilt.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use db::{Row, ToSql};
+use db::Row;
 
 use super::decode::Decoder;
 use super::engine::Engine;
-use super::jsonb::Jsonb;
-use super::read::take_chunk;
+use super::read::{ChunkRow, WriteRow};
+use super::sql::History;
+use super::wire::Jsonb;
 use crate::codec;
-use crate::{
-    ChannelHistory, CheckpointId, GetChannelHistory, PendingWrite, Result, TaskId, ThreadId,
-};
+use crate::{ChannelHistory, CheckpointId, GetChannelHistory, Result, ThreadId};
+
+/// A row of a history.
+enum HistoryRow<'r> {
+    Seed(SeedRow<'r>),
+    /// How far the checkpoint of the write is from the target, and the write.
+    Write(i32, WriteRow<'r>),
+    Chunk(ChunkRow<'r>),
+}
+
+/// The stored value of a channel from which its history goes on.
+struct SeedRow<'r> {
+    channel: String,
+    value: Jsonb<'r>,
+}
 
 impl Engine {
     pub(super) async fn channel_history(
@@ -19,22 +33,20 @@ impl Engine {
         query: GetChannelHistory,
     ) -> Result<BTreeMap<String, ChannelHistory>> {
         let target = &query.target;
-        let keys: Vec<String> = query
-            .channels
-            .iter()
-            .map(|channel| codec::stored_key(channel).into_owned())
-            .collect();
-        let parameters: [&(dyn ToSql + Sync); 5] = [
-            /* thread_id */ &target.thread_id.as_str(),
-            /* ns */ &target.checkpoint_ns.as_str(),
-            /* id */ &target.checkpoint_id.as_ref().map(CheckpointId::as_str),
-            /* channels */ &query.channels,
-            /* keys */ &keys,
-        ];
-        let statement = &self.store.sql.channel_history;
+        let channels = query.channels.iter();
+        let history = History {
+            thread_id: target.thread_id.as_str(),
+            ns: target.checkpoint_ns.as_str(),
+            id: target.checkpoint_id.as_ref().map(CheckpointId::as_str),
+            channels: &query.channels,
+            keys: channels
+                .map(|channel| codec::stored_key(channel).into_owned())
+                .collect(),
+        };
+        let asked = self.store.sql.channel_history.with(&history);
         let rows = self
             .store
-            .query("read the history of channels", statement, &parameters)
+            .query("read the history of channels", asked)
             .await?;
         let mut histories: BTreeMap<String, ChannelHistory> = query
             .channels
@@ -52,45 +64,38 @@ fn assemble(
     histories: &mut BTreeMap<String, ChannelHistory>,
 ) -> Result<()> {
     let mut decoder = Decoder::of_many();
-    let mut writes: Vec<&Row> = Vec::new();
-    let mut seeds: Vec<&Row> = Vec::new();
+    let mut writes = Vec::new();
+    let mut seeds = Vec::new();
     for row in rows {
-        match row.get("kind") {
-            "s" => seeds.push(row),
-            "w" => writes.push(row),
-            _ => take_chunk(&mut decoder, thread_id, row)?,
+        match HistoryRow::read(row) {
+            HistoryRow::Seed(seed) => seeds.push(seed),
+            HistoryRow::Write(depth, write) => writes.push((depth, write)),
+            HistoryRow::Chunk(chunk) => chunk.take_into(&mut decoder, thread_id)?,
         }
     }
     // The oldest ancestor first, and within it as pending writes are ordered.
-    writes.sort_by_key(|row| order(row));
-    for row in seeds {
-        let (channel, value) = value(thread_id, &decoder, row)?;
+    writes.sort_by_key(|(depth, write)| (Reverse(*depth), write.order()));
+    for SeedRow { channel, value } in seeds {
+        let value = decoder.value(thread_id, value.0, &channel)?;
         histories.entry(channel).or_default().seed = Some(value);
     }
-    for row in writes {
-        let (channel, value) = value(thread_id, &decoder, row)?;
-        let write = PendingWrite::new(TaskId::trusted(row.get("task_id")), &channel, value);
-        histories.entry(channel).or_default().writes.push(write);
+    for (_, write) in writes {
+        let write = write.pending_write(&decoder, thread_id)?;
+        let history = histories.entry(write.channel.clone()).or_default();
+        history.writes.push(write);
     }
     Ok(())
 }
 
-fn order(row: &Row) -> (std::cmp::Reverse<i32>, &str, &str, i32) {
-    (
-        std::cmp::Reverse(row.get("depth")),
-        row.get("task_path"),
-        row.get("task_id"),
-        row.get("idx"),
-    )
-}
-
-fn value(
-    thread_id: &ThreadId,
-    decoder: &Decoder<'_>,
-    row: &Row,
-) -> Result<(String, serde_json::Value)> {
-    let channel: String = row.get("channel");
-    let Jsonb(stored) = row.get("content");
-    let value = decoder.value(thread_id, stored, &channel)?;
-    Ok((channel, value))
+impl<'r> HistoryRow<'r> {
+    fn read(row: &'r Row) -> Self {
+        match row.get("kind") {
+            "seed" => Self::Seed(SeedRow {
+                channel: row.get("channel"),
+                value: row.get("content"),
+            }),
+            "write" => Self::Write(row.get("depth"), WriteRow::read(row)),
+            _ => Self::Chunk(ChunkRow::read(row)),
+        }
+    }
 }

@@ -1,45 +1,44 @@
 //! Sending writes: those that wait at the same moment share a transaction.
 //!
 //! A write that finds a free lane goes out at once, as a statement of its own if it is alone; its
-//! caller sends it if nobody else is at work. While all lanes are busy writes queue up, and
-//! whichever lane is free next takes whatever is there and sends it as one statement. Nobody waits
-//! for others to come: there is no timer to wait for.
+//! caller sends it if no other call is under way. While all lanes are busy, writes queue up, and
+//! the lane that is free next takes the whole queue and sends it as one statement. No write waits
+//! for others to come: there is no timer.
 //!
 //! **Invariant:** a thread's order isn't kept here. A write is only handed over in its
 //! [`Turn`], which it keeps until its outcome is known: what waits here at the same moment may go
 //! out in any order, and a put is the only write of its thread.
+//!
+//! **Invariant:** the mutexes of the queue and of the lone write are never held at the same time.
 
-mod batch;
 mod lane;
 mod lone;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::ready;
 
-use db::{GenericClient, Row};
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::cache::View;
+use super::batch::send_batch;
 use super::call::Call;
-use super::encode::NewChunk;
-use super::meter::{self, UnderWay};
+use super::meter;
 use super::order::Turn;
-use super::put;
-use super::put_writes;
+use super::outgoing::{Outcome, Outgoing, Why};
+use super::refusal::busy;
 use super::store::Store;
-use crate::codec::ContentHash;
-use crate::{Error, Result, ThreadId};
-use batch::Batch;
+use super::view::View;
+use crate::{Error, Result};
 use lane::{Lane, Sending};
 pub(super) use lone::Begun;
 use lone::{Caller, Lone};
 
-/// How many statements are under way at once, for the best of both: fewer keep a few writers
-/// waiting, more make the batches of many smaller.
+/// Statements under way at once. With one, a few writers wait for each other; with more, many
+/// writers are split into smaller batches. Two was fastest (`docs/performance.md`).
 const LANES: usize = 2;
 
 /// How many writes may wait, or be under way. Further ones wait before they are handed over.
@@ -51,31 +50,6 @@ const BATCH_WRITES: usize = 64;
 /// About how many bytes share a transaction at most; a write that is larger by itself goes alone.
 const BATCH_BYTES: usize = 512 << 10;
 
-/// A write, encoded.
-#[derive(Debug)]
-pub(super) enum Write {
-    Put(put::Encoded),
-    Writes(put_writes::Encoded),
-}
-
-/// What a write has come to.
-#[derive(Debug)]
-enum Outcome {
-    Stored(View),
-    NotStored(Why),
-}
-
-/// Why a write wasn't stored.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Why {
-    /// The head is another, or was made by another writer at the same moment.
-    NotTheHead,
-    /// What shows that the put belongs to this life of the thread is missing.
-    Foreign,
-    /// The thread isn't as expected.
-    Changed,
-}
-
 /// What the caller of a write gets back: its turn is over once the write is stored.
 #[derive(Debug)]
 pub(super) enum Sent {
@@ -84,7 +58,6 @@ pub(super) enum Sent {
 }
 
 /// The writes that were handed over.
-#[derive(Debug)]
 pub(super) struct Lanes {
     store: Arc<Store>,
     /// How many there are; none if each write goes alone.
@@ -92,29 +65,35 @@ pub(super) struct Lanes {
     accepted: Arc<Semaphore>,
     queue: Mutex<Queue>,
     lone: Lone,
-    /// Failures that nobody else will hear of, since the close has begun.
+    /// Failures since the close began, of writes whose callers were gone: `close` reports them.
     unreported: Mutex<Vec<Error>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     waiting: VecDeque<Job>,
     busy: usize,
 }
 
-/// A write that was handed over, with who waits for its outcome.
-#[derive(Debug)]
+/// A write that was handed over, with its caller, who waits for the outcome.
 struct Job {
-    write: Write,
+    lanes: Arc<Lanes>,
+    write: Outgoing,
+    call: Option<Call>,
+    /// None once the outcome is known.
+    waiting: Option<Waiting>,
+}
+
+/// What a write holds until its outcome is known.
+struct Waiting {
     turn: Turn,
     caller: oneshot::Sender<Result<Sent>>,
-    call: Option<Call>,
-    _accepted: OwnedSemaphorePermit,
-    _under_way: UnderWay,
+    /// The room it takes, its share of the gauge, and what `close` waits for.
+    _held: (OwnedSemaphorePermit, meter::UnderWay, TaskTrackerToken),
 }
 
 impl Lanes {
-    /// Makes lanes for a pool with so many connections, of which reads need half.
+    /// Makes lanes for a pool of connections, of which reads need half.
     pub(super) fn new(store: Arc<Store>) -> Arc<Self> {
         let connections = store.database.state().max;
         Self::with_count(store, LANES.min(connections as usize / 2).max(1))
@@ -136,8 +115,8 @@ impl Lanes {
         })
     }
 
-    /// Begins a call: no write under way depends on its caller any more, for this call might wait
-    /// for that write, and its caller for this call.
+    /// Begins a call. From now on no write under way depends on its caller: this call might wait
+    /// for that write, and that caller for this call.
     pub(super) fn begin(&self) -> Begun<'_> {
         self.lone.begin()
     }
@@ -159,60 +138,76 @@ impl Lanes {
         }
     }
 
-    /// Hands a write over, and gives its turn back if it wasn't stored. From then on it is sent,
-    /// whatever becomes of the caller, and keeps its turn until its outcome is known.
-    pub(super) async fn send(self: &Arc<Self>, write: Write, turn: Turn) -> Result<Sent> {
-        let under_way = UnderWay::new();
+    /// Hands a write over, and gives its turn back if it wasn't stored. From then on it is sent
+    /// even if the caller is dropped, and keeps its turn until its outcome is known.
+    pub(super) async fn send(self: &Arc<Self>, write: Outgoing, turn: Turn) -> Result<Sent> {
+        let under_way = meter::UnderWay::new();
         let accepted = Arc::clone(&self.accepted);
         let Ok(accepted) = accepted.acquire_owned().await else {
             return Err(Error::Closed);
         };
-        let (new_chunks, reused_chunks) = write.chunks();
-        meter::sent(write.bytes(), new_chunks.len(), reused_chunks.len());
+        meter::sent(
+            write.bytes(),
+            write.chunks.hashes.len(),
+            write.chunks.relied.len(),
+        );
         let (caller, mut outcome) = oneshot::channel();
         let sender = self.accept(Job {
+            lanes: Arc::clone(self),
             write,
-            turn,
-            caller,
             call: Call::current(),
-            _accepted: accepted,
-            _under_way: under_way,
-        })?;
+            waiting: Some(Waiting {
+                turn,
+                caller,
+                _held: (accepted, under_way, self.store.admit()?),
+            }),
+        });
         let outcome = poll_fn(|context| {
             if let Some(sender) = &sender {
                 ready!(sender.poll(context));
             }
             Pin::new(&mut outcome).poll(context)
         });
-        // Without an answer the runtime is shutting down.
-        outcome.await.unwrap_or(Err(Error::Closed))
+        outcome.await.unwrap_or_else(|_| Err(unknown()))
     }
 
-    /// Sends a write, or lets it wait for a lane. Its caller sends it if it is the only one at
-    /// work.
-    fn accept(self: &Arc<Self>, job: Job) -> Result<Option<Caller<'_>>> {
-        let under_way = self.store.admit()?;
-        let shares = self.count > 0 && job.write.can_share();
-        let mut queue = lock(&self.queue);
-        if shares && queue.busy == self.count {
-            queue.waiting.push_back(job);
-            return Ok(None);
-        }
-        queue.busy += usize::from(shares);
-        if let Some(place) = self.lone.free() {
-            let sending = Sending::new(self, job, shares, under_way);
-            return Ok(Some(place.take(sending)));
-        }
+    /// Sends a write, or lets it wait for a lane. Its caller sends it if no other call is under
+    /// way.
+    fn accept(self: &Arc<Self>, job: Job) -> Option<Caller<'_>> {
+        let shares = self.count > 0 && job.write.can_share() && job.write.bytes() <= BATCH_BYTES;
+        let job = match shares {
+            true => self.wait_or_take_lane(job)?,
+            false => job,
+        };
+        let offered = match self.store.is_at_home() {
+            true => self.lone.offer(job, |job| Sending::new(self, job, shares)),
+            false => Err(job),
+        };
+        let job = match offered {
+            Ok(caller) => return Some(caller),
+            Err(job) => job,
+        };
         if shares {
-            queue.waiting.push_back(job);
-            Lane::start(self, &Handle::current());
+            lock(&self.queue).waiting.push_back(job);
+            Lane::start(self);
         } else {
-            Sending::new(self, job, false, under_way).spawn();
+            Sending::new(self, job, false).spawn();
         }
-        Ok(None)
+        None
     }
 
-    /// What goes out next: whatever waits, as far as it fits into one transaction.
+    /// Gives a write back if a lane is free, which is busy from then on. Otherwise it waits.
+    fn wait_or_take_lane(&self, job: Job) -> Option<Job> {
+        let mut queue = lock(&self.queue);
+        if queue.busy == self.count {
+            queue.waiting.push_back(job);
+            return None;
+        }
+        queue.busy += 1;
+        Some(job)
+    }
+
+    /// What goes out next: everything that waits, as far as it fits into one transaction.
     fn next_jobs(&self) -> Option<Vec<Job>> {
         let mut queue = lock(&self.queue);
         let mut jobs: Vec<Job> = Vec::new();
@@ -235,18 +230,19 @@ impl Lanes {
         (!jobs.is_empty()).then_some(jobs)
     }
 
-    async fn send_together(self: &Arc<Self>, mut jobs: Vec<Job>) {
+    async fn send_together(self: Arc<Self>, mut jobs: Vec<Job>) {
         meter::batched(jobs.len());
-        if let [_] = jobs[..] {
+        if jobs.len() == 1 {
             for job in jobs {
-                Arc::clone(self).send_alone(job).await;
+                Arc::clone(&self).send_alone(job).await;
             }
             return;
         }
         // Programs that write to the same threads insert their rows in the same order. Where they
-        // don't after all, one is told of a deadlock, and its writes go alone.
-        jobs.sort_by(|a, b| a.write.thread_id().cmp(b.write.thread_id()));
-        let outcomes = match self.send_batch(&jobs).await {
+        // don't after all, PostgreSQL ends one statement as a deadlock, and its writes go alone.
+        jobs.sort_by(|a, b| a.write.thread_id.cmp(&b.write.thread_id));
+        let writes: Vec<_> = jobs.iter().map(|job| &job.write).collect();
+        let outcomes = match send_batch(&self.store, &writes).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 // One bad write fails all of them, or what became of them is unknown.
@@ -255,158 +251,97 @@ impl Lanes {
                 for call in jobs.iter().filter_map(|job| job.call.as_ref()) {
                     call.retried();
                 }
-                jobs.iter().map(|_| None).collect()
+                vec![None; jobs.len()]
             }
         };
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
             match outcome {
-                Some(outcome) => job.answer(self, Ok(outcome)),
+                Some(outcome) => job.answer(Ok(outcome)),
                 None => {
-                    self.store.spawn(Arc::clone(self).send_alone(job));
+                    self.store.spawn(Arc::clone(&self).send_alone(job));
                 }
             }
         }
     }
 
-    /// Sends writes as one statement. One without an outcome wasn't stored, and must be sent alone.
-    async fn send_batch(&self, jobs: &[Job]) -> Result<Vec<Option<Outcome>>, db::Error> {
-        let mut batch = Batch::default();
-        for job in jobs {
-            batch.add(&job.write);
-        }
-        let connection = self.store.database.get().await?;
-        let rows = connection
-            .query(&self.store.sql.batch, &batch.parameters())
-            .await?;
-        drop(connection);
-        let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|_| None).collect();
-        for row in rows {
-            let place = usize::try_from(row.get::<_, i64>("call") - 1).unwrap_or(usize::MAX);
-            if let (Some(job), Some(outcome)) = (jobs.get(place), outcomes.get_mut(place)) {
-                *outcome = Some(if row.get("done") {
-                    self.stored(&job.write, &row)
-                } else {
-                    Outcome::NotStored(Why::NotTheHead)
-                });
-            }
-        }
-        Ok(outcomes)
-    }
-
-    /// Notes what a statement has stored, and in which state of the thread.
-    fn stored(&self, write: &Write, row: &Row) -> Outcome {
-        let view = View {
-            generation: row.get("generation"),
-            gc: row.get("gc"),
-        };
-        let (sent, relied) = write.chunks();
-        let stored = sent.iter().chain(relied).copied();
-        self.store.cache.note(write.thread_id(), view, stored);
-        Outcome::Stored(view)
-    }
-
     async fn send_alone(self: Arc<Self>, job: Job) {
-        let sending = async {
-            match &job.write {
-                Write::Put(put) => self.store.send_put(put).await,
-                Write::Writes(writes) => self.store.send_writes(writes).await,
-            }
-        };
-        let row = Call::work_for(job.call.as_ref(), pin!(sending)).await;
-        let outcome = row.map(|row| match row {
-            None => Outcome::NotStored(Why::Changed),
-            Some(row) if row.get("done") => self.stored(&job.write, &row),
-            Some(row) if row.get("belongs") => Outcome::NotStored(Why::NotTheHead),
-            Some(_) => Outcome::NotStored(Why::Foreign),
-        });
-        job.answer(&self, outcome);
+        let sending = job.write.send(&self.store);
+        let outcome = Call::work_for(job.call.as_ref(), pin!(sending)).await;
+        job.answer(outcome);
+    }
+
+    /// Fails the writes that wait: the runtime whose task was to send them has ended.
+    fn abandon(&self) {
+        let waiting = std::mem::take(&mut lock(&self.queue).waiting);
+        for job in waiting {
+            job.answer(Err(Error::Database {
+                operation: "send a write",
+                source: db::Error::RuntimeEnded,
+            }));
+        }
+    }
+}
+
+/// What became of a write is unknown: the runtime ended while it was sent.
+fn unknown() -> Error {
+    Error::Database {
+        operation: "send a write",
+        source: db::Error::OutcomeUnknown {
+            statement: "checkpointer::put".to_owned(),
+            source: Some(Arc::new(db::Error::RuntimeEnded)),
+        },
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.settle(Err(unknown()));
     }
 }
 
 impl Job {
-    fn answer(self, lanes: &Lanes, outcome: Result<Outcome>) {
+    fn answer(mut self, outcome: Result<Outcome>) {
+        self.settle(outcome);
+    }
+
+    /// Tells the caller the outcome, unless that was done.
+    fn settle(&mut self, outcome: Result<Outcome>) {
+        let Some(Waiting {
+            turn,
+            caller,
+            _held,
+        }) = self.waiting.take()
+        else {
+            return;
+        };
         if let Ok(Outcome::NotStored(Why::NotTheHead | Why::Changed)) = outcome {
             meter::was_stale();
         }
-        let turn = self.turn;
         let sent = outcome.map(|outcome| match outcome {
             Outcome::Stored(view) => Sent::Stored(view),
             Outcome::NotStored(why) => Sent::NotStored(why, turn),
         });
-        let Err(unheard) = self.caller.send(sent) else {
+        let Err(unheard) = caller.send(sent) else {
             return;
         };
         let error = match unheard {
             Ok(Sent::Stored(_)) => return,
             // The caller would have looked at the thread, and sent it again or said why not.
-            Ok(Sent::NotStored(..)) => Error::Busy {
-                thread_id: self.write.thread_id().clone(),
-            },
+            Ok(Sent::NotStored(..)) => busy(&self.write.thread_id),
             Err(error) => error,
         };
         tracing::warn!(error = %error.for_log(), "a write failed after its caller was gone");
-        if lanes.store.is_closing() {
-            lock(&lanes.unreported).push(error);
+        if self.lanes.store.is_closing() {
+            lock(&self.lanes.unreported).push(error);
         }
     }
 }
 
-impl Write {
-    /// Whether the write can share a transaction: what it relies on is known, and it is small.
-    fn can_share(&self) -> bool {
-        let known = match self {
-            Self::Put(put) => put.required.is_none() && put.lock.view().is_some(),
-            Self::Writes(writes) => writes.lock.view().is_some(),
-        };
-        known && self.bytes() <= BATCH_BYTES
-    }
-
-    /// About how long it is, names aside.
-    fn bytes(&self) -> usize {
-        let chunks = |chunks: &[NewChunk]| -> usize {
-            let parts = chunks.iter().flat_map(|new| [&new.content, &new.refs]);
-            parts.flatten().map(Vec::len).sum()
-        };
-        match self {
-            Self::Put(put) => {
-                put.checkpoint.len()
-                    + put.channels.len()
-                    + put.unchanged.len()
-                    + put.metadata.len()
-                    + chunks(&put.chunks)
-            }
-            Self::Writes(writes) => {
-                writes.values.iter().map(Vec::len).sum::<usize>() + chunks(&writes.chunks)
-            }
-        }
-    }
-
-    /// The chunks that are sent with it, and those it relies on.
-    fn chunks(&self) -> (&[ContentHash], &[ContentHash]) {
-        match self {
-            Self::Put(put) => (&put.hashes, put.lock.relied()),
-            Self::Writes(writes) => (&writes.hashes, writes.lock.relied()),
-        }
-    }
-
-    fn thread_id(&self) -> &ThreadId {
-        match self {
-            Self::Put(put) => &put.thread_id,
-            Self::Writes(writes) => &writes.address.thread_id,
-        }
-    }
-
-    /// Whether both may write the same rows, which one statement can't.
-    fn collides(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Writes(a), Self::Writes(b)) => {
-                a.address.thread_id == b.address.thread_id
-                    && a.address.checkpoint_ns == b.address.checkpoint_ns
-                    && a.address.checkpoint_id == b.address.checkpoint_id
-                    && a.task_id == b.task_id
-            }
-            _ => false,
-        }
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lanes")
+            .field("count", &self.count)
+            .finish_non_exhaustive()
     }
 }
 

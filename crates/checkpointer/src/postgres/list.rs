@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use db::ToSql;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::encode::encode_filter;
 use super::engine::Engine;
-use super::jsonb::Jsonb;
-use super::read::{Read, only};
-use super::sql::ListKey;
+use super::read::Read;
+use super::sql::{After, ListRestrictions, Only};
 use super::standby::Standby;
+use super::wire::Jsonb;
 use crate::{
     CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, List, Projection, Result,
     ThreadId,
@@ -68,45 +67,22 @@ impl Engine {
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
             return Ok(Read::nothing());
         };
-        let statement = self.store.sql.list(ListKey {
-            thread_id: query.thread_id.is_some(),
-            checkpoint_ns: query.checkpoint_ns.is_some(),
-            checkpoint_id: query.checkpoint_id.is_some(),
-            filter: query.filter.is_some(),
-            before: query.before.is_some(),
-            after: last.is_some(),
-        });
-        let only = only(&query.projection);
-        let state = query.projection != Projection::Metadata;
+        let only = Only::of(&query.projection);
         let limit = i64::try_from(page).unwrap_or(i64::MAX);
-        let thread_id = query.thread_id.as_ref().map(ThreadId::as_str);
-        let ns = query.checkpoint_ns.as_ref().map(CheckpointNs::as_str);
-        let id = query.checkpoint_id.as_ref().map(CheckpointId::as_str);
-        let filter = filter.as_deref().map(Jsonb);
-        let before = query.before.as_ref().map(CheckpointId::as_str);
-        let last_id = last.map(|last| last.checkpoint_id.as_str());
-        let last_thread_id = last.map(|last| last.thread_id.as_str());
-        let last_ns = last.map(|last| last.checkpoint_ns.as_str());
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&only, &state, &limit];
-        let restrictions: [(bool, &(dyn ToSql + Sync)); 8] = [
-            (thread_id.is_some(), &thread_id),
-            (ns.is_some(), &ns),
-            (id.is_some(), &id),
-            (filter.is_some(), &filter),
-            (before.is_some(), &before),
-            (last.is_some(), &last_id),
-            (last.is_some(), &last_thread_id),
-            (last.is_some(), &last_ns),
-        ];
-        parameters.extend(
-            restrictions
-                .into_iter()
-                .filter_map(|(on, parameter)| on.then_some(parameter)),
-        );
-        let rows = self
-            .store
-            .read("list checkpoints", standby, &statement, &parameters)
-            .await?;
+        let restrictions = ListRestrictions {
+            thread_id: query.thread_id.as_ref().map(ThreadId::as_str),
+            checkpoint_ns: query.checkpoint_ns.as_ref().map(CheckpointNs::as_str),
+            checkpoint_id: query.checkpoint_id.as_ref().map(CheckpointId::as_str),
+            filter: filter.as_deref().map(Jsonb),
+            before: query.before.as_ref().map(CheckpointId::as_str),
+            after: last.map(|last| After {
+                last_id: last.checkpoint_id.as_str(),
+                last_thread_id: last.thread_id.as_str(),
+                last_ns: last.checkpoint_ns.as_str(),
+            }),
+        };
+        let asked = self.store.sql.list(&only, &limit, &restrictions);
+        let rows = self.store.read("list checkpoints", standby, asked).await?;
         self.store.tuples(&rows, &query.projection)
     }
 }

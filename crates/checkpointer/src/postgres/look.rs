@@ -1,10 +1,11 @@
 //! Looking at a thread.
 
-use db::{Row, ToSql};
+use db::Row;
 
-use super::cache::View;
 use super::refusal::{lost, refusal};
+use super::sql;
 use super::store::Store;
+use super::view::View;
 use crate::{CheckpointId, CheckpointNs, Error, Lease, Result, ThreadId};
 
 /// What a look at a thread has shown.
@@ -38,17 +39,17 @@ impl Store {
         parent: Option<&CheckpointId>,
         lease: Option<&Lease>,
     ) -> Result<Look> {
-        let parameters: [&(dyn ToSql + Sync); 5] = [
-            /* thread_id */ &thread_id.as_str(),
-            /* ns */ &checkpoint_ns.as_str(),
-            /* id */ &checkpoint_id.as_str(),
-            /* parent */ &parent.map(CheckpointId::as_str),
-            /* lease */ &lease.map(|lease| &lease.token),
-        ];
+        let look = sql::Look {
+            thread_id: thread_id.as_str(),
+            ns: checkpoint_ns.as_str(),
+            id: checkpoint_id.as_str(),
+            parent: parent.map(CheckpointId::as_str),
+            lease: lease.map(|lease| lease.token.as_str()),
+        };
         let row = self
-            .query_opt("look at the thread", &self.sql.look, &parameters)
+            .query_opt("look at the thread", self.sql.look.with(&look))
             .await?;
-        self.cache.forget(thread_id);
+        self.chunks.forget(thread_id);
         let Some(row) = row else {
             return Ok(Look {
                 thread: None,
@@ -57,7 +58,7 @@ impl Store {
         };
         let seen = Seen::read(&row);
         if !seen.deleted {
-            self.cache.note(thread_id, seen.view, std::iter::empty());
+            self.chunks.note(thread_id, seen.view, std::iter::empty());
         }
         Ok(Look {
             refusal: refusal(thread_id, lease.is_some(), &row),
@@ -74,10 +75,7 @@ impl Seen {
 
     fn read(row: &Row) -> Self {
         Self {
-            view: View {
-                generation: row.get("generation"),
-                gc: row.get("gc"),
-            },
+            view: View::read(row),
             deleted: row.get("deleted"),
             head: row
                 .get::<_, Option<String>>("head")

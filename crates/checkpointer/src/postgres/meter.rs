@@ -1,6 +1,6 @@
 //! What the calls tell a recorder of the `metrics` facade.
 //!
-//! Labels have few values: operations, outcomes. No name that a user chose is in one.
+//! Labels have few values: operations and outcomes. No label holds a name that a user chose.
 
 use std::time::Duration;
 
@@ -74,8 +74,8 @@ impl Drop for UnderWay {
     }
 }
 
-/// Says what the figures mean: the table in `docs/observability.md`. What rarely happens begins at
-/// zero, since no rate shows the first rise of a figure that wasn't there.
+/// Says what the figures mean, as `docs/observability.md` does. Counters of rare events begin at
+/// zero, because a rate doesn't show the first rise of a counter that wasn't there.
 pub(super) fn describe() {
     for rare in [CONFLICTS, STALE_WRITES, REMOVED_CHECKPOINTS] {
         counter!(rare).increment(0);

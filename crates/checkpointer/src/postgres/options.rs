@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::sql::micros;
 
-/// How long the mark of a deleted thread stays.
+/// How long the tombstone of a deleted thread stays.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How long it stays at least, besides twice the time for retries: a deletion that is tried again
-/// knows by the mark what it has done already.
+/// How long it stays at least, besides twice the time for retries: by the tombstone a deletion that
+/// is tried again knows what it has done already.
 const SHORTEST_TOMBSTONE_RETENTION: Duration = Duration::from_secs(60);
 
-/// How long writes wait for their checkpoint.
+/// How long pending writes wait for their checkpoint.
 const ORPHANED_WRITE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How much memory goes to remembering what is stored.
@@ -43,7 +43,7 @@ pub struct PostgresOptions {
     cache_bytes: usize,
 }
 
-/// How long things stay that nobody may need, in microseconds.
+/// How long things stay that may never be needed again, in microseconds.
 #[derive(Debug)]
 pub(super) struct Retention {
     pub(super) tombstones: i64,
@@ -63,8 +63,8 @@ pub enum Durability {
     /// synchronous standby isn't waited for either. It is a transaction with `synchronous_commit`
     /// off.
     ///
-    /// What is lost then are the last puts and pending writes. Each is lost as a whole, and none is
-    /// kept that followed a lost one: each thread continues from an earlier step. A task whose
+    /// Such a crash loses the last puts and pending writes. Each is lost as a whole, and none that
+    /// followed a lost one is kept: each thread continues from an earlier step. A task whose
     /// output was acknowledged may run again. Deleting, copying and pruning stay durable.
     Relaxed,
 }
@@ -83,12 +83,9 @@ impl Default for PostgresOptions {
 
 impl PostgresOptions {
     /// Chooses whether puts and pending writes that wait at the same moment share a transaction.
-    /// Defaults to yes.
-    ///
-    /// Without it each is a transaction of its own, on a connection of its own. A program with many
-    /// busy threads then gets less done, since each write waits for a flush of its own and for a
-    /// free connection. With it, a write may wait for the others in its transaction; one that finds
-    /// nothing under way goes alone in either case. What is guaranteed is the same.
+    /// Defaults to yes. Without it each write is a transaction of its own, on a connection of its
+    /// own: this is for the benchmark, which measures what sharing saves.
+    #[cfg(feature = "internals")]
     pub fn shared_transactions(self, shared_transactions: bool) -> Self {
         Self {
             shared_transactions,
@@ -105,8 +102,8 @@ impl PostgresOptions {
     /// minute at least, and twice the time for retries. Defaults to 30 days.
     ///
     /// What is remembered is its id, its generation and its lease, without any of its state and
-    /// metadata. Each deletion and each prune removes a few marks that are older. After that the
-    /// thread is like one that never was, and a late write brings it back.
+    /// metadata: its tombstone. Each deletion and each prune removes a few tombstones that are
+    /// older. After that the thread is like one that never was, and a late write brings it back.
     pub fn tombstone_retention(self, tombstone_retention: Duration) -> Self {
         Self {
             tombstone_retention,

@@ -7,9 +7,8 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::ThreadId;
 
-/// Keeps a thread's writes in the order in which they were first polled: pending writes may
-/// overtake each other, but a put waits for everything before it and is waited for by everything
-/// after it.
+/// Keeps a thread's writes in the order in which they were first polled. Pending writes may overtake
+/// each other, but a put waits for everything before it, and everything after it waits for the put.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     threads: Mutex<Threads>,
@@ -22,7 +21,7 @@ struct Threads {
     swept: usize,
 }
 
-/// A place in the order; held until the outcome is known.
+/// A write's permission to write to its thread, held until its outcome is known.
 #[derive(Debug)]
 #[expect(dead_code, reason = "the guards are held, never read")]
 pub(super) enum Turn {
@@ -31,7 +30,7 @@ pub(super) enum Turn {
 }
 
 impl Order {
-    /// Waits for the turn of a put, or of whatever else must not be overtaken.
+    /// Waits for the turn of a put, or of another write that must not be overtaken.
     pub(super) async fn alone(&self, thread_id: &ThreadId) -> Turn {
         Turn::Alone(self.lock_of(thread_id).write_owned().await)
     }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use db::{GenericClient, Row, ToSql};
+use db::{GenericClient, Row, Transaction};
 use serde_json::{Map, Value};
 
 use super::encode::encode_filter;
 use super::engine::Engine;
-use super::jsonb::Jsonb;
 use super::meter;
+use super::sql::{LockedThread, NodesPage, RemovedCheckpoints, Runs, SweptThread};
+use super::wire::Jsonb;
 use crate::prune::{self, Kept, Node, Nodes};
 use crate::{
     Checkpoint, CheckpointId, CheckpointNs, DeleteThread, Prune, PruneStrategy, Result, ThreadId,
@@ -35,7 +36,7 @@ impl Engine {
         for thread_id in prune.thread_ids {
             match prune.strategy {
                 PruneStrategy::Delete => self.delete_thread(DeleteThread::new(thread_id)?).await?,
-                PruneStrategy::KeepLatest => self.thin(thread_id, Removal::Old).await?,
+                PruneStrategy::KeepLatest => self.remove_from(thread_id, Removal::Old).await?,
             }
         }
         self.sweep_tombstones().await;
@@ -51,92 +52,133 @@ impl Engine {
                 encode_filter(Some(&filter)).flatten()
             })
             .collect();
-        let parameter: Vec<Jsonb<'_>> = runs.iter().map(|run| Jsonb(run)).collect();
-        let statement = &self.store.sql.threads_of_runs;
-        let threads = self
-            .store
-            .query("find the threads of runs", statement, &[&parameter])
-            .await?;
+        let filters = filters(&runs);
+        let filters = Runs { runs: &filters };
+        let asked = self.store.sql.threads_of_runs.with(&filters);
+        let threads = self.store.query("find the threads of runs", asked).await?;
         for row in threads {
             let thread_id = ThreadId::trusted(row.get("thread_id"));
-            self.thin(thread_id, Removal::Runs(Arc::clone(&runs)))
+            self.remove_from(thread_id, Removal::Runs(Arc::clone(&runs)))
                 .await?;
         }
         Ok(())
     }
 
     /// Removes some of a thread's checkpoints, in its turn.
-    async fn thin(self: &Arc<Self>, thread_id: ThreadId, removal: Removal) -> Result<()> {
+    async fn remove_from(self: &Arc<Self>, thread_id: ThreadId, removal: Removal) -> Result<()> {
         let turn = self.order.alone(&thread_id).await;
         let engine = Arc::clone(self);
         self.finish(async move {
-            let outcome = engine.thin_in_turn(&thread_id, &removal).await;
+            let outcome = engine.remove_in_turn(&thread_id, &removal).await;
             drop(turn);
             outcome
         })
         .await
     }
 
-    async fn thin_in_turn(&self, thread_id: &ThreadId, removal: &Removal) -> Result<()> {
-        let runs: Vec<Jsonb<'_>> = match removal {
-            Removal::Old => Vec::new(),
-            Removal::Runs(runs) => runs.iter().map(|run| Jsonb(run)).collect(),
-        };
+    async fn remove_in_turn(&self, thread_id: &ThreadId, removal: &Removal) -> Result<()> {
         let removed = self
             .store
             .retry("remove checkpoints", || async {
-                self.store
-                    .database
-                    .transaction(async |tx| {
-                        let id = thread_id.as_str();
-                        let lease: Option<&str> = None;
-                        tx.execute(&self.store.sql.lock_thread, &[&id, &lease])
-                            .await?;
-                        let mut namespaces = Namespaces::default();
-                        let mut last = [String::new(), String::new()];
-                        loop {
-                            let [ns, last_id] = &last;
-                            let limit = READ_AT_ONCE as i64;
-                            let parameters: [&(dyn ToSql + Sync); 5] =
-                                [&id, &runs, ns, last_id, &limit];
-                            let rows = tx.query(&self.store.sql.nodes, &parameters).await?;
-                            namespaces.add(&rows);
-                            match rows.last() {
-                                Some(row) if rows.len() == READ_AT_ONCE => {
-                                    last = [row.get("checkpoint_ns"), row.get("checkpoint_id")];
-                                }
-                                _ => break,
-                            }
-                        }
-                        let removed = namespaces.removed(removal);
-                        let (of, ids) = (
-                            removed.namespaces.chunks(REMOVED_AT_ONCE),
-                            removed.ids.chunks(REMOVED_AT_ONCE),
-                        );
-                        for (of, ids) in of.zip(ids) {
-                            let parameters: [&(dyn ToSql + Sync); 7] = [
-                                &id,
-                                &of,
-                                &ids,
-                                &removed.orphaned_namespaces,
-                                &removed.orphaned_ids,
-                                &removed.over,
-                                &self.retention.orphaned_writes,
-                            ];
-                            tx.execute(&self.store.sql.remove, &parameters).await?;
-                        }
-                        if !removed.ids.is_empty() {
-                            tx.execute(&self.store.sql.sweep_chunks, &[&id]).await?;
-                        }
-                        Ok::<_, db::Error>(removed.ids.len())
-                    })
+                let database = &self.store.database;
+                database
+                    .transaction(async |tx| self.remove_in(tx, thread_id, removal).await)
                     .await
             })
             .await?;
         meter::removed(removed);
-        self.store.cache.forget(thread_id);
+        self.store.chunks.forget(thread_id);
         Ok(())
     }
+
+    /// Says how many checkpoints were removed.
+    async fn remove_in(
+        &self,
+        tx: &Transaction<'_>,
+        thread_id: &ThreadId,
+        removal: &Removal,
+    ) -> Result<usize, db::Error> {
+        let thread = LockedThread {
+            thread_id: thread_id.as_str(),
+            lease: None,
+        };
+        let lock = self.store.sql.lock_thread.with(&thread);
+        tx.execute(&lock.statement, &lock.values).await?;
+        let namespaces = self.namespaces(tx, thread_id, removal).await?;
+        let removed = namespaces.removed(removal);
+        self.remove(tx, thread_id, &removed).await?;
+        Ok(removed.ids.len())
+    }
+
+    /// Reads what decides which checkpoints go.
+    async fn namespaces(
+        &self,
+        tx: &Transaction<'_>,
+        thread_id: &ThreadId,
+        removal: &Removal,
+    ) -> Result<Namespaces, db::Error> {
+        let filters = match removal {
+            Removal::Old => Vec::new(),
+            Removal::Runs(runs) => filters(runs),
+        };
+        let mut namespaces = Namespaces::default();
+        let (mut last_ns, mut last_id) = (String::new(), String::new());
+        loop {
+            let page = NodesPage {
+                thread_id: thread_id.as_str(),
+                runs: &filters,
+                last_ns: &last_ns,
+                last_id: &last_id,
+                limit: READ_AT_ONCE as i64,
+            };
+            let nodes = self.store.sql.nodes.with(&page);
+            let rows = tx.query(&nodes.statement, &nodes.values).await?;
+            namespaces.add(&rows);
+            match rows.last() {
+                Some(row) if rows.len() == READ_AT_ONCE => {
+                    (last_ns, last_id) = (row.get("checkpoint_ns"), row.get("checkpoint_id"));
+                }
+                _ => return Ok(namespaces),
+            }
+        }
+    }
+
+    /// Removes checkpoints, and the chunks that only they needed.
+    async fn remove(
+        &self,
+        tx: &Transaction<'_>,
+        thread_id: &ThreadId,
+        removed: &Removed,
+    ) -> Result<(), db::Error> {
+        let sql = &self.store.sql;
+        let namespaces = removed.namespaces.chunks(REMOVED_AT_ONCE);
+        for (removed_ns, removed_ids) in namespaces.zip(removed.ids.chunks(REMOVED_AT_ONCE)) {
+            let checkpoints = RemovedCheckpoints {
+                thread_id: thread_id.as_str(),
+                removed_ns,
+                removed_ids,
+                orphaned_ns: &removed.orphaned_namespaces,
+                orphaned_ids: &removed.orphaned_ids,
+                over_ns: &removed.over,
+                micros: self.retention.orphaned_writes,
+            };
+            let remove = sql.remove.with(&checkpoints);
+            tx.execute(&remove.statement, &remove.values).await?;
+        }
+        if !removed.ids.is_empty() {
+            let thread = SweptThread {
+                thread_id: thread_id.as_str(),
+            };
+            let sweep = sql.sweep_chunks.with(&thread);
+            tx.execute(&sweep.statement, &sweep.values).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs, as they are compared with metadata.
+fn filters(runs: &[Vec<u8>]) -> Vec<Jsonb<'_>> {
+    runs.iter().map(|run| Jsonb(run)).collect()
 }
 
 /// The checkpoints that go.
@@ -198,8 +240,12 @@ impl Namespaces {
             Removal::Runs(_) => nodes
                 .iter()
                 .map(|(ns, (_, nodes))| {
-                    let others = namespaces[*ns].checkpoints.iter().filter(|c| !c.of_runs);
-                    let others = others.map(|checkpoint| checkpoint.id.as_str()).collect();
+                    let others = namespaces[*ns]
+                        .checkpoints
+                        .iter()
+                        .filter(|checkpoint| !checkpoint.of_runs)
+                        .map(|checkpoint| checkpoint.id.as_str())
+                        .collect();
                     (*ns, nodes.with_needed(others))
                 })
                 .collect(),
@@ -231,13 +277,13 @@ impl Candidate {
     fn read(row: &Row) -> Self {
         let parent: Option<String> = row.get("parent_checkpoint_id");
         let written: Vec<&str> = row.get("written");
-        let written = written.into_iter();
         Self {
             id: CheckpointId::trusted(row.get("checkpoint_id")),
             parent: parent.map(CheckpointId::trusted),
             filled: row.get("filled"),
             versions: row.get("versions"),
             written: written
+                .into_iter()
                 .map(|channel| codec::stored_key(channel).into_owned())
                 .collect(),
             root: row.get("root"),

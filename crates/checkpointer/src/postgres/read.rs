@@ -1,14 +1,14 @@
 //! Making checkpoints, with what belongs to them, of the rows of a read.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use db::Row;
 
-use super::cache::View;
 use super::decode::{self, Decoder};
-use super::jsonb::Jsonb;
+use super::sql::Only;
 use super::store::Store;
+use super::view::View;
+use super::wire::Jsonb;
 use crate::codec::{self, ContentHash};
 use crate::{
     CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Error, Generation, Loaded,
@@ -27,6 +27,39 @@ pub(super) struct Read {
     pub(super) is_whole: bool,
 }
 
+/// A row of a read.
+enum ReadRow<'r> {
+    Checkpoint(i64, CheckpointRow<'r>),
+    Write(i64, WriteRow<'r>),
+    Chunk(ThreadId, ChunkRow<'r>),
+    LostHead(Error),
+}
+
+struct CheckpointRow<'r> {
+    address: CheckpointAddress,
+    parent: Option<CheckpointId>,
+    view: View,
+    content: Jsonb<'r>,
+    channels: Option<Jsonb<'r>>,
+    metadata: Jsonb<'r>,
+}
+
+/// A pending write. Their order is that of the first three fields.
+pub(super) struct WriteRow<'r> {
+    task_path: &'r str,
+    task_id: &'r str,
+    idx: i32,
+    channel: &'r str,
+    value: Jsonb<'r>,
+}
+
+/// A chunk.
+pub(super) struct ChunkRow<'r> {
+    hash: &'r [u8],
+    content: Option<Jsonb<'r>>,
+    refs: Option<&'r [u8]>,
+}
+
 impl Read {
     pub(super) fn nothing() -> Self {
         Self {
@@ -36,47 +69,60 @@ impl Read {
     }
 }
 
+impl<'a> Only<'a> {
+    /// What a projection reads.
+    pub(super) fn of(projection: &'a Projection) -> Self {
+        let only = match projection {
+            Projection::All => None,
+            Projection::Channels(channels) => {
+                let keys = channels.iter().map(|channel| codec::stored_key(channel));
+                Some(keys.collect())
+            }
+            Projection::Metadata => Some(Vec::new()),
+        };
+        Self {
+            only,
+            state: *projection != Projection::Metadata,
+        }
+    }
+}
+
 impl Store {
     /// Puts together the checkpoints of a read, in their order, and remembers what it has shown.
     pub(super) fn tuples(&self, rows: &[Row], projection: &Projection) -> Result<Read> {
-        let is_checkpoint = |row: &&Row| row.get::<_, &str>("kind") == "c";
-        let mut decoder = match rows.iter().filter(is_checkpoint).count() {
+        let mut checkpoints = BTreeMap::new();
+        let mut writes: HashMap<i64, Vec<WriteRow<'_>>> = HashMap::new();
+        let mut chunks = Vec::new();
+        for row in rows {
+            match ReadRow::read(row) {
+                ReadRow::Checkpoint(place, checkpoint) => {
+                    checkpoints.insert(place, checkpoint);
+                }
+                ReadRow::Write(place, write) => writes.entry(place).or_default().push(write),
+                ReadRow::Chunk(thread_id, chunk) => chunks.push((thread_id, chunk)),
+                ReadRow::LostHead(error) => return Err(error),
+            }
+        }
+        let mut decoder = match checkpoints.len() {
             ..=1 => Decoder::of_one(),
             _ => Decoder::of_many(),
         };
-        let mut checkpoints: BTreeMap<i64, &Row> = BTreeMap::new();
-        let mut writes: BTreeMap<i64, Vec<&Row>> = BTreeMap::new();
-        for row in rows {
-            match row.get("kind") {
-                "c" => {
-                    checkpoints.insert(row.get("place"), row);
-                }
-                "w" => writes.entry(row.get("place")).or_default().push(row),
-                "h" => return Err(lost_head(row)),
-                _ => {
-                    let thread_id = ThreadId::trusted(row.get("thread_id"));
-                    take_chunk(&mut decoder, &thread_id, row)?;
-                }
-            }
+        for (thread_id, chunk) in chunks {
+            chunk.take_into(&mut decoder, &thread_id)?;
         }
         let mut seen = HashMap::new();
         let found = checkpoints.len();
         let mut tuples = Vec::with_capacity(found);
-        for (place, row) in checkpoints {
+        for (place, checkpoint) in checkpoints {
             if !tuples.is_empty() && decoder.bytes_read() >= READ_BYTES {
                 break;
             }
+            seen.insert(checkpoint.address.thread_id.clone(), checkpoint.view);
             let writes = writes.remove(&place).unwrap_or_default();
-            let tuple = tuple(&decoder, row, writes, projection)?;
-            let view = View {
-                generation: row.get("generation"),
-                gc: row.get("gc"),
-            };
-            seen.insert(tuple.address.thread_id.clone(), view);
-            tuples.push(tuple);
+            tuples.push(checkpoint.tuple(&decoder, writes, projection)?);
         }
         for (thread_id, view) in seen {
-            self.cache
+            self.chunks
                 .note(&thread_id, view, decoder.hashes(&thread_id));
         }
         Ok(Read {
@@ -86,35 +132,18 @@ impl Store {
     }
 }
 
-/// The keys of the channels to read: none for ids and metadata, no list for all.
-pub(super) fn only(projection: &Projection) -> Option<Vec<Cow<'_, str>>> {
-    match projection {
-        Projection::All => None,
-        Projection::Channels(channels) => {
-            let keys = channels.iter();
-            Some(keys.map(|channel| codec::stored_key(channel)).collect())
+impl<'r> ReadRow<'r> {
+    fn read(row: &'r Row) -> Self {
+        match row.get("kind") {
+            "checkpoint" => Self::Checkpoint(row.get("place"), CheckpointRow::read(row)),
+            "write" => Self::Write(row.get("place"), WriteRow::read(row)),
+            "lost head" => Self::LostHead(lost_head(row)),
+            _ => {
+                let thread_id = ThreadId::trusted(row.get("thread_id"));
+                Self::Chunk(thread_id, ChunkRow::read(row))
+            }
         }
-        Projection::Metadata => Some(Vec::new()),
     }
-}
-
-/// Takes the row of a chunk.
-pub(super) fn take_chunk<'r>(
-    decoder: &mut Decoder<'r>,
-    thread_id: &ThreadId,
-    row: &'r Row,
-) -> Result<()> {
-    let Ok(hash) = row.get::<_, &[u8]>("hash").try_into() else {
-        let what = "the hash of a chunk isn't 16 bytes long".to_owned();
-        return Err(decode::corrupt(thread_id, what));
-    };
-    let content: Option<Jsonb<'r>> = row.get("content");
-    decoder.take_chunk(
-        thread_id,
-        ContentHash::from_bytes(hash),
-        content.map(|Jsonb(text)| text),
-        row.get("refs"),
-    )
 }
 
 fn lost_head(row: &Row) -> Error {
@@ -124,62 +153,106 @@ fn lost_head(row: &Row) -> Error {
     decode::corrupt(&thread_id, what)
 }
 
-fn tuple(
-    decoder: &Decoder<'_>,
-    row: &Row,
-    mut writes: Vec<&Row>,
-    projection: &Projection,
-) -> Result<CheckpointTuple> {
-    let address = CheckpointAddress {
-        thread_id: ThreadId::trusted(row.get("thread_id")),
-        checkpoint_ns: CheckpointNs::trusted(row.get("checkpoint_ns")),
-        checkpoint_id: CheckpointId::trusted(row.get("checkpoint_id")),
-        generation: Some(Generation(row.get("generation"))),
-    };
-    let thread_id = &address.thread_id;
-    let loaded = match projection {
-        Projection::All => Loaded::All,
-        Projection::Channels(_) => Loaded::SomeChannels,
-        Projection::Metadata => Loaded::Nothing,
-    };
-    let (id, Jsonb(content)) = (address.checkpoint_id.clone(), row.get("content"));
-    let mut checkpoint = decode::checkpoint(thread_id, id, content, loaded)?;
-    let of = |error| decode::of_checkpoint(error, &address.checkpoint_id);
-    if let Some(Jsonb(channels)) = row.get("channels") {
-        checkpoint.channel_values = decoder.channels(thread_id, channels).map_err(of)?;
+impl<'r> CheckpointRow<'r> {
+    fn read(row: &'r Row) -> Self {
+        let view = View::read(row);
+        let parent: Option<String> = row.get("parent_checkpoint_id");
+        Self {
+            address: CheckpointAddress {
+                thread_id: ThreadId::trusted(row.get("thread_id")),
+                checkpoint_ns: CheckpointNs::trusted(row.get("checkpoint_ns")),
+                checkpoint_id: CheckpointId::trusted(row.get("checkpoint_id")),
+                generation: Some(Generation(view.generation)),
+            },
+            parent: parent.map(CheckpointId::trusted),
+            view,
+            content: row.get("content"),
+            channels: row.get("channels"),
+            metadata: row.get("metadata"),
+        }
     }
-    let Jsonb(metadata) = row.get("metadata");
-    let metadata = decode::metadata(thread_id, metadata).map_err(of)?;
-    let parent: Option<String> = row.get("parent_checkpoint_id");
-    let parent_address = parent.map(|parent| address.sibling(CheckpointId::trusted(parent)));
-    writes.sort_by_key(|row| write_key(row));
-    let pending_writes = writes
-        .into_iter()
-        .map(|row| pending_write(decoder, thread_id, row).map_err(of))
-        .collect::<Result<_>>()?;
-    Ok(CheckpointTuple {
-        address,
-        checkpoint,
-        metadata,
-        parent_address,
-        pending_writes,
-    })
+
+    fn tuple(
+        self,
+        decoder: &Decoder<'_>,
+        mut writes: Vec<WriteRow<'_>>,
+        projection: &Projection,
+    ) -> Result<CheckpointTuple> {
+        let Self { address, .. } = self;
+        let thread_id = &address.thread_id;
+        let loaded = match projection {
+            Projection::All => Loaded::All,
+            Projection::Channels(_) => Loaded::SomeChannels,
+            Projection::Metadata => Loaded::Nothing,
+        };
+        let (id, Jsonb(content)) = (address.checkpoint_id.clone(), self.content);
+        let mut checkpoint = decode::checkpoint(thread_id, id, content, loaded)?;
+        let of = |error| decode::of_checkpoint(error, &address.checkpoint_id);
+        if let Some(Jsonb(channels)) = self.channels {
+            checkpoint.channel_values = decoder.channels(thread_id, channels).map_err(of)?;
+        }
+        let metadata = decode::metadata(thread_id, self.metadata.0).map_err(of)?;
+        writes.sort_by_key(WriteRow::order);
+        let pending_writes = writes
+            .iter()
+            .map(|write| write.pending_write(decoder, thread_id).map_err(of))
+            .collect::<Result<_>>()?;
+        Ok(CheckpointTuple {
+            parent_address: self.parent.map(|parent| address.sibling(parent)),
+            address,
+            checkpoint,
+            metadata,
+            pending_writes,
+        })
+    }
 }
 
-/// The order of pending writes. In their rows the columns of a checkpoint's address hold the task's
-/// id, its path and the channel.
-fn write_key(row: &Row) -> (&str, &str, i32) {
-    (
-        /* task_path */ row.get("checkpoint_ns"),
-        /* task_id */ row.get("thread_id"),
-        row.get("idx"),
-    )
+impl<'r> WriteRow<'r> {
+    pub(super) fn read(row: &'r Row) -> Self {
+        Self {
+            task_path: row.get("task_path"),
+            task_id: row.get("task_id"),
+            idx: row.get("idx"),
+            channel: row.get("channel"),
+            value: row.get("content"),
+        }
+    }
+
+    /// What the order of pending writes goes by.
+    pub(super) fn order(&self) -> (&'r str, &'r str, i32) {
+        (self.task_path, self.task_id, self.idx)
+    }
+
+    pub(super) fn pending_write(
+        &self,
+        decoder: &Decoder<'_>,
+        thread_id: &ThreadId,
+    ) -> Result<PendingWrite> {
+        let value = decoder.value(thread_id, self.value.0, self.channel)?;
+        let task_id = TaskId::trusted(self.task_id.to_owned());
+        Ok(PendingWrite::new(task_id, self.channel, value))
+    }
 }
 
-fn pending_write(decoder: &Decoder<'_>, thread_id: &ThreadId, row: &Row) -> Result<PendingWrite> {
-    let channel: String = row.get("checkpoint_id");
-    let Jsonb(value) = row.get("content");
-    let value = decoder.value(thread_id, value, &channel)?;
-    let task_id = TaskId::trusted(row.get("thread_id"));
-    Ok(PendingWrite::new(task_id, channel, value))
+impl<'r> ChunkRow<'r> {
+    pub(super) fn read(row: &'r Row) -> Self {
+        Self {
+            hash: row.get("hash"),
+            content: row.get("content"),
+            refs: row.get("refs"),
+        }
+    }
+
+    pub(super) fn take_into(&self, decoder: &mut Decoder<'r>, thread_id: &ThreadId) -> Result<()> {
+        let Ok(hash) = self.hash.try_into() else {
+            let what = "the hash of a chunk isn't 16 bytes long".to_owned();
+            return Err(decode::corrupt(thread_id, what));
+        };
+        decoder.take_chunk(
+            thread_id,
+            ContentHash::from_bytes(hash),
+            self.content.map(|Jsonb(text)| text),
+            self.refs,
+        )
+    }
 }

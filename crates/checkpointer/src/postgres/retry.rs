@@ -1,8 +1,9 @@
 //! Asking the server, and again after a transient failure.
 
-use db::{GenericClient, Row, Statement, ToSql};
+use db::{GenericClient, Row};
 
 use super::call::Call;
+use super::sql::Bound;
 use super::store::Store;
 use crate::{Error, Result};
 
@@ -11,42 +12,48 @@ impl Store {
     pub(super) async fn query(
         &self,
         operation: &'static str,
-        statement: &Statement,
-        parameters: &[&(dyn ToSql + Sync)],
+        asked: Bound<'_>,
     ) -> Result<Vec<Row>> {
-        self.retry(operation, || async {
+        let attempt = || async {
             let connection = self.database.get().await?;
-            connection.query(statement, parameters).await
-        })
-        .await
+            connection.query(&asked.statement, &asked.values).await
+        };
+        self.retry(operation, attempt).await
     }
 
     /// Asks for one row at most.
     pub(super) async fn query_opt(
         &self,
         operation: &'static str,
-        statement: &Statement,
-        parameters: &[&(dyn ToSql + Sync)],
+        asked: Bound<'_>,
     ) -> Result<Option<Row>> {
-        self.retry(operation, || async {
+        self.query_opt_unless(operation, asked, |_| false).await
+    }
+
+    /// Asks for one row at most. An error that says `is_no_row` is as good as no row.
+    pub(super) async fn query_opt_unless(
+        &self,
+        operation: &'static str,
+        asked: Bound<'_>,
+        is_no_row: fn(&db::Error) -> bool,
+    ) -> Result<Option<Row>> {
+        let attempt = || async {
             let connection = self.database.get().await?;
-            connection.query_opt(statement, parameters).await
-        })
-        .await
+            match connection.query_opt(&asked.statement, &asked.values).await {
+                Err(error) if is_no_row(&error) => Ok(None),
+                answer => answer,
+            }
+        };
+        self.retry(operation, attempt).await
     }
 
     /// Asks for something to be done.
-    pub(super) async fn execute(
-        &self,
-        operation: &'static str,
-        statement: &Statement,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<()> {
-        self.retry(operation, || async {
+    pub(super) async fn execute(&self, operation: &'static str, asked: Bound<'_>) -> Result<()> {
+        let attempt = || async {
             let connection = self.database.get().await?;
-            connection.execute(statement, parameters).await
-        })
-        .await?;
+            connection.execute(&asked.statement, &asked.values).await
+        };
+        self.retry(operation, attempt).await?;
         Ok(())
     }
 

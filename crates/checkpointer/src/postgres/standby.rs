@@ -3,16 +3,17 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use db::{Database, GenericClient, Row, SqlState, Statement, ToSql};
+use db::{Database, GenericClient, Row, SqlState};
 
+use super::sql::Bound;
 use super::store::Store;
 use crate::Result;
 
-/// How long a standby that failed is left alone. Then one read tries it, and the others still
-/// don't.
+/// How long reads pass a standby over that failed. After that one read tries it, while the others
+/// still pass it over.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
 
-/// How often a read is sent to the standby that had to make way for replication.
+/// How often a read is sent to the standby if replication cancels it.
 const ATTEMPTS: usize = 3;
 
 /// A database that follows the primary's.
@@ -32,16 +33,12 @@ impl Standby {
     }
 
     /// Reads, if the standby can.
-    async fn query(
-        &self,
-        statement: &Statement,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Option<Vec<Row>> {
+    async fn query(&self, asked: &Bound<'_>) -> Option<Vec<Row>> {
         if !self.may_be_tried() {
             return None;
         }
         for _ in 0..ATTEMPTS {
-            match self.attempt(statement, parameters).await {
+            match self.attempt(asked).await {
                 Ok(rows) => {
                     if self.failed().take().is_some() {
                         tracing::info!("the standby answers again");
@@ -62,13 +59,9 @@ impl Standby {
         None
     }
 
-    async fn attempt(
-        &self,
-        statement: &Statement,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, db::Error> {
+    async fn attempt(&self, asked: &Bound<'_>) -> Result<Vec<Row>, db::Error> {
         let connection = self.database.get().await?;
-        connection.query(statement, parameters).await
+        connection.query(&asked.statement, &asked.values).await
     }
 
     fn may_be_tried(&self) -> bool {
@@ -93,14 +86,13 @@ impl Store {
         &self,
         operation: &'static str,
         standby: Option<&Standby>,
-        statement: &Statement,
-        parameters: &[&(dyn ToSql + Sync)],
+        asked: Bound<'_>,
     ) -> Result<Vec<Row>> {
         if let Some(standby) = standby
-            && let Some(rows) = standby.query(statement, parameters).await
+            && let Some(rows) = standby.query(&asked).await
         {
             return Ok(rows);
         }
-        self.query(operation, statement, parameters).await
+        self.query(operation, asked).await
     }
 }

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::cache::Cache;
 use super::sql::Sql;
+use super::stored_chunks::StoredChunks;
 use crate::{Error, Result};
 
 /// The database of a checkpointer.
@@ -20,17 +20,17 @@ use crate::{Error, Result};
 pub(super) struct Store {
     pub(super) database: Database,
     pub(super) sql: Sql,
-    pub(super) cache: Cache,
+    pub(super) chunks: StoredChunks,
     pub(super) closing: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Store {
-    pub(super) fn new(database: Database, sql: Sql, cache: Cache) -> Arc<Self> {
+    pub(super) fn new(database: Database, sql: Sql, chunks: StoredChunks) -> Arc<Self> {
         Arc::new(Self {
             database,
             sql,
-            cache,
+            chunks,
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -56,21 +56,23 @@ impl Store {
         Ok(admitted)
     }
 
-    /// Starts a task that `close` waits for.
+    /// Starts a task that `close` waits for, on the database's runtime: the caller's may end
+    /// before.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.tasks.spawn(task)
+        self.tasks.spawn_on(task, self.runtime())
     }
 
-    /// Starts such a task on a runtime.
-    pub(super) fn spawn_on(
-        &self,
-        task: impl Future<Output = ()> + Send + 'static,
-        runtime: &Handle,
-    ) {
-        self.tasks.spawn_on(task, runtime);
+    /// The runtime on which writes go on when their callers are gone.
+    pub(super) fn runtime(&self) -> &Handle {
+        self.database.runtime()
+    }
+
+    /// Whether the caller is on that runtime, too.
+    pub(super) fn is_at_home(&self) -> bool {
+        Handle::try_current().is_ok_and(|here| here.id() == self.runtime().id())
     }
 
     /// Admits no further write.

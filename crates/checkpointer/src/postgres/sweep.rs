@@ -1,8 +1,9 @@
 //! Removing the tombstones of threads that were deleted long ago.
 
-use db::{GenericClient, ToSql};
+use db::GenericClient;
 
 use super::engine::Engine;
+use super::sql::SweptTombstones;
 
 /// How many tombstones go with a deletion, which makes one: they don't pile up, and no deletion
 /// takes long.
@@ -12,15 +13,14 @@ impl Engine {
     /// Removes a few tombstones that are older than the retention. A failure is only logged, because
     /// the next deletion sweeps again.
     pub(super) async fn sweep_tombstones(&self) {
+        let swept = SweptTombstones {
+            micros: self.retention.tombstones,
+            limit: SWEPT_AT_ONCE,
+        };
+        let asked = self.store.sql.sweep_tombstones.with(&swept);
         let swept = async {
             let connection = self.store.database.get().await?;
-            let parameters: [&(dyn ToSql + Sync); 2] = [
-                /* micros */ &self.retention.tombstones,
-                /* limit */ &SWEPT_AT_ONCE,
-            ];
-            connection
-                .execute(&self.store.sql.sweep_tombstones, &parameters)
-                .await
+            connection.execute(&asked.statement, &asked.values).await
         };
         if let Err(error) = swept.await {
             tracing::debug!(error = %error.for_log(), "failed to sweep the tombstones of deleted threads");

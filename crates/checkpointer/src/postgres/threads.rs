@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use db::{Row, ToSql};
+use db::Row;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 
 use super::decode;
 use super::encode::encode_filter;
 use super::engine::Engine;
-use super::jsonb::Jsonb;
 use super::refusal::deleted;
+use super::sql::{AfterThread, ThreadMetadata};
 use super::standby::Standby;
+use super::wire::Jsonb;
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
 
 /// How many threads the first page has at most. Each page costs a look at all threads, so the
@@ -60,26 +61,14 @@ impl Engine {
         let Some(filter) = encode_filter(query.filter.as_ref()) else {
             return Ok(Vec::new());
         };
-        let statement = self
-            .store
-            .sql
-            .threads(filter.is_some(), query.after.is_some());
         let limit = i64::try_from(page).unwrap_or(i64::MAX);
         let filter = filter.as_deref().map(Jsonb);
-        let after = query.after.as_ref();
-        let after = after.map(|last| (last.updated_at, last.thread_id.as_str()));
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
-        if let Some(filter) = &filter {
-            parameters.push(filter);
-        }
-        if let Some((at, thread_id)) = &after {
-            parameters.push(at);
-            parameters.push(thread_id);
-        }
-        let rows = self
-            .store
-            .read("list threads", standby, &statement, &parameters)
-            .await?;
+        let after = query.after.as_ref().map(|last| AfterThread {
+            last_at: last.updated_at,
+            last_thread_id: last.thread_id.as_str(),
+        });
+        let asked = self.store.sql.threads(&limit, &filter, &after);
+        let rows = self.store.read("list threads", standby, asked).await?;
         rows.iter().map(thread_info).collect()
     }
 
@@ -91,14 +80,14 @@ impl Engine {
         let mut text = Vec::new();
         codec::encode_object(&metadata, &mut text)
             .map_err(|refused| Error::refused(thread_id, "the thread's metadata", &refused))?;
-        let parameters: [&(dyn ToSql + Sync); 2] = [
-            /* thread_id */ &thread_id.as_str(),
-            /* metadata */ &Jsonb(&text),
-        ];
-        let statement = &self.store.sql.set_thread_metadata;
+        let metadata = ThreadMetadata {
+            thread_id: thread_id.as_str(),
+            metadata: Jsonb(&text),
+        };
+        let asked = self.store.sql.set_thread_metadata.with(&metadata);
         let thread = self
             .store
-            .query_opt("set a thread's metadata", statement, &parameters)
+            .query_opt("set a thread's metadata", asked)
             .await?;
         match thread {
             None => Err(Error::ThreadNotFound {

@@ -1,6 +1,6 @@
 //! Where a sequence of items or members is cut into leaves.
 
-use super::tree::{Node, Piece};
+use super::node::{Item, Node};
 use super::{LEAF_BYTES, MAX_LEAF_BYTES, MIN_LEAF_BYTES, low_bits};
 use crate::codec::MAX_GROWTH;
 use crate::postgres::chunk::{Hasher, Kind, members_hash};
@@ -10,12 +10,12 @@ const ENTRY_BYTES: usize = 9;
 
 /// Cuts a leaf off the beginning of some items or members. Each one's own hash and length decide
 /// whether the leaf ends behind it, the more likely the longer it is.
-pub(super) fn first_leaf(kind: Kind, pieces: &[Piece]) -> Node {
+pub(super) fn first_leaf(kind: Kind, items: &[Item]) -> Node {
     let mut hasher = Hasher::of_leaf(kind);
     let mut leaf = Node::default();
     let mut leaf_bytes = 0;
-    for piece in pieces {
-        let (key, measure) = (piece.key.as_deref(), piece.cut.measure());
+    for item in items {
+        let (key, measure) = (item.key.as_deref(), item.cut.measure());
         let key_bytes = key.map_or(0, str::len);
         let bytes = key_bytes + measure.bytes;
         // A large one has a leaf to itself, so that its neighbours can change without it.
@@ -34,10 +34,10 @@ pub(super) fn first_leaf(kind: Kind, pieces: &[Piece]) -> Node {
                 measure.hash
             }
         };
-        leaf.nested |= piece.cut.is_tree();
+        leaf.nested |= item.cut.is_tree();
         leaf.depth = leaf.depth.max(measure.depth);
         leaf.max_bytes += measure.max_bytes + MAX_GROWTH * (key_bytes + ENTRY_BYTES);
-        leaf.memory += piece.memory();
+        leaf.memory += item.memory();
         leaf.length += 1;
         leaf_bytes += bytes;
         let chance = (bytes as u64).saturating_mul(u64::MAX / (LEAF_BYTES - MIN_LEAF_BYTES) as u64);

@@ -3,56 +3,21 @@
 use serde_json::{Map, Value};
 
 use super::leaves::first_leaf;
+use super::node::{Item, Node, Replaced};
 use super::{Cut, FAN_OUT, MAX_FAN_OUT, MAX_PARTS, low_bits};
-use crate::codec::{ContentHash, Measure};
+use crate::codec::Measure;
 use crate::postgres::chunk::{Kind, Reference, node_hash};
 
 /// What is known of a large array or object besides its contents.
 #[derive(Debug)]
 pub(in crate::postgres) struct Tree {
     /// Its items, or its members in the order of their keys.
-    pieces: Vec<Piece>,
+    items: Vec<Item>,
     /// The chunks, the leaves first and those that the reference names last.
     levels: Vec<Vec<Node>>,
     reference: Reference,
     measure: Measure,
     memory: usize,
-}
-
-/// An item or a member.
-#[derive(Debug)]
-pub(in crate::postgres) struct Piece {
-    /// The member's key; an item has none. An empty text in its place would be compared by
-    /// `memcmp`, with no memory where it points: the processor takes longer over that than over a
-    /// message.
-    pub(super) key: Option<Box<str>>,
-    pub(in crate::postgres) cut: Cut,
-}
-
-/// A chunk: a leaf or an inner node, with what there is in all of it.
-#[derive(Debug)]
-pub(in crate::postgres) struct Node {
-    pub(in crate::postgres) hash: ContentHash,
-    /// How many pieces a leaf has, or how many children a node; never none.
-    pub(in crate::postgres) length: usize,
-    /// Whether some pieces are trees of their own.
-    pub(in crate::postgres) nested: bool,
-    /// How deep the deepest piece is.
-    pub(super) depth: usize,
-    /// The most bytes that the pieces can take.
-    pub(super) max_bytes: usize,
-    /// About how much memory the pieces take here.
-    pub(super) memory: usize,
-    /// The node that was in its place before.
-    pub(in crate::postgres) replaced: Option<Replaced>,
-}
-
-/// A node that was replaced: where it is stored, so are its children.
-#[derive(Debug)]
-pub(in crate::postgres) struct Replaced {
-    pub(in crate::postgres) hash: ContentHash,
-    /// How many children at the front are the same since.
-    pub(in crate::postgres) kept: usize,
 }
 
 impl Tree {
@@ -61,14 +26,14 @@ impl Tree {
     pub(super) fn of(members: &Members<'_>, depth: usize, known: Option<Self>) -> Self {
         let kind = members.kind();
         let (known, mut known_levels) = match known {
-            Some(known) if known.reference.kind == kind => (known.pieces, known.levels),
+            Some(known) if known.reference.kind == kind => (known.items, known.levels),
             _ => (Vec::new(), Vec::new()),
         };
         let overlap = Overlap::of(&known, members);
-        let pieces = overlap.replace(known, members, depth);
+        let items = overlap.replace(known, members, depth);
         let mut known_levels = known_levels.drain(..);
         let known_leaves = known_levels.next().unwrap_or_default();
-        let (leaves, mut kept) = overlap.leaves(kind, &pieces, known_leaves);
+        let (leaves, mut kept) = overlap.leaves(kind, &items, known_leaves);
         let mut levels = vec![leaves];
         let mut top = 0;
         while levels[top].len() > MAX_PARTS {
@@ -93,7 +58,7 @@ impl Tree {
         };
         let nodes: usize = levels.iter().map(Vec::len).sum();
         Self {
-            pieces,
+            items,
             levels,
             reference,
             measure,
@@ -109,8 +74,8 @@ impl Tree {
         &self.levels
     }
 
-    pub(in crate::postgres) fn pieces(&self) -> &[Piece] {
-        &self.pieces
+    pub(in crate::postgres) fn items(&self) -> &[Item] {
+        &self.items
     }
 
     /// The measure of the whole, where its reference stands for it.
@@ -126,67 +91,24 @@ impl Tree {
         match value {
             Value::Array(items) => {
                 self.reference.kind == Kind::Array
-                    && self.pieces.len() == items.len()
+                    && self.items.len() == items.len()
                     && self
-                        .pieces
+                        .items
                         .iter()
                         .zip(items)
-                        .all(|(piece, item)| piece.cut.is_of(item))
+                        .all(|(known, item)| known.cut.is_of(item))
             }
             Value::Object(members) => {
                 self.reference.kind == Kind::Object
-                    && self.pieces.len() == members.len()
+                    && self.items.len() == members.len()
                     && self
-                        .pieces
+                        .items
                         .iter()
                         .zip(members)
-                        .all(|(piece, (key, value))| piece.is(Some(key), value))
+                        .all(|(item, (key, value))| item.is(Some(key), value))
             }
             _ => false,
         }
-    }
-}
-
-impl Piece {
-    pub(super) fn memory(&self) -> usize {
-        size_of::<Self>() + self.key.as_ref().map_or(0, |key| key.len()) + self.cut.memory()
-    }
-
-    fn is(&self, key: Option<&str>, value: &Value) -> bool {
-        self.key.as_deref() == key && self.cut.is_of(value)
-    }
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Self {
-            hash: ContentHash::from_bytes([0; 16]),
-            length: 0,
-            nested: false,
-            depth: 0,
-            max_bytes: 0,
-            memory: 0,
-            replaced: None,
-        }
-    }
-}
-
-impl Node {
-    /// Collects what there is in all of some nodes; the hash isn't made yet.
-    fn above(children: &[Self]) -> Self {
-        let mut node = Self::default();
-        for child in children {
-            node.add(child);
-        }
-        node
-    }
-
-    fn add(&mut self, child: &Self) {
-        self.length += 1;
-        self.nested |= child.nested;
-        self.depth = self.depth.max(child.depth);
-        self.max_bytes += child.max_bytes;
-        self.memory += child.memory;
     }
 }
 
@@ -248,7 +170,7 @@ impl<'v> Members<'v> {
 
     fn of_object(object: &'v Map<String, Value>) -> Self {
         let mut members: Vec<_> = object.iter().map(|(key, value)| (&**key, value)).collect();
-        // Sorted already, unless somebody switched on `preserve_order`.
+        // They are sorted already, unless a crate switched on serde_json's `preserve_order`.
         members.sort_unstable_by_key(|(key, _)| *key);
         Self::Sorted(members)
     }
@@ -282,25 +204,25 @@ impl<'v> Members<'v> {
 /// What an array or object has in common with the one that was there before.
 #[derive(Debug)]
 struct Overlap {
-    /// How many pieces there were, and how many there are.
+    /// How many items there were, and how many there are.
     before: usize,
     len: usize,
-    /// How many pieces were cut off the front.
+    /// How many items were cut off the front.
     trimmed: usize,
-    /// How many pieces behind those, and how many at the end, are the same as before.
+    /// How many items behind those, and how many at the end, are the same as before.
     front: usize,
     back: usize,
 }
 
 impl Overlap {
-    fn of(known: &[Piece], members: &Members<'_>) -> Self {
-        let is = |piece: &Piece, place| {
+    fn of(known: &[Item], members: &Members<'_>) -> Self {
+        let is = |item: &Item, place| {
             let (key, value) = members.at(place);
-            piece.is(key, value)
+            item.is(key, value)
         };
         let (before, len) = (known.len(), members.len());
         let trimmed = match members {
-            Members::Items([_, ..]) => known.iter().position(|piece| is(piece, 0)),
+            Members::Items([_, ..]) => known.iter().position(|item| is(item, 0)),
             _ => None,
         };
         let trimmed = trimmed.unwrap_or(0);
@@ -322,34 +244,31 @@ impl Overlap {
     }
 
     /// Puts what is new in the place of what was there before.
-    fn replace(&self, mut known: Vec<Piece>, members: &Members<'_>, depth: usize) -> Vec<Piece> {
+    fn replace(&self, mut known: Vec<Item>, members: &Members<'_>, depth: usize) -> Vec<Item> {
         let back = known.split_off(self.before - self.back);
         let mut replaced = known
             .split_off(self.trimmed + self.front)
             .into_iter()
             .peekable();
-        let mut pieces = known;
-        pieces.drain(..self.trimmed);
+        let mut items = known;
+        items.drain(..self.trimmed);
         for place in self.front..self.len - self.back {
             let (key, value) = members.at(place);
             // Items by their place, members by their key.
-            while replaced
-                .next_if(|piece| piece.key.as_deref() < key)
-                .is_some()
-            {}
-            let known = replaced.next_if(|piece| piece.key.as_deref() == key);
-            pieces.push(Piece {
+            while replaced.next_if(|item| item.key.as_deref() < key).is_some() {}
+            let known = replaced.next_if(|item| item.key.as_deref() == key);
+            items.push(Item {
                 key: key.map(Box::from),
-                cut: Cut::again(value, depth + 1, known.map(|piece| piece.cut)),
+                cut: Cut::again(value, depth + 1, known.map(|item| item.cut)),
             });
         }
-        pieces.extend(back);
-        pieces
+        items.extend(back);
+        items
     }
 
-    /// Cuts the pieces into leaves, as far as they can't be taken over. Says how many at the front
+    /// Cuts the items into leaves, as far as they can't be taken over. Says how many at the front
     /// were.
-    fn leaves(&self, kind: Kind, pieces: &[Piece], known: Vec<Node>) -> (Vec<Node>, usize) {
+    fn leaves(&self, kind: Kind, items: &[Item], known: Vec<Node>) -> (Vec<Node>, usize) {
         let mut known = known.into_iter();
         let mut next = known.next();
         let mut next_begins = 0;
@@ -378,7 +297,7 @@ impl Overlap {
                     }
                     leaf
                 }
-                None => first_leaf(kind, &pieces[begins..]),
+                None => first_leaf(kind, &items[begins..]),
             };
             begins += leaf.length;
             leaves.push(leaf);
@@ -386,7 +305,7 @@ impl Overlap {
         (leaves, kept)
     }
 
-    /// Where the piece at a place was before, and up to where those behind it are the same, too.
+    /// Where the item at a place was before, and up to where those behind it are the same, too.
     fn same_since(&self, place: usize) -> Option<(usize, usize)> {
         if place < self.front {
             Some((place + self.trimmed, self.front))

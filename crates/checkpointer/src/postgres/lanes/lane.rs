@@ -6,39 +6,35 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Job, Lanes, lock};
 use crate::postgres::meter;
 
-/// How long a statement keeps its lane. What takes longer waits for something that is none of the
-/// other writes' business, such as a lock that somebody else holds.
+/// How long a statement keeps its lane. One that takes longer waits for something that doesn't
+/// concern the other writes, such as a lock that another transaction holds.
 const LANE_TIME: Duration = Duration::from_millis(50);
 
 /// A busy lane. Dropping it frees the lane, for the next writes if some wait.
 pub(super) struct Lane {
     lanes: Arc<Lanes>,
-    runtime: Handle,
+    /// Whether the task that was started for it runs; if it never does, its runtime has ended.
+    runs: bool,
 }
 
 impl Lane {
-    /// Starts a task that sends whatever waits, in a lane that is counted as busy already.
-    pub(super) fn start(lanes: &Arc<Lanes>, runtime: &Handle) {
-        let store = Arc::clone(&lanes.store);
-        let (lanes, handle) = (Arc::clone(lanes), runtime.clone());
-        // The task makes the lane: if the runtime is gone, none is dropped here.
-        let sending = async move { Self::new(lanes, handle).send_waiting().await };
-        store.spawn_on(sending, runtime);
-    }
-
-    fn new(lanes: Arc<Lanes>, runtime: Handle) -> Self {
-        Self { lanes, runtime }
+    /// Starts a task that sends what waits, in a lane that is counted as busy already.
+    pub(super) fn start(lanes: &Arc<Lanes>) {
+        let lane = Self {
+            lanes: Arc::clone(lanes),
+            runs: false,
+        };
+        lanes.store.spawn(lane.send_waiting());
     }
 
     async fn send_waiting(self) {
         let mut lane = self;
+        lane.runs = true;
         while let Some(jobs) = lane.lanes.next_jobs() {
             let lanes = Arc::clone(&lane.lanes);
             match lane.keep_for(pin!(lanes.send_together(jobs))).await {
@@ -65,10 +61,15 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         let mut queue = lock(&self.lanes.queue);
-        if queue.waiting.is_empty() {
+        let goes_on = self.runs && !queue.waiting.is_empty();
+        if !goes_on {
             queue.busy -= 1;
-        } else {
-            Self::start(&self.lanes, &self.runtime);
+        }
+        drop(queue);
+        if goes_on {
+            Self::start(&self.lanes);
+        } else if !self.runs {
+            self.lanes.abandon();
         }
     }
 }
@@ -79,48 +80,40 @@ pub(super) struct Sending {
     /// The lane of one that can share a transaction.
     lane: Option<Lane>,
     lanes: Arc<Lanes>,
-    runtime: Handle,
-    _under_way: TaskTrackerToken,
 }
 
 impl Sending {
     /// Takes a write on, in a lane that is counted as busy already or in none.
-    pub(super) fn new(
-        lanes: &Arc<Lanes>,
-        job: Job,
-        in_lane: bool,
-        under_way: TaskTrackerToken,
-    ) -> Self {
-        let runtime = Handle::current();
+    pub(super) fn new(lanes: &Arc<Lanes>, job: Job, in_lane: bool) -> Self {
         meter::batched(1);
         Self {
             write: Box::pin(Arc::clone(lanes).send_alone(job)),
-            lane: in_lane.then(|| Lane::new(Arc::clone(lanes), runtime.clone())),
+            lane: in_lane.then(|| Lane {
+                lanes: Arc::clone(lanes),
+                runs: true,
+            }),
             lanes: Arc::clone(lanes),
-            runtime,
-            _under_way: under_way,
         }
     }
 
     /// Sends the write on, as far as it goes.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let _runtime = self.runtime.enter();
+        let _runtime = self.lanes.store.runtime().enter();
         self.write.as_mut().poll(context)
     }
 
     /// Sends the rest in a task of its own.
     pub(super) fn spawn(self) {
-        let (lanes, runtime) = (Arc::clone(&self.lanes), self.runtime.clone());
-        let sending = async move {
-            match self.lane {
-                None => self.write.await,
+        let Self { write, lane, lanes } = self;
+        lanes.store.spawn(async move {
+            match lane {
+                None => write.await,
                 Some(lane) => {
-                    if let Some(lane) = lane.keep_for(self.write).await {
+                    if let Some(lane) = lane.keep_for(write).await {
                         lane.send_waiting().await;
                     }
                 }
             }
-        };
-        lanes.store.spawn_on(sending, &runtime);
+        });
     }
 }

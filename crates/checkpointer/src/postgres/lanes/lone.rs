@@ -1,9 +1,10 @@
 //! The write that is sent by its own caller.
 //!
-//! A task of its own would have to be woken for each write, and would wake the caller again: for
-//! small pending writes that takes as long as the server does. So the caller sends its write by
-//! itself while it is the only one at work. Nobody depends on its being polled: with the next call,
-//! whoever makes it, or if the caller is gone, a task takes the write over.
+//! If a task sent it, the task would have to be woken for each write, and would have to wake the
+//! caller again: for small pending writes that takes as long as the server does. So the caller sends
+//! its write itself while its call is the only one under way. No other call depends on how often the
+//! caller is polled: with the next call, or when the caller is dropped, a task takes the write
+//! over.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
@@ -12,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use super::lane::Sending;
 use super::lock;
 
-/// The place of the only write.
+/// The place of the write whose call is the only one.
 #[derive(Debug, Default)]
 pub(super) struct Lone(Mutex<Place>);
 
@@ -35,13 +36,6 @@ enum State {
     SentOn { is_taken_over: bool },
 }
 
-/// The place while it is free.
-#[derive(Debug)]
-pub(super) struct Free<'a> {
-    lone: &'a Lone,
-    place: MutexGuard<'a, Place>,
-}
-
 /// A call that is under way.
 #[derive(Debug)]
 pub(in crate::postgres) struct Begun<'a>(&'a Lone);
@@ -54,7 +48,7 @@ pub(super) struct Caller<'a> {
 }
 
 impl Lone {
-    /// Begins a call, which might wait for the write that has the place: a task takes that over.
+    /// Begins a call. It might wait for the write that has the place, so a task takes that over.
     pub(super) fn begin(&self) -> Begun<'_> {
         let mut place = lock(&self.0);
         place.calls += 1;
@@ -62,11 +56,26 @@ impl Lone {
         Begun(self)
     }
 
-    /// The place for a write, if its call is the only one.
-    pub(super) fn free(&self) -> Option<Free<'_>> {
-        let place = lock(&self.0);
-        let is_free = place.calls <= 1 && matches!(place.state, State::Empty);
-        is_free.then_some(Free { lone: self, place })
+    /// Gives a write the place, and its caller the means to send it, if its call is the only one.
+    /// Otherwise gives back what it was to be made of.
+    pub(super) fn offer<T>(
+        &self,
+        write: T,
+        sending: impl FnOnce(T) -> Sending,
+    ) -> Result<Caller<'_>, T> {
+        let mut place = lock(&self.0);
+        if place.calls > 1 || !matches!(place.state, State::Empty) {
+            return Err(write);
+        }
+        place.number += 1;
+        place.state = State::Waiting {
+            sending: sending(write),
+            caller: Waker::noop().clone(),
+        };
+        Ok(Caller {
+            lone: self,
+            number: place.number,
+        })
     }
 
     /// Lets a task take over the write that has the place, if one has.
@@ -95,21 +104,6 @@ fn take_over(mut place: MutexGuard<'_, Place>) {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         lock(&self.0.0).calls -= 1;
-    }
-}
-
-impl<'a> Free<'a> {
-    /// Gives a write the place, and its caller the means to send it.
-    pub(super) fn take(mut self, sending: Sending) -> Caller<'a> {
-        self.place.number += 1;
-        self.place.state = State::Waiting {
-            sending,
-            caller: Waker::noop().clone(),
-        };
-        Caller {
-            lone: self.lone,
-            number: self.place.number,
-        }
     }
 }
 

@@ -1,21 +1,48 @@
-//! Taking, renewing and releasing leases.
+//! Acquiring, renewing and releasing leases.
 //!
-//! A lease is in the row of its thread, which every write locks first: what a write is admitted by
-//! is read under that lock, as of after any wait for it.
+//! A lease is in the row of its thread. Every write locks that row first, so the lease that admits
+//! it is read under the lock, as it is after any wait for the lock.
 //!
-//! One on a thread that doesn't exist has a row that reserves its place, which is no thread: of the
-//! first generation, and deleted.
+//! A lease on a thread that doesn't exist has a row that reserves the thread's place. It is no
+//! thread: its generation is the first, and it is deleted.
 
-use db::Type;
+use super::parameters::parameters;
+use super::template::Template;
 
-use super::Template;
+parameters! {
+    /// A lease to acquire.
+    struct AcquireLease<'a> {
+        thread_id: &'a str,
+        token: &'a str,
+        micros: i64,
+        force: bool,
+    }
+}
 
-/// Takes a lease, or says until when somebody else has it. No row: it has changed hands meanwhile.
+parameters! {
+    /// A lease to renew.
+    struct RenewLease<'a> {
+        thread_id: &'a str,
+        token: &'a str,
+        micros: i64,
+    }
+}
+
+parameters! {
+    /// A lease to release.
+    struct ReleaseLease<'a> {
+        thread_id: &'a str,
+        token: &'a str,
+    }
+}
+
+/// Acquires a lease, or says until when another client has it. No row: it has changed hands
+/// meanwhile.
 ///
 /// `excluded.deleted_at` is the time. An attempt that seemed lost finds its own token.
-pub(super) const ACQUIRE_LEASE: Template = Template {
-    sql: "-- checkpointer::acquire_lease
-WITH a AS (
+pub(super) const ACQUIRE_LEASE: Template<AcquireLease<'static>> =
+    Template::new(&["-- checkpointer::acquire_lease
+WITH acquired AS (
     INSERT INTO {schema}.threads AS t
         (thread_id, deleted_at, lease_number, lease_token, lease_until)
     VALUES ({thread_id}, now(), 1, {token}, now() + {micros} * interval '1 microsecond')
@@ -27,35 +54,20 @@ WITH a AS (
        OR t.lease_token = excluded.lease_token
     RETURNING lease_number, lease_until
 )
-SELECT lease_number, lease_until FROM a
+SELECT lease_number, lease_until FROM acquired
 UNION ALL
 SELECT NULL, lease_until FROM {schema}.threads
-WHERE thread_id = {thread_id} AND lease_until > now() AND NOT EXISTS (SELECT FROM a)",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        ("token", Type::TEXT),
-        ("micros", Type::INT8),
-        ("force", Type::BOOL),
-    ],
-};
+WHERE thread_id = {thread_id} AND lease_until > now() AND NOT EXISTS (SELECT FROM acquired)"]);
 
 /// Lets a lease last longer, if it is still the thread's.
-pub(super) const RENEW_LEASE: Template = Template {
-    sql: "-- checkpointer::renew_lease
+pub(super) const RENEW_LEASE: Template<RenewLease<'static>> =
+    Template::new(&["-- checkpointer::renew_lease
 UPDATE {schema}.threads SET lease_until = now() + {micros} * interval '1 microsecond'
 WHERE thread_id = {thread_id} AND lease_token = {token}
-RETURNING lease_number, lease_until",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        ("token", Type::TEXT),
-        ("micros", Type::INT8),
-    ],
-};
+RETURNING lease_number, lease_until"]);
 
-/// Gives a lease back, if it is still the thread's.
-pub(super) const RELEASE_LEASE: Template = Template {
-    sql: "-- checkpointer::release_lease
+/// Releases a lease, if it is still the thread's.
+pub(super) const RELEASE_LEASE: Template<ReleaseLease<'static>> =
+    Template::new(&["-- checkpointer::release_lease
 UPDATE {schema}.threads SET lease_token = NULL, lease_until = NULL
-WHERE thread_id = {thread_id} AND lease_token = {token}",
-    parameters: &[("thread_id", Type::TEXT), ("token", Type::TEXT)],
-};
+WHERE thread_id = {thread_id} AND lease_token = {token}"]);

@@ -1,155 +1,132 @@
 //! Storing checkpoints and pending writes.
+//!
+//! Most texts here are the rest of a statement whose first CTE, `locked`, locks the thread.
 
-use db::Type;
+use super::parameters::parameters;
+use super::template::Template;
+use crate::codec::ContentHash;
+use crate::postgres::wire::Jsonb;
 
-use super::Template;
+parameters! {
+    /// A checkpoint to store.
+    struct NewCheckpoint<'a> {
+        ns: &'a str,
+        id: &'a str,
+        parent: Option<&'a str>,
+        /// Whether the head must be the one expected.
+        guarded: bool,
+        expected: Option<&'a str>,
+        checkpoint: Jsonb<'a>,
+        channels: Jsonb<'a>,
+        metadata: Jsonb<'a>,
+    }
+}
 
-/// Locks a thread the client knows, if nothing it relies on has changed since.
+parameters! {
+    /// The chunks that a write brings along.
+    struct NewChunks<'a> {
+        hashes: &'a [ContentHash],
+        contents: Vec<Option<Jsonb<'a>>>,
+        refs: Vec<Option<&'a [u8]>>,
+    }
+}
+
+parameters! {
+    /// What a put needs of other checkpoints.
+    struct Inherited<'a> {
+        /// The versions of the channels that keep their parent's value.
+        unchanged: Jsonb<'a>,
+        /// The checkpoint that shows that the put belongs to this generation of the thread.
+        required_ns: Option<&'a str>,
+        required_id: Option<&'a str>,
+    }
+}
+
+parameters! {
+    /// The outputs of a task to store.
+    struct NewWrites<'a> {
+        ns: &'a str,
+        id: &'a str,
+        task_id: &'a str,
+        task_path: &'a str,
+        indexes: &'a [i32],
+        channels: &'a [String],
+        values: Vec<Jsonb<'a>>,
+    }
+}
+
+parameters! {
+    /// What a put asks of its thread.
+    struct Look<'a> {
+        thread_id: &'a str,
+        ns: &'a str,
+        id: &'a str,
+        parent: Option<&'a str>,
+        lease: Option<&'a str>,
+    }
+}
+
+parameters! {
+    /// The checkpoint whose pending writes are removed.
+    struct DroppedWrites<'a> {
+        thread_id: &'a str,
+        ns: &'a str,
+        id: &'a str,
+    }
+}
+
+/// Appends a new checkpoint to a namespace that has a head. Nearly every put is sent so, and it has
+/// as few steps as possible, since each costs the server time.
 ///
-/// After a lock wait only the locked row is read again; everything else is of the statement's
-/// snapshot. So what else must hold (the chunks are there) is tied to the row by `gc`.
-///
-/// Chunks are looked up one by one, by their keys. Asked for all of them at once, the planner reads
-/// every chunk of the thread while the table is small, and keeps that plan as it grows. `OFFSET 0`
-/// hides from it how many they are, or it would make a new plan each time.
-pub(super) const KNOWN_THREAD: Template = Template {
-    sql: "
-    SELECT generation, gc FROM {schema}.threads
-    WHERE {as_known}
-      AND pg_catalog.cardinality({relied}) = (
-          SELECT count(*)
-          FROM (SELECT {relied} OFFSET 0) AS g (hashes), pg_catalog.unnest(g.hashes) AS r (hash)
-          CROSS JOIN LATERAL (
-              SELECT FROM {schema}.chunks AS c
-              WHERE c.thread_id = {thread_id} AND c.hash = r.hash OFFSET 0) AS c)
-    FOR SHARE",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        ("generation", Type::INT8),
-        ("gc", Type::INT8),
-        ("lease", Type::TEXT),
-        ("relied", Type::BYTEA_ARRAY),
-    ],
-};
-
-/// The same for a write that relies on no chunk.
-pub(super) const KNOWN_THREAD_ONLY: Template = Template {
-    sql: "
-    SELECT generation, gc FROM {schema}.threads
-    WHERE {as_known}
-    FOR SHARE",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        ("generation", Type::INT8),
-        ("gc", Type::INT8),
-        ("lease", Type::TEXT),
-    ],
-};
-
-/// Locks a thread the client knows nothing of, and makes it if it doesn't exist. The client sends
-/// every chunk and relies on none, and has no lease.
-///
-/// `excluded.created_at` is the time. A row of the first generation that is deleted only reserves a
-/// place.
-pub(super) const ANY_THREAD: Template = Template {
-    sql: "
-    INSERT INTO {schema}.threads AS t (thread_id) VALUES ({thread_id})
-    ON CONFLICT (thread_id) DO UPDATE
-    SET deleted_at = NULL,
-        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE excluded.created_at END
-    WHERE (t.lease_token IS NULL OR t.lease_until <= excluded.created_at)
-      AND (t.generation = 1
-        OR CASE WHEN t.deleted_at IS NULL THEN {restarted} ELSE {restart} END)
-    RETURNING generation, gc",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        // Whether a thread that was deleted and started afresh will do.
-        ("restarted", Type::BOOL),
-        // Whether a deleted thread is started afresh.
-        ("restart", Type::BOOL),
-    ],
-};
-
-/// The same for a client that has a lease: its row is there, or else the lease is lost.
-pub(super) const LEASED_THREAD: Template = Template {
-    sql: "
-    UPDATE {schema}.threads AS t
-    SET deleted_at = NULL,
-        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE now() END
-    WHERE t.thread_id = {thread_id} AND t.lease_token = {lease}
-      AND (t.generation = 1
-        OR CASE WHEN t.deleted_at IS NULL THEN {restarted} ELSE {restart} END)
-    RETURNING generation, gc",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        ("restarted", Type::BOOL),
-        ("restart", Type::BOOL),
-        ("lease", Type::TEXT),
-    ],
-};
-
-/// Stores a new checkpoint in a namespace that has a head: what nearly every put does, with as few
-/// steps as it takes, since each costs the server time.
-///
-/// `h` moves the head if the put goes ahead, and everything else follows it. A checkpoint that
+/// `moved` moves the head if the put goes ahead, and everything else follows it. A checkpoint that
 /// turns out to be stored already, by an attempt whose answer was lost, has a key that exists: an
 /// error, and nothing was changed. Without a row, or after that error, the client looks and sends
 /// [`PUT`].
-pub(super) const PUT_NEXT: Template = Template {
-    sql: "
-), h AS (
+pub(super) const APPEND: Template<(NewCheckpoint<'static>, NewChunks<'static>)> =
+    Template::new(&["moved AS (
     UPDATE {schema}.heads AS h SET checkpoint_id = {id}, seq = h.seq + 1, updated_at = now()
-    FROM l
+    FROM locked
     WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = {ns}
       AND (NOT {guarded} OR h.checkpoint_id = {expected})
       AND NOT EXISTS (
           SELECT FROM {schema}.checkpoints
           WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id})
-    RETURNING h.seq, l.generation, l.gc
-), k AS (
+    RETURNING h.seq, locked.generation, locked.gc
+), inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT {thread_id}, new.hash, new.content, new.refs
-    FROM h, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
+    FROM moved, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
-), i AS (
+), inserted AS (
     INSERT INTO {schema}.checkpoints
         (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
          checkpoint, channels, metadata)
     SELECT {thread_id}, {ns}, {id}, {parent}, seq, {checkpoint}, {channels}, {metadata}
-    FROM h
+    FROM moved
 )
-SELECT generation, gc, true AS done{commit} FROM h",
-    parameters: &[
-        ("ns", Type::TEXT),
-        ("id", Type::TEXT),
-        ("parent", Type::TEXT),
-        ("guarded", Type::BOOL),
-        ("expected", Type::TEXT),
-        ("hashes", Type::BYTEA_ARRAY),
-        ("contents", Type::JSONB_ARRAY),
-        ("refs", Type::BYTEA_ARRAY),
-        ("checkpoint", Type::JSONB),
-        ("channels", Type::JSONB),
-        ("metadata", Type::JSONB),
-    ],
-};
+SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"]);
 
-/// Stores a checkpoint, whatever there is of it.
+/// Stores a checkpoint, in whatever state its thread and namespace are.
 ///
-/// `h` locks the head. `n` makes the first head of a namespace; whoever loses the race for it
-/// writes nothing and looks again. `s` has a row if the put goes ahead. `p` takes over the parent's
-/// values of channels that didn't change; of a checkpoint put again the parent may be gone, so its
-/// own serve as well. Without either there is nothing to take them from, and `b` holds the put up.
-/// Each is looked up by its key, one row at most, whatever the planner believes. `i` stores a new
-/// checkpoint, and `m` moves the head to it; `u` replaces the content of a checkpoint that was
-/// stored before, and the head stays.
-pub(super) const PUT: Template = Template {
-    sql: "
-), h AS MATERIALIZED (
+/// - `head` locks the head.
+/// - `checked` says whether the put belongs to this generation of the thread, and whether there is
+///   a checkpoint to take values from: the parent, or, for a checkpoint that is put again after its
+///   parent was pruned, the checkpoint itself. Each is looked up by its key, one row at most,
+///   whatever the planner believes.
+/// - `first_head` makes the first head of a namespace. Of two puts that do so at the same moment one
+///   writes nothing, and looks again.
+/// - `accepted` has a row if the put goes ahead.
+/// - `inherited` adds the values of channels that didn't change.
+/// - `inserted` stores a new checkpoint, and `moved` moves the head to it. `replaced` replaces the
+///   content of a checkpoint that was stored before, and leaves the head.
+pub(super) const PUT: Template<(
+    (NewCheckpoint<'static>, NewChunks<'static>),
+    Inherited<'static>,
+)> = Template::new(&["head AS MATERIALIZED (
     SELECT checkpoint_id, seq FROM {schema}.heads
-    WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND EXISTS (SELECT FROM l)
+    WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND EXISTS (SELECT FROM locked)
     FOR UPDATE
-), b AS MATERIALIZED (
+), checked AS MATERIALIZED (
     SELECT {required_id} IS NULL OR EXISTS (
         SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {required_ns}
@@ -162,23 +139,23 @@ pub(super) const PUT: Template = Template {
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
           AND checkpoint_id IN ({parent}, {id})
     ) AS inherits
-    FROM l
-), n AS (
+    FROM locked
+), first_head AS (
     INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
-    SELECT {thread_id}, {ns}, {id}, 1, now() FROM b
-    WHERE belongs AND inherits AND {expected} IS NULL AND NOT EXISTS (SELECT FROM h)
+    SELECT {thread_id}, {ns}, {id}, 1, now() FROM checked
+    WHERE belongs AND inherits AND {expected} IS NULL AND NOT EXISTS (SELECT FROM head)
     ON CONFLICT DO NOTHING
     RETURNING seq, updated_at
-), s AS MATERIALIZED (
-    SELECT h.seq + 1 AS seq, now() AS at FROM b, h
-    WHERE belongs AND inherits AND (NOT {guarded} OR h.checkpoint_id = {expected})
-    UNION ALL SELECT seq, updated_at FROM n
-), k AS (
+), accepted AS MATERIALIZED (
+    SELECT head.seq + 1 AS seq, now() AS at FROM checked, head
+    WHERE belongs AND inherits AND (NOT {guarded} OR head.checkpoint_id = {expected})
+    UNION ALL SELECT seq, updated_at FROM first_head
+), inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT {thread_id}, new.hash, new.content, new.refs
-    FROM s, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
+    FROM accepted, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
-), p AS MATERIALIZED (
+), inherited AS MATERIALIZED (
     SELECT {channels} || coalesce((
         SELECT pg_catalog.jsonb_object_agg(same.key, c.channels -> same.key ORDER BY source.place)
         FROM (VALUES (1, {id}), (2, {parent})) AS source (place, id)
@@ -190,93 +167,66 @@ pub(super) const PUT: Template = Template {
         CROSS JOIN jsonb_each({unchanged}) AS same
         WHERE c.checkpoint -> 'channel_versions' -> same.key = same.value
           AND c.channels ? same.key), '{}') AS channels
-    FROM s
-), i AS (
+    FROM accepted
+), inserted AS (
     INSERT INTO {schema}.checkpoints
         (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
          checkpoint, channels, metadata)
-    SELECT {thread_id}, {ns}, {id}, {parent}, s.seq, {checkpoint}, p.channels, {metadata}
-    FROM s, p
+    SELECT {thread_id}, {ns}, {id}, {parent}, accepted.seq, {checkpoint}, inherited.channels,
+        {metadata}
+    FROM accepted, inherited
     ON CONFLICT DO NOTHING
     RETURNING seq
-), m AS (
-    UPDATE {schema}.heads SET checkpoint_id = {id}, seq = i.seq, updated_at = s.at
-    FROM i, s
-    WHERE heads.thread_id = {thread_id} AND heads.checkpoint_ns = {ns}
-), u AS (
+), moved AS (
+    UPDATE {schema}.heads AS h
+    SET checkpoint_id = {id}, seq = inserted.seq, updated_at = accepted.at
+    FROM inserted, accepted
+    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = {ns}
+), replaced AS (
     UPDATE {schema}.checkpoints AS c
-    SET checkpoint = {checkpoint}, channels = p.channels, metadata = {metadata}
-    FROM p
+    SET checkpoint = {checkpoint}, channels = inherited.channels, metadata = {metadata}
+    FROM inherited
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = {id}
 )
-SELECT l.generation, l.gc, b.belongs, EXISTS (SELECT FROM s) AS done{commit} FROM l, b",
-    // Those of [`PUT_NEXT`] first.
-    parameters: &[
-        ("ns", Type::TEXT),
-        ("id", Type::TEXT),
-        ("parent", Type::TEXT),
-        ("guarded", Type::BOOL),
-        ("expected", Type::TEXT),
-        ("hashes", Type::BYTEA_ARRAY),
-        ("contents", Type::JSONB_ARRAY),
-        ("refs", Type::BYTEA_ARRAY),
-        ("checkpoint", Type::JSONB),
-        ("channels", Type::JSONB),
-        ("metadata", Type::JSONB),
-        ("unchanged", Type::JSONB),
-        ("required_ns", Type::TEXT),
-        ("required_id", Type::TEXT),
-    ],
-};
+SELECT locked.generation, locked.gc, checked.belongs,
+    EXISTS (SELECT FROM accepted) AS done{commit}
+FROM locked, checked"]);
 
-/// Stores the chunks that [`PUT_WRITES`] needs.
-pub(super) const CHUNKS_OF_WRITES: Template = Template {
-    sql: "
-), k AS (
+/// Stores the outputs of a task, with the chunks they need.
+pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
+    Template::new(&[CHUNKS_OF_WRITES, INSERT_WRITES]);
+
+/// The same for outputs that need no chunk.
+pub(super) const PUT_SMALL_WRITES: Template<NewWrites<'static>> = Template::new(&[INSERT_WRITES]);
+
+const CHUNKS_OF_WRITES: &str = "inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT {thread_id}, new.hash, new.content, new.refs
-    FROM l, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
-    ON CONFLICT DO NOTHING",
-    parameters: &[
-        ("hashes", Type::BYTEA_ARRAY),
-        ("contents", Type::JSONB_ARRAY),
-        ("refs", Type::BYTEA_ARRAY),
-    ],
-};
+    FROM locked, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
+    ON CONFLICT DO NOTHING
+), ";
 
-/// Stores the outputs of a task: of those of a special channel the last one counts, of those of a
-/// regular one the first.
-pub(super) const PUT_WRITES: Template = Template {
-    sql: "
-), w AS (
+/// Of a task's outputs to a special channel the last one counts, of those to a regular one the
+/// first.
+const INSERT_WRITES: &str = "inserted_writes AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
     SELECT {thread_id}, {ns}, {id}, {task_id}, new.idx, {task_path}, new.channel, new.value
-    FROM l, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
+    FROM locked, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, value = excluded.value
     WHERE excluded.idx < 0
 )
-SELECT generation, gc, true AS done{commit} FROM l",
-    parameters: &[
-        ("ns", Type::TEXT),
-        ("id", Type::TEXT),
-        ("task_id", Type::TEXT),
-        ("task_path", Type::TEXT),
-        ("indexes", Type::INT4_ARRAY),
-        ("channels", Type::TEXT_ARRAY),
-        ("values", Type::JSONB_ARRAY),
-    ],
-};
+SELECT generation, gc, true AS belongs, true AS done{commit} FROM locked";
 
 /// Reads a thread's state as of now: before a put that needs to know it, and before a conflict or a
 /// missing parent is reported, for the put may have been stored by an attempt that seemed lost. A
 /// parent that was pruned since is forgotten.
 ///
 /// What that attempt stored can be seen before a synchronous standby has it, if its wait was cut
-/// short. So the look that finds it writes a word to the log, and with that its own commit waits.
-pub(super) const LOOK: Template = Template {
-    sql: "-- checkpointer::look
+/// short. So a look that finds it writes a message to the write-ahead log: then its own commit
+/// waits for the standby, too.
+pub(super) const LOOK: Template<Look<'static>> = Template::new(&["-- checkpointer::look
 SELECT generation, gc, deleted, lease_until, admitted, head, stored, inherits, CASE WHEN stored
     THEN pg_catalog.pg_logical_emit_message(true, 'checkpointer', 'look')::pg_catalog.text
     END AS logged
@@ -290,26 +240,12 @@ FROM (
         EXISTS (SELECT FROM {schema}.checkpoints
             WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
               AND checkpoint_id IN ({parent}, {id})) AS inherits
-    FROM {schema}.threads WHERE thread_id = {thread_id} OFFSET 0) AS look",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        ("ns", Type::TEXT),
-        ("id", Type::TEXT),
-        ("parent", Type::TEXT),
-        ("lease", Type::TEXT),
-    ],
-};
+    FROM {schema}.threads WHERE thread_id = {thread_id} OFFSET 0) AS look"]);
 
 /// Removes the writes to a checkpoint that will never come: its put was refused.
-pub(super) const DROP_WRITES: Template = Template {
-    sql: "-- checkpointer::drop_writes
+pub(super) const DROP_WRITES: Template<DroppedWrites<'static>> =
+    Template::new(&["-- checkpointer::drop_writes
 DELETE FROM {schema}.pending_writes
 WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
   AND NOT EXISTS (SELECT FROM {schema}.checkpoints
-      WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id})",
-    parameters: &[
-        ("thread_id", Type::TEXT),
-        ("ns", Type::TEXT),
-        ("id", Type::TEXT),
-    ],
-};
+      WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id})"]);

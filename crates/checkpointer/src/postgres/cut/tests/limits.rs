@@ -25,8 +25,8 @@ fn collect_hashes(cut: &Cut, hashes: &mut HashSet<ContentHash>) {
         }
         Cut::Tree(tree) => {
             hashes.extend(tree.levels().iter().flatten().map(|node| node.hash));
-            for piece in tree.pieces() {
-                collect_hashes(&piece.cut, hashes);
+            for item in tree.items() {
+                collect_hashes(&item.cut, hashes);
             }
         }
     }

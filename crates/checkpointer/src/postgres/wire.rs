@@ -1,4 +1,4 @@
-//! JSONB on the wire: a version byte and the text.
+//! Values as the server sends and receives them.
 
 use std::error::Error;
 
@@ -6,10 +6,12 @@ use bytes::BytesMut;
 use db::types::{IsNull, to_sql_checked};
 use db::{FromSql, ToSql, Type};
 
+use crate::codec::ContentHash;
+
 /// The only version of JSONB's binary format.
 const VERSION: u8 = 1;
 
-/// JSON text for or from a JSONB column.
+/// JSON text for or from a JSONB column: on the wire a version byte comes before it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Jsonb<'a>(pub(super) &'a [u8]);
 
@@ -38,4 +40,17 @@ impl<'a> FromSql<'a> for Jsonb<'a> {
     fn accepts(ty: &Type) -> bool {
         *ty == Type::JSONB
     }
+}
+
+impl ToSql for ContentHash {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.extend_from_slice(self.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::BYTEA
+    }
+
+    to_sql_checked!();
 }

@@ -22,7 +22,7 @@ type Channel = (ThreadId, CheckpointNs, String);
 ///
 /// It only saves work: what is remembered is compared with what is put.
 #[derive(Debug)]
-pub(super) struct Memo {
+pub(super) struct LastValues {
     channels: Mutex<Channels>,
     max_bytes: usize,
 }
@@ -33,16 +33,16 @@ struct Channels {
     bytes: usize,
 }
 
-/// The values of a checkpoint, cut. The memo has them back when this is dropped; meanwhile nobody
-/// else knows anything of their channels.
+/// The values of a checkpoint, cut. They are given back when this is dropped; until then
+/// no other put finds anything known of their channels.
 #[derive(Debug)]
 pub(super) struct Cuts<'m> {
-    memo: &'m Memo,
+    values: &'m LastValues,
     /// In the order of the channels; none for a small value.
     cuts: Vec<Option<(Channel, Cut)>>,
 }
 
-impl Memo {
+impl LastValues {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
             channels: Mutex::new(Channels {
@@ -66,7 +66,7 @@ impl Memo {
             Some((channel(), cut))
         };
         Cuts {
-            memo: self,
+            values: self,
             cuts: values.iter().map(cut).collect(),
         }
     }
@@ -112,7 +112,7 @@ impl Cuts<'_> {
 impl Drop for Cuts<'_> {
     fn drop(&mut self) {
         for (channel, cut) in self.cuts.drain(..).flatten() {
-            self.memo.give_back(channel, cut);
+            self.values.give_back(channel, cut);
         }
     }
 }

@@ -1,10 +1,11 @@
-//! What the client believes is stored.
+//! Which chunks the client believes to be stored.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
+use super::view::View;
 use crate::ThreadId;
 use crate::codec::ContentHash;
 
@@ -14,18 +15,11 @@ const HASH_BYTES: usize = 32;
 /// What a thread costs, with its id.
 const THREAD_BYTES: usize = 192;
 
-/// The state of a thread when it was last seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) generation: i64,
-    pub(super) gc: i64,
-}
-
 /// Remembers, for the threads used last, their state and the chunks they hold.
 ///
 /// It only saves work: each statement checks what it relies on.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(super) struct StoredChunks {
     threads: Mutex<Threads>,
     max_bytes: usize,
 }
@@ -42,7 +36,7 @@ struct Known {
     hashes: HashSet<ContentHash>,
 }
 
-impl Cache {
+impl StoredChunks {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
             threads: Mutex::new(Threads {

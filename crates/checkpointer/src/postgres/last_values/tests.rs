@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::Memo;
+use super::LastValues;
 use crate::codec::tests::any_value;
 use crate::codec::{self, ContentHash};
 use crate::postgres::cut::Cut;
@@ -33,9 +33,12 @@ fn sent(
     let mut encoder = Encoder::new(&thread, is_stored);
     let mut out = Vec::new();
     encoder.value(value, cut, "channel `a`", &mut out).ok()?;
-    let chunks = encoder.chunks.into_iter();
-    let chunks = chunks.map(|(hash, new)| (hash, [new.content, new.refs]));
-    Some(((out, chunks.collect()), encoder.relied))
+    let chunks = encoder
+        .chunks
+        .into_iter()
+        .map(|(hash, new)| (hash, [new.content, new.refs]))
+        .collect();
+    Some(((out, chunks), encoder.relied))
 }
 
 /// The chunks of a thread.
@@ -201,12 +204,12 @@ proptest! {
     }
 }
 
-fn put(memo: &Memo, channel: &str, list: &Value) {
+fn put(memo: &LastValues, channel: &str, list: &Value) {
     let values = [(channel.to_owned(), list.clone())].into();
     memo.cut(&thread(), &CheckpointNs::ROOT, &values);
 }
 
-fn is_remembered(memo: &Memo, channel: &str) -> bool {
+fn is_remembered(memo: &LastValues, channel: &str) -> bool {
     let name = (thread(), CheckpointNs::ROOT, channel.to_owned());
     let cut = memo.take(&name);
     let is_remembered = cut.is_some();
@@ -219,10 +222,10 @@ fn is_remembered(memo: &Memo, channel: &str) -> bool {
 #[test]
 fn a_memo_is_bounded_and_forgets_what_was_used_longest_ago() {
     let list = items(0..100);
-    let memo = Memo::new(usize::MAX);
+    let memo = LastValues::new(usize::MAX);
     put(&memo, "a", &list);
     let one = memo.lock().bytes;
-    let memo = Memo::new(3 * one);
+    let memo = LastValues::new(3 * one);
     for channel in ["a", "b", "c"] {
         put(&memo, channel, &list);
     }

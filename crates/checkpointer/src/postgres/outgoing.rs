@@ -1,0 +1,310 @@
+//! A put, or the pending writes of a task, encoded and ready to be sent.
+
+use db::{Row, SqlState};
+
+use super::encode::Chunks;
+use super::sql::{
+    AnyThread, Inherited, KnownThread, LeasedThread, NewCheckpoint, NewChunks, NewWrites, Relied,
+    ThreadLock,
+};
+use super::store::Store;
+use super::view::View;
+use super::wire::Jsonb;
+use crate::{CheckpointId, CheckpointNs, ExpectedHead, Result, TaskId, ThreadId};
+
+/// A write, encoded for one state of its thread.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) thread_id: ThreadId,
+    /// The token of the lease that the write carries.
+    pub(super) lease: Option<String>,
+    pub(super) lock: Lock,
+    pub(super) chunks: Chunks,
+    pub(super) body: Body,
+}
+
+/// In which state a write expects its thread.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lock {
+    /// As it was when it was last seen, with the chunks relied on.
+    Known(View),
+    /// In any state, or not there yet: the write relies on no chunk.
+    Any(Generations),
+}
+
+/// Into which generations of its thread a write goes that has seen none of them. A thread that
+/// isn't there is made in any case.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Generations {
+    /// Into the first one only.
+    First,
+    /// Into any that isn't deleted.
+    Current,
+    /// Into any; a deleted thread is started again.
+    CurrentOrNew,
+}
+
+/// What is written.
+#[derive(Debug)]
+pub(super) enum Body {
+    Checkpoint(EncodedCheckpoint),
+    Writes(EncodedWrites),
+}
+
+/// The checkpoint of a put.
+#[derive(Debug)]
+pub(super) struct EncodedCheckpoint {
+    pub(super) ns: CheckpointNs,
+    pub(super) id: CheckpointId,
+    pub(super) parent: Option<CheckpointId>,
+    pub(super) expected: ExpectedHead,
+    /// Whether it is taken to be new, and its namespace to have a head.
+    pub(super) appends: bool,
+    /// The checkpoint that shows that the put belongs to this generation of its thread.
+    pub(super) required: Option<(CheckpointNs, String)>,
+    pub(super) checkpoint: Vec<u8>,
+    pub(super) channels: Vec<u8>,
+    pub(super) unchanged: Vec<u8>,
+    pub(super) metadata: Vec<u8>,
+}
+
+/// The outputs of a task.
+#[derive(Debug)]
+pub(super) struct EncodedWrites {
+    pub(super) ns: CheckpointNs,
+    pub(super) id: CheckpointId,
+    pub(super) task_id: TaskId,
+    pub(super) task_path: String,
+    pub(super) indexes: Vec<i32>,
+    pub(super) channels: Vec<String>,
+    pub(super) values: Vec<Vec<u8>>,
+}
+
+/// What a write has come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outcome {
+    Stored(View),
+    NotStored(Why),
+}
+
+/// Why a write wasn't stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Why {
+    /// The head is another, or was made by another writer at the same moment.
+    NotTheHead,
+    /// Nothing shows that the put belongs to this generation of the thread.
+    NotThisGeneration,
+    /// The thread isn't as expected.
+    Changed,
+}
+
+/// What the server answers to a write.
+pub(super) struct Answer {
+    view: View,
+    belongs: bool,
+    done: bool,
+}
+
+impl Outgoing {
+    /// Sends the write as a statement of its own, and notes what it has stored.
+    pub(super) async fn send(&self, store: &Store) -> Result<Outcome> {
+        let row = match &self.body {
+            Body::Checkpoint(checkpoint) => self.send_checkpoint(store, checkpoint).await?,
+            Body::Writes(writes) => self.send_writes(store, writes).await?,
+        };
+        let outcome = row.map(|row| self.outcome(store, &Answer::read(&row)));
+        Ok(outcome.unwrap_or(Outcome::NotStored(Why::Changed)))
+    }
+
+    async fn send_checkpoint(
+        &self,
+        store: &Store,
+        encoded: &EncodedCheckpoint,
+    ) -> Result<Option<Row>> {
+        const OPERATION: &str = "put a checkpoint";
+        let (lock, chunks) = (self.thread_lock(), self.new_chunks());
+        let (checkpoint, inherited) = (encoded.parameters(), encoded.inherited());
+        let new = (&checkpoint, &chunks);
+        if encoded.appends
+            && let ThreadLock::Known(known, relied) = &lock
+        {
+            let append = store.sql.append.with(((known, relied), new));
+            // It is stored already: as if its thread had changed.
+            let is_stored = |error: &db::Error| error.code() == Some(&SqlState::UNIQUE_VIOLATION);
+            return store.query_opt_unless(OPERATION, append, is_stored).await;
+        }
+        let put = store.sql.put.with(&lock, (new, &inherited));
+        store.query_opt(OPERATION, put).await
+    }
+
+    async fn send_writes(&self, store: &Store, encoded: &EncodedWrites) -> Result<Option<Row>> {
+        let (lock, chunks, writes) = (self.thread_lock(), self.new_chunks(), encoded.parameters());
+        let put_writes = match &lock {
+            ThreadLock::Known(known, _) if self.chunks.are_none() => {
+                store.sql.put_small_writes.with((known, &writes))
+            }
+            lock => store.sql.put_writes.with(lock, (&chunks, &writes)),
+        };
+        store.query_opt("put pending writes", put_writes).await
+    }
+
+    /// What an answer says, and notes which chunks it shows to be stored.
+    pub(super) fn outcome(&self, store: &Store, answer: &Answer) -> Outcome {
+        if answer.done {
+            let shown = self.chunks.hashes.iter().chain(&self.chunks.relied);
+            store
+                .chunks
+                .note(&self.thread_id, answer.view, shown.copied());
+            return Outcome::Stored(answer.view);
+        }
+        Outcome::NotStored(match answer.belongs {
+            true => Why::NotTheHead,
+            false => Why::NotThisGeneration,
+        })
+    }
+
+    /// Whether the write can share a transaction: what it relies on is known.
+    pub(super) fn can_share(&self) -> bool {
+        let needs_another = match &self.body {
+            Body::Checkpoint(checkpoint) => checkpoint.required.is_some(),
+            Body::Writes(_) => false,
+        };
+        self.view().is_some() && !needs_another
+    }
+
+    /// The state that its thread must be in.
+    pub(super) fn view(&self) -> Option<View> {
+        match self.lock {
+            Lock::Known(view) => Some(view),
+            Lock::Any(_) => None,
+        }
+    }
+
+    /// About how long it is, names aside.
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks.bytes()
+            + match &self.body {
+                Body::Checkpoint(put) => {
+                    put.checkpoint.len()
+                        + put.channels.len()
+                        + put.unchanged.len()
+                        + put.metadata.len()
+                }
+                Body::Writes(writes) => writes.values.iter().map(Vec::len).sum(),
+            }
+    }
+
+    /// Whether both may write the same rows, which one statement can't. (Puts never do: a put is
+    /// the only write of its thread.)
+    pub(super) fn collides(&self, other: &Self) -> bool {
+        let (Body::Writes(a), Body::Writes(b)) = (&self.body, &other.body) else {
+            return false;
+        };
+        self.thread_id == other.thread_id
+            && (&a.ns, &a.id, &a.task_id) == (&b.ns, &b.id, &b.task_id)
+    }
+
+    fn thread_lock(&self) -> ThreadLock<'_> {
+        let thread_id = self.thread_id.as_str();
+        let lease = self.lease.as_deref();
+        let generations = match self.lock {
+            Lock::Known(View { generation, gc }) => {
+                let known = KnownThread {
+                    thread_id,
+                    generation,
+                    gc,
+                    lease,
+                };
+                let relied = Relied {
+                    relied: &self.chunks.relied,
+                };
+                return ThreadLock::Known(known, relied);
+            }
+            Lock::Any(generations) => generations,
+        };
+        let (later_generation, start_again) = match generations {
+            Generations::First => (false, false),
+            Generations::Current => (true, false),
+            Generations::CurrentOrNew => (true, true),
+        };
+        match lease {
+            None => ThreadLock::Any(AnyThread {
+                thread_id,
+                later_generation,
+                start_again,
+            }),
+            Some(lease) => ThreadLock::Leased(LeasedThread {
+                thread_id,
+                later_generation,
+                start_again,
+                lease,
+            }),
+        }
+    }
+
+    fn new_chunks(&self) -> NewChunks<'_> {
+        let (contents, refs) = self.chunks.columns();
+        NewChunks {
+            hashes: &self.chunks.hashes,
+            contents,
+            refs,
+        }
+    }
+}
+
+impl EncodedCheckpoint {
+    fn parameters(&self) -> NewCheckpoint<'_> {
+        let (guarded, expected) = self.guard();
+        NewCheckpoint {
+            ns: self.ns.as_str(),
+            id: self.id.as_str(),
+            parent: self.parent.as_ref().map(CheckpointId::as_str),
+            guarded,
+            expected,
+            checkpoint: Jsonb(&self.checkpoint),
+            channels: Jsonb(&self.channels),
+            metadata: Jsonb(&self.metadata),
+        }
+    }
+
+    fn inherited(&self) -> Inherited<'_> {
+        let required = self.required.as_ref();
+        Inherited {
+            unchanged: Jsonb(&self.unchanged),
+            required_ns: required.map(|(ns, _)| ns.as_str()),
+            required_id: required.map(|(_, id)| id.as_str()),
+        }
+    }
+
+    /// Whether the head must be one, and which.
+    pub(super) fn guard(&self) -> (bool, Option<&str>) {
+        match &self.expected {
+            ExpectedHead::Any => (false, None),
+            ExpectedHead::Is(head) => (true, head.as_ref().map(CheckpointId::as_str)),
+        }
+    }
+}
+
+impl EncodedWrites {
+    fn parameters(&self) -> NewWrites<'_> {
+        NewWrites {
+            ns: self.ns.as_str(),
+            id: self.id.as_str(),
+            task_id: self.task_id.as_str(),
+            task_path: &self.task_path,
+            indexes: &self.indexes,
+            channels: &self.channels,
+            values: self.values.iter().map(|json| Jsonb(json)).collect(),
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn read(row: &Row) -> Self {
+        Self {
+            view: View::read(row),
+            belongs: row.get("belongs"),
+            done: row.get("done"),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! How the text of a statement becomes a statement: the schema is filled in, and the parameters are
+//! numbered.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use db::{Statement, ToSql};
+
+use super::parameters::{Bound, Parameter, Parameters, Query, SqlType, Values};
+
+/// The text of a statement, or of a part of one, in which the schema and the parameters stand in
+/// braces.
+pub(super) struct Template<P> {
+    parts: &'static [&'static str],
+    parameters: PhantomData<P>,
+}
+
+/// The schema of the statements.
+#[derive(Debug)]
+pub(super) struct Schema {
+    pub(super) name: String,
+    /// What each write selects besides its answer.
+    pub(super) commit: &'static str,
+}
+
+/// A statement that is put together for each call.
+pub(super) struct Composed<'p> {
+    sql: String,
+    parameters: Vec<Parameter>,
+    values: Vec<&'p (dyn ToSql + Sync)>,
+}
+
+impl<P: Parameters> Template<P> {
+    pub(super) const fn new(parts: &'static [&'static str]) -> Self {
+        Self {
+            parts,
+            parameters: PhantomData,
+        }
+    }
+
+    fn sql(&self) -> String {
+        self.parts.concat()
+    }
+}
+
+impl Schema {
+    /// A statement as it stands.
+    pub(super) fn query<P: Parameters>(&self, template: &Template<P>) -> Query<P> {
+        Query::new(self.fill(&template.sql(), &declared::<P>()))
+    }
+
+    /// A statement that writes as the options say.
+    pub(super) fn writing<P: Parameters>(&self, template: &Template<P>) -> Query<P> {
+        let sql = template.sql().replace("{commit}", self.commit);
+        Query::new(self.fill(&sql, &declared::<P>()).keeping_session())
+    }
+
+    /// A statement that locks its thread, and then writes.
+    pub(super) fn locking<L: Parameters, P: Parameters>(
+        &self,
+        name: &str,
+        lock: &Template<L>,
+        write: &Template<P>,
+    ) -> Query<(L, P)> {
+        let (lock, write) = (lock.sql(), write.sql().replace("{commit}", self.commit));
+        let sql =
+            format!("-- checkpointer::{name}\nWITH locked AS MATERIALIZED ({lock}\n), {write}");
+        Query::new(self.fill(&sql, &declared::<(L, P)>()).keeping_session())
+    }
+
+    /// A statement that was put together.
+    pub(super) fn composed<'p>(&self, composed: Composed<'p>) -> Bound<'p> {
+        Bound {
+            statement: Cow::Owned(self.fill(&composed.sql, &composed.parameters)),
+            values: composed.values,
+        }
+    }
+
+    /// Numbers the parameters, and fills in the schema: last, so that its name can hold braces.
+    fn fill(&self, sql: &str, parameters: &[Parameter]) -> Statement {
+        let mut sql = sql
+            .replace("{as_known}", AS_KNOWN)
+            .replace("{admitted}", ADMITTED)
+            .replace("{is_reference}", IS_REFERENCE);
+        for (index, (name, _)) in parameters.iter().enumerate() {
+            let named = format!("{{{name}}}");
+            debug_assert!(sql.contains(&named), "{named} is used, and declared once");
+            sql = sql.replace(&named, &format!("${}", index + 1));
+        }
+        let types = parameters.iter().map(|(_, ty)| ty.clone()).collect();
+        Statement::in_schema(&sql, types, &self.name)
+    }
+}
+
+impl<'p> Composed<'p> {
+    /// Begins a statement.
+    pub(super) fn new(sql: &str) -> Self {
+        Self {
+            sql: sql.to_owned(),
+            parameters: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Appends text.
+    pub(super) fn push(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
+
+    /// Takes a parameter.
+    pub(super) fn take<T: SqlType>(&mut self, name: &'static str, value: &'p T) {
+        self.parameters.push((name, T::TYPE));
+        self.values.push(value);
+    }
+
+    /// Takes a group of parameters.
+    pub(super) fn take_group<P: Parameters>(&mut self, group: &'p P)
+    where
+        &'p P: Values<'p, P>,
+    {
+        P::declare(&mut self.parameters);
+        group.append(&mut self.values);
+    }
+
+    /// Restricts the statement by a condition on a value, if there is one.
+    pub(super) fn restrict<T: SqlType>(
+        &mut self,
+        condition: &str,
+        name: &'static str,
+        value: &'p Option<T>,
+    ) {
+        if let Some(value) = value {
+            self.push("\n  AND ");
+            self.push(condition);
+            self.take(name, value);
+        }
+    }
+}
+
+fn declared<P: Parameters>() -> Vec<Parameter> {
+    let mut parameters = Vec::new();
+    P::declare(&mut parameters);
+    parameters
+}
+
+/// Whether the row of a thread is as the client knows it, and admits a write.
+const AS_KNOWN: &str = "thread_id = {thread_id} AND generation = {generation} AND gc = {gc}
+      AND deleted_at IS NULL AND {admitted}";
+
+/// Whether the row of a thread admits a write, by the lease that it carries.
+const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
+        OR ({lease} IS NULL AND lease_until <= now()))";
+
+/// Whether `stored.value` refers to chunks in the form that is written. Any other is left to the
+/// client, whose error says where it is; the server's would only say that it has failed.
+const IS_REFERENCE: &str =
+    "(stored.value ->> 'r') ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+    AND (stored.value ->> 'd') ~ '^[0-9]{1,3}$'";
