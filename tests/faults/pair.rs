@@ -40,7 +40,7 @@ impl Pair {
     pub(crate) fn settings(&self, attrs: &str, variables: &[(&str, &str)]) -> Settings {
         let (one, two) = (self.primary.port(), self.standby.port());
         let url = format!(
-            "postgres://postgres@127.0.0.1:{one},127.0.0.1:{two}/postgres?target_session_attrs={attrs}"
+            "postgres://postgres@127.0.0.1:{one},127.0.0.1:{two}/postgres?application_name=checkpointer&target_session_attrs={attrs}"
         );
         settings_for(&url, variables)
     }

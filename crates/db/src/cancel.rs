@@ -62,8 +62,8 @@ impl Canceller {
         }
     }
 
-    /// Asks the server to cancel what the connection runs, and waits until the
-    /// server has seen to it.
+    /// Asks the server to cancel what the connection runs, and waits until the server has seen to
+    /// it.
     pub(crate) async fn cancel(&self) {
         match timeout(CANCEL_LIMIT, self.request()).await {
             Ok(Ok(())) => {}
@@ -95,7 +95,7 @@ impl Canceller {
     }
 }
 
-// The token's number is nobody's business: whoever knows it can cancel.
+// Without the token's number: it is all that a stranger needs to cancel.
 impl fmt::Debug for Canceller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Canceller")
@@ -106,9 +106,9 @@ impl fmt::Debug for Canceller {
 
 /// A stream whose shutdown waits until the other end has closed it.
 ///
-/// A server closes a cancel request once it has dealt with it, and libpq waits for
-/// that too. A request that is closed before is mostly forgotten by PgBouncer, and
-/// release 1.18 ends with a fatal error if that happens at the wrong moment.
+/// A server closes a cancel request once it has dealt with it, and libpq waits for that too. A
+/// request that is closed before is mostly forgotten by PgBouncer, and release 1.18 ends with a
+/// fatal error if that happens at the wrong moment.
 struct UntilClosed<S>(S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for UntilClosed<S> {

@@ -3,9 +3,9 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use crate::{Connection, Error, Result, Statement, Transaction};
+use crate::{Error, Result, Statement};
 
-/// Runs statements: a [`Connection`] or a [`Transaction`].
+/// Runs statements: a [`Connection`](crate::Connection) or a [`Transaction`](crate::Transaction).
 ///
 /// A function that takes `&impl GenericClient` works within a transaction and without one.
 ///
@@ -39,8 +39,8 @@ pub trait GenericClient: sealed::Client {
     /// [`Error::Query`] if the server rejects it, [`Error::StatementTimeout`] if it takes too long:
     /// it had no effect. [`Error::OutcomeUnknown`] if the connection was lost meanwhile or the
     /// answer is overdue, [`Error::ConnectionLost`] if it already was lost; within a transaction it
-    /// is always that, because without the commit nothing takes effect. [`Error::ParameterCount`] if
-    /// `params` don't fit the types.
+    /// is always that, because without the commit nothing takes effect. [`Error::ParameterCount`]
+    /// if `params` don't fit the types.
     ///
     /// # Cancel safety
     ///
@@ -59,8 +59,8 @@ pub trait GenericClient: sealed::Client {
     ///
     /// # Errors
     ///
-    /// As [`query`](Self::query), and [`Error::RowCount`] if there are more; the statement has taken
-    /// effect then.
+    /// As [`query`](Self::query), and [`Error::RowCount`] if there are more; the statement has
+    /// taken effect then.
     ///
     /// # Cancel safety
     ///
@@ -122,9 +122,9 @@ pub trait GenericClient: sealed::Client {
 
     /// Runs raw SQL, of one statement or several, without parameters.
     ///
-    /// What it does to the session is undone when the connection is returned; a `SET LOCAL` lasts as
-    /// long as the transaction. In pool mode `transaction` only a transaction left open is undone:
-    /// what a `SET` did stays with the connection that the pooler took for it.
+    /// What it does to the session is undone when the connection is returned; a `SET LOCAL` lasts
+    /// as long as the transaction. In pool mode `transaction` only a transaction left open is
+    /// undone: what a `SET` did stays with the connection that the pooler took for it.
     ///
     /// `COPY` from or to the client isn't supported: it ends the connection.
     ///
@@ -139,9 +139,6 @@ pub trait GenericClient: sealed::Client {
         self.batch(sql)
     }
 }
-
-impl GenericClient for Connection {}
-impl GenericClient for Transaction<'_> {}
 
 pub(crate) mod sealed {
     //! What tells the two apart, which no other type can implement.

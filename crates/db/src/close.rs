@@ -1,22 +1,16 @@
 //! Closing a pool: first what depends on it, then its connections.
 
-use std::any::Any;
-use std::error::Error as StdError;
-use std::fmt;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
+use crate::dependents::Failure;
 use crate::error::Chain;
 use crate::{Database, Error, Result};
-
-type Failure = Box<dyn StdError + Send + Sync>;
-
-type Finishing = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 #[derive(Debug, thiserror::Error)]
 #[error("it wasn't done within {after:.1?}")]
@@ -24,35 +18,10 @@ struct Overdue {
     after: Duration,
 }
 
-/// What has to finish its work before a pool closes.
-#[derive(Default)]
-pub(crate) struct Dependents(Mutex<Vec<Dependent>>);
-
-struct Dependent {
-    who: Weak<dyn Any + Send + Sync>,
-    finish: Box<dyn Fn() -> Option<Finishing> + Send + Sync>,
-}
-
-impl Dependents {
-    fn add(&self, dependent: Dependent) {
-        let mut dependents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        dependents.retain(|known| known.who.strong_count() > 0);
-        dependents.push(dependent);
-    }
-
-    fn finish(&self) -> Vec<Finishing> {
-        let dependents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        dependents
-            .iter()
-            .filter_map(|dependent| (dependent.finish)())
-            .collect()
-    }
-}
-
 impl Database {
     /// Lets something that depends on the database finish its work before the pool closes:
-    /// [`close`](Self::close) calls `finish` with `dependent` if it still exists then, and waits for
-    /// what it returns. All dependents finish at the same time.
+    /// [`close`](Self::close) calls `finish` with `dependent` if it still exists then, and waits
+    /// for what it returns. All dependents finish at the same time.
     ///
     /// # Examples
     ///
@@ -89,22 +58,16 @@ impl Database {
         T: Send + Sync + 'static,
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        let weak = Arc::downgrade(dependent);
-        let who = Weak::clone(&weak);
-        let finish = move || Some(Box::pin(finish(weak.upgrade()?)) as Finishing);
-        self.shared().dependents.add(Dependent {
-            who,
-            finish: Box::new(finish),
-        });
+        self.shared().dependents.add(dependent, finish);
     }
 
     /// Closes the pool: one call at shutdown does everything in the right order.
     ///
     /// What depends on the database finishes its work first: what was registered with
-    /// [`before_close`](Self::before_close), as a checkpointer is. Then no connection can be acquired
-    /// any more, and callers that wait for one fail with [`Error::Closed`]. Connections in use have
-    /// until `deadline`, which counts from the beginning, to be returned. Then every socket is closed,
-    /// and what still ran is cancelled.
+    /// [`before_close`](Self::before_close), as a checkpointer is. Then no connection can be
+    /// acquired any more, and callers that wait for one fail with [`Error::Closed`]. Connections in
+    /// use have until `deadline`, which counts from the beginning, to be returned. Then every
+    /// socket is closed, and what still ran is cancelled.
     ///
     /// # Errors
     ///
@@ -165,11 +128,5 @@ fn outcome(failures: Vec<Failure>, in_use: usize, waited: Duration) -> Result<()
         }),
         None if in_use > 0 => Err(Error::StillInUse { in_use, waited }),
         None => Ok(()),
-    }
-}
-
-impl fmt::Debug for Dependents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dependents").finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 /// makes it true is sent, and removed after the answer that makes it untrue has come.
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
-    /// Calls that were sent and whose answer wasn't read to its end. One whose
-    /// future is dropped stays counted.
+    /// Calls that were sent and whose answer wasn't read to its end. One whose future is dropped
+    /// stays counted.
     in_flight: AtomicU32,
     transaction: AtomicBool,
     begun: AtomicBool,

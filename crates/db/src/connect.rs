@@ -2,13 +2,10 @@
 
 pub(crate) mod failure;
 pub(crate) mod options;
-mod refusal;
 mod session;
-
-pub use failure::ConnectFailure;
+mod tls_request;
 
 pub(crate) use options::lock_limit;
-pub(crate) use refusal::Refusal;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +20,7 @@ use tracing::{debug, warn};
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::cancel::Canceller;
+use crate::connect_failure::ConnectFailure;
 use crate::error::Chain;
 use crate::meter::Meter;
 use crate::tls::{self, Tls};
@@ -50,8 +48,8 @@ pub(crate) struct Server {
     pub(crate) tls: &'static str,
 }
 
-// A peer that is gone without a word while nothing is sent is noticed within
-// half a minute, instead of the system's two hours.
+// A server that vanishes while nothing is sent is noticed within half a minute, instead of the
+// system's two hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
@@ -111,8 +109,8 @@ impl Connector {
         }
     }
 
-    /// Connects, again and again while the failure is a transient one and the
-    /// start-up time isn't over.
+    /// Connects, again and again while the failure is a transient one and the start-up time isn't
+    /// over.
     pub(crate) async fn connect_patiently(&self) -> Result<Opened, Error> {
         let started = Instant::now();
         let mut backoff = backoff();
@@ -162,8 +160,8 @@ impl Connector {
                 Err(failed) => failed,
             };
             let is_final = failed.failure.is_final();
-            // A host that may come back is worth another attempt, whatever is
-            // wrong with the others.
+            // A host that may come back is worth another attempt, whatever is wrong with the
+            // others.
             if is_final
                 || worth_telling
                     .as_ref()
@@ -195,8 +193,7 @@ impl Connector {
         })
     }
 
-    /// Tries a host's addresses one after the other, each with a time of its
-    /// own.
+    /// Tries a host's addresses one after the other, each with a time of its own.
     async fn connect_to(
         &self,
         host: &Host,
@@ -229,8 +226,8 @@ impl Connector {
         Err(last)
     }
 
-    /// Opens a connection with TLS or without, as the mode says, and if the
-    /// server has nothing of it the other way round.
+    /// Opens a connection with TLS or without it, as the mode says. If the server refuses one way,
+    /// the other is tried where the mode allows it.
     async fn open(
         &self,
         config: &Config,
@@ -293,7 +290,7 @@ impl Connector {
         // The driver's own time-out ends with the TCP handshake.
         match timeout(self.attempt_timeout, open).await? {
             Err(failed) if failed.failure == ConnectFailure::TlsNotOffered => {
-                let answer = refusal::ask(&config, self.attempt_timeout).await;
+                let answer = tls_request::ask(&config, self.attempt_timeout).await;
                 Err(answer.unwrap_or(failed))
             }
             opened => opened,
@@ -306,7 +303,7 @@ pub(crate) fn backoff() -> Backoff {
     Backoff::new(FIRST_PAUSE, LONGEST_PAUSE)
 }
 
-/// What the hosts are asked for: all of them for the first, then for the next.
+/// What the hosts are asked for, in turn: all hosts for the first, then all for the next.
 fn wanted(attrs: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
     use TargetSessionAttrs::{Any, Primary, ReadOnly, ReadWrite, Standby};
     match attrs {

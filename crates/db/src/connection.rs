@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::client::GenericClient;
 use crate::client::sealed::Client;
 use crate::link::Link;
 use crate::manager::Manager;
@@ -17,14 +18,14 @@ use crate::{Error, Result, Statement, statement};
 
 /// A connection that is in use, until it is dropped.
 ///
-/// [`GenericClient`](crate::GenericClient) has its methods. They take `&self`, so that several calls can be joined: they are sent
-/// one after the other without waiting for the answers. (A statement that this
-/// connection runs for the first time in `session` mode is prepared first, and
-/// runs a round trip later than it was polled.)
+/// [`GenericClient`] has its methods. They take `&self`, so that several calls can be joined: they
+/// are sent one after the other without waiting for the answers. (A statement that this connection
+/// runs for the first time in `session` mode is prepared first, and runs a round trip later than it
+/// was polled.)
 ///
 /// What is done with it is never noticed by those who use it next. A connection that was left with
-/// a transaction open, with a call whose future was dropped, or with a session that raw SQL may have
-/// changed, is cleaned before it is used again, or replaced; that happens in the background.
+/// a transaction open, with a call whose future was dropped, or with a session that raw SQL may
+/// have changed, is cleaned before it is used again, or replaced; that happens in the background.
 #[derive(Debug)]
 pub struct Connection {
     /// Only `drop` takes it.
@@ -78,8 +79,7 @@ impl Connection {
         self.link().batch(call, sql).await
     }
 
-    /// Changes how long a statement may run, as far as that is kept here and
-    /// not by the server.
+    /// Changes how long a statement may run, as far as that is kept here and not by the server.
     pub(crate) fn limit_statements(&mut self, limit: Duration) {
         self.statement_timeout = Some(limit);
     }
@@ -102,8 +102,8 @@ impl Connection {
             .expect("the link is there until the drop")
     }
 
-    /// Rolls back what a dropped transaction left open: without that, a
-    /// statement would seem to take effect, and be lost with it.
+    /// Rolls back what a dropped transaction left open: without that, a statement would seem to
+    /// take effect, and be lost with it.
     pub(crate) async fn settle(&self) -> Result<()> {
         // Only the first of several joined calls; the others come behind it.
         if !self.link().condition().set_transaction(false) {
@@ -126,6 +126,8 @@ impl Connection {
         }
     }
 }
+
+impl GenericClient for Connection {}
 
 impl Client for Connection {
     async fn rows(
@@ -157,8 +159,8 @@ impl Drop for Connection {
             return;
         }
         let in_use = self.in_use.clone();
-        // If the runtime is gone, the task is dropped at once, and the pool
-        // discards what isn't clean.
+        // If the runtime is gone, the task is dropped at once, and the pool discards what isn't
+        // clean.
         runtime.spawn(async move {
             link.clean().await;
             drop(link);

@@ -18,7 +18,7 @@ use crate::error::Chain;
 use crate::manager::Manager;
 use crate::meter::Counted;
 use crate::shared::Shared;
-use crate::{Connection, Error, Result, Retries, Transaction};
+use crate::{Connection, Error, Result, Transaction};
 
 /// A handle to a pool of connections to one database.
 ///
@@ -88,8 +88,8 @@ async fn replace_lost(pool: bb8::Pool<Manager>, shared: Arc<Shared>) {
     shared.closing.run_until_cancelled(replace).await;
 }
 
-/// How often the pool looks for connections that are too old or idle for too
-/// long; those that are acquired meanwhile are looked at anyway.
+/// How often the pool looks for connections that are too old or idle for too long; those that are
+/// acquired meanwhile are looked at anyway.
 fn reaper_rate(settings: &Settings) -> Duration {
     let limits = [settings.idle_timeout(), settings.max_lifetime()];
     let shortest = limits.into_iter().flatten().min().unwrap_or(Duration::MAX);
@@ -114,24 +114,43 @@ pub struct State {
     pub closed: bool,
 }
 
+/// How the settings want failures to be retried that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retries {
+    /// For how long.
+    pub timeout: Duration,
+    /// How often at most, the first attempt included.
+    pub attempts: u32,
+    /// The longest pause between two attempts.
+    pub longest_pause: Duration,
+}
+
+impl Retries {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            timeout: settings.retry_timeout(),
+            attempts: settings.retry_attempts(),
+            longest_pause: settings.retry_pause(),
+        }
+    }
+}
+
 impl Database {
     /// Connects, and so proves that the server answers.
     ///
-    /// A failure that may pass (nothing listens, the server is starting up, a
-    /// name can't be looked up for now) is tried again for
-    /// [`startup_timeout`](Settings::startup_timeout), a host that has no such name for a few
-    /// seconds. One that won't pass (a wrong password, an unknown database, a certificate that
-    /// isn't trusted) ends it at once.
+    /// A failure that may pass (nothing listens, the server is starting up, a name can't be looked
+    /// up for now) is tried again for [`startup_timeout`](Settings::startup_timeout), a host that
+    /// has no such name for a few seconds. One that won't pass (a wrong password, an unknown
+    /// database, a certificate that isn't trusted) ends it at once.
     ///
-    /// The pool keeps [`pool_min`](Settings::pool_min) connections idle, besides
-    /// those in use, as long as there aren't
-    /// [`pool_max`](Settings::pool_max).
+    /// The pool keeps [`pool_min`](Settings::pool_min) connections idle, besides those in use, as
+    /// long as there aren't [`pool_max`](Settings::pool_max).
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`], or [`Error::TlsFile`] if a certificate or key that the
-    /// settings name can't be used. The wrong pool mode behind a pooler is an [`Error::Connect`]
-    /// that says so.
+    /// [`Error::Connect`], or [`Error::TlsFile`] if a certificate or key that the settings name
+    /// can't be used. The wrong pool mode behind a pooler is an [`Error::Connect`] that says so.
     ///
     /// # Panics
     ///
@@ -190,10 +209,9 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`Error::AcquireTimeout`] if all are in use, [`Error::Unreachable`] if
-    /// none can be opened (at once, if there is none and waiting won't help),
-    /// [`Error::Connecting`] if opening one takes too long, [`Error::Closed`] as
-    /// soon as a close has begun.
+    /// [`Error::AcquireTimeout`] if all are in use, [`Error::Unreachable`] if none can be opened
+    /// (at once, if there is none and waiting won't help), [`Error::Connecting`] if opening one
+    /// takes too long, [`Error::Closed`] as soon as a close has begun.
     ///
     /// # Cancel safety
     ///
@@ -238,12 +256,12 @@ impl Database {
 
     /// Runs `body` in a transaction on a connection of the pool.
     ///
-    /// It's [`get`](Self::get) and [`Connection::transaction`], which says what the body must not do.
+    /// It's [`get`](Self::get) and [`Connection::transaction`], which says what the body must not
+    /// do.
     ///
     /// # Errors
     ///
-    /// What `body` returned, or else what [`get`](Self::get) and
-    /// [`Connection::transaction`] give.
+    /// What `body` returned, or else what [`get`](Self::get) and [`Connection::transaction`] give.
     ///
     /// # Cancel safety
     ///
@@ -260,8 +278,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), or [`Error::OutcomeUnknown`] if the connection is
-    /// lost.
+    /// As [`get`](Self::get), or [`Error::OutcomeUnknown`] if the connection is lost.
     ///
     /// # Cancel safety
     ///
@@ -312,8 +329,8 @@ impl Database {
         self.0.shared.mode
     }
 
-    /// How the settings want failures to be retried that may pass: what [`retry`](Self::retry) keeps
-    /// to. Nothing is repeated without it.
+    /// How the settings want failures to be retried that may pass: what [`retry`](Self::retry)
+    /// keeps to. Nothing is repeated without it.
     pub fn retries(&self) -> Retries {
         self.0.retries
     }
@@ -347,7 +364,7 @@ impl Database {
         if connections >= max {
             return Error::AcquireTimeout {
                 in_use,
-                by_caller: self.0.shared.in_use_by_caller(),
+                by_caller: self.0.shared.meter.in_use_by_caller(),
                 max,
                 waited,
             };
@@ -378,8 +395,8 @@ impl Database {
 }
 
 impl Drop for Inner {
-    /// Without a handle no caller waits for connections: those that are returned are closed with the
-    /// pool, and no new one is opened.
+    /// Without a handle no caller waits for connections: those that are returned are closed with
+    /// the pool, and no new one is opened.
     fn drop(&mut self) {
         self.shared.closing.cancel();
     }

@@ -9,22 +9,23 @@ use std::time::Duration;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::connect::Refusal;
-use crate::{ConnectFailure, TlsFileProblem, verdict};
+use crate::connect_failure::ConnectFailure;
+use crate::refusal::Refusal;
+use crate::{TlsFileProblem, verdict};
 
 /// A result whose error is [`Error`], unless another is named.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong between this program and its database.
 ///
-/// `Display` says what failed; [`source`](StdError::source) says why. Neither
-/// holds a password or a statement's parameters, though what the server says
-/// about a failed statement may quote a row.
+/// `Display` says what failed; [`source`](StdError::source) says why. Neither holds a password or a
+/// statement's parameters, though what the server says about a failed statement may quote a row.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No connection to the server could be made.
     #[error("failed to connect to `{target}`: {failure} (tried for {tried:.1?})")]
+    #[non_exhaustive]
     Connect {
         /// `host:port/dbname`.
         target: String,
@@ -37,6 +38,7 @@ pub enum Error {
     },
     /// A file that TLS is set up from can't be used.
     #[error("`{variable}`: `{}` {problem}", path.display())]
+    #[non_exhaustive]
     TlsFile {
         /// The variable that names it, or would: it may be in the URL.
         variable: &'static str,
@@ -52,6 +54,7 @@ pub enum Error {
         "no connection became free within {waited:.1?}: {in_use} of {max} are in use{}",
         held(*by_caller)
     )]
+    #[non_exhaustive]
     AcquireTimeout {
         /// How many were in use.
         in_use: u32,
@@ -65,6 +68,7 @@ pub enum Error {
     },
     /// The pool had room for a connection, and couldn't open one.
     #[error("no connection could be opened within {waited:.1?}")]
+    #[non_exhaustive]
     Unreachable {
         /// How long it waited.
         waited: Duration,
@@ -73,6 +77,7 @@ pub enum Error {
     },
     /// The pool had room for a connection, and was still opening one.
     #[error("no connection was open within {waited:.1?}: the server hasn't answered so far")]
+    #[non_exhaustive]
     Connecting {
         /// How long it waited.
         waited: Duration,
@@ -88,6 +93,7 @@ pub enum Error {
     RuntimeEnded,
     /// Connections were still in use at the deadline of a close.
     #[error("closed with {in_use} still in use after {waited:.1?}")]
+    #[non_exhaustive]
     StillInUse {
         /// How many.
         in_use: usize,
@@ -96,6 +102,7 @@ pub enum Error {
     },
     /// Something that depends on the database failed to finish its work before the close.
     #[error("closed, but something that depends on the database could not finish its work")]
+    #[non_exhaustive]
     Unfinished {
         /// How many connections were still in use at the deadline.
         in_use: usize,
@@ -112,17 +119,19 @@ pub enum Error {
     AlreadyInitialised,
     /// The server rejected a statement, or a parameter didn't fit it.
     #[error("`{statement}` failed{}", verdict::reason(source))]
+    #[non_exhaustive]
     Query {
         /// The statement's name.
         statement: String,
         /// What the server or the driver said.
         source: tokio_postgres::Error,
     },
-    /// A prepared statement wasn't where it was prepared, as when a pooler has
-    /// given the connection to somebody else.
+    /// A prepared statement wasn't where it was prepared, as when a pooler has given the connection
+    /// to another client.
     #[error(
         "`{statement}` isn't prepared as it was left; behind a pooler set DB_POOL_MODE=transaction"
     )]
+    #[non_exhaustive]
     NotPrepared {
         /// The statement's name.
         statement: String,
@@ -131,6 +140,7 @@ pub enum Error {
     },
     /// A statement was called with more or fewer parameters than it has types.
     #[error("`{statement}` was given {given} parameters instead of {expected}")]
+    #[non_exhaustive]
     ParameterCount {
         /// The statement's name.
         statement: String,
@@ -141,6 +151,7 @@ pub enum Error {
     },
     /// A statement returned more or fewer rows than its caller can take.
     #[error("`{statement}` returned {rows} rows where {expected} was expected")]
+    #[non_exhaustive]
     RowCount {
         /// The statement's name.
         statement: String,
@@ -153,6 +164,7 @@ pub enum Error {
     #[error(
         "`{statement}` was cancelled after {limit:.1?}: no longer is allowed by DB_STATEMENT_TIMEOUT"
     )]
+    #[non_exhaustive]
     StatementTimeout {
         /// The statement's name.
         statement: String,
@@ -169,8 +181,7 @@ pub enum Error {
         /// Why, if it is known.
         source: Option<Arc<dyn StdError + Send + Sync>>,
     },
-    /// The connection was lost while the server may have been carrying out a
-    /// statement or a commit.
+    /// The connection was lost while the server may have been carrying out a statement or a commit.
     #[error("the connection was lost during `{statement}`; whether it took effect is unknown")]
     OutcomeUnknown {
         /// The statement's name, or `COMMIT`.
@@ -178,22 +189,25 @@ pub enum Error {
         /// Why, if it is known.
         source: Option<Arc<dyn StdError + Send + Sync>>,
     },
-    /// A transaction's body returned `Ok` after one of its statements had
-    /// failed: everything was rolled back.
+    /// A transaction's body returned `Ok` after one of its statements had failed: everything was
+    /// rolled back.
     #[error("a statement of the transaction failed, so it was rolled back")]
+    #[non_exhaustive]
     TransactionFailed {
         /// What the server said to the commit.
         source: tokio_postgres::Error,
     },
-    /// A transaction's body ended it with SQL of its own: what ran before may
-    /// be committed or not, and what ran after was not part of it.
+    /// A transaction's body ended it with SQL of its own: what ran before may be committed or not,
+    /// and what ran after was not part of it.
     #[error("the transaction was ended by a statement in its own body")]
+    #[non_exhaustive]
     TransactionEnded {
         /// What the server said to the commit.
         source: tokio_postgres::Error,
     },
     /// A migration failed; none of those that were missing is applied.
     #[error("migration {number} `{name}` of `{set}` failed")]
+    #[non_exhaustive]
     Migration {
         /// The set.
         set: &'static str,
@@ -210,6 +224,7 @@ pub enum Error {
         "the role may not apply the migrations of `{set}`: let another role apply \
          `Migrations::sql`, and only verify them with this one"
     )]
+    #[non_exhaustive]
     MigrationDenied {
         /// The set.
         set: &'static str,
@@ -218,6 +233,7 @@ pub enum Error {
     },
     /// A migration was changed after it was applied.
     #[error("migration {number} `{name}` of `{set}` is not the one that was applied")]
+    #[non_exhaustive]
     MigrationChanged {
         /// The set.
         set: &'static str,
@@ -228,6 +244,7 @@ pub enum Error {
     },
     /// The version table lacks a migration before the last one it lists.
     #[error("migration {number} of `{set}` is missing from the database, later ones are there")]
+    #[non_exhaustive]
     MigrationGap {
         /// The set.
         set: &'static str,
@@ -236,6 +253,7 @@ pub enum Error {
     },
     /// The database was migrated by a newer program.
     #[error("the database is at migration {database} of `{set}`, this program knows {program}")]
+    #[non_exhaustive]
     DatabaseNewer {
         /// The set.
         set: &'static str,
@@ -246,6 +264,7 @@ pub enum Error {
     },
     /// The database lacks migrations that the program needs.
     #[error("the database is at migration {database} of `{set}`, this program needs {program}")]
+    #[non_exhaustive]
     DatabaseOlder {
         /// The set.
         set: &'static str,
@@ -259,14 +278,13 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed a little later.
     ///
-    /// That is a lost connection, a pool without a free one, a server that is
-    /// out of reach for now, and of what a server says: SQLSTATE class 08
-    /// (connection), 40 (rollback: a deadlock, a serialization failure) and 53
-    /// (resources: memory, connections, room on the disk), `55P03` (a lock wasn't available),
-    /// `57P01` to `57P03` (shutting down, starting up) and `25006` (read-only: a
-    /// failover may be under way). Of those classes, `40002` (a constraint),
-    /// `40003` (nobody knows what happened) and `53400` (a configured limit)
-    /// aren't, nor is a statement that was cancelled or took too long.
+    /// That is a lost connection, a pool without a free one, a server that is out of reach for now,
+    /// and of what a server says: SQLSTATE class 08 (connection), 40 (rollback: a deadlock, a
+    /// serialization failure) and 53 (resources: memory, connections, room on the disk), `55P03` (a
+    /// lock wasn't available), `57P01` to `57P03` (shutting down, starting up) and `25006`
+    /// (read-only: a failover may be under way). Of those classes, `40002` (a constraint), `40003`
+    /// (what happened is unknown) and `53400` (a configured limit) aren't, nor is a statement that
+    /// was cancelled or took too long.
     ///
     /// It doesn't say that repeating is harmless: see
     /// [`is_outcome_unknown`](Self::is_outcome_unknown).
@@ -284,17 +302,15 @@ impl Error {
         }
     }
 
-    /// Whether the statement or transaction may have taken effect although an
-    /// error is reported.
+    /// Whether the statement or transaction may have taken effect although an error is reported.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown { .. })
     }
 
     /// The error with all its causes on one line, as it may be logged.
     ///
-    /// What the server adds to its message (detail, hint, context) is left out,
-    /// because it quotes rows, and so are the messages of data exceptions, which
-    /// quote the value. Its code is there.
+    /// What the server adds to its message (detail, hint, context) is left out, because it quotes
+    /// rows, and so are the messages of data exceptions, which quote the value. Its code is there.
     pub fn for_log(&self) -> impl fmt::Display {
         Chain(self)
     }

@@ -22,14 +22,13 @@ enum Stage {
 
 /// Connects the process to its database, once, at start-up.
 ///
-/// From then on [`get_connection`] works anywhere. The handle is returned as
-/// well, for what takes a [`Database`].
+/// From then on [`get_connection`] works anywhere. The handle is returned as well, for what takes a
+/// [`Database`].
 ///
 /// # Errors
 ///
-/// As [`Database::connect`]. [`Error::AlreadyInitialised`] if there is a
-/// database, or one is being opened or closed; after [`close_db`] it works
-/// again.
+/// As [`Database::connect`]. [`Error::AlreadyInitialised`] if there is a database, or one is being
+/// opened or closed; after [`close_db`] it works again.
 ///
 /// # Panics
 ///
@@ -63,8 +62,8 @@ pub async fn init_db(settings: &Settings) -> Result<Database> {
 ///
 /// # Errors
 ///
-/// [`Error::NotInitialised`] before [`init_db`] is done, [`Error::Closed`] after
-/// [`close_db`], and as [`Database::get`].
+/// [`Error::NotInitialised`] before [`init_db`] is done, [`Error::Closed`] after [`close_db`], and
+/// as [`Database::get`].
 ///
 /// # Cancel safety
 ///
@@ -85,8 +84,8 @@ pub async fn get_connection() -> Result<Connection> {
 ///
 /// # Errors
 ///
-/// As [`Database::close`]; the database is closed nevertheless.
-/// [`Error::NotInitialised`] if [`init_db`] is still at it: drop that first.
+/// As [`Database::close`]; the database is closed nevertheless. [`Error::NotInitialised`] if
+/// [`init_db`] is still connecting: drop its future first.
 ///
 /// # Cancel safety
 ///
@@ -99,7 +98,7 @@ pub async fn close_db() -> Result<()> {
     };
     let result = db.close(CLOSE_DEADLINE).await;
     let mut stage = stage();
-    // Two may close at once, and another may be open by now.
+    // Two calls may close it at once, and another database may be open by now.
     if matches!(&*stage, Stage::Open(open) if open.is_same(&db)) {
         *stage = Stage::Closed;
     }

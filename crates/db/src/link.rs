@@ -25,9 +25,9 @@ const STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// How long an abandoned statement may still run before it is cancelled.
 ///
-/// Measured on one machine: a round trip, which also waits for a short one, and cleans, takes
-/// 0.1 ms; a cancel request and then cleaning 2.6 ms; a cancel request and a new connection more
-/// than 4 ms, most of it for the password.
+/// Measured on one machine: a round trip, which also waits for a short one, and cleans, takes 0.1
+/// ms; a cancel request and then cleaning 2.6 ms; a cancel request and a new connection more than 4
+/// ms, most of it for the password.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// How long a connection may lie idle and still be used without a check.

@@ -28,8 +28,7 @@ pub(crate) struct Manager {
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
     shared: Arc<Shared>,
-    /// The connection that proved that the server answers, until the pool asks
-    /// for its first one.
+    /// The connection that proved that the server answers, until the pool asks for its first one.
     proven: Mutex<Option<Link>>,
 }
 
@@ -52,7 +51,6 @@ impl Manager {
 
     fn link(&self, opened: Opened, tenure: Tenure) -> (Link, Server) {
         let watch = Arc::new(Watch::new(&self.shared, tenure, opened.canceller));
-        self.shared.watch(&watch);
         let drive = drive(opened.driver, Arc::clone(&watch));
         let runtime = self.shared.runtime.handle();
         self.shared.sockets.spawn_on(drive, runtime);

@@ -1,6 +1,6 @@
 //! What the pool tells a recorder of the `metrics` facade.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use metrics::{
@@ -9,7 +9,7 @@ use metrics::{
 };
 use tokio::task;
 
-use crate::{ConnectFailure, Error, Result};
+use crate::{Error, Result};
 
 const CONNECTIONS: &str = "db_pool_connections";
 const MAX_CONNECTIONS: &str = "db_pool_max_connections";
@@ -20,7 +20,7 @@ const DISCONNECTS: &str = "db_pool_disconnects_total";
 
 static METADATA: Metadata<'static> = Metadata::new("db", Level::INFO, Some(module_path!()));
 
-/// The figures of a pool, by its application's name: pools with one name are one in them.
+/// The figures of a pool, labelled with its application's name: pools of one name add up.
 ///
 /// The recorder is asked for at each figure, so it may come after the pool.
 #[derive(Debug)]
@@ -31,10 +31,12 @@ pub(crate) struct Meter {
     in_use: Key,
     waiting: Key,
     acquired: Key,
+    /// The connections that are open, or still in use.
+    places: Mutex<Vec<Weak<Place>>>,
 }
 
-/// Counts in a gauge for as long as it lives. It leaves the gauge that it has entered, so that a
-/// recorder that comes late sees no gauge below zero.
+/// Raises a gauge until it is dropped. It keeps the gauge that it raised, so that a recorder that
+/// is installed later never sees the decrement alone.
 #[derive(Debug)]
 pub(crate) struct Counted {
     gauge: Gauge,
@@ -89,6 +91,7 @@ impl Meter {
             in_use: key(&pool, CONNECTIONS, Some(("state", "in_use"))),
             waiting: key(&pool, WAITING, None),
             acquired: key(&pool, ACQUIRE, Some(("outcome", "acquired"))),
+            places: Mutex::default(),
             pool,
         }
     }
@@ -105,6 +108,24 @@ impl Meter {
             ended: None,
             _waiting: Counted::new(&self.waiting, 1),
         }
+    }
+
+    fn add(&self, place: &Arc<Place>) {
+        let mut places = self.places();
+        places.retain(|known| known.strong_count() > 0);
+        places.push(Arc::downgrade(place));
+    }
+
+    /// How many connections are in use by the task that asks.
+    pub(crate) fn in_use_by_caller(&self) -> u32 {
+        let places = self.places();
+        let places = places.iter().filter_map(Weak::upgrade);
+        let by_caller = places.filter(|place| place.is_in_use_by_caller());
+        u32::try_from(by_caller.count()).unwrap_or(u32::MAX)
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Weak<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn connected<T>(&self, after: Duration, answer: &Result<T>) {
@@ -133,8 +154,8 @@ impl Drop for Counted {
 
 impl Place {
     /// The place of a connection that was just opened.
-    pub(crate) fn new(meter: &Arc<Meter>) -> Self {
-        Self {
+    pub(crate) fn new(meter: &Arc<Meter>) -> Arc<Self> {
+        let place = Arc::new(Self {
             stay: Mutex::new(Stay {
                 in_use: false,
                 by: None,
@@ -142,7 +163,9 @@ impl Place {
                 counted: Some(Counted::new(&meter.idle, 1)),
             }),
             meter: Arc::clone(meter),
-        }
+        });
+        meter.add(&place);
+        place
     }
 
     pub(crate) fn acquired(&self) {
@@ -160,7 +183,7 @@ impl Place {
     }
 
     /// Whether the task that asks has acquired the connection and not returned it.
-    pub(crate) fn is_in_use_by_caller(&self) -> bool {
+    fn is_in_use_by_caller(&self) -> bool {
         let caller = task::try_id();
         caller.is_some() && self.lock().by == caller
     }
@@ -219,43 +242,6 @@ impl Drop for Acquire<'_> {
             outcome => histogram(&key(&self.meter.pool, ACQUIRE, Some(("outcome", outcome)))),
         }
         .record(waited);
-    }
-}
-
-impl ConnectFailure {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::UnknownHost => "unknown_host",
-            Self::NameLookup => "name_lookup",
-            Self::Network => "network",
-            Self::TimedOut => "timed_out",
-            Self::BrokenOff => "broken_off",
-            Self::NotReady => "not_ready",
-            Self::TooManyConnections => "too_many_connections",
-            Self::ReadOnly => "read_only",
-            Self::ReadWrite => "read_write",
-            Self::Standby => "standby",
-            Self::Primary => "primary",
-            Self::OutOfResources => "out_of_resources",
-            Self::LocalResources => "local_resources",
-            Self::PasswordMissing => "password_missing",
-            Self::OptionsIgnored => "options_ignored",
-            Self::Authentication => "authentication",
-            Self::UnknownDatabase => "unknown_database",
-            Self::StartupParameter => "startup_parameter",
-            Self::TlsNotOffered => "tls_not_offered",
-            Self::UnknownAuthority => "unknown_authority",
-            Self::CertificateExpired => "certificate_expired",
-            Self::CertificateNotYetValid => "certificate_not_yet_valid",
-            Self::HostNameMismatch => "host_name_mismatch",
-            Self::Certificate => "certificate",
-            Self::ClientCertificateRequired => "client_certificate_required",
-            Self::ClientCertificateRejected => "client_certificate_rejected",
-            Self::ChannelBinding => "channel_binding",
-            Self::Handshake => "handshake",
-            Self::Rejected => "rejected",
-        }
     }
 }
 

@@ -21,16 +21,14 @@ const LONGEST_IDENTIFIER: usize = 63;
 /// A process may wait long for another that is migrating.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// One that migrates must not wait long for a table, because everybody else
-/// queues behind it.
+/// One that migrates must not wait long for a table, because everybody else queues behind it.
 const DDL_LIMITS: &str = "SET LOCAL lock_timeout = '10s'";
 
 /// How long a migration may run.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// The limits here, where a server that went silent has to be noticed: how much
-/// longer than the server another process is waited for, and what anything else
-/// may take.
+/// The limits here, where a server that went silent has to be noticed: how much longer than the
+/// server another process is waited for, and what anything else may take.
 const GRACE: Duration = Duration::from_secs(10);
 const STEP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -73,17 +71,16 @@ pub struct Migration {
     pub number: i32,
     /// What it does, in a word or two.
     pub name: &'static str,
-    /// Its SQL, with `{schema}` where the quoted schema belongs. Once released
-    /// it must never be changed, save for its line endings.
+    /// Its SQL, with `{schema}` where the quoted schema belongs. Once released it must never be
+    /// changed, save for its line endings.
     pub sql: &'static str,
 }
 
 /// A named set of migrations, which keeps its own account of what was applied.
 ///
-/// The account is the table `<set>_migrations` in the schema of the settings, or in one that is named
-/// like the set if they name none.
-/// What is missing is applied in one transaction, by one process at a time, so
-/// any number of them may start at once. It works in both pool modes.
+/// The account is the table `<set>_migrations` in the schema of the settings, or in one that is
+/// named like the set if they name none. What is missing is applied in one transaction, by one
+/// process at a time, so any number of them may start at once. It works in both pool modes.
 ///
 /// # Examples
 ///
@@ -116,8 +113,8 @@ impl Migrations {
     ///
     /// # Panics
     ///
-    /// While compiling, if it makes a constant: if the numbers aren't 1, 2, 3 …,
-    /// or if the set's name is empty or longer than 52 bytes.
+    /// While compiling, if it makes a constant: if the numbers aren't 1, 2, 3 …, or if the set's
+    /// name is empty or longer than 52 bytes.
     pub const fn new(set: &'static str, migrations: &'static [Migration]) -> Self {
         assert!(
             !set.is_empty() && set.len() <= LONGEST_IDENTIFIER - TABLE_SUFFIX.len(),
@@ -138,8 +135,8 @@ impl Migrations {
         }
     }
 
-    /// Chooses how long [`apply`](Self::apply) waits for another process that is
-    /// migrating. Defaults to 5 minutes.
+    /// Chooses how long [`apply`](Self::apply) waits for another process that is migrating.
+    /// Defaults to 5 minutes.
     #[must_use]
     pub const fn lock_timeout(self, lock_timeout: Duration) -> Self {
         Self {
@@ -154,28 +151,24 @@ impl Migrations {
         db.schema().unwrap_or(self.set)
     }
 
-    /// Applies the migrations that the database lacks: all of them, or none if
-    /// one fails.
+    /// Applies the migrations that the database lacks: all of them, or none if one fails.
     ///
-    /// The schema is made if it doesn't exist. If nothing is missing, no right
-    /// to create anything is needed. Whatever the settings say of statements,
-    /// each migration has an hour; what takes longer is better applied by hand,
-    /// from [`sql`](Self::sql).
+    /// The schema is made if it doesn't exist. If nothing is missing, no right to create anything
+    /// is needed. Whatever the settings say of statements, each migration has an hour; what takes
+    /// longer is better applied by hand, from [`sql`](Self::sql).
     ///
     /// # Errors
     ///
-    /// [`Error::Query`] that [is transient](Error::is_transient) if another
-    /// process migrates for longer than [`lock_timeout`](Self::lock_timeout).
-    /// [`Error::Migration`] names the one that failed. The database is refused
-    /// as [`verify`](Self::verify) does, save that it may be older. A table that
-    /// stays locked by somebody else for 10 seconds is an [`Error::Migration`]
-    /// that [is transient](Error::is_transient). [`Error::MigrationDenied`] if the role may not
-    /// make what is missing.
+    /// [`Error::Query`] that [is transient](Error::is_transient) if another process migrates for
+    /// longer than [`lock_timeout`](Self::lock_timeout). [`Error::Migration`] names the one that
+    /// failed. The database is refused as [`verify`](Self::verify) does, save that it may be older.
+    /// A table that stays locked by another session for 10 seconds is an [`Error::Migration`] that
+    /// [is transient](Error::is_transient). [`Error::MigrationDenied`] if the role may not make
+    /// what is missing.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, either all that was missing is applied or nothing. Calling
-    /// again is harmless.
+    /// If dropped, either all that was missing is applied or nothing. Calling again is harmless.
     pub async fn apply(&self, db: &Database) -> Result<()> {
         let schema = self.schema(db);
         let mut connection = db.get().await?;
@@ -235,14 +228,14 @@ impl Migrations {
         }
     }
 
-    /// Checks that the database has exactly the migrations of this program, for
-    /// programs whose role may not change the schema.
+    /// Checks that the database has exactly the migrations of this program, for programs whose role
+    /// may not change the schema.
     ///
     /// # Errors
     ///
-    /// [`Error::DatabaseOlder`] if some are missing, [`Error::DatabaseNewer`] if
-    /// it has more, [`Error::MigrationChanged`] if one isn't what was applied,
-    /// [`Error::MigrationGap`] if its account isn't complete.
+    /// [`Error::DatabaseOlder`] if some are missing, [`Error::DatabaseNewer`] if it has more,
+    /// [`Error::MigrationChanged`] if one isn't what was applied, [`Error::MigrationGap`] if its
+    /// account isn't complete.
     ///
     /// # Cancel safety
     ///
@@ -263,15 +256,15 @@ impl Migrations {
         Ok(())
     }
 
-    /// The SQL that does to an empty database what [`apply`](Self::apply) does,
-    /// for people who apply it by hand.
+    /// The SQL that does to an empty database what [`apply`](Self::apply) does, for people who
+    /// apply it by hand.
     pub fn sql(&self, schema: &str) -> String {
         self.sql_after(schema, 0)
     }
 
-    /// The SQL that does the rest to a database that has the migrations up to
-    /// number `applied`: the greatest one in its version table, which
-    /// [`Error::DatabaseOlder`] names as well. If nothing is missing it is empty.
+    /// The SQL that does the rest to a database that has the migrations up to number `applied`: the
+    /// greatest one in its version table, which [`Error::DatabaseOlder`] names as well. If nothing
+    /// is missing it is empty.
     pub fn sql_after(&self, schema: &str, applied: i32) -> String {
         let missing = self.migrations.iter().filter(|m| m.number > applied);
         if missing.clone().next().is_none() {

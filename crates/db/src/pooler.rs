@@ -1,12 +1,12 @@
 //! What a pooler's own errors mean.
 //!
 //! PgBouncer gives nearly all of them the code 08P01, and those that it passes on from a server it
-//! couldn't log in to as well; Supavisor gives all of its own the code XX000. So their texts decide,
-//! which they don't translate.
+//! couldn't log in to as well; Supavisor gives all of its own the code XX000. So their texts
+//! decide, which they don't translate.
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use crate::ConnectFailure;
+use crate::connect_failure::ConnectFailure;
 
 /// Why a pooler, or the server behind it, turned a connection away.
 pub(crate) fn connect_failure(code: &SqlState, text: &str) -> Option<ConnectFailure> {

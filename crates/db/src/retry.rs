@@ -5,42 +5,19 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::select;
-use settings::Settings;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::backoff::Backoff;
 use crate::error::Chain;
-use crate::{Database, Error, Result};
+use crate::{Database, Error, Result, Retries};
 
 /// The longest first pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// How much longer failures are retried once a close has begun, which waits for that.
 const CLOSING: Duration = Duration::from_secs(5);
-
-/// How the settings want failures to be retried that may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Retries {
-    /// For how long.
-    pub timeout: Duration,
-    /// How often at most, the first attempt included.
-    pub attempts: u32,
-    /// The longest pause between two attempts.
-    pub longest_pause: Duration,
-}
-
-impl Retries {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self {
-            timeout: settings.retry_timeout(),
-            attempts: settings.retry_attempts(),
-            longest_pause: settings.retry_pause(),
-        }
-    }
-}
 
 /// Does something again after a failure that may pass: [`Database::retry`] makes it.
 #[derive(Clone, Copy)]
@@ -53,21 +30,21 @@ pub struct Retry<'a> {
 }
 
 impl Database {
-    /// Begins something that is done again after a failure that [may pass](Error::is_transient), for
-    /// as long and as often as `DB_RETRY_TIMEOUT` and `DB_RETRY_ATTEMPTS` say. `operation` names it
-    /// in the log.
+    /// Begins something that is done again after a failure that [may pass](Error::is_transient),
+    /// for as long and as often as `DB_RETRY_TIMEOUT` and `DB_RETRY_ATTEMPTS` say. `operation`
+    /// names it in the log.
     ///
     /// A wait for a connection that took all of `DB_ACQUIRE_TIMEOUT` isn't begun again.
     ///
     /// # What may be repeated
     ///
     /// An attempt whose outcome is unknown is followed by another one, which may be the second that
-    /// takes effect. So it must do no harm twice: a read, a statement that sets a value, an `INSERT`
-    /// with `ON CONFLICT DO NOTHING` whose id is known. What tells one execution from another is made
-    /// before the loop and not in it, such as a generated id or the present time.
+    /// takes effect. So it must do no harm twice: a read, a statement that sets a value, an
+    /// `INSERT` with `ON CONFLICT DO NOTHING` whose id is known. What tells one execution from
+    /// another is made before the loop and not in it, such as a generated id or the present time.
     ///
-    /// Nor must an attempt use a connection or a transaction from outside of it, which may be the one
-    /// that was lost. An attempt that is a transaction begins and ends within the loop.
+    /// Nor must an attempt use a connection or a transaction from outside of it, which may be the
+    /// one that was lost. An attempt that is a transaction begins and ends within the loop.
     ///
     /// # Examples
     ///

@@ -12,9 +12,9 @@ use crate::{Error, Result};
 
 /// The Tokio runtime in which a database was connected.
 ///
-/// Timers, sockets and tasks belong to a runtime and end with it. A call may come from another
-/// one, or from none; its future is polled within this one, so that what it makes lasts as long as
-/// the pool does.
+/// Timers, sockets and tasks belong to a runtime and end with it. A call may come from another one,
+/// or from none; its future is polled within this one, so that what it makes lasts as long as the
+/// pool does.
 #[derive(Debug)]
 pub(crate) struct Runtime {
     handle: Handle,

@@ -1,7 +1,7 @@
 //! What a pool, its connections and those who use them share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use settings::{PoolMode, Settings};
@@ -10,10 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::close::Dependents;
+use crate::dependents::Dependents;
 use crate::meter::Meter;
 use crate::runtime::Runtime;
-use crate::watch::Watch;
 
 /// What a pool, its connections and those who use them share.
 #[derive(Debug)]
@@ -42,8 +41,6 @@ pub(crate) struct Shared {
     /// Why the last attempt to connect failed, unless one has succeeded since.
     pub(crate) failure: watch::Sender<Option<Arc<Error>>>,
     pub(crate) meter: Arc<Meter>,
-    /// The connections that are open.
-    watches: Mutex<Vec<Weak<Watch>>>,
 }
 
 impl Shared {
@@ -63,27 +60,7 @@ impl Shared {
             tenures: Arc::default(),
             failure: watch::Sender::default(),
             meter: Arc::new(Meter::new(settings.application_name())),
-            watches: Mutex::default(),
         }
-    }
-
-    /// Notes a connection that was opened.
-    pub(crate) fn watch(&self, watch: &Arc<Watch>) {
-        let mut watches = self.watches();
-        watches.retain(|known| known.strong_count() > 0);
-        watches.push(Arc::downgrade(watch));
-    }
-
-    /// How many connections are in use by the task that asks.
-    pub(crate) fn in_use_by_caller(&self) -> u32 {
-        let watches = self.watches();
-        let open = watches.iter().filter_map(Weak::upgrade);
-        let by_caller = open.filter(|watch| watch.place.is_in_use_by_caller());
-        u32::try_from(by_caller.count()).unwrap_or(u32::MAX)
-    }
-
-    fn watches(&self) -> MutexGuard<'_, Vec<Weak<Watch>>> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a caller as waiting for as long as the guard lives.

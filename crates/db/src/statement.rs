@@ -8,9 +8,9 @@ use crate::identifier::in_schema;
 
 /// A statement: its SQL and the types of its parameters.
 ///
-/// The types must be complete, one for each `$n`: with them a statement takes
-/// one round trip even where nothing can be prepared. A first line such as
-/// `-- orders::insert` names the statement in errors and in the server's log.
+/// The types must be complete, one for each `$n`: with them a statement takes one round trip even
+/// where nothing can be prepared. A first line such as `-- orders::insert` names the statement in
+/// errors and in the server's log.
 ///
 /// # Examples
 ///
@@ -68,8 +68,8 @@ impl Statement {
         }
     }
 
-    /// Vouches that the statement leaves the session as it was, although its text
-    /// looks otherwise: a `set_config` for the transaction alone, say.
+    /// Vouches that the statement leaves the session as it was, although its text looks otherwise:
+    /// a `set_config` for the transaction alone, say.
     #[must_use]
     pub fn keeping_session(self) -> Self {
         Self {
@@ -88,8 +88,8 @@ impl Statement {
         &self.types
     }
 
-    /// The name that errors and logs give it: what its first line says behind
-    /// `--`, or else the beginning of that line.
+    /// The name that errors and logs give it: what its first line says behind `--`, or else the
+    /// beginning of that line.
     pub fn name(&self) -> &str {
         name(&self.sql)
     }
@@ -124,15 +124,14 @@ pub(crate) fn name(sql: &str) -> &str {
 
 /// Whether raw SQL may begin a transaction, and leave it open.
 ///
-/// A `ROLLBACK` without one does no harm, but puts a warning into the server's
-/// log each time.
+/// A `ROLLBACK` without one does no harm, but puts a warning into the server's log each time.
 pub(crate) const fn mentions_begin(sql: &str) -> bool {
     let sql = sql.as_bytes();
     contains(sql, b"begin") || contains(sql, b"start")
 }
 
-/// Whether raw SQL mentions prepared statements: cleaning keeps those of the
-/// cache, so it can't undo a `PREPARE`, nor bring back what was deallocated.
+/// Whether raw SQL mentions prepared statements: cleaning keeps those of the cache, so it can't
+/// undo a `PREPARE`, nor bring back what was deallocated.
 pub(crate) const fn mentions_prepared(sql: &str) -> bool {
     let sql = sql.as_bytes();
     contains(sql, b"prepare") || contains(sql, b"deallocate") || contains(sql, b"discard")

@@ -45,8 +45,8 @@ pub(crate) struct Setup {
     shows_certificate: bool,
 }
 
-/// Shakes hands for one attempt to connect, and for the cancel requests of the
-/// connection that comes of it.
+/// Shakes hands for one attempt to connect, and for the cancel requests of the connection that
+/// comes of it.
 #[derive(Clone)]
 pub(crate) struct Tls {
     /// Without it the driver must not be told to use TLS.
@@ -69,7 +69,7 @@ impl Tls {
         }
     }
 
-    /// Gets ready for a handshake with one host.
+    /// Prepares a handshake with one host.
     pub(crate) fn with(&self, host: &str) -> Connect {
         Connect {
             tls: self.clone(),
@@ -111,8 +111,8 @@ impl MakeTlsConnect<Socket> for Tls {
     type Error = Infallible;
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Connect, Infallible> {
-        // The driver asks for it before it knows whether it is needed, so that
-        // nothing may fail here.
+        // The driver asks for it before it knows whether it is needed, so that nothing may fail
+        // here.
         Ok(self.with(host))
     }
 }
@@ -131,8 +131,8 @@ impl Connect {
         };
         let name = match ServerName::try_from(self.host.clone()) {
             Ok(name) => name,
-            // A resolver knows names that no certificate can be made out to. An
-            // address in its place is not sent to the server.
+            // A resolver knows names that no certificate can be made out to. An address in its
+            // place is not sent to the server.
             Err(_) if !setup.checks_name => Ipv4Addr::UNSPECIFIED.into(),
             Err(_) => {
                 let error = rustls::Error::from(CertificateError::NotValidForName);
@@ -191,8 +191,8 @@ impl<S: Wire> TlsStream for Stream<S> {
     }
 }
 
-/// The hash of the server's certificate that RFC 5929 binds to, if there is one:
-/// not every signature has a hash of its own.
+/// The hash of the server's certificate that RFC 5929 binds to, if there is one: not every
+/// signature has a hash of its own.
 fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let signed_with = Certificate::from_der(certificate)
         .ok()?

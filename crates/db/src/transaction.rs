@@ -8,18 +8,19 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tracing::warn;
 
+use crate::client::GenericClient;
 use crate::client::sealed::Client;
 use crate::connect::lock_limit;
 use crate::error::Chain;
 use crate::watch::{Call, Limit, Scope};
 use crate::{Connection, Error, Result, Statement, statement};
 
-/// A savepoint can't be made in a transaction that has failed, nor where there
-/// is none; `COMMIT` alone says "done" to both, with a tag that the driver
-/// hides, or with a warning that can be switched off.
+/// A savepoint can't be made in a transaction that has failed, nor outside of one. `COMMIT` alone
+/// succeeds in both cases: it reports them by a tag that the driver hides, or by a warning that can
+/// be switched off.
 const COMMIT: &str = "SAVEPOINT db_commit; COMMIT";
 
-/// An open transaction, whose methods [`GenericClient`](crate::GenericClient) has.
+/// An open transaction, whose methods [`GenericClient`] has.
 ///
 /// It ends with the body that it was given to: [`Connection::transaction`].
 #[derive(Debug)]
@@ -30,29 +31,27 @@ pub struct Transaction<'a> {
 }
 
 impl Connection {
-    /// Runs `body` in a transaction: commits if it returns `Ok`, rolls back if
-    /// it returns `Err`. It runs once, whatever happens. The isolation level is
-    /// read committed, whatever the role's default is; `SET TRANSACTION` as the
-    /// body's first statement chooses another.
+    /// Runs `body` in a transaction: commits if it returns `Ok`, rolls back if it returns `Err`. It
+    /// runs once, whatever happens. The isolation level is read committed, whatever the role's
+    /// default is; `SET TRANSACTION` as the body's first statement chooses another.
     ///
-    /// While the body runs it has one connection, and must not wait for another one of the same pool:
-    /// if enough bodies do so at once they hold all connections and wait for each other, until
-    /// `DB_ACQUIRE_TIMEOUT` ends it. So what is done meanwhile by way of the [`Database`](crate::Database),
-    /// a crate that is built on it included, is better done before or after.
+    /// While the body runs it has one connection, and must not wait for another one of the same
+    /// pool: if enough bodies do so at once they hold all connections and wait for each other,
+    /// until `DB_ACQUIRE_TIMEOUT` ends it. So what is done meanwhile by way of the
+    /// [`Database`](crate::Database), a crate that is built on it included, is better done before
+    /// or after.
     ///
     /// # Errors
     ///
-    /// What `body` returned. [`Error::TransactionFailed`] if it returned `Ok`
-    /// although a statement had failed, [`Error::TransactionEnded`] if it ended
-    /// the transaction by raw SQL (unless it began another at once, which can't
-    /// be seen), [`Error::OutcomeUnknown`] if the connection was lost during
-    /// the commit, and [`Error::Query`] if the server refused to commit.
+    /// What `body` returned. [`Error::TransactionFailed`] if it returned `Ok` although a statement
+    /// had failed, [`Error::TransactionEnded`] if it ended the transaction by raw SQL (unless it
+    /// began another at once, which can't be seen), [`Error::OutcomeUnknown`] if the connection was
+    /// lost during the commit, and [`Error::Query`] if the server refused to commit.
     ///
     /// # Cancel safety
     ///
-    /// If dropped before the commit is sent, nothing takes effect: it is rolled
-    /// back when the connection is used again or returned. If dropped after
-    /// that, it may or may not take effect.
+    /// If dropped before the commit is sent, nothing takes effect: it is rolled back when the
+    /// connection is used again or returned. If dropped after that, it may or may not take effect.
     ///
     /// # Examples
     ///
@@ -140,7 +139,7 @@ impl Connection {
         Err(Error::Query { statement, source })
     }
 
-    /// Rolls back; if that fails, so that the connection is discarded.
+    /// Rolls back. If that fails, the connection is discarded.
     async fn roll_back(&self) {
         let condition = self.link().condition();
         match self
@@ -159,6 +158,8 @@ impl Connection {
     }
 }
 
+impl GenericClient for Transaction<'_> {}
+
 impl Client for Transaction<'_> {
     async fn rows(
         &self,
@@ -176,8 +177,8 @@ impl Client for Transaction<'_> {
 }
 
 impl Transaction<'_> {
-    /// The same transaction, whose statements may run for so long, as far as
-    /// that is kept here and not by the server.
+    /// The same transaction with another limit for its statements, as far as this crate keeps it
+    /// and not the server.
     pub(crate) fn limited_to(&self, limit: Duration) -> Transaction<'_> {
         Transaction {
             connection: self.connection,

@@ -3,7 +3,8 @@
 use settings::PoolMode;
 use tokio_postgres::error::SqlState;
 
-use crate::{ConnectFailure, pooler};
+use crate::connect_failure::ConnectFailure;
+use crate::pooler;
 
 /// What an error says about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +27,8 @@ impl Verdict {
     pub(crate) fn of(error: &tokio_postgres::Error, mode: PoolMode) -> Self {
         match error.as_db_error() {
             Some(error) if pooler::was_never_sent(error) => return Self::NeverSent,
-            // What the server was doing at that moment may be done: it can be told to stop after
-            // it has committed.
+            // What the server was doing at that moment may be done: it can be told to stop after it
+            // has committed.
             Some(error) if pooler::is_fatal(error) => return Self::Lost,
             None if error.is_closed() => return Self::Lost,
             _ => {}

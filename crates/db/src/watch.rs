@@ -25,7 +25,7 @@ pub(crate) struct Watch {
     pub(crate) shared: Arc<Shared>,
     pub(crate) condition: Condition,
     /// Where the connection is counted.
-    pub(crate) place: Place,
+    pub(crate) place: Arc<Place>,
     pub(crate) tenure: Tenure,
     pub(crate) canceller: Canceller,
     /// Ends the connection.

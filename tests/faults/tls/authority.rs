@@ -66,8 +66,8 @@ impl Authority {
         self.sign(named(name, &[], Valid::Now))
     }
 
-    /// Makes one of X.509's first version, as `openssl x509` does unless told
-    /// otherwise: with a common name, and without extensions.
+    /// Makes one of X.509's first version, as `openssl x509` does unless told otherwise: with a
+    /// common name, and without extensions.
     pub(super) fn issue_first_version(&self, name: &str) -> Issued {
         let mut issued = self.issue_with_common_name(name);
         let mut certificate = Certificate::from_pem(&issued.certificate).unwrap();
@@ -92,8 +92,7 @@ impl Authority {
 }
 
 impl Issued {
-    /// What `openssl req -x509` makes: its own authority, with the host as its
-    /// common name.
+    /// What `openssl req -x509` makes: its own authority, with the host as its common name.
     pub(super) fn self_signed(host: &str) -> Self {
         let mut params = named(host, &[], Valid::Now);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

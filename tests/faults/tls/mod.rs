@@ -1,5 +1,5 @@
-//! TLS, against servers that have certificates of the tests' own making, and
-//! with libpq as the measure: `psql` is asked for the same on the same server.
+//! TLS, against servers that have certificates of the tests' own making, and with libpq as the
+//! measure: `psql` is asked for the same on the same server.
 
 mod authority;
 mod cancel;

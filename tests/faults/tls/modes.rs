@@ -14,8 +14,8 @@ const MODES: [&str; 6] = [
     "verify-full",
 ];
 
-/// What comes of every mode, for a user who gets in either way, one who does with
-/// TLS only, and one without it only. Asserts that libpq ends the same way.
+/// What comes of every mode, for a user who gets in either way, one who does with TLS only, and one
+/// without it only. Asserts that libpq ends the same way.
 async fn outcomes(title: &str, server: &TlsServer, host: &str, root: Option<&str>) -> String {
     let mut table = format!("{title}\n");
     for user in ["either", "encrypted", "plain"] {

@@ -8,8 +8,7 @@ use super::server::{Outcome, TlsServer, seen};
 
 const BINDINGS: [&str; 3] = ["disable", "prefer", "require"];
 
-/// What comes of a password and a channel binding, in ours and, as it has to be,
-/// in libpq.
+/// What comes of a password and a channel binding, in ours and, as it has to be, in libpq.
 async fn outcome(server: &TlsServer, user: &str, binding: &str) -> Outcome {
     let url = server.url(&format!("{user}:kettle"), "localhost");
     let settings = server.settings(&url, &[("DB_CHANNEL_BINDING", binding)]);

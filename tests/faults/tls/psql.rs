@@ -2,8 +2,7 @@ use rig::Programs;
 
 use super::server::{Outcome, TlsServer};
 
-/// What comes of it if libpq is asked for the same. `options` are those of a
-/// connection string.
+/// What comes of it if libpq is asked for the same. `options` are those of a connection string.
 pub(super) async fn outcome(
     server: &TlsServer,
     host: &str,

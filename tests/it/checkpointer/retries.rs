@@ -226,3 +226,18 @@ async fn what_is_logged_of_a_failure_quotes_no_row() {
     assert!(text.contains("giving up"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
+
+#[tokio::test]
+async fn a_call_inside_ones_own_transaction_ends_after_the_time_for_a_connection() {
+    let test = TestDb::without_schema().await;
+    let variables = [("DB_POOL_MAX", "1"), ("DB_ACQUIRE_TIMEOUT", "1s")];
+    let database = test.connect(&variables).await;
+    let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();
+    let started = Instant::now();
+    let put = database.transaction(async |_| -> db::Result<_> {
+        Ok(Step::first(&thread("inside")).try_put(&checkpointer).await)
+    });
+    let error = put.await.unwrap().unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(chain(&error).contains("1 of 1 are in use"), "{error:?}");
+}

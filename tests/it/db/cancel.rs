@@ -18,8 +18,8 @@ async fn pool_of_one(mode: &str) -> (TestDb, Database) {
     (test, db)
 }
 
-/// Whether the pool lends a connection that works and is as new, and nothing
-/// else is borrowed or open.
+/// Whether the pool lends a connection that works and is as new, and nothing else is borrowed or
+/// open.
 async fn sound(test: &TestDb, db: &Database) {
     let connection = db.get().await.unwrap();
     assert_eq!(echo(&connection).await, 1);

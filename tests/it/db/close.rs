@@ -52,7 +52,7 @@ async fn close_ends_at_its_deadline_and_says_how_many_connections_were_in_use() 
     .await;
     let error = db.close(Duration::from_millis(100)).await.unwrap_err();
     assert!(
-        matches!(error, Error::StillInUse { in_use: 2, waited } if waited.as_millis() == 100),
+        matches!(error, Error::StillInUse { in_use: 2, waited, .. } if waited.as_millis() == 100),
         "{error:?}"
     );
     let error = query.await.unwrap().unwrap_err();
@@ -64,7 +64,7 @@ async fn close_ends_at_its_deadline_and_says_how_many_connections_were_in_use() 
 }
 
 #[tokio::test]
-async fn nobody_borrows_or_waits_once_a_close_has_begun() {
+async fn no_connection_is_acquired_or_waited_for_once_a_close_has_begun() {
     let test = TestDb::without_schema().await;
     let db = test.connect(&[("DB_POOL_MAX", "1")]).await;
     let connection = db.get().await.unwrap();

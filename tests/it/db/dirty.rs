@@ -15,7 +15,7 @@ static LOCKS: Statement = Statement::new(
 static SETTING: Statement = Statement::new("SELECT current_setting($1)", &[Type::TEXT]);
 static PREPARED: Statement = Statement::new("SELECT count(*) FROM pg_prepared_statements", &[]);
 
-/// A pool of one connection: whoever borrows gets what the last one left.
+/// A pool of one connection: each caller gets what the last one left.
 async fn pool_of_one() -> (TestDb, Database) {
     let test = TestDb::new().await;
     let db = test.connect(&[("DB_POOL_MAX", "1")]).await;

@@ -1,4 +1,4 @@
-//! Backends that somebody ends.
+//! Backends that are ended from outside.
 
 use db::{Connection, Database, Error, GenericClient, Statement, Type};
 use expect_test::expect;
@@ -51,7 +51,7 @@ async fn notes(test: &TestDb, observer: &Client) -> i64 {
 }
 
 #[tokio::test]
-async fn a_backend_killed_while_idle_is_replaced_though_nobody_asks() {
+async fn a_backend_killed_while_idle_is_replaced_by_itself() {
     let (test, db, observer) = pool_of_one().await;
     let first = pid(&db.get().await.unwrap()).await;
     kill(&test, &observer, first).await;

@@ -339,12 +339,12 @@ async fn another_process_is_waited_for_as_long_as_is_chosen() {
     for mode in ["session", "transaction"] {
         let test = TestDb::without_schema().await;
         let db = test.connect(&[("DB_POOL_MODE", mode)]).await;
-        let somebody = test.observer().await;
+        let holder = test.observer().await;
         let sql = format!(
             "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('migrations of shop in {}', 0))",
             test.schema()
         );
-        somebody.batch_execute(&sql).await.unwrap();
+        holder.batch_execute(&sql).await.unwrap();
         let error = IMPATIENT.apply(&db).await.unwrap_err();
         assert!(error.is_transient());
         expect![[r#"
@@ -353,7 +353,7 @@ async fn another_process_is_waited_for_as_long_as_is_chosen() {
             ERROR: canceling statement due to lock timeout
         "#]]
         .assert_eq(&chain(&error));
-        somebody.batch_execute("COMMIT").await.unwrap();
+        holder.batch_execute("COMMIT").await.unwrap();
         IMPATIENT.apply(&db).await.unwrap();
         BOTH.verify(&db).await.unwrap();
     }
@@ -408,7 +408,7 @@ async fn a_migration_whose_backend_is_killed_half_way_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_migration_gives_up_if_somebody_keeps_a_table_locked() {
+async fn a_migration_ends_if_a_table_stays_locked() {
     const ALTERED: Migrations = Migrations::new(
         "shop",
         &[
@@ -422,12 +422,12 @@ async fn a_migration_gives_up_if_somebody_keeps_a_table_locked() {
     let test = TestDb::new().await;
     let db = test.connect(&[]).await;
     FIRST.apply(&db).await.unwrap();
-    let somebody = test.observer().await;
+    let holder = test.observer().await;
     let sql = format!(
         "BEGIN; LOCK TABLE {}.one IN ACCESS SHARE MODE",
         test.schema()
     );
-    somebody.batch_execute(&sql).await.unwrap();
+    holder.batch_execute(&sql).await.unwrap();
     let error = ALTERED.apply(&db).await.unwrap_err();
     assert!(error.is_transient());
     let text = chain(&error).replace(test.schema(), "SCHEMA");
@@ -439,6 +439,6 @@ async fn a_migration_gives_up_if_somebody_keeps_a_table_locked() {
     "#]]
     .assert_eq(&text);
     FIRST.verify(&db).await.unwrap();
-    somebody.batch_execute("COMMIT").await.unwrap();
+    holder.batch_execute("COMMIT").await.unwrap();
     ALTERED.apply(&db).await.unwrap();
 }

@@ -151,7 +151,7 @@ async fn what_waiting_will_not_mend_is_reported_at_once() {
     assert!(!error.is_transient());
     assert!(chain(&error).contains("the user or password was rejected"));
 
-    // What somebody has mended is found out without anybody's asking.
+    // The pool finds out by itself that it was put right.
     let sql = format!("ALTER ROLE {role} LOGIN");
     observer.batch_execute(&sql).await.unwrap();
     eventually("the pool recovers", async || db.state().connections == 1).await;
@@ -172,7 +172,7 @@ async fn a_connection_that_is_too_old_is_replaced_however_busy_it_is() {
 }
 
 #[tokio::test]
-async fn connections_that_lay_idle_too_long_are_closed_though_nobody_asks() {
+async fn connections_that_were_idle_too_long_are_closed_by_themselves() {
     let test = TestDb::without_schema().await;
     let observer = test.observer().await;
     let variables = [("DB_IDLE_TIMEOUT", "1s"), ("DB_POOL_MIN", "1")];

@@ -120,7 +120,7 @@ async fn a_transaction_ended_by_its_own_body_is_reported() {
         let error = db
             .transaction(async |tx| -> db::Result<()> {
                 tx.execute(&notes.insert, &[&1_i64, &"one"]).await?;
-                // Where nobody sees the server's warning.
+                // Where the server's warning isn't seen.
                 tx.batch_execute("SET client_min_messages = error").await?;
                 tx.batch_execute(sql).await
             })

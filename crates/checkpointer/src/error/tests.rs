@@ -367,17 +367,15 @@ fn a_failure_of_the_database_tells_its_cause() {
     "#]],
     );
     let operation = "put a checkpoint";
-    let source = db::Error::AcquireTimeout {
-        in_use: 10,
-        by_caller: 0,
-        max: 10,
-        waited: Duration::from_secs(5),
+    let source = db::Error::ConnectionLost {
+        statement: "checkpointer::put".to_owned(),
+        source: None,
     };
     check(
         &Error::Database { operation, source },
         expect![[r#"
         failed to put a checkpoint
-        no connection became free within 5.0s: 10 of 10 are in use
+        the connection was lost before `checkpointer::put` could take effect
         (transient)
     "#]],
     );

@@ -8,7 +8,7 @@ use settings::{PoolMode, Settings};
 /// ignore them, or may share a session between several clients.
 pub(super) const MARK: &str = "db.connection";
 
-/// What goes into the `options` of the start-up packet.
+/// The `options` of the start-up packet.
 #[derive(Debug)]
 pub(crate) struct Options {
     is_marked: bool,
@@ -50,8 +50,8 @@ fn limits(statement: Duration) -> String {
     format!("-c statement_timeout={milliseconds} -c lock_timeout={lock}")
 }
 
-/// How long a statement that may run for so long waits for a lock. It is less, so that the server
-/// says which of the two it was.
+/// How long a statement may wait for a lock, by how long it may run. The limit for locks is
+/// shorter, so that the server's error says which of the two was reached.
 pub(crate) fn lock_limit(statement: Duration) -> Duration {
     (statement / 2).max(Duration::from_millis(1))
 }

@@ -4,7 +4,8 @@ use settings::TargetSessionAttrs;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::options::MARK;
-use super::{ConnectFailure, Driver, Server};
+use super::{Driver, Server};
+use crate::connect_failure::ConnectFailure;
 
 /// What a session may do, where it is, and whether the start-up options reached it.
 pub(super) struct Session {
@@ -15,8 +16,9 @@ pub(super) struct Session {
     pub(super) mark: Option<String>,
 }
 
-/// Asks the server; nothing, if the connection ends instead. What the server reports by itself
-/// would be that of an earlier connection behind a pooler, and a proxy may hide it.
+/// Asks the server. The answer is `None` if the connection ends instead. What the server reports
+/// without being asked isn't used: behind a pooler it may be that of an earlier connection, and a
+/// proxy may hide it.
 pub(super) async fn ask(
     client: &Client,
     driver: &mut Driver,

@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError};
 use tokio_postgres::error::DbError;
 
 use super::Tls;
-use crate::ConnectFailure;
+use crate::connect_failure::ConnectFailure;
 
 /// What TLS has to do with an error of the driver, if anything.
 pub(crate) fn cause(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
@@ -54,9 +54,9 @@ pub(crate) fn failure(error: &rustls::Error, tls: &Tls) -> ConnectFailure {
     }
 }
 
-/// Whether it is for want of a client certificate that the server refuses the
-/// user. It says so by a code that says "not you" for any reason, so that only
-/// its words tell; translated ones are left to speak for themselves.
+/// Whether the server refuses the user because a client certificate is missing. Its code is that of
+/// every refusal, so only its words tell. Translated words aren't recognised, and are in the
+/// error's source.
 pub(crate) fn refused_certificate(error: &DbError, tls: &Tls) -> Option<ConnectFailure> {
     let says = |words: &str| error.message().contains(words);
     if says("requires a valid client certificate") && !tls.shows_certificate() {

@@ -75,8 +75,8 @@ impl Files {
         })
     }
 
-    /// Reads them. They are read for each connection, as libpq does, so that one
-    /// that was renewed counts at once.
+    /// Reads them. They are read for each connection, as libpq does, so that one that was renewed
+    /// counts at once.
     pub(crate) fn read(&self) -> Result<Setup, Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Verifier {

@@ -10,8 +10,8 @@ use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-/// Looks for the host's name among those of the certificate. `parsed` is the
-/// same certificate as `certificate`, if rustls can read it.
+/// Looks for the host's name among those of the certificate. `parsed` is the same certificate as
+/// `certificate`, if rustls can read it.
 pub(super) fn check(
     parsed: Option<&ParsedCertificate<'_>>,
     certificate: &Certificate,
@@ -25,8 +25,8 @@ pub(super) fn check(
     let Err(error) = by_alternative_name else {
         return Ok(());
     };
-    // As in libpq, the common name counts only where no alternative name of the
-    // host's own kind does. Many a certificate for PostgreSQL has nothing else.
+    // As in libpq, the common name counts only where no alternative name of the host's own kind
+    // does. Many a certificate for PostgreSQL has nothing else.
     let is_host = common_name(certificate)
         .filter(|_| !has_alternative_name_like(certificate, host))
         .is_some_and(|name| matches(&name, &host.to_str()));

@@ -16,8 +16,8 @@ use x509_cert::{Certificate, Version};
 
 use super::names;
 
-/// Checks what a `sslmode` asks for, and no less. That the server has the
-/// certificate's key is checked always.
+/// Checks what a `sslmode` asks for, and no less. That the server has the certificate's key is
+/// checked always.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) algorithms: WebPkiSupportedAlgorithms,
@@ -59,7 +59,7 @@ impl ServerCertVerifier for Verifier {
                 self.algorithms.all,
             )
             .map_err(|error| match error {
-                // Somebody else who goes by the name of the authority.
+                // Another authority of the same name.
                 Error::InvalidCertificate(CertificateError::BadSignature) => {
                     CertificateError::UnknownIssuer.into()
                 }
@@ -87,8 +87,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // By the key, for rustls doesn't read certificates of X.509's first
-        // version, which `openssl x509` makes unless told otherwise.
+        // By the key, for rustls doesn't read certificates of X.509's first version, which `openssl
+        // x509` makes unless told otherwise.
         let key = read(certificate)?
             .tbs_certificate
             .subject_public_key_info
@@ -107,8 +107,8 @@ fn read(certificate: &CertificateDer<'_>) -> Result<Certificate, Error> {
     Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }
 
-/// Whether it may vouch for others, as OpenSSL has it: what rustls takes for an
-/// authority it trusts whatever it was made for, and however old it is.
+/// Whether it may vouch for others, as OpenSSL has it: what rustls takes for an authority it trusts
+/// whatever it was made for, and however old it is.
 pub(super) fn may_sign(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
     let Ok(certificate) = read(certificate) else {
         return false;
@@ -131,8 +131,8 @@ pub(super) fn may_sign(certificate: &CertificateDer<'_>, now: UnixTime) -> bool 
     is_authority && signs != Some(false) && check_validity(&certificate, now).is_ok()
 }
 
-/// Whether it names nobody else who could vouch for it. One that is trusted as
-/// it is needs no chain; rustls would refuse it because it may sign others.
+/// Whether the certificate is its own issuer. One that is trusted as it is needs no chain; rustls
+/// would refuse it because it may sign others.
 fn is_own_authority(certificate: &Certificate) -> bool {
     let certificate = &certificate.tbs_certificate;
     certificate.issuer == certificate.subject
