@@ -1,21 +1,52 @@
 //! Durable memory for agent graphs: checkpoints as JSONB in PostgreSQL.
 //!
-//! After each step a graph saves a *checkpoint* of its state. After a crash, a redeploy, or a
-//! person's approval three days later, it goes on from there and repeats no finished work. Any
-//! earlier checkpoint can be read, resumed or forked. The words and the rules are LangGraph's.
+//! After each step an agent saves a *checkpoint* of its state. After a crash, a redeploy, or a person's
+//! approval three days later, it goes on from there and repeats no finished work. Any earlier checkpoint
+//! can be read, resumed or forked.
 //!
-//! - [`Thread`] saves and loads a struct, for people without a graph runtime.
-//! - [`Checkpointer`] is what a graph runtime holds, as `Arc<dyn Checkpointer>`.
-//! - [`Lease`] keeps a thread to one writer at a time, for those who want that.
-//! - [`channels`] has the names that mean something, such as that of a task's interrupt.
-//! - [`PostgresCheckpointer`] is the real one, set up with [`PostgresOptions`] or without, and by
-//!   [`read_from`](PostgresCheckpointer::read_from) reads from a standby; [`MemoryCheckpointer`]
-//!   behaves the same, for tests and prototypes.
+//! # The words
 //!
-//! # Examples
+//! ```text
+//! thread "support-4711"
+//! │
+//! ├── namespace "", the root graph
+//! │
+//! │     c1 ◄──── c2 ◄──── c3 ◄──── c4     each checkpoint points to its parent
+//! │   input    step 0   step 1   step 2
+//! │              ▲                 └ pending writes: task "a" has written "draft"
+//! │              │
+//! │              └──── c5 ◄ head          a fork: its parent is c2, and it was put last
+//! │                  step 1
+//! │
+//! └── namespace "research:a", a subgraph: checkpoints and a head of its own
+//! ```
+//!
+//! - A **thread** is one conversation or job. Its name is its [`ThreadId`].
+//! - A **checkpoint** is the state after a step: a value for each **channel**, which is a named part of
+//!   the state, such as a field of a struct. Each channel has a [`Version`], which changes with its
+//!   value. To store a checkpoint is to **put** it.
+//! - A **namespace** separates the checkpoints of a subgraph from those of the root graph. A program
+//!   without subgraphs uses the root namespace only.
+//! - The **head** of a namespace is the checkpoint that was put last: a run goes on from there. A put
+//!   can be **guarded** by the head that it expects. If another program has moved the head, the put
+//!   fails with [`Error::Conflict`] and stores nothing.
+//! - A **fork** is a put whose parent isn't the head. The other branch stays as it is.
+//! - A **pending write** is the output of a **task**, one of those that a step runs side by side. It is
+//!   stored with the checkpoint that the step began with, before the next one exists. After a crash only
+//!   the tasks without one run again.
+//! - A **generation** counts how often a thread was started: a deletion ends one. What an old run still
+//!   writes to its own generation is refused.
+//! - A [`Lease`] keeps a thread to one writer at a time, where guards aren't enough.
+//!
+//! The words and the rules are LangGraph's.
+//!
+//! # Which of the two APIs
+//!
+//! [`Thread`] saves and loads a struct. It is for programs whose state is a Rust type, and does the
+//! versions, guards and forks by itself:
 //!
 //! ```
-//! use checkpointer::{MemoryCheckpointer};
+//! use checkpointer::MemoryCheckpointer;
 //!
 //! #[derive(Default, serde::Serialize, serde::Deserialize)]
 //! struct Support {
@@ -35,10 +66,21 @@
 //! # }
 //! ```
 //!
+//! [`Checkpointer`] is the trait for graph runtimes, which hold an `Arc<dyn Checkpointer>`: they run
+//! tasks side by side, store pending writes, and have subgraphs. A step reads the head with
+//! [`GetTuple`], stores outputs with [`PutWrites`], and puts what follows with
+//! [`Checkpoint::child_of`], [`Checkpoint::write`] and [`Put`]. The example `runtime` is a whole one.
+//!
+//! [`PostgresCheckpointer`] keeps state in PostgreSQL; [`PostgresOptions`] has what can be chosen.
+//! [`MemoryCheckpointer`] behaves the same, for tests and prototypes.
+//!
+//! The crates that are in signatures are re-exported: a program can name them as
+//! `checkpointer::db`, `checkpointer::settings` and so on, and has the same versions then.
+//!
 //! # What is stored
 //!
 //! A put stores its checkpoint, its values, its metadata and the new head, or nothing. In
-//! PostgreSQL, large arrays and objects are cut into pieces that are found by their content, each
+//! PostgreSQL, large arrays and objects are cut into chunks that are found by their content, each
 //! kept once per thread, whichever checkpoints and forks share it: a step adds those it changed.
 //! What comes back is equal to what was put; only the order of an object's keys isn't kept. What
 //! can't be stored is refused before anything is sent ([`Error::Unstorable`],
@@ -102,7 +144,7 @@ mod generate;
 mod prune;
 mod writes;
 
-// What is in the signatures, so that a user needs no other crate of ours, and the same version of these.
+// What is in the signatures.
 pub use {async_trait::async_trait, db, futures_util, serde_json, settings};
 
 pub use checkpoint::{

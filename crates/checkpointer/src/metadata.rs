@@ -38,7 +38,22 @@ impl fmt::Display for Source {
 
 /// What is said about a checkpoint: `source`, `step`, `parents`, `run_id` and the user's own keys.
 ///
-/// It is stored as given and found by containment, with [`List::filter`](crate::List::filter).
+/// It is stored as given, and found with [`List::filter`](crate::List::filter), which takes those that
+/// contain what it names. A program adds keys of its own by [`with`](Self::with).
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::serde_json::json;
+/// use checkpointer::{Metadata, Source};
+///
+/// let metadata = Metadata::new(Source::Loop, 3)
+///     .with("run_id", "run-17")
+///     .with("tokens", json!({ "in": 812, "out": 64 }));
+/// assert_eq!(metadata.step(), Some(3));
+/// assert_eq!(metadata.run_id(), Some("run-17"));
+/// assert_eq!(metadata.get("tokens"), Some(&json!({ "in": 812, "out": 64 })));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metadata(Map<String, Value>);
 

@@ -1,8 +1,12 @@
 //! Threads whose state is a Rust type.
 
 mod channels;
+mod checked;
+mod fields;
 mod lease;
+mod notes;
 mod open;
+mod save;
 mod shape;
 mod to_value;
 
@@ -13,13 +17,13 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::channels::ROOT;
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, Error, ExpectedHead, GetTuple, Lease, List, Metadata, Projection, Put, Result,
@@ -28,23 +32,41 @@ use crate::{
 use channels::Channels;
 use shape::Shape;
 
-/// How often [`Thread::update`] loads again because somebody else has saved.
-const MAX_UPDATES: usize = 64;
-
-/// The longest pause before it does.
-const UPDATE_PAUSE: Duration = Duration::from_millis(20);
-
 /// A thread whose state is a `State`.
 ///
-/// The top-level fields of a struct become channels; any other shape, a struct with flattened
-/// fields among them, lives in one channel, `__root__`. Each save is the whole set: a field that is
-/// no longer serialised leaves the state.
+/// The top-level fields of a struct become channels. Any other type, a struct with flattened fields
+/// among them, is stored in one channel, `__root__`.
+///
+/// Saving is guarded: if another program has saved since the last [`load`](Self::load) or
+/// [`save`](Self::save) of this handle, a save fails with [`Conflict`](Error::Conflict) and stores
+/// nothing. [`acquire_lease`](Self::acquire_lease) keeps others from saving at all.
+///
+/// # When the type changes
 ///
 /// [`versioned`](Self::versioned) reads what was saved before the type changed.
 ///
-/// Saving is guarded: if somebody else has saved since the last [`load`](Self::load) or
-/// [`save`](Self::save) of this handle, it is a [`Conflict`](Error::Conflict), never a silent fork.
-/// [`acquire_lease`](Self::acquire_lease) keeps others from saving at all.
+/// While an older program runs beside a newer one, the stored state has fields that the older type
+/// doesn't know. A save keeps these as they were loaded. A field that the type knows, but doesn't
+/// serialize, as by `skip_serializing_if`, leaves the state. A field that was removed from the type for
+/// good stays in the state until an upgrade of [`versioned`](Self::versioned) takes it out, or until a
+/// save of a thread that was opened with [`owning_all_fields`](Self::owning_all_fields). A state that
+/// isn't stored as fields is replaced as a whole.
+///
+/// # What can be saved
+///
+/// A save refuses what JSON would change: a float that isn't finite, an integer beyond 64 bits, an object
+/// with one key twice, as by a flattened map that has the name of a field. It also makes sure that the
+/// type can read its own JSON, and doesn't take a `Some` for a `None`, as of `Some(Value::Null)`. A state
+/// is read back for that only if it has something new: what was read back once in this process costs
+/// nothing more.
+///
+/// # How a thread grows
+///
+/// Each save stores the chunks of a large value that changed. The order of the items counts: a
+/// `HashSet`, whose order differs after each load, is recognized when a state is read back, and stored
+/// in sorted order. The order of a map's keys never counts. A `Vec<u8>` is an array of numbers, which
+/// takes about four times as much as its bytes: a text, such as Base64, takes a third more than its
+/// bytes, but is stored anew whenever it changes.
 ///
 /// # Examples
 ///
@@ -79,6 +101,8 @@ pub struct Thread<State> {
     attempt: Option<Arc<Attempt>>,
     /// What saves carry.
     lease: Option<Lease>,
+    /// Whether a save drops the fields that the type doesn't know.
+    owns_all: bool,
     state: PhantomData<fn(State) -> State>,
 }
 
@@ -96,6 +120,8 @@ struct Parent {
     step: i64,
     versions: ChannelVersions,
     channels: channels::Hashes,
+    /// Its fields that the type doesn't know.
+    unknown: Channels,
     source: Source,
 }
 
@@ -179,6 +205,50 @@ impl<State> Thread<State> {
     {
         Self {
             shape: Shape::new(version, upgrade),
+            ..self
+        }
+    }
+
+    /// Drops, with each save, the fields that the type doesn't know. Defaults to keeping them: another
+    /// version of the program may know them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Newer {
+    ///     messages: Vec<String>,
+    ///     approved_by: Option<String>,
+    /// }
+    ///
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Older {
+    ///     messages: Vec<String>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+    /// let mut newer = checkpointer.thread::<Newer>("support-4711")?;
+    /// let approved_by = Some("Ada".to_owned());
+    /// newer.save(&Newer { messages: vec![], approved_by }).await?;
+    ///
+    /// let mut older = checkpointer.thread::<Older>("support-4711")?;
+    /// older.update(|state| state.messages.push("Thanks!".to_owned())).await?;
+    /// assert!(newer.load().await?.is_some_and(|state| state.approved_by.is_some()));
+    ///
+    /// let mut alone = checkpointer.thread::<Older>("support-4711")?.owning_all_fields();
+    /// alone.update(|state| state.messages.clear()).await?;
+    /// assert!(newer.load().await?.is_some_and(|state| state.approved_by.is_none()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn owning_all_fields(self) -> Self {
+        Self {
+            owns_all: true,
             ..self
         }
     }
@@ -312,57 +382,6 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         Ok(Some(state))
     }
 
-    /// Saves a state, after the one that was loaded or saved last.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Conflict`] if somebody else has saved meanwhile, [`Error::ThreadDeleted`] if the
-    /// thread was deleted: load, and decide. [`Error::LeaseHeld`] if somebody else has a lease on
-    /// the thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
-    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
-    /// large or too deep. Nothing is saved then.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped once polled, or after an error whose outcome is unknown, the state may or may not
-    /// have been saved. The next call finds out, and never conflicts with its own attempt.
-    pub async fn save(&mut self, state: &State) -> Result<CheckpointAddress> {
-        self.settle().await?;
-        let channels = Channels::of(&self.thread_id, state)?;
-        self.send(Arc::new(self.attempt(channels))).await
-    }
-
-    /// Loads the state at the head, or the default one, changes it and saves it; and again, while
-    /// others save in between. Returns the state that was saved. A thread that was deleted before
-    /// starts afresh.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load) and [`save`](Self::save), but for the conflicts;
-    /// [`Error::Busy`] if there is no end to them.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped once polled, or after an error whose outcome is unknown, the change may or may
-    /// not have been saved: load before making it again.
-    pub async fn update(&mut self, mut change: impl FnMut(&mut State)) -> Result<State>
-    where
-        State: Default,
-    {
-        for _ in 0..MAX_UPDATES {
-            let mut state = self.load().await?.unwrap_or_default();
-            change(&mut state);
-            match self.save(&state).await {
-                Ok(_) => return Ok(state),
-                Err(Error::Conflict { .. }) => {
-                    tokio::time::sleep(UPDATE_PAUSE.mul_f64(fastrand::f64())).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::busy(&self.thread_id))
-    }
-
     /// Reads the state at a checkpoint. What the next save follows stays as it is.
     ///
     /// # Errors
@@ -409,65 +428,25 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         Ok(state)
     }
 
-    /// A save of `channels`, after the current position.
-    fn attempt(&self, channels: Channels) -> Attempt {
-        let from = self.position.clone();
-        let parent = from.parent.as_ref();
-        let id = CheckpointId::generate(parent.map(|parent| &parent.address.checkpoint_id));
-        let mut checkpoint = Checkpoint::new(id.clone());
-        let mut new_versions = ChannelVersions::new();
-        for channel in channels.values.keys() {
-            let before = parent.and_then(|parent| parent.versions.get(channel));
-            let same = parent
-                .is_some_and(|parent| parent.channels.get(channel) == channels.hashes.get(channel));
-            let version = match before {
-                Some(version) if same => version.clone(),
-                _ => {
-                    let version = self.checkpointer.next_version(before);
-                    new_versions.insert(channel.clone(), version.clone());
-                    version
-                }
-            };
-            checkpoint.channel_versions.insert(channel.clone(), version);
-        }
-        checkpoint.updated_channels = Some(new_versions.keys().cloned().collect());
-        checkpoint.channel_values = channels.values;
-        let (source, step) = match parent {
-            Some(parent) => (parent.source, parent.step.saturating_add(1)),
-            None => (Source::Input, -1),
-        };
-        Attempt {
-            metadata: self.shape.mark(Metadata::new(source, step)),
-            to: Parent {
-                address: CheckpointAddress {
-                    thread_id: self.thread_id.clone(),
-                    checkpoint_ns: CheckpointNs::ROOT,
-                    checkpoint_id: id,
-                    generation: None,
-                },
-                step,
-                versions: checkpoint.channel_versions.clone(),
-                channels: channels.hashes,
-                source: Source::Update,
-            },
-            checkpoint,
-            new_versions,
-            from,
-        }
-    }
-
     /// Reads a checkpoint's state, and what a save after it needs to know. `source` is what such a
     /// save says of itself.
     fn open(&self, tuple: CheckpointTuple, source: Source) -> Result<(Parent, State)> {
         let values = tuple.checkpoint.channel_values;
         let channels = channels::hashes(&values);
+        let is_struct = !values.contains_key(ROOT);
         let state = channels::state(values);
-        let state = self.shape.read(&tuple.address, &tuple.metadata, state)?;
+        let state = self.shape.current(&tuple.address, &tuple.metadata, state)?;
+        let unknown = match is_struct && !self.owns_all {
+            true => channels::unknown::<State>(&state),
+            false => Channels::default(),
+        };
+        let state = shape::read(&tuple.address, state)?;
         let parent = Parent {
             address: tuple.address,
             step: tuple.metadata.step().unwrap_or(-1),
             versions: tuple.checkpoint.channel_versions,
             channels,
+            unknown,
             source,
         };
         Ok((parent, state))

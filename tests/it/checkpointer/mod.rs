@@ -24,3 +24,4 @@ mod sql;
 mod step;
 mod tampered;
 mod tombstones;
+mod updates;

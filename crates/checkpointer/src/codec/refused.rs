@@ -1,3 +1,5 @@
+//! Values that can't be stored.
+
 use std::fmt;
 
 /// A value that can't be stored: why, and where in it.
@@ -43,6 +45,21 @@ pub(crate) enum Reason {
     /// An integer that neither an `i64` nor a `u64` holds.
     #[error("an integer beyond 64 bits")]
     IntegerOutOfRange,
+    /// One key twice in an object, as of a flattened map that has the name of a field.
+    #[error("one key twice in an object")]
+    KeyTwice,
+    /// A `Some` that is null, as `None` is.
+    #[error("`Some` of what is null in JSON, which would be loaded as `None`")]
+    SomeNull,
+    /// A field of a state that its type, once it has read the JSON, doesn't write again.
+    #[error("a field that isn't there when the state is loaded")]
+    FieldLost,
+    /// The JSON of a state isn't one for its own type.
+    #[error("the type can't read its own JSON: {reason}")]
+    Unreadable {
+        /// What the type says.
+        reason: String,
+    },
     /// The value's own `Serialize` failed, or a map's key can't be a string.
     #[error("{message}")]
     Serialize {

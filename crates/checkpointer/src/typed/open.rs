@@ -27,6 +27,7 @@ impl<State> Thread<State> {
             position: Position::default(),
             attempt: None,
             lease: None,
+            owns_all: false,
             state: PhantomData,
         })
     }

@@ -46,23 +46,16 @@ impl Shape {
         }
     }
 
-    /// Reads a checkpoint's state.
-    pub(super) fn read<State: DeserializeOwned>(
+    /// Brings a checkpoint's state into the current shape.
+    pub(super) fn current(
         &self,
         address: &CheckpointAddress,
         metadata: &Metadata,
         state: Value,
-    ) -> Result<State> {
-        let mismatch = |path: Path, reason: String, source| Error::StateMismatch {
-            thread_id: address.thread_id.clone(),
-            checkpoint_id: address.checkpoint_id.clone(),
-            path: path.to_string(),
-            reason,
-            source,
-        };
+    ) -> Result<Value> {
         let Some(version) = version(metadata) else {
             let reason = format!("the metadata's `{STATE_VERSION}` is no version");
-            return Err(mismatch(Path::default(), reason, None));
+            return Err(mismatch(address, &Path::default(), reason, None));
         };
         if version > self.version {
             return Err(Error::StateTooNew {
@@ -72,17 +65,43 @@ impl Shape {
                 known: self.version,
             });
         }
-        let state = if version < self.version {
-            (self.upgrade)(version, state).map_err(|error| {
-                let (why, source) = why(error);
-                let reason = format!("the upgrade from version {version} failed{why}");
-                mismatch(Path::default(), reason, source)
-            })?
-        } else {
-            state
-        };
-        serde_path_to_error::deserialize(state)
-            .map_err(|error| mismatch(path(error.path()), without_values(error.inner()), None))
+        if version == self.version {
+            return Ok(state);
+        }
+        (self.upgrade)(version, state).map_err(|error| {
+            let (why, source) = why(error);
+            let reason = format!("the upgrade from version {version} failed{why}");
+            mismatch(address, &Path::default(), reason, source)
+        })
+    }
+}
+
+/// Reads a state in the current shape.
+pub(super) fn read<State: DeserializeOwned>(
+    address: &CheckpointAddress,
+    state: Value,
+) -> Result<State> {
+    decode(state).map_err(|(path, reason)| mismatch(address, &path, reason, None))
+}
+
+/// Reads a state in the current shape, or says where it doesn't fit, and why.
+pub(super) fn decode<State: DeserializeOwned>(state: Value) -> Result<State, (Path, String)> {
+    serde_path_to_error::deserialize(state)
+        .map_err(|error| (path(error.path()), without_values(error.inner())))
+}
+
+fn mismatch(
+    address: &CheckpointAddress,
+    path: &Path,
+    reason: String,
+    source: Option<AnyError>,
+) -> Error {
+    Error::StateMismatch {
+        thread_id: address.thread_id.clone(),
+        checkpoint_id: address.checkpoint_id.clone(),
+        path: path.to_string(),
+        reason,
+        source,
     }
 }
 

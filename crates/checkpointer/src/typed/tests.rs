@@ -1,8 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod growth;
 mod leases;
 mod outcomes;
+mod read_back;
 mod shapes;
+mod unknown;
 mod unreliable;
 mod upgrades;
 

@@ -1,12 +1,14 @@
-use std::cell::Cell;
+//! A typed state as JSON, without what JSON would silently change.
 
 use serde::Serialize;
 use serde::ser::{
     Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
+use super::notes::{Kind, Notes, Place};
 use crate::codec::{MAX_DEPTH, PRIVATE, Reason, Refused};
 
 #[cfg(test)]
@@ -22,24 +24,27 @@ pub(crate) enum Top {
     Root(Value),
 }
 
-/// Converts a typed state as `serde_json::to_value` does, but refuses what that
-/// would silently change. What a `RawValue` holds has been through the parser of
-/// `serde_json` before, which rounds integers beyond 64 bits.
+/// Converts a typed state as `serde_json::to_value` does, but refuses what that would silently change,
+/// and notes what it has seen. What a `RawValue` holds has been through the parser of `serde_json`
+/// before, which rounds integers beyond 64 bits.
 ///
 /// # Errors
 ///
-/// [`Refused`] with the path to the field, if a float is not finite, an integer
-/// is beyond 64 bits, a map's key is nothing that can be a string, or the state
-/// is nested deeper than [`MAX_DEPTH`], where the fields of [`Top::Fields`] count
-/// each for itself.
-pub(crate) fn to_value<T: Serialize + ?Sized>(state: &T) -> Result<Top, Refused> {
-    let is_struct = Cell::new(false);
+/// [`Refused`] with the path to the field, if a float is not finite, an integer is beyond 64 bits, a
+/// map's key is nothing that can be a string, an object has a key twice, or the state is nested deeper
+/// than [`MAX_DEPTH`], where the fields of [`Top::Fields`] count each for itself.
+pub(crate) fn to_value<T: Serialize + ?Sized>(
+    state: &T,
+    notes: &Notes<'_>,
+) -> Result<Top, Refused> {
     let level = Level {
         depth: 0,
-        is_struct: Some(&is_struct),
+        is_top: true,
+        place: Place::TOP,
+        notes,
     };
     Ok(match state.serialize(level)? {
-        Value::Object(fields) if is_struct.get() => Top::Fields(fields),
+        Value::Object(fields) if notes.is_struct.get() => Top::Fields(fields),
         other => Top::Root(other),
     })
 }
@@ -48,62 +53,83 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(state: &T) -> Result<Top, Refused>
 #[derive(Clone, Copy)]
 struct Level<'a> {
     depth: usize,
-    /// Where the outermost value says that it is a struct.
-    is_struct: Option<&'a Cell<bool>>,
+    /// Whether it is the outermost value.
+    is_top: bool,
+    place: Place,
+    notes: &'a Notes<'a>,
 }
 
-impl Level<'_> {
-    fn inside(self) -> Result<Level<'static>, Refused> {
+impl<'a> Level<'a> {
+    fn inside(self) -> Result<Self, Refused> {
         if self.depth >= MAX_DEPTH {
             return Err(Refused::new(Reason::TooDeep { limit: MAX_DEPTH }));
         }
-        Ok(Level {
+        Ok(Self {
             depth: self.depth + 1,
-            is_struct: None,
+            is_top: false,
+            ..self
         })
     }
 
-    fn items(self, len: usize) -> Result<Items, Refused> {
+    fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    fn saw(self, kind: Kind) {
+        self.notes.saw(self.place, kind);
+    }
+
+    /// What a variant of that name holds.
+    fn variant(self, name: &str) -> Result<Self, Refused> {
+        Ok(self.inside()?.at(self.place.named(name)))
+    }
+
+    fn items(self, len: usize, has_order: bool) -> Result<Items<'a>, Refused> {
+        let inside = self.inside()?;
         Ok(Items {
-            level: self.inside()?,
+            level: inside.at(self.place.items()),
+            has_order,
             variant: None,
             items: Vec::with_capacity(len),
         })
     }
 
-    fn entries(self) -> Result<Entries, Refused> {
+    fn entries(self) -> Result<Entries<'a>, Refused> {
         self.inside().map(Entries::new)
     }
 }
 
 /// The methods for what always fits.
 macro_rules! fits {
-    ($($method:ident($type:ty)),* $(,)?) => {$(
+    ($($kind:ident: $($method:ident($type:ty)),*;)*) => {$($(
         fn $method(self, value: $type) -> Result<Value, Refused> {
+            self.saw(Kind::$kind);
             Ok(value.into())
         }
-    )*};
+    )*)*};
 }
 
-impl Serializer for Level<'_> {
+impl<'a> Serializer for Level<'a> {
     type Ok = Value;
     type Error = Refused;
-    type SerializeSeq = Items;
-    type SerializeTuple = Items;
-    type SerializeTupleStruct = Items;
-    type SerializeTupleVariant = Items;
-    type SerializeMap = Entries;
-    type SerializeStruct = Fields;
-    type SerializeStructVariant = Entries;
+    type SerializeSeq = Items<'a>;
+    type SerializeTuple = Items<'a>;
+    type SerializeTupleStruct = Items<'a>;
+    type SerializeTupleVariant = Items<'a>;
+    type SerializeMap = Entries<'a>;
+    type SerializeStruct = Fields<'a>;
+    type SerializeStructVariant = Entries<'a>;
 
     fits! {
-        serialize_bool(bool),
-        serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64),
-        serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64),
-        serialize_str(&str), serialize_bytes(&[u8]),
+        Bool: serialize_bool(bool);
+        Int: serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64),
+            serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64);
+        Text: serialize_str(&str);
+        Bytes: serialize_bytes(&[u8]);
     }
 
     fn serialize_i128(self, value: i128) -> Result<Value, Refused> {
+        self.saw(Kind::Int);
         match (u64::try_from(value), i64::try_from(value)) {
             (Ok(value), _) => Ok(value.into()),
             (_, Ok(value)) => Ok(value.into()),
@@ -112,6 +138,7 @@ impl Serializer for Level<'_> {
     }
 
     fn serialize_u128(self, value: u128) -> Result<Value, Refused> {
+        self.saw(Kind::Int);
         match u64::try_from(value) {
             Ok(value) => Ok(value.into()),
             Err(_) => Err(Refused::new(Reason::IntegerOutOfRange)),
@@ -119,30 +146,42 @@ impl Serializer for Level<'_> {
     }
 
     fn serialize_f32(self, value: f32) -> Result<Value, Refused> {
+        self.saw(Kind::Float);
         finite(value.is_finite(), value)
     }
 
     fn serialize_f64(self, value: f64) -> Result<Value, Refused> {
+        self.saw(Kind::Float);
         finite(value.is_finite(), value)
     }
 
     fn serialize_char(self, value: char) -> Result<Value, Refused> {
+        self.saw(Kind::Text);
         Ok(Value::String(value.into()))
     }
 
     fn serialize_unit(self) -> Result<Value, Refused> {
+        self.saw(Kind::Null);
         Ok(Value::Null)
     }
 
     fn serialize_none(self) -> Result<Value, Refused> {
+        self.saw(Kind::Null);
         Ok(Value::Null)
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Value, Refused> {
-        value.serialize(self)
+        let value = value.serialize(self)?;
+        if !value.is_null() {
+            self.saw(Kind::Some);
+        } else if self.notes.saw_some_null(self.place) {
+            return Err(Refused::new(Reason::SomeNull));
+        }
+        Ok(value)
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<Value, Refused> {
+        self.saw(Kind::Null);
         Ok(Value::Null)
     }
 
@@ -160,6 +199,7 @@ impl Serializer for Level<'_> {
         _index: u32,
         variant: &'static str,
     ) -> Result<Value, Refused> {
+        self.at(self.place.named(variant)).saw(Kind::Text);
         Ok(variant.into())
     }
 
@@ -170,21 +210,21 @@ impl Serializer for Level<'_> {
         variant: &'static str,
         value: &T,
     ) -> Result<Value, Refused> {
-        let mut entries = self.entries()?;
-        entries.put(variant.to_owned(), value)?;
-        Ok(Value::Object(entries.map))
+        let content = value.serialize(self.variant(variant)?);
+        let content = content.map_err(|refused| refused.in_key(variant))?;
+        Ok(in_variant(Some(variant), content))
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Items, Refused> {
-        self.items(len.unwrap_or(0))
+    fn serialize_seq(self, len: Option<usize>) -> Result<Items<'a>, Refused> {
+        self.items(len.unwrap_or(0), false)
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<Items, Refused> {
-        self.items(len)
+    fn serialize_tuple(self, len: usize) -> Result<Items<'a>, Refused> {
+        self.items(len, true)
     }
 
-    fn serialize_tuple_struct(self, _name: &'static str, len: usize) -> Result<Items, Refused> {
-        self.items(len)
+    fn serialize_tuple_struct(self, _name: &'static str, len: usize) -> Result<Items<'a>, Refused> {
+        self.items(len, true)
     }
 
     fn serialize_tuple_variant(
@@ -193,32 +233,37 @@ impl Serializer for Level<'_> {
         _index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Items, Refused> {
+    ) -> Result<Items<'a>, Refused> {
         Ok(Items {
             variant: Some(variant),
-            ..self.inside()?.items(len)?
+            ..self.variant(variant)?.items(len, true)?
         })
     }
 
-    fn serialize_map(self, _len: Option<usize>) -> Result<Entries, Refused> {
-        self.entries()
+    fn serialize_map(self, len: Option<usize>) -> Result<Entries<'a>, Refused> {
+        self.saw(Kind::Entries);
+        Ok(Entries {
+            // A struct with a flattened field doesn't say how many entries it has.
+            has_fields: len.is_none(),
+            ..self.entries()?
+        })
     }
 
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields, Refused> {
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'a>, Refused> {
         if name.starts_with(PRIVATE) {
             let fields = serde_json::value::Serializer.serialize_struct(name, len);
             return fields.map(Fields::Private).map_err(Refused::custom);
         }
-        let level = match self.is_struct {
+        self.saw(Kind::Fields);
+        let level = if self.is_top {
             // Its fields are stored each for itself, not inside an object.
-            Some(is_struct) => {
-                is_struct.set(true);
-                Level {
-                    depth: 0,
-                    is_struct: None,
-                }
+            self.notes.is_struct.set(true);
+            Level {
+                is_top: false,
+                ..self
             }
-            None => self.inside()?,
+        } else {
+            self.inside()?
         };
         Ok(Fields::Plain(Entries::new(level)))
     }
@@ -229,10 +274,11 @@ impl Serializer for Level<'_> {
         _index: u32,
         variant: &'static str,
         _len: usize,
-    ) -> Result<Entries, Refused> {
+    ) -> Result<Entries<'a>, Refused> {
+        self.saw(Kind::Fields);
         Ok(Entries {
             variant: Some(variant),
-            ..self.inside()?.entries()?
+            ..self.variant(variant)?.entries()?
         })
     }
 }
@@ -254,15 +300,21 @@ fn in_variant(variant: Option<&'static str>, content: Value) -> Value {
 }
 
 /// An array under construction.
-struct Items {
-    level: Level<'static>,
+struct Items<'a> {
+    level: Level<'a>,
+    /// Whether each item has a place of its own, as in a tuple.
+    has_order: bool,
     variant: Option<&'static str>,
     items: Vec<Value>,
 }
 
-impl Items {
+impl Items<'_> {
     fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        let item = value.serialize(self.level).map_err(|refused| {
+        let level = match self.has_order {
+            true => self.level.at(self.level.place.nth(self.items.len())),
+            false => self.level,
+        };
+        let item = value.serialize(level).map_err(|refused| {
             let refused = refused.in_index(self.items.len());
             match self.variant {
                 Some(variant) => refused.in_key(variant),
@@ -273,40 +325,62 @@ impl Items {
         Ok(())
     }
 
-    fn finish(self) -> Value {
+    fn finish(mut self) -> Value {
+        match self.has_order {
+            true => self.level.saw(Kind::Tuple),
+            false => self
+                .level
+                .notes
+                .saw_items(self.level.place, &mut self.items),
+        }
         in_variant(self.variant, Value::Array(self.items))
     }
 }
 
 /// An object under construction.
-struct Entries {
-    level: Level<'static>,
+struct Entries<'a> {
+    level: Level<'a>,
     variant: Option<&'static str>,
+    /// Whether its keys are fields, or may be.
+    has_fields: bool,
     /// The key whose value comes next, in a map.
     key: String,
     map: Map<String, Value>,
 }
 
-impl Entries {
-    fn new(level: Level<'static>) -> Self {
+impl<'a> Entries<'a> {
+    fn new(level: Level<'a>) -> Self {
         Self {
             level,
             variant: None,
+            has_fields: true,
             key: String::new(),
             map: Map::new(),
         }
     }
 
     fn put<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Result<(), Refused> {
-        let value = value.serialize(self.level).map_err(|refused| {
-            let refused = refused.in_key(&key);
-            match self.variant {
-                Some(variant) => refused.in_key(variant),
-                None => refused,
+        let place = match self.has_fields {
+            true => {
+                let place = self.level.place.named(&key);
+                self.level.notes.saw_field(place);
+                place
             }
-        })?;
-        self.map.insert(key, value);
-        Ok(())
+            false => self.level.place.entries(&key),
+        };
+        let value = value.serialize(self.level.at(place));
+        let refused = match (value, self.map.entry(key)) {
+            (Ok(value), Entry::Vacant(entry)) => {
+                entry.insert(value);
+                return Ok(());
+            }
+            (Ok(_), Entry::Occupied(entry)) => Refused::new(Reason::KeyTwice).in_key(entry.key()),
+            (Err(refused), entry) => refused.in_key(entry.key()),
+        };
+        Err(match self.variant {
+            Some(variant) => refused.in_key(variant),
+            None => refused,
+        })
     }
 
     fn finish(self) -> Value {
@@ -315,8 +389,8 @@ impl Entries {
 }
 
 /// A struct under construction.
-enum Fields {
-    Plain(Entries),
+enum Fields<'a> {
+    Plain(Entries<'a>),
     /// One of `serde_json`'s own, such as a `Number` with `arbitrary_precision`.
     Private(<serde_json::value::Serializer as Serializer>::SerializeStruct),
 }
@@ -336,7 +410,7 @@ fn key_text<T: Serialize + ?Sized>(key: &T) -> Result<String, serde_json::Error>
 /// The traits by which serde hands over the members of an array.
 macro_rules! items {
     ($($trait:ident::$method:ident),* $(,)?) => {$(
-        impl $trait for Items {
+        impl $trait for Items<'_> {
             type Ok = Value;
             type Error = Refused;
 
@@ -358,7 +432,7 @@ items! {
     SerializeTupleVariant::serialize_field,
 }
 
-impl SerializeMap for Entries {
+impl SerializeMap for Entries<'_> {
     type Ok = Value;
     type Error = Refused;
 
@@ -377,7 +451,7 @@ impl SerializeMap for Entries {
     }
 }
 
-impl SerializeStruct for Fields {
+impl SerializeStruct for Fields<'_> {
     type Ok = Value;
     type Error = Refused;
 
@@ -400,7 +474,7 @@ impl SerializeStruct for Fields {
     }
 }
 
-impl SerializeStructVariant for Entries {
+impl SerializeStructVariant for Entries<'_> {
     type Ok = Value;
     type Error = Refused;
 

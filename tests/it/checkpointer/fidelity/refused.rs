@@ -12,7 +12,7 @@ use crate::checkpointer::step::{Step, checkpointer, get, thread, try_write};
 use rig::TestDb;
 
 /// Checks that a save is refused with this path and reason, and leaves nothing behind.
-async fn check_not_saved<T: Serialize + for<'de> Deserialize<'de>>(
+async fn check_not_saved<T: Serialize + for<'de> Deserialize<'de> + 'static>(
     checkpointer: &Arc<dyn Checkpointer>,
     state: &T,
     expected: (&str, &str),

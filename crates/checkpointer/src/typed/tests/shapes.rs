@@ -51,7 +51,7 @@ async fn channels(memory: &MemoryCheckpointer) -> ChannelValues {
 /// Saves a state twice and reads it; returns its channels.
 async fn check<State>(state: State) -> serde_json::Value
 where
-    State: Debug + PartialEq + Serialize + DeserializeOwned,
+    State: Debug + PartialEq + Serialize + DeserializeOwned + 'static,
 {
     let memory = MemoryCheckpointer::new();
     let mut thread = memory.thread::<State>("shape").unwrap();

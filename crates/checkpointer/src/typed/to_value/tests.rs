@@ -6,7 +6,13 @@ use expect_test::{Expect, expect};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Top, to_value};
+use super::Top;
+use crate::codec::Refused;
+use crate::typed::notes::{Known, Notes};
+
+fn to_value<T: Serialize + ?Sized>(state: &T) -> Result<Top, Refused> {
+    super::to_value(state, &Notes::new(&Known::default()))
+}
 
 #[derive(Serialize)]
 struct Message {

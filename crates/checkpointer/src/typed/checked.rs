@@ -1,0 +1,124 @@
+//! A typed state as JSON that the same type can read back.
+//!
+//! To read back each state that is saved would cost as much again. So it is done only for a state that
+//! has something new: a kind of value at a place where this process hasn't seen it in states of this
+//! type, or an array twice as long as any before. What was read back once isn't again.
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::notes::{Hashes, Known, Notes};
+use super::shape;
+use super::to_value::{Top, to_value};
+use crate::codec::{Path, Reason, Refused};
+
+/// What is known of each type, in this process.
+static TYPES: Mutex<BTreeMap<TypeId, Arc<Known>>> = Mutex::new(BTreeMap::new());
+
+/// How many kinds and places are remembered of a type. A map that is flattened into a struct has as many
+/// as it has keys; what comes after these isn't read back.
+const MAX_KINDS: usize = 10_000;
+
+/// Converts a state, and makes sure that it can be read back.
+///
+/// # Errors
+///
+/// As [`to_value`]; also if the type can't read the JSON, or reads from it a state that has other fields,
+/// or a `None` for a `Some`.
+pub(super) fn checked<State>(state: &State) -> Result<Top, Refused>
+where
+    State: Serialize + DeserializeOwned + 'static,
+{
+    let known = known(TypeId::of::<State>());
+    let notes = Notes::new(&known);
+    let top = to_value(state, &notes)?;
+    let fresh = notes.into_fresh();
+    if fresh.is_empty() || known.kinds.len() >= MAX_KINDS {
+        return Ok(top);
+    }
+    let unordered = read_back(state, top.clone(), &known)?;
+    let is_sorted = unordered.is_subset(&known.unordered);
+    let learned = learn(TypeId::of::<State>(), fresh, unordered);
+    match is_sorted {
+        true => Ok(top),
+        false => to_value(state, &Notes::new(&learned)),
+    }
+}
+
+/// Reads a state back from JSON; returns the places whose items came back in another order.
+fn read_back<State>(state: &State, top: Top, known: &Known) -> Result<Hashes, Refused>
+where
+    State: Serialize + DeserializeOwned,
+{
+    let before = Notes::with_orders(known);
+    to_value(state, &before)?;
+    let json = json(top);
+    let read: State = shape::decode(json.clone()).map_err(|(path, reason)| Refused {
+        path,
+        reason: Reason::Unreadable { reason },
+    })?;
+    let after = Notes::with_orders(known);
+    let again = self::json(to_value(&read, &after)?);
+    if !after.has_fields_of(&before) {
+        let path = lost_field(&json, &again).unwrap_or_default();
+        let reason = Reason::FieldLost;
+        return Err(Refused { path, reason });
+    }
+    if after.some_nulls() < before.some_nulls() {
+        to_value(state, &Notes::refusing_some_null(known))?;
+    }
+    Ok(before.reordered(&after))
+}
+
+fn json(top: Top) -> Value {
+    match top {
+        Top::Fields(fields) => Value::Object(fields),
+        Top::Root(value) => value,
+    }
+}
+
+/// Finds the first field that is missing, as far as it can be told by its place in the JSON.
+fn lost_field(before: &Value, after: &Value) -> Option<Path> {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => before.iter().find_map(|(key, before)| {
+            let lost = match after.get(key) {
+                Some(after) => lost_field(before, after),
+                None => Some(Path::default()),
+            };
+            lost.map(|mut path| {
+                path.push_key(key);
+                path
+            })
+        }),
+        (Value::Array(before), Value::Array(after)) => {
+            let mut pairs = before.iter().zip(after).enumerate();
+            pairs.find_map(|(index, (before, after))| {
+                lost_field(before, after).map(|mut path| {
+                    path.push_index(index);
+                    path
+                })
+            })
+        }
+        _ => None,
+    }
+}
+
+fn known(of_type: TypeId) -> Arc<Known> {
+    let mut types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(types.entry(of_type).or_default())
+}
+
+/// Adds what one state has shown.
+fn learn(of_type: TypeId, kinds: Hashes, unordered: Hashes) -> Arc<Known> {
+    let mut types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = types.entry(of_type).or_default();
+    let learned = Arc::make_mut(known);
+    learned.kinds.extend(kinds);
+    learned.unordered.extend(unordered);
+    Arc::clone(known)
+}
