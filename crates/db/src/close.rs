@@ -1,10 +1,11 @@
 //! Closing a pool: first what depends on it, then its connections.
 
+use std::iter::repeat_with;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -105,16 +106,27 @@ impl Database {
         closed
     }
 
+    /// Lets what depends on the database finish, in tasks of its own: what it awaits is polled within
+    /// the runtime, too, and such polls can't be nested.
     async fn finish_dependents(&self, end: Instant, deadline: Duration) -> Vec<Failure> {
-        let finishing = self.shared().dependents.finish().into_iter();
-        let finished = join_all(finishing.map(|finishing| timeout_at(end, finishing)));
-        let finished = finished.await.into_iter();
-        finished
-            .filter_map(|done| match done {
-                Ok(done) => done.err(),
-                Err(_) => Some(Overdue { after: deadline }.into()),
-            })
-            .collect()
+        let shared = self.shared();
+        let mut finishing = JoinSet::new();
+        for dependent in shared.dependents.finish() {
+            finishing.spawn_on(dependent, shared.runtime.handle());
+        }
+        let mut failures = Vec::new();
+        loop {
+            match timeout_at(end, finishing.join_next()).await {
+                Ok(None) => return failures,
+                Ok(Some(Ok(finished))) => failures.extend(finished.err()),
+                Ok(Some(Err(panicked))) => failures.push(panicked.into()),
+                Err(_) => {
+                    let overdue = || Overdue { after: deadline }.into();
+                    failures.extend(repeat_with(overdue).take(finishing.len()));
+                    return failures;
+                }
+            }
+        }
     }
 }
 

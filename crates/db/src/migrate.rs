@@ -4,12 +4,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio_postgres::error::SqlState;
 use tracing::info;
 
 use crate::identifier::in_schema;
 use crate::{
-    Database, Error, GenericClient, Result, Statement, Transaction, Type, quote_identifier,
+    Database, Error, GenericClient, Result, Statement, Transaction, Type, quote_identifier, verdict,
 };
 
 /// Behind the set's name in the name of its version table.
@@ -217,10 +216,11 @@ impl Migrations {
 
     /// Says what to do if the role is to blame.
     fn denied(&self, source: Error, read_only: bool) -> Error {
-        match source.code() {
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {}
-            Some(&SqlState::READ_ONLY_SQL_TRANSACTION) if read_only => {}
-            _ => return source,
+        let is_denied = source
+            .code()
+            .is_some_and(|code| verdict::is_denied(code, read_only));
+        if !is_denied {
+            return source;
         }
         Error::MigrationDenied {
             set: self.set,

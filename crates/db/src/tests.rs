@@ -9,7 +9,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use settings::Settings;
 
-use crate::connect::failure::classify_io;
+use crate::connect::failure::{Failed, classify_io};
 use crate::connect::options::Options;
 use crate::error::Chain;
 use crate::{ConnectFailure, Error, Migration, Migrations, Statement, Type, quote_identifier};
@@ -362,6 +362,21 @@ fn failures_of_the_network_are_told_apart() {
     let denied = io::Error::from_raw_os_error(13);
     assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
     assert_eq!(classify_io(&denied), ConnectFailure::Rejected);
+}
+
+#[test]
+fn a_name_that_is_unknown_is_waited_for_but_not_for_long_at_start_up() {
+    let unknown = "failed to lookup address information: Name or service not known";
+    let failed = Failed::lookup(io::Error::other(unknown));
+    assert_eq!(failed.failure, ConnectFailure::UnknownHost);
+    // In a running program it is an outage as any other.
+    assert!(failed.failure.is_transient());
+    let minute = Duration::from_secs(60);
+    assert_eq!(failed.failure.patience(minute), Duration::from_secs(5));
+    assert_eq!(ConnectFailure::Refused.patience(minute), minute);
+    let temporary = "failed to lookup address information: Temporary failure in name resolution";
+    let failed = Failed::lookup(io::Error::other(temporary));
+    assert_eq!(failed.failure, ConnectFailure::NameLookup);
 }
 
 #[test]

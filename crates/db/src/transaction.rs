@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use settings::PoolMode;
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tracing::warn;
 
@@ -12,6 +11,7 @@ use crate::client::GenericClient;
 use crate::client::sealed::Client;
 use crate::connect::lock_limit;
 use crate::error::Chain;
+use crate::verdict::Uncommitted;
 use crate::watch::{Call, Limit, Scope};
 use crate::{Connection, Error, Result, Statement, statement};
 
@@ -114,29 +114,26 @@ impl Connection {
     }
 
     async fn commit(&self) -> Result<()> {
-        let error = match self
-            .link()
-            .batch(self.call("COMMIT", Scope::Alone), COMMIT)
-            .await
-        {
+        let condition = self.link().condition();
+        let call = self.call("COMMIT", Scope::Alone);
+        let (statement, source) = match self.link().batch(call, COMMIT).await {
             Ok(()) => {
-                self.link().condition().set_transaction(false);
+                condition.set_transaction(false);
                 return Ok(());
             }
-            Err(error) => error,
+            Err(Error::Query { statement, source }) => (statement, source),
+            Err(error) => return Err(error),
         };
-        let Error::Query { statement, source } = error else {
-            return Err(error);
-        };
-        if source.code() == Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) {
-            self.link().condition().set_transaction(false);
+        let verdict = Uncommitted::of(&source);
+        if verdict == Uncommitted::Ended {
+            condition.set_transaction(false);
             return Err(Error::TransactionEnded { source });
         }
         self.roll_back().await;
-        if source.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) {
-            return Err(Error::TransactionFailed { source });
-        }
-        Err(Error::Query { statement, source })
+        Err(match verdict {
+            Uncommitted::Failed => Error::TransactionFailed { source },
+            _ => Error::Query { statement, source },
+        })
     }
 
     /// Rolls back. If that fails, the connection is discarded.

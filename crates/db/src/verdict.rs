@@ -42,6 +42,37 @@ impl Verdict {
     }
 }
 
+/// What an error says about a transaction that was to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uncommitted {
+    /// There was no transaction any more.
+    Ended,
+    /// A statement of it had failed.
+    Failed,
+    /// The server refused to commit.
+    Refused,
+}
+
+impl Uncommitted {
+    pub(crate) fn of(error: &tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) => Self::Ended,
+            Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => Self::Failed,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// Whether it is the role that may not do something: it lacks a privilege, or its transactions are
+/// read-only, which the caller knows.
+pub(crate) fn is_denied(code: &SqlState, is_read_only: bool) -> bool {
+    match *code {
+        SqlState::INSUFFICIENT_PRIVILEGE => true,
+        SqlState::READ_ONLY_SQL_TRANSACTION => is_read_only,
+        _ => false,
+    }
+}
+
 /// Whether a prepared statement is no longer what it was: DDL changed what it returns, or it was
 /// deallocated.
 pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {

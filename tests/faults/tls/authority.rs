@@ -1,3 +1,5 @@
+//! An authority that makes certificates for the tests.
+
 use std::time::SystemTime;
 
 use rcgen::{

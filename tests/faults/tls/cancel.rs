@@ -1,3 +1,5 @@
+//! A cancel request is encrypted if its connection is.
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Certificates that a client shows.
+
 use db::ConnectFailure;
 use expect_test::expect;
 

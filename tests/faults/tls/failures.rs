@@ -1,3 +1,5 @@
+//! What is said about a handshake that fails.
+
 use std::time::{Duration, Instant};
 
 use db::{ConnectFailure, Database, Error};
@@ -92,7 +94,7 @@ async fn an_error_says_which_check_of_the_certificate_failed() {
         &told,
         ConnectFailure::UnknownAuthority,
         &expect![[r#"
-        failed to connect to `localhost:PORT/postgres`: the server's certificate comes from nobody in `DB_SSLROOTCERT` (tried for TIME)
+        failed to connect to `localhost:PORT/postgres`: no authority in `DB_SSLROOTCERT` has signed the server's certificate (tried for TIME)
         error performing TLS handshake
         invalid peer certificate: UnknownIssuer
     "#]],

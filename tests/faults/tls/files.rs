@@ -1,3 +1,5 @@
+//! Files that TLS can not be set up from.
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

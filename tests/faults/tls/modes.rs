@@ -1,3 +1,5 @@
+//! Each `sslmode` does what libpq does.
+
 use db::Database;
 use expect_test::expect;
 

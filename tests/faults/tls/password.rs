@@ -1,3 +1,5 @@
+//! Passwords that are bound to the TLS session.
+
 use db::{ConnectFailure, Database, Error};
 use expect_test::expect;
 use rig::chain;

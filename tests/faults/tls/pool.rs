@@ -1,3 +1,5 @@
+//! A pool over TLS.
+
 use checkpointer::PostgresCheckpointer;
 use futures_util::future::join_all;
 use rig::eventually;

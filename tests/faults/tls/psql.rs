@@ -1,3 +1,5 @@
+//! What libpq does, to compare with.
+
 use rig::Programs;
 
 use super::server::{Outcome, TlsServer};

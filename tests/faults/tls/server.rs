@@ -1,3 +1,5 @@
+//! A server that speaks TLS, and its roles.
+
 use std::path::PathBuf;
 
 use db::{Database, Error, GenericClient, Statement};

@@ -1,3 +1,5 @@
+//! The system's authorities.
+
 use std::process::Stdio;
 
 use tokio::process::Command;

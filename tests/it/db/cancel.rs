@@ -1,3 +1,5 @@
+//! Every call may be dropped at each of its await points.
+
 use std::time::Duration;
 
 use db::{Connection, Database, GenericClient, Migration, Migrations, Statement, Type};

@@ -1,3 +1,5 @@
+//! Connecting: what is waited for, what ends it, and what is said about it.
+
 use std::time::{Duration, Instant};
 
 use db::{ConnectFailure, Database, Error};

@@ -1,3 +1,5 @@
+//! What is left behind in a session is never noticed by the next caller.
+
 use std::time::{Duration, Instant};
 
 use db::{Connection, Database, GenericClient, Statement, Type};

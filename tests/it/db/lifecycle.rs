@@ -1,3 +1,5 @@
+//! The database of a whole process.
+
 use db::{Error, GenericClient, close_db, get_connection, init_db};
 use expect_test::expect;
 use futures_util::FutureExt;

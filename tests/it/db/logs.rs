@@ -1,3 +1,5 @@
+//! What is logged, and what must not be.
+
 use std::time::Duration;
 
 use db::{Database, Error, GenericClient, Statement, Type};

@@ -1,3 +1,5 @@
+//! Migrations: by one process at a time, all or none.
+
 use std::process::Stdio;
 use std::time::Duration;
 

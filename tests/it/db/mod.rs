@@ -1,3 +1,5 @@
+//! The crate `db`, on a server.
+
 mod cancel;
 mod close;
 mod connect;

@@ -1,3 +1,5 @@
+//! The pool: how many connections it opens, keeps and replaces.
+
 use std::time::Duration;
 
 use db::{Database, Error, GenericClient, Statement};

@@ -1,3 +1,5 @@
+//! How statements are sent, and what comes back.
+
 use std::time::{Duration, Instant};
 
 use db::{Database, Error, GenericClient, SqlState, Statement, Type};

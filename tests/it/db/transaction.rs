@@ -1,3 +1,5 @@
+//! Transactions: what is committed, and what is said if it is not.
+
 use db::{Database, Error, GenericClient, Statement, Type};
 
 use rig::{TcpProxy, TestDb, chain, url};

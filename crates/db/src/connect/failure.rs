@@ -16,8 +16,8 @@ const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
 /// A failed attempt on one host.
-pub(super) struct Failed {
-    pub(super) failure: ConnectFailure,
+pub(crate) struct Failed {
+    pub(crate) failure: ConnectFailure,
     pub(super) source: Option<Box<dyn StdError + Send + Sync>>,
     /// Whether it may go better with TLS instead of without, or the other way round.
     pub(super) other_way_may_do: bool,
@@ -48,7 +48,7 @@ impl Failed {
         Self::because(classify_io(&error), error)
     }
 
-    pub(super) fn lookup(error: io::Error) -> Self {
+    pub(crate) fn lookup(error: io::Error) -> Self {
         // The resolver's error code is lost on the way; these are what glibc and macOS, and what
         // musl, say for the temporary one (EAI_AGAIN).
         let text = error.to_string();
