@@ -16,6 +16,7 @@ mod list;
 mod prune;
 mod put;
 mod put_writes;
+mod set_thread_metadata;
 mod threads;
 
 // A prune may delete whole threads, and both sweep.

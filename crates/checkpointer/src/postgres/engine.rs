@@ -7,8 +7,9 @@ use super::lanes::{Begun, Lanes};
 use super::last_values::LastValues;
 use super::options::Retention;
 use super::order::Order;
+use super::refusal::cut_off;
 use super::store::Store;
-use crate::{Error, Result};
+use crate::Result;
 
 /// What does the work of a checkpointer. Each operation adds its method in a file of its own.
 #[derive(Debug)]
@@ -39,14 +40,7 @@ impl Engine {
             Ok(outcome) => outcome,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime has ended.
-                Err(_) => Err(Error::Database {
-                    operation: "finish a write",
-                    source: db::Error::OutcomeUnknown {
-                        statement: "COMMIT".to_owned(),
-                        source: Some(Arc::new(db::Error::RuntimeEnded)),
-                    },
-                }),
+                Err(_) => Err(cut_off("finish a write", "COMMIT")),
             },
         }
     }

@@ -29,7 +29,7 @@ use super::call::Call;
 use super::meter;
 use super::order::Turn;
 use super::outgoing::{Outcome, Outgoing, Why};
-use super::refusal::busy;
+use super::refusal::{busy, cut_off};
 use super::store::Store;
 use super::view::View;
 use crate::{Error, Result};
@@ -151,6 +151,7 @@ impl Lanes {
             write.chunks.hashes.len(),
             write.chunks.relied.len(),
         );
+        let (operation, statement) = (write.operation(), write.statement_name());
         let (caller, mut outcome) = oneshot::channel();
         let sender = self.accept(Job {
             lanes: Arc::clone(self),
@@ -168,7 +169,8 @@ impl Lanes {
             }
             Pin::new(&mut outcome).poll(context)
         });
-        outcome.await.unwrap_or_else(|_| Err(unknown()))
+        let outcome = outcome.await;
+        outcome.unwrap_or_else(|_| Err(cut_off(operation, statement)))
     }
 
     /// Sends a write, or lets it wait for a lane. Its caller sends it if no other call is under
@@ -274,28 +276,19 @@ impl Lanes {
     fn abandon(&self) {
         let waiting = std::mem::take(&mut lock(&self.queue).waiting);
         for job in waiting {
-            job.answer(Err(Error::Database {
-                operation: "send a write",
-                source: db::Error::RuntimeEnded,
-            }));
+            let operation = job.write.operation();
+            let source = db::Error::RuntimeEnded;
+            job.answer(Err(Error::Database { operation, source }));
         }
-    }
-}
-
-/// What became of a write is unknown: the runtime ended while it was sent.
-fn unknown() -> Error {
-    Error::Database {
-        operation: "send a write",
-        source: db::Error::OutcomeUnknown {
-            statement: "checkpointer::put".to_owned(),
-            source: Some(Arc::new(db::Error::RuntimeEnded)),
-        },
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.settle(Err(unknown()));
+        if self.waiting.is_some() {
+            let error = cut_off(self.write.operation(), self.write.statement_name());
+            self.settle(Err(error));
+        }
     }
 }
 

@@ -121,7 +121,6 @@ impl Outgoing {
         store: &Store,
         encoded: &EncodedCheckpoint,
     ) -> Result<Option<Row>> {
-        const OPERATION: &str = "put a checkpoint";
         let (lock, chunks) = (self.thread_lock(), self.new_chunks());
         let (checkpoint, inherited) = (encoded.parameters(), encoded.inherited());
         let new = (&checkpoint, &chunks);
@@ -131,10 +130,12 @@ impl Outgoing {
             let append = store.sql.append.with(((known, relied), new));
             // It is stored already: as if its thread had changed.
             let is_stored = |error: &db::Error| error.code() == Some(&SqlState::UNIQUE_VIOLATION);
-            return store.query_opt_unless(OPERATION, append, is_stored).await;
+            return store
+                .query_opt_unless(self.operation(), append, is_stored)
+                .await;
         }
         let put = store.sql.put.with(&lock, (new, &inherited));
-        store.query_opt(OPERATION, put).await
+        store.query_opt(self.operation(), put).await
     }
 
     async fn send_writes(&self, store: &Store, encoded: &EncodedWrites) -> Result<Option<Row>> {
@@ -145,7 +146,7 @@ impl Outgoing {
             }
             lock => store.sql.put_writes.with(lock, (&chunks, &writes)),
         };
-        store.query_opt("put pending writes", put_writes).await
+        store.query_opt(self.operation(), put_writes).await
     }
 
     /// What an answer says, and notes which chunks it shows to be stored.
@@ -161,6 +162,22 @@ impl Outgoing {
             true => Why::NotTheHead,
             false => Why::NotThisGeneration,
         })
+    }
+
+    /// What the write does, as its errors say.
+    pub(super) fn operation(&self) -> &'static str {
+        match self.body {
+            Body::Checkpoint(_) => "put a checkpoint",
+            Body::Writes(_) => "put pending writes",
+        }
+    }
+
+    /// The name of its statement.
+    pub(super) fn statement_name(&self) -> &'static str {
+        match self.body {
+            Body::Checkpoint(_) => "checkpointer::put",
+            Body::Writes(_) => "checkpointer::put_writes",
+        }
     }
 
     /// Whether the write can share a transaction: what it relies on is known.

@@ -11,7 +11,10 @@ use super::refusal::{MAX_ROUNDS, busy, deleted};
 use super::sql::DroppedWrites;
 use super::view::View;
 use crate::codec::ContentHash;
-use crate::{CheckpointAddress, CheckpointNs, Error, ExpectedHead, Generation, Put, Result, check};
+use crate::{
+    ChannelVersions, CheckpointAddress, CheckpointNs, Error, ExpectedHead, Generation, Put, Result,
+    check,
+};
 
 /// What a look at its thread means for a put.
 enum Verdict {
@@ -72,7 +75,7 @@ impl Engine {
     fn encode(&self, put: &Put<'_>, cuts: &Cuts<'_>, basis: Basis) -> Result<Outgoing> {
         let is_stored = |hash: &ContentHash| basis.has(&self.store, put.thread_id, hash);
         let mut encoder = Encoder::new(put.thread_id, &is_stored);
-        let unchanged = put
+        let unchanged: ChannelVersions = put
             .unchanged()
             .map(|(channel, version)| (channel.clone(), version.clone()))
             .collect();
@@ -82,7 +85,7 @@ impl Engine {
             id: put.checkpoint.id.clone(),
             parent: put.parent.cloned(),
             expected: put.expected_head.clone(),
-            appends: required.is_none() && appends(put, basis),
+            appends: required.is_none() && unchanged.is_empty() && appends(put, basis),
             required,
             channels: encoder.channels(&put.checkpoint.channel_values, cuts.iter())?,
             checkpoint: encoder.checkpoint(put.checkpoint)?,
@@ -152,17 +155,14 @@ fn decide(put: &Put<'_>, seen: Option<Seen>) -> Result<Verdict> {
     }
 }
 
-/// Whether the put can be sent as one that appends a new checkpoint to a namespace with a head.
+/// Whether the checkpoint is taken to be new, and its namespace to have a head.
 fn appends(put: &Put<'_>, basis: Basis) -> bool {
     let is_first_attempt = match basis {
         Basis::Remembered(_) => true,
         Basis::Looked { again, .. } => !again,
         Basis::Nothing => false,
     };
-    is_first_attempt
-        && put.parent.is_some()
-        && !matches!(put.expected_head, ExpectedHead::Is(None))
-        && put.unchanged().next().is_none()
+    is_first_attempt && put.parent.is_some() && !matches!(put.expected_head, ExpectedHead::Is(None))
 }
 
 /// Whether the put starts a thread, again if it was deleted.

@@ -1,4 +1,6 @@
-//! Why a thread refuses a write.
+//! Why a write isn't stored.
+
+use std::sync::Arc;
 
 use db::Row;
 
@@ -18,6 +20,17 @@ pub(super) fn deleted(thread_id: &ThreadId) -> Error {
 pub(super) fn busy(thread_id: &ThreadId) -> Error {
     Error::Busy {
         thread_id: thread_id.clone(),
+    }
+}
+
+/// The database's runtime ended while the write was sent: what became of it is unknown.
+pub(super) fn cut_off(operation: &'static str, statement: &str) -> Error {
+    Error::Database {
+        operation,
+        source: db::Error::OutcomeUnknown {
+            statement: statement.to_owned(),
+            source: Some(Arc::new(db::Error::RuntimeEnded)),
+        },
     }
 }
 

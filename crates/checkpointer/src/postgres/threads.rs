@@ -1,20 +1,18 @@
-//! Threads as a whole.
+//! Listing threads, page by page.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use db::Row;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use serde_json::{Map, Value};
 
 use super::decode;
 use super::encode::encode_filter;
 use super::engine::Engine;
-use super::refusal::deleted;
-use super::sql::{AfterThread, ThreadMetadata};
+use super::sql::AfterThread;
 use super::standby::Standby;
 use super::wire::Jsonb;
-use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo, codec};
+use crate::{CheckpointId, Generation, ListThreads, Result, ThreadId, ThreadInfo};
 
 /// How many threads the first page has at most. Each page costs a look at all threads, so the
 /// further ones are larger.
@@ -70,32 +68,6 @@ impl Engine {
         let asked = self.store.sql.threads(&limit, &filter, &after);
         let rows = self.store.read("list threads", standby, asked).await?;
         rows.iter().map(thread_info).collect()
-    }
-
-    pub(super) async fn set_thread_metadata(
-        &self,
-        thread_id: &ThreadId,
-        metadata: Map<String, Value>,
-    ) -> Result<()> {
-        let mut text = Vec::new();
-        codec::encode_object(&metadata, &mut text)
-            .map_err(|refused| Error::refused(thread_id, "the thread's metadata", &refused))?;
-        let metadata = ThreadMetadata {
-            thread_id: thread_id.as_str(),
-            metadata: Jsonb(&text),
-        };
-        let asked = self.store.sql.set_thread_metadata.with(&metadata);
-        let thread = self
-            .store
-            .query_opt("set a thread's metadata", asked)
-            .await?;
-        match thread {
-            None => Err(Error::ThreadNotFound {
-                thread_id: thread_id.clone(),
-            }),
-            Some(row) if row.get("deleted") => Err(deleted(thread_id)),
-            Some(_) => Ok(()),
-        }
     }
 }
 
