@@ -489,7 +489,7 @@ async fn a_missing_schema_is_named_and_a_new_one_is_enough() {
         &error,
         false,
         &expect![[r#"
-        thread `dropped` was deleted; only a first checkpoint starts it afresh
+        thread `dropped` was deleted; only a first checkpoint starts it again
     "#]],
     );
     assert_eq!(thread.load().await.unwrap(), None);

@@ -159,3 +159,14 @@ pub async fn goes_on(checkpointer: &dyn Checkpointer) {
     let next = get(checkpointer, &next).await;
     assert_eq!(next.checkpoint.channel_values["a"], json!([1]));
 }
+
+/// A target that exists is named first, whether there is a source or not.
+pub async fn target_exists_without_a_source(checkpointer: &dyn Checkpointer) {
+    let target = fresh_thread();
+    Step::first(&target).put(checkpointer).await;
+    let copied = checkpointer.copy_thread(&fresh_thread(), &target).await;
+    assert!(
+        matches!(copied, Err(Error::ThreadExists { .. })),
+        "{copied:?}"
+    );
+}

@@ -72,6 +72,7 @@ pub mod guards;
 pub mod leases;
 pub mod lifecycle;
 pub mod list;
+pub mod model;
 pub mod prune;
 pub mod put;
 pub mod put_writes;
@@ -104,7 +105,7 @@ macro_rules! __contract_groups {
     ($each:path $(, $checkpointer:expr;)?) => {
         $each! { $($checkpointer;)?
             put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
-            channel_history, forks, guards, generations, leases, threads, fidelity, lifecycle
+            channel_history, forks, guards, generations, leases, threads, fidelity, model, lifecycle
         }
     };
 }
@@ -142,7 +143,7 @@ macro_rules! __contract_cases {
             missing_channel_the_parent_never_had_is_empty,
             missing_channel_of_a_missing_parent_is_refused, whole_state_needs_no_parent,
             changed_channel_without_a_value_is_empty, value_without_a_version,
-            again_replaces_content, again_keeps_the_parent, again_does_not_move_the_head,
+            again_replaces_content, again_takes_values_from_the_parent_that_it_names, again_keeps_the_parent, again_does_not_move_the_head,
             again_keeps_the_writes, again_keeps_what_it_inherited, the_last_one_is_the_head,
             before_its_parent, partial_is_refused,
         }
@@ -192,14 +193,14 @@ macro_rules! __contract_cases {
         $each! { copy_thread:
             basic, all_checkpoints, preserves_metadata, preserves_namespaces, preserves_writes,
             preserves_ordering, source_unchanged, nonexistent_source, onto_itself_noop,
-            onto_an_existing_one, goes_on,
+            onto_an_existing_one, goes_on, target_exists_without_a_source,
         }
     };
     (prune, $each:path) => {
         $each! { prune:
             keep_latest_single_thread, keep_latest_multiple_threads,
             keep_latest_across_namespaces, keep_latest_preserves_writes, delete_all,
-            preserves_other_threads, empty_list_noop, nonexistent_noop, twice,
+            preserves_other_threads, keeps_the_name_of_a_parent_that_was_never_stored, empty_list_noop, nonexistent_noop, twice,
             forgets_the_parent, keeps_the_head, goes_on, keeps_inherited_values,
             keeps_writes_before_their_checkpoint, removes_writes, removes_calls_that_are_over,
             keeps_subgraphs_with_state, keeps_calls_before_their_root,
@@ -267,6 +268,9 @@ macro_rules! __contract_cases {
             values, writes, metadata, other_fields, thread_metadata, channel_names, thread_ids,
             other_names, longest_names, bad_channel_names_are_refused, too_deep_is_refused,
         }
+    };
+    (model, $each:path) => {
+        $each! { model: random_operations, }
     };
     (lifecycle, $each:path) => {
         $each! { lifecycle:

@@ -6,7 +6,9 @@ use super::step::{
     Step, find, fresh_thread, get, head, history, ids, is_deleted, ns, pending, prune, put_chain,
     values, write, writes,
 };
-use checkpointer::{CheckpointAddress, Checkpointer, GetTuple, Prune, PruneStrategy, ThreadId};
+use checkpointer::{
+    CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Prune, PruneStrategy, ThreadId,
+};
 
 async fn prune_all(
     checkpointer: &dyn Checkpointer,
@@ -84,6 +86,19 @@ pub async fn preserves_other_threads(checkpointer: &dyn Checkpointer) {
     put_chain(checkpointer, &other, 2).await;
     prune_all(checkpointer, &[&mine], PruneStrategy::KeepLatest).await;
     assert_eq!(ids(checkpointer, &other).await.len(), 2);
+}
+
+/// A parent that was never stored is no old checkpoint: it may still come.
+pub async fn keeps_the_name_of_a_parent_that_was_never_stored(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let first = Step::first(&thread_id).put(checkpointer).await;
+    let missing = CheckpointId::generate(Some(&first.checkpoint_id));
+    let step = Step::after(&first).parent(missing.clone());
+    let address = step.put(checkpointer).await;
+    prune(checkpointer, &thread_id).await;
+    let parent = get(checkpointer, &address).await.parent_address;
+    assert_eq!(parent.map(|parent| parent.checkpoint_id), Some(missing));
+    assert_eq!(ids(checkpointer, &thread_id).await, [address.checkpoint_id]);
 }
 
 /// No thread is nothing to do.

@@ -349,6 +349,28 @@ pub async fn again_replaces_content(checkpointer: &dyn Checkpointer) {
     assert_eq!(tuple.metadata, step.metadata);
 }
 
+/// A checkpoint put again with another parent takes the values it leaves out from that one.
+pub async fn again_takes_values_from_the_parent_that_it_names(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let versions = json!({ "a": "1" });
+    let step = |value: i32| {
+        Step::first(&thread_id)
+            .values(json!({ "a": value }))
+            .versions(versions.clone())
+    };
+    let (one, two) = (
+        step(1).put(checkpointer).await,
+        step(2).put(checkpointer).await,
+    );
+    let child = Step::after(&one).versions(versions.clone());
+    let address = child.put(checkpointer).await;
+    let child = child.parent(two.checkpoint_id);
+    child.put(checkpointer).await;
+    let tuple = get(checkpointer, &address).await;
+    assert_eq!(values(&tuple), json!({ "a": 2 }));
+    assert_eq!(tuple.parent_address, Some(one));
+}
+
 /// A checkpoint put again keeps its parent.
 pub async fn again_keeps_the_parent(checkpointer: &dyn Checkpointer) {
     let chain = put_chain(checkpointer, &fresh_thread(), 2).await;

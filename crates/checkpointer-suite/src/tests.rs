@@ -34,6 +34,7 @@ fn every_case_is_in_the_table() {
         leases,
         threads,
         fidelity,
+        model,
         lifecycle
     );
 }

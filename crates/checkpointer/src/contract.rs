@@ -17,22 +17,22 @@ use crate::{
 
 /// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
 ///
-/// A graph runtime holds an `Arc<dyn Checkpointer>`. The words and rules are LangGraph's; README.md
-/// lists where they are stricter.
+/// A graph runtime holds an `Arc<dyn Checkpointer>`. The words and rules are LangGraph's;
+/// `docs/langgraph.md` lists where they are stricter.
 ///
-/// A call may be repeated after an unknown outcome (a time-out, a lost connection, a dropped
-/// future) and has the effect of one call. Four are to be repeated with care:
-/// [`copy_thread`](Self::copy_thread) finds its own copy and says [`Error::ThreadExists`];
-/// [`acquire_lease`](Self::acquire_lease) finds its own lease and says [`Error::LeaseHeld`]; a
-/// delete without a generation, by [`delete_thread`](Self::delete_thread) or
-/// [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), takes the thread that somebody has
-/// started afresh since; [`set_thread_metadata`](Self::set_thread_metadata) replaces what somebody
-/// has set since.
+/// After an unknown outcome (a time-out, a lost connection, a dropped future) a call may be repeated,
+/// and has the effect of one call. Four calls are exceptions:
 ///
-/// Puts, pending writes and deletions carry the [`Lease`] of whoever has one. While a thread is
-/// leased, without it they are [`Error::LeaseHeld`], and with one that is no longer the thread's
-/// [`Error::LeaseLost`]; nothing is changed then, unless an attempt whose answer was lost was
-/// carried out while the lease was still held.
+/// - [`copy_thread`](Self::copy_thread) finds its own copy, and fails with [`Error::ThreadExists`].
+/// - [`acquire_lease`](Self::acquire_lease) finds its own lease, and fails with [`Error::LeaseHeld`].
+/// - A deletion without a generation, by [`delete_thread`](Self::delete_thread) or
+///   [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), deletes a thread that was started again
+///   since.
+/// - [`set_thread_metadata`](Self::set_thread_metadata) replaces what another program has set since.
+///
+/// Puts, pending writes and deletions carry a [`Lease`], if there is one. While a thread is leased, they
+/// fail with [`Error::LeaseHeld`] if they carry none, and with [`Error::LeaseLost`] if theirs is no longer
+/// the thread's. Nothing is changed then, except by an earlier attempt whose answer was lost.
 ///
 /// # Implementing it
 ///
@@ -98,18 +98,16 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
 
     /// Deletes a thread with everything in it. One that doesn't exist is passed over.
     ///
-    /// Afterwards only a first checkpoint (no parent, root namespace) starts it afresh.
+    /// Afterwards only a first checkpoint (no parent, root namespace) starts it again.
     ///
     /// # Errors
     ///
-    /// [`Error::ThreadDeleted`] if the call names a generation and the thread was started afresh
-    /// since.
+    /// [`Error::ThreadDeleted`] if the call names a generation and the thread was started again since.
     ///
     /// # Cancel safety
     ///
     /// If dropped once polled, the thread may or may not have been deleted. Calling again is
-    /// harmless as long as nobody started the thread afresh; name the generation where somebody
-    /// may have.
+    /// harmless if it names the generation; without one it deletes a thread that was started again.
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()>;
 
     /// Deletes every checkpoint whose metadata names one of the runs, with its writes. What is left
@@ -137,7 +135,7 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// [`Error::ThreadNotFound`] if there is no `source`, also if it is the `target`;
     /// [`Error::ThreadExists`] if there is a `target`; [`Error::ThreadDeleted`] if there was one;
-    /// [`Error::LeaseHeld`] if somebody keeps its place; [`Error::Unsupported`] by default.
+    /// [`Error::LeaseHeld`] if there is a lease on it; [`Error::Unsupported`] by default.
     ///
     /// # Cancel safety
     ///
@@ -159,8 +157,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// If dropped once polled, some of the threads may have been pruned. Calling again is harmless,
-    /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete) where somebody may have
-    /// started a thread afresh.
+    /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), which deletes threads that were
+    /// started again.
     async fn prune(&self, prune: Prune) -> Result<()> {
         match self.inner() {
             Some(inner) => inner.prune(prune).await,
@@ -212,7 +210,7 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// If dropped once polled, the metadata may or may not have been replaced. Calling again
-    /// replaces it again, with what somebody else may have set meanwhile.
+    /// replaces it again, also what another program has set meanwhile.
     async fn set_thread_metadata(
         &self,
         thread_id: &ThreadId,
@@ -224,18 +222,18 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Takes a lease on a thread, so that nobody else writes to it: see [`Lease`]. The thread may
-    /// not exist yet, and isn't made by it.
+    /// Takes a lease on a thread, so that no other program writes to it: see [`Lease`]. The thread
+    /// needn't exist, and the call doesn't make it.
     ///
     /// # Errors
     ///
-    /// [`Error::LeaseHeld`] if somebody else has one whose time isn't over, unless that is to be
-    /// broken; [`Error::Unsupported`] by default.
+    /// [`Error::LeaseHeld`] if another lease lasts, unless that is to be broken;
+    /// [`Error::Unsupported`] by default.
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the lease may or may not have been taken, and then nobody has it
-    /// until its time is over. Calling again meanwhile says [`Error::LeaseHeld`].
+    /// If dropped once polled, the lease may or may not have been taken, and then it lasts without a
+    /// holder. Until its time is over, calling again fails with [`Error::LeaseHeld`].
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
         match self.inner() {
             Some(inner) => inner.acquire_lease(acquire).await,
@@ -245,7 +243,7 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
 
     /// Lets a lease last for `ttl` from now. Writes may go on to carry the lease as it was.
     ///
-    /// One whose time is over is renewed as well if nobody has taken another since.
+    /// One whose time is over is renewed as well, if no other was taken since.
     ///
     /// # Errors
     ///
@@ -286,9 +284,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::CloseFailed`] with what nobody else was told: the failures, since the close began,
-    /// of writes whose futures were dropped. Every other failure is reported to its caller, or only
-    /// logged if that is gone.
+    /// [`Error::CloseFailed`] with the failures, since the close began, of writes whose futures were
+    /// dropped. Every other failure is reported to its caller, or only logged if its future was dropped.
     ///
     /// # Cancel safety
     ///

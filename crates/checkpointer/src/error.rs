@@ -57,9 +57,9 @@ pub enum Error {
         /// What it must be.
         expected: &'static str,
     },
-    /// Somebody else moved the head. Load again, and decide.
+    /// Another program has moved the head. Load again, and decide.
     #[error(
-        "the head of thread `{thread_id}`{} is {}, not {}; somebody else has saved meanwhile",
+        "the head of thread `{thread_id}`{} is {}, not {}; another program has saved meanwhile",
         in_ns(.checkpoint_ns), id_or_none(.head), id_or_none(.expected)
     )]
     #[non_exhaustive]
@@ -73,16 +73,16 @@ pub enum Error {
         /// The head it lost to.
         head: Option<CheckpointId>,
     },
-    /// The thread was deleted. Only a first checkpoint starts it afresh.
-    #[error("thread `{thread_id}` was deleted; only a first checkpoint starts it afresh")]
+    /// The thread was deleted. Only a first checkpoint starts it again.
+    #[error("thread `{thread_id}` was deleted; only a first checkpoint starts it again")]
     #[non_exhaustive]
     ThreadDeleted {
         /// The thread.
         thread_id: ThreadId,
     },
-    /// Somebody else has a lease on the thread. Wait, or break it
+    /// Another program has a lease on the thread. Wait, or break it
     /// ([`AcquireLease::force`](crate::AcquireLease::force)).
-    #[error("thread `{thread_id}` is leased to somebody else until {}", time(.until))]
+    #[error("thread `{thread_id}` is leased to another program until {}", time(.until))]
     #[non_exhaustive]
     LeaseHeld {
         /// The thread.
@@ -90,10 +90,10 @@ pub enum Error {
         /// When the lease is over unless it is renewed, by the database's clock.
         until: SystemTime,
     },
-    /// The lease is no longer the thread's, for good: somebody else may be writing now. Stop, or
+    /// The lease is no longer the thread's, for good: another program may be writing now. Stop, or
     /// take another one and load again.
     #[error(
-        "the lease on thread `{thread_id}` is lost: somebody else has taken it, or it was released"
+        "the lease on thread `{thread_id}` is lost: another program has taken one, or it was released"
     )]
     #[non_exhaustive]
     LeaseLost {
@@ -238,8 +238,8 @@ pub enum Error {
     /// The checkpointer was closed.
     #[error("the checkpointer was closed")]
     Closed,
-    /// Writes that were sent while the checkpointer was closed have failed, and whoever made them
-    /// is gone: their futures were dropped.
+    /// Writes that were sent while the checkpointer was closed have failed, and no caller learns of it:
+    /// their futures were dropped.
     #[error("{} of the writes that were still to be sent failed", 1 + .others.len())]
     #[non_exhaustive]
     CloseFailed {

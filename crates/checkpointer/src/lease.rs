@@ -10,17 +10,17 @@ pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 6
 
 /// A lease on a thread, which its holder's writes carry.
 ///
-/// While it lasts, whoever else writes to the thread is refused:
+/// While it lasts, the writes of others are refused:
 ///
 /// - [`put`](crate::Checkpointer::put), [`put_writes`](crate::Checkpointer::put_writes) and
 ///   [`delete_thread`](crate::Checkpointer::delete_thread) without a lease, and a
-///   [`prune`](crate::Checkpointer::prune) that deletes, are
+///   [`prune`](crate::Checkpointer::prune) that deletes, fail with
 ///   [`Error::LeaseHeld`](crate::Error::LeaseHeld) until its time is over;
-/// - those with another lease are [`Error::LeaseLost`](crate::Error::LeaseLost), for good.
+/// - those with another lease fail with [`Error::LeaseLost`](crate::Error::LeaseLost), for good.
 ///
-/// A lease is lost when somebody else has taken one since, or when it was released, and not by the
-/// time alone: that only lets others in. So a holder that was held up, or cut off from a database
-/// that was down, goes on if nobody has come meanwhile. All times are by the database's clock.
+/// A lease is lost when another one was taken since, or when it was released. When its time is over,
+/// others may take one; until they do, its holder goes on, also after a delay or an outage of the
+/// database. All times are by the database's clock.
 ///
 /// Reading is free. So is what works beside any writer: a prune that keeps the latest,
 /// [`delete_for_runs`](crate::Checkpointer::delete_for_runs), a copy of the thread to elsewhere,
@@ -61,7 +61,7 @@ pub struct Lease {
     pub thread_id: ThreadId,
     /// Greater than that of every lease that was taken on the thread before: for others who fence
     /// off late writers, such as a file store that the agent writes to. It begins again at 1 once
-    /// the mark of a deleted thread has expired.
+    /// the tombstone of a deleted thread has expired.
     pub number: i64,
     /// Tells it from every other lease, and is the right to write: no `Debug` shows it.
     pub token: String,
@@ -109,7 +109,7 @@ pub struct AcquireLease {
     pub thread_id: ThreadId,
     /// How long it lasts, unless it is renewed; a hundred years at most.
     pub ttl: Duration,
-    /// Whether a lease that somebody else holds is broken.
+    /// Whether a lease that another holds is broken.
     pub force: bool,
 }
 
@@ -127,8 +127,8 @@ impl AcquireLease {
         })
     }
 
-    /// Breaks the lease that somebody else holds, whose writes are then refused. Defaults to
-    /// waiting for nobody and breaking nothing: [`Error::LeaseHeld`](crate::Error::LeaseHeld).
+    /// Breaks the lease that another holds, whose writes are then refused. Defaults to breaking
+    /// nothing: the call fails with [`Error::LeaseHeld`](crate::Error::LeaseHeld).
     #[must_use]
     pub fn force(self) -> Self {
         Self {

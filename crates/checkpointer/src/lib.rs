@@ -92,10 +92,9 @@
 //!
 //! # Shutting down
 //!
-//! A put or a pending write that is under way goes on though its future is dropped. It isn't sent
-//! once more if its thread has changed since this program last saw it: that is a failure then.
-//! [`Checkpointer::close`] waits for it, and reports its failure. The database, which the
-//! checkpointer only borrows from, is closed after that, by whoever connected it.
+//! `Database::close` closes the checkpointers on it first, and then the database. A put or a pending
+//! write that was sent goes on though its future is dropped: the close waits for it, and reports its
+//! failure. It isn't sent once more if another program has changed the thread meanwhile: then it fails.
 //!
 //! # Logs, spans and metrics
 //!

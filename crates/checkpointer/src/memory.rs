@@ -103,7 +103,7 @@ impl Store {
         UNIX_EPOCH + Duration::from_micros(self.last_change)
     }
 
-    /// Refuses a write to a thread that somebody else has a lease on.
+    /// Refuses a write to a thread that another has a lease on.
     fn admit_lease(&mut self, thread_id: &ThreadId, lease: Option<&Lease>) -> Result<()> {
         let now = self.now();
         let leased = self.threads.get(thread_id).map(|thread| &thread.leased);
@@ -117,13 +117,13 @@ impl Store {
         &self,
         thread_id: &ThreadId,
         generation: Option<Generation>,
-        starts_afresh: bool,
+        starts_again: bool,
     ) -> Result<Generation> {
         let thread = self.threads.get(thread_id);
         let current = match thread.filter(|thread| !thread.is_reserved()) {
-            Some(thread) if thread.deleted && !starts_afresh => None,
+            Some(thread) if thread.deleted && !starts_again => None,
             Some(thread) => Some(thread.generation),
-            // Whoever has read a generation has read a thread that is forgotten since.
+            // A call that has read a generation has read a thread that is forgotten since.
             None => generation.is_none().then_some(Generation(1)),
         };
         current
@@ -136,7 +136,7 @@ impl Store {
         (!thread.deleted).then_some(thread)
     }
 
-    /// The thread in its generation, made or started afresh if there is none.
+    /// The thread in its generation, made or started again if there is none.
     fn live_or_new(
         &mut self,
         thread_id: &ThreadId,
@@ -356,9 +356,13 @@ impl Checkpointer for MemoryCheckpointer {
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
         let run_ids: BTreeSet<&str> = run_ids.iter().map(String::as_str).collect();
         let mut store = self.open()?;
-        let now = store.now();
-        for thread in store.threads.values_mut() {
-            if thread.delete_runs(&run_ids) {
+        let thread_ids: Vec<ThreadId> = store.threads.keys().cloned().collect();
+        for thread_id in thread_ids {
+            // Thread by thread: each has a time of its own.
+            let now = store.now();
+            if let Some(thread) = store.threads.get_mut(&thread_id)
+                && thread.delete_runs(&run_ids)
+            {
                 thread.updated_at = now;
             }
         }
@@ -368,30 +372,29 @@ impl Checkpointer for MemoryCheckpointer {
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
         let mut store = self.open()?;
         let now = store.now();
-        let Some(thread) = store.live(source) else {
-            return Err(Error::thread_not_found(source));
-        };
-        if source == target {
-            return Ok(());
-        }
-        let copy = Thread {
-            created_at: now,
-            updated_at: now,
-            generation: Generation(1),
-            leased: Leased::default(),
-            ..thread.clone()
-        };
-        match store.threads.get_mut(target) {
-            None => {
-                store.threads.insert(target.clone(), copy);
-            }
+        let mut leased = Leased::default();
+        match store.threads.get(target) {
+            Some(_) if source == target => {}
             Some(thread) if thread.is_reserved() => {
                 thread.leased.admit(target, None, now)?;
-                let leased = std::mem::take(&mut thread.leased);
-                *thread = Thread { leased, ..copy };
+                leased = thread.leased.clone();
             }
             Some(thread) if thread.deleted => return Err(Error::thread_deleted(target)),
             Some(_) => return Err(Error::thread_exists(target)),
+            None => {}
+        }
+        let Some(thread) = store.live(source) else {
+            return Err(Error::thread_not_found(source));
+        };
+        if source != target {
+            let copy = Thread {
+                created_at: now,
+                updated_at: now,
+                generation: Generation(1),
+                leased,
+                ..thread.clone()
+            };
+            store.threads.insert(target.clone(), copy);
         }
         Ok(())
     }

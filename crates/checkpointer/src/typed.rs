@@ -358,7 +358,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     /// If dropped, the handle is as before, or as after the last save.
     pub async fn load(&mut self) -> Result<Option<State>> {
         match self.settle().await {
-            // Lost to somebody else: what they left is loaded now.
+            // Lost to another program: what that has saved is loaded now.
             Ok(())
             | Err(
                 Error::Conflict { .. }

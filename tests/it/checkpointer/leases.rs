@@ -355,7 +355,7 @@ async fn a_copy_says_what_came_to_its_target_meanwhile() {
             "leased",
             "(thread_id, deleted_at, lease_token, lease_until) \
              VALUES ('leased', now(), 'other', now() + interval '1 hour')",
-            "thread `leased` is leased to somebody else",
+            "thread `leased` is leased to another program",
         ),
         (
             "over",

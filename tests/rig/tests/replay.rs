@@ -96,7 +96,7 @@ async fn a_call_that_fails_ends_the_replay() {
         &format!("{delete}\n{}\n{delete}", write.replace('\n', " ")),
         expect![[r#"
             1 of 4 calls differ (1 delete_thread, 2 put, 1 put_writes)
-            line 4, put_writes: failed: thread `t` was deleted; only a first checkpoint starts it afresh"#]],
+            line 4, put_writes: failed: thread `t` was deleted; only a first checkpoint starts it again"#]],
     )
     .await;
 }

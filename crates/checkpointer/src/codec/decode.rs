@@ -1,3 +1,5 @@
+//! Reading what `encode` has written.
+
 use memchr::memmem;
 use serde_json::{Map, Value};
 

@@ -1,3 +1,5 @@
+//! Writing a value as JSON that JSONB returns unchanged.
+
 use std::io;
 use std::io::Write;
 

@@ -1,3 +1,5 @@
+//! Strings and keys in the forms that JSONB takes.
+
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};

@@ -1,3 +1,5 @@
+//! Numbers in the forms that JSONB returns unchanged.
+
 use std::sync::LazyLock;
 
 use serde_json::Number;

@@ -1,3 +1,4 @@
+//! Values at random, and how they are compared.
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use proptest::prelude::*;

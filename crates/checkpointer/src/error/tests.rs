@@ -1,3 +1,4 @@
+//! The text of every error, with its causes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::error::Error as _;
@@ -159,19 +160,19 @@ fn a_conflict_names_both_heads() {
     check(
         &conflict(CheckpointNs::ROOT, Some(id("1")), Some(id("2"))),
         expect![[r#"
-            the head of thread `support-4711` is `2`, not `1`; somebody else has saved meanwhile
+            the head of thread `support-4711` is `2`, not `1`; another program has saved meanwhile
         "#]],
     );
     check(
         &conflict(CheckpointNs::new("sub").unwrap(), Some(id("1")), None),
         expect![[r#"
-            the head of thread `support-4711`, namespace `sub` is none, not `1`; somebody else has saved meanwhile
+            the head of thread `support-4711`, namespace `sub` is none, not `1`; another program has saved meanwhile
         "#]],
     );
     check(
         &conflict(CheckpointNs::ROOT, None, Some(id("2"))),
         expect![[r#"
-            the head of thread `support-4711` is `2`, not none; somebody else has saved meanwhile
+            the head of thread `support-4711` is `2`, not none; another program has saved meanwhile
         "#]],
     );
 }
@@ -184,7 +185,7 @@ fn what_is_not_there_is_named() {
             thread_id: thread_id.clone(),
         },
         expect![[r#"
-            thread `support-4711` was deleted; only a first checkpoint starts it afresh
+            thread `support-4711` was deleted; only a first checkpoint starts it again
         "#]],
     );
     check(
@@ -230,14 +231,14 @@ fn a_lease_that_refuses_says_whose_it_is() {
     check(
         &held_until(SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_250)),
         expect![[r#"
-            thread `support-4711` is leased to somebody else until 2026-09-21T14:13:20.250Z
+            thread `support-4711` is leased to another program until 2026-09-21T14:13:20.250Z
         "#]],
     );
     // As SQL may have it: `infinity`.
     check(
         &held_until(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)),
         expect![[r#"
-            thread `support-4711` is leased to somebody else until 9999-12-31T23:59:59.000Z
+            thread `support-4711` is leased to another program until 9999-12-31T23:59:59.000Z
         "#]],
     );
     check(
@@ -245,7 +246,7 @@ fn a_lease_that_refuses_says_whose_it_is() {
             thread_id: thread_id(),
         },
         expect![[r#"
-            the lease on thread `support-4711` is lost: somebody else has taken it, or it was released
+            the lease on thread `support-4711` is lost: another program has taken one, or it was released
         "#]],
     );
 }

@@ -1,3 +1,5 @@
+//! Which names are taken, and how new ids are ordered.
+
 use proptest::prelude::*;
 
 use super::{MAX_CHANNEL_BYTES, MAX_TASK_PATH_BYTES, check_channel, check_task_path};

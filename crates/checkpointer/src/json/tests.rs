@@ -1,3 +1,4 @@
+//! Checkpoints in LangGraph's shape.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use expect_test::{Expect, expect};

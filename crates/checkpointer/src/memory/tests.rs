@@ -1,3 +1,4 @@
+//! What only the checkpointer in memory does.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::json;

@@ -66,7 +66,7 @@ impl Thread {
         }
     }
 
-    /// What keeps the place of a thread for whoever has a lease on it.
+    /// What keeps the place of a thread for the holder of a lease on it.
     pub(super) fn reserved(now: SystemTime) -> Self {
         Self {
             deleted: true,
@@ -178,10 +178,11 @@ impl Namespace {
         let id = &put.checkpoint.id;
         let known = self.checkpoints.get(id);
         let parent = known.map_or(put.parent, |known| known.parent.as_ref());
-        let heirs_of: Vec<&Stored> = parent
+        // Of a checkpoint put again the parent may be pruned.
+        let heirs_of: Vec<&Stored> = put
+            .parent
             .and_then(|parent| self.checkpoints.get(parent))
             .into_iter()
-            // Of a checkpoint put again the parent may be pruned.
             .chain(known)
             .collect();
         let mut checkpoint = put.checkpoint.clone();
@@ -189,8 +190,8 @@ impl Namespace {
             let value = heirs_of
                 .iter()
                 .map(|stored| &stored.checkpoint)
-                .find(|from| from.channel_versions.get(channel) == Some(version))
-                .and_then(|from| from.channel_values.get(channel));
+                .filter(|from| from.channel_versions.get(channel) == Some(version))
+                .find_map(|from| from.channel_values.get(channel));
             if let Some(value) = value {
                 let values = &mut checkpoint.channel_values;
                 values.insert(channel.clone(), value.clone());
@@ -332,15 +333,15 @@ impl Namespace {
 
     /// Removes all checkpoints but `kept`, with their writes; returns whether that moved the head.
     fn retain(&mut self, kept: &BTreeSet<CheckpointId>) -> bool {
-        let writes = &mut self.writes;
-        self.checkpoints.retain(|id, stored| {
-            stored.parent.take_if(|parent| !kept.contains(parent));
-            let is_kept = kept.contains(id);
-            if !is_kept {
-                writes.remove(id);
-            }
-            is_kept
-        });
+        let (kept_ones, removed) = std::mem::take(&mut self.checkpoints)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(id, _)| kept.contains(id));
+        self.checkpoints = kept_ones;
+        self.writes.retain(|id, _| !removed.contains_key(id));
+        for stored in self.checkpoints.values_mut() {
+            // A parent that was never stored may still come.
+            stored.parent.take_if(|parent| removed.contains_key(parent));
+        }
         let last = self.checkpoints.iter().max_by_key(|(_, stored)| stored.seq);
         let head = last.map(|(id, _)| id.clone());
         let moved = head != self.head;

@@ -1,3 +1,4 @@
+//! Which checkpoints stay.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

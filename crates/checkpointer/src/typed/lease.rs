@@ -7,17 +7,17 @@ use crate::{AcquireLease, Error, Lease, Result};
 
 impl<State> Thread<State> {
     /// Takes a lease on the thread, which every save then carries: see [`Lease`]. Load after it:
-    /// what is read then, nobody else changes as long as the lease lasts.
+    /// what is read then, no other program changes as long as the lease lasts.
     ///
     /// # Errors
     ///
-    /// [`Error::LeaseHeld`] if somebody else has one whose time isn't over; [`Error::Unsupported`]
+    /// [`Error::LeaseHeld`] if another lease lasts; [`Error::Unsupported`]
     /// if the checkpointer has no leases.
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, the lease may or may not have been taken, and then nobody has it
-    /// until its time is over.
+    /// If dropped once polled, the lease may or may not have been taken, and then it lasts
+    /// without a holder.
     ///
     /// # Examples
     ///
@@ -33,7 +33,7 @@ impl<State> Thread<State> {
     /// match thread.acquire_lease(Duration::from_secs(30)).await {
     ///     Ok(_) => {}
     ///     Err(Error::LeaseHeld { until, .. }) => {
-    ///         println!("somebody else works on it until {until:?}");
+    ///         println!("another program works on it until {until:?}");
     ///         return Ok(());
     ///     }
     ///     Err(error) => return Err(error),

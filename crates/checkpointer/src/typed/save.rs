@@ -28,8 +28,8 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if somebody else has saved meanwhile, [`Error::ThreadDeleted`] if the
-    /// thread was deleted: load, and decide. [`Error::LeaseHeld`] if somebody else has a lease on
+    /// [`Error::Conflict`] if another program has saved meanwhile, [`Error::ThreadDeleted`] if the
+    /// thread was deleted: load, and decide. [`Error::LeaseHeld`] if another program has a lease on
     /// the thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
     /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
     /// large or too deep. Nothing is saved then.

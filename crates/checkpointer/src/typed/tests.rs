@@ -1,3 +1,4 @@
+//! Threads whose state is a Rust type.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod growth;

@@ -1,3 +1,4 @@
+//! How writes are numbered.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Equal values have equal hashes, and others don't.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

@@ -1,3 +1,5 @@
+//! Values that are refused, and where.
+
 use std::error::Error;
 
 use expect_test::{Expect, expect};

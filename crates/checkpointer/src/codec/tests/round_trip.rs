@@ -1,3 +1,5 @@
+//! Values come back equal.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};

@@ -1,3 +1,4 @@
+//! Containment as PostgreSQL has it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};

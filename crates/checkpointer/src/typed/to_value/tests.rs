@@ -1,3 +1,4 @@
+//! Typed states as JSON.
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::collections::BTreeMap;
