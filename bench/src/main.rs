@@ -108,15 +108,15 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         } else {
             print!("{}", report::list(&figures));
         }
-        eprintln!("acquire");
-        let figures = acquire::measure(&bench.server.url).await?;
-        if args.json {
-            for figures in &figures {
-                println!("{}", figures.to_json());
-            }
-        } else {
-            print!("{}", report::acquire(&figures));
+    }
+    eprintln!("acquire");
+    let figures = acquire::measure(&bench.server.url).await?;
+    if args.json {
+        for figures in &figures {
+            println!("{}", figures.to_json());
         }
+    } else {
+        print!("{}", report::acquire(&figures));
     }
     if args.peers && bench.peer.is_none() && !args.json {
         println!("\nLangGraph wasn't measured: see above why.");

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use checkpointer::{Durability, PostgresOptions};
-use db::{Database, GenericClient, Migration, Migrations, Statement, Type};
+use db::{Database, GenericClient, Statement, Type};
 use futures_util::future::join_all;
-use rig::at_every_poll;
+use rig::{NOTES, at_every_poll};
 use tokio::sync::Barrier;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -30,15 +30,6 @@ static INSERT: Statement = Statement::new(
     "INSERT INTO notes.notes (id, body) VALUES ($1, $2)
      ON CONFLICT (id) DO UPDATE SET body = excluded.body",
     &[Type::INT8, Type::TEXT],
-);
-
-const NOTES: Migrations = Migrations::new(
-    "notes",
-    &[Migration {
-        number: 1,
-        name: "notes",
-        sql: "CREATE TABLE {schema}.notes (id bigint PRIMARY KEY, body text NOT NULL)",
-    }],
 );
 
 /// What is left on the connections to the server, which are all waited for.

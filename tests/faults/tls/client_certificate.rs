@@ -34,11 +34,7 @@ async fn outcomes(title: &str, server: &TlsServer, client: Option<&Issued>) -> S
                 outcome, libpq,
                 "left is ours, right is libpq's: {title}, {user}, {mode}"
             );
-            table += match outcome {
-                Outcome::Encrypted => "  tls",
-                Outcome::Plain => "  plain",
-                Outcome::Failed => "  -",
-            };
+            table += outcome.cell();
         }
         table += "\n";
     }

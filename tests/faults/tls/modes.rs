@@ -31,11 +31,7 @@ async fn outcomes(title: &str, server: &TlsServer, host: &str, root: Option<&str
                 psql::outcome(server, host, user, &options).await,
                 "left is ours, right is libpq's: {title}, {user}, {mode}"
             );
-            table += match outcome {
-                Outcome::Encrypted => "  tls",
-                Outcome::Plain => "  plain",
-                Outcome::Failed => "  -",
-            };
+            table += outcome.cell();
         }
         table += "\n";
     }

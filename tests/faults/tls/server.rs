@@ -42,6 +42,17 @@ pub(super) enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// What stands for it in a table.
+    pub(super) fn cell(self) -> &'static str {
+        match self {
+            Self::Encrypted => "  tls",
+            Self::Plain => "  plain",
+            Self::Failed => "  -",
+        }
+    }
+}
+
 /// A server with the roles above.
 pub(super) struct TlsServer(PrivateServer);
 

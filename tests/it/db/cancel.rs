@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use db::{Connection, Database, GenericClient, Migration, Migrations, Statement, Type};
+use db::{Connection, Database, GenericClient, Statement, Type};
 
 use futures_util::FutureExt;
 
 use rig::{TestDb, at_every_poll, eventually};
+
+use super::SHOP;
 
 static ECHO: Statement = Statement::new("SELECT $1::int8", &[Type::INT8]);
 const MODES: [&str; 2] = ["session", "transaction"];
@@ -187,14 +189,6 @@ async fn closing_may_be_dropped() {
 
 #[tokio::test]
 async fn migrating_may_be_dropped() {
-    const SHOP: Migrations = Migrations::new(
-        "shop",
-        &[Migration {
-            number: 1,
-            name: "orders",
-            sql: "CREATE TABLE {schema}.orders (id int)",
-        }],
-    );
     for mode in MODES {
         let (test, db) = pool_of_one(mode).await;
         at_every_poll(

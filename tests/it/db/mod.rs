@@ -17,3 +17,15 @@ mod runtimes;
 mod silence;
 mod statements;
 mod transaction;
+
+use db::{Migration, Migrations};
+
+/// A table that is made by one migration.
+const SHOP: Migrations = Migrations::new(
+    "shop",
+    &[Migration {
+        number: 1,
+        name: "orders",
+        sql: "CREATE TABLE {schema}.orders (id int)",
+    }],
+);

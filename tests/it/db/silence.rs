@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use db::{Database, Error, GenericClient, Migration, Migrations, Statement, Type};
+use db::{Database, Error, GenericClient, Statement, Type};
 use expect_test::expect;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use rig::{TcpProxy, TestDb, chain, eventually, timeless};
+
+use super::SHOP;
 
 static ECHO: Statement = Statement::new("-- echo\nSELECT $1::int8", &[Type::INT8]);
 static NAP: Statement = Statement::new("-- nap\nSELECT pg_sleep(2)", &[]);
@@ -173,14 +175,6 @@ async fn one_check_without_an_answer_is_enough_for_all_connections_that_lay_idle
 
 #[tokio::test]
 async fn migrations_without_an_answer_are_given_up_and_may_be_applied_again() {
-    const SHOP: Migrations = Migrations::new(
-        "shop",
-        &[Migration {
-            number: 1,
-            name: "orders",
-            sql: "CREATE TABLE {schema}.orders (id int)",
-        }],
-    );
     for mode in MODES {
         for silent in [
             "BEGIN",

@@ -8,6 +8,11 @@ pub fn chain(error: &dyn Error) -> String {
     causes.map(|error| format!("{error}\n")).collect()
 }
 
+/// The same on one line.
+pub fn in_one_line(error: &dyn Error) -> String {
+    chain(error).trim_end().replace('\n', ": ")
+}
+
 /// The same without the times in it.
 pub fn timeless(error: &dyn Error) -> String {
     let mut text = chain(error);

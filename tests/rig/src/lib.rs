@@ -39,7 +39,7 @@ mod test_db;
 mod trace;
 
 pub use cancellable::at_every_poll;
-pub use chain::{chain, timeless};
+pub use chain::{chain, in_one_line, timeless};
 pub use compare::Difference;
 pub use connect::{client, settings_for, try_settings_for};
 pub use eventually::eventually;
@@ -58,4 +58,4 @@ pub use scratch::Scratch;
 pub use server::{PgBouncer, PrivateServer, Programs, Stop, Workspace};
 pub use spans::{Seen, Spans};
 pub use tcp_proxy::TcpProxy;
-pub use test_db::{TestDb, url};
+pub use test_db::{NOTES, TestDb, url};

@@ -12,10 +12,10 @@ use checkpointer::{
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 
-use crate::Difference;
 use crate::compare::{Rule, difference};
 use crate::special::SpecialWrites;
 use crate::trace::{self, Op, Strategy};
+use crate::{Difference, in_one_line};
 
 /// What came of a trace.
 #[derive(Debug, Default)]
@@ -102,13 +102,8 @@ impl fmt::Display for Disagreement {
                 )
             }
             Answer::Failed(error) => {
-                write!(f, "line {line}, {op}: failed: {error}")?;
-                let mut cause = std::error::Error::source(error);
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
+                let error = in_one_line(error);
+                write!(f, "line {line}, {op}: failed: {error}")
             }
         }
     }

@@ -12,6 +12,16 @@ use crate::{TcpProxy, client, settings_for};
 /// Schemas of earlier runs are kept for inspection, and removed after this.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// A table `notes (id, body)`.
+pub const NOTES: Migrations = Migrations::new(
+    "notes",
+    &[Migration {
+        number: 1,
+        name: "notes",
+        sql: "CREATE TABLE {schema}.notes (id bigint PRIMARY KEY, body text NOT NULL)",
+    }],
+);
+
 /// A schema that no other test uses.
 ///
 /// It isn't removed at the end, so that the schema of a test that failed can be
@@ -91,14 +101,6 @@ impl TestDb {
 
     /// A table `notes (id, body)` in the schema.
     pub async fn with_notes(&self, db: &Database) {
-        const NOTES: Migrations = Migrations::new(
-            "notes",
-            &[Migration {
-                number: 1,
-                name: "notes",
-                sql: "CREATE TABLE {schema}.notes (id bigint PRIMARY KEY, body text NOT NULL)",
-            }],
-        );
         NOTES.apply(db).await.unwrap();
     }
 }

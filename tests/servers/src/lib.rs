@@ -13,6 +13,9 @@ mod sweep;
 mod user;
 mod workspace;
 
+#[cfg(test)]
+mod tests;
+
 pub use cluster::{Cluster, Stop};
 pub use pgbouncer::PgBouncer;
 pub use private::PrivateServer;

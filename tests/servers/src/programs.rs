@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,6 +35,10 @@ impl Places {
     /// Returns the places of this machine.
     pub fn of_this_machine() -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
+        Self::on_path(env::var_os(BIN), &path)
+    }
+
+    pub(crate) fn on_path(first: Option<OsString>, path: &OsStr) -> Self {
         let installations = [
             "/usr/lib/postgresql",
             "/opt/homebrew/opt",
@@ -42,8 +46,8 @@ impl Places {
             "/home/linuxbrew/.linuxbrew/opt",
         ];
         Self {
-            path: (env::var_os(BIN).map(PathBuf::from).into_iter())
-                .chain(env::split_paths(&path))
+            path: (first.map(PathBuf::from).into_iter())
+                .chain(env::split_paths(path))
                 .collect(),
             installations: installations.map(PathBuf::from).to_vec(),
             system: vec![PathBuf::from("/usr/sbin")],
@@ -123,7 +127,7 @@ fn named_version(name: &OsStr) -> Option<u32> {
 }
 
 /// The folder of all the programs, if `initdb` is in this one: it may be a link to the others.
-fn home(folder: PathBuf) -> Option<PathBuf> {
+pub(crate) fn home(folder: PathBuf) -> Option<PathBuf> {
     let initdb = folder.join("initdb");
     if !initdb.is_symlink() {
         return initdb.exists().then_some(folder);

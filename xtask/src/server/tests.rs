@@ -398,6 +398,24 @@ fn root_on_debian_installs_what_breaks_servers_without_a_service() {
 }
 
 #[test]
+fn a_lock_that_another_apt_get_holds_is_waited_for() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in(
+        "bin/apt-get",
+        r#"
+        echo "apt-get $1" >> ../calls
+        [ "$1" != update ] || [ -e ../locked ] || {
+            echo > ../locked
+            echo "E: Could not get lock /var/lib/apt/lists/lock" >&2
+            exit 100
+        }"#,
+    );
+    ensure_programs(&sandbox.debian(), &[POSTGRESQL]).unwrap();
+    let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
+    assert_eq!(calls, "apt-get update\napt-get update\napt-get -o\n");
+}
+
+#[test]
 fn a_machine_keeps_its_own_policy_for_services() {
     let sandbox = Sandbox::bare();
     sandbox.stand_in_binaries("prepared/17/bin", "17.5");

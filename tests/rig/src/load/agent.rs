@@ -1,6 +1,3 @@
-use std::error::Error as StdError;
-use std::iter::successors;
-
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, Error, GetTuple, Metadata,
     PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
@@ -10,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::plan::{FILES_CHANNEL, MESSAGES, PLAN};
 use super::{Event, Fact, Plan};
+use crate::in_one_line;
 
 /// How many checkpoints of an agent belong to one run.
 const RUN: u64 = 8;
@@ -53,9 +51,9 @@ impl<R: Fn(Fact)> Agent<R> {
                 Ok(Step::Gone) | Err(Error::ThreadDeleted { .. }) => return self.say(Event::Gone),
                 Err(Error::Conflict { .. }) => self.say(Event::Conflict),
                 Err(error) if error.is_transient() || error.is_outcome_unknown() => {
-                    self.say(Event::Interrupted(chain(&error)));
+                    self.say(Event::Interrupted(in_one_line(&error)));
                 }
-                Err(error) => return self.say(Event::Violation(chain(&error))),
+                Err(error) => return self.say(Event::Violation(in_one_line(&error))),
             }
         }
     }
@@ -231,13 +229,4 @@ pub(super) fn outputs(
 
 pub(super) fn task_id(number: u64, task: u64) -> Result<TaskId, Error> {
     TaskId::new(format!("{number}-{task}"))
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let causes = successors(Some(error), |&error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -8,9 +8,10 @@ use db::{Database, GenericClient, Statement, Type, quote_identifier};
 use futures_util::TryStreamExt;
 use serde_json::Value;
 
-use super::agent::{chain, number, outputs, task_id};
+use super::agent::{number, outputs, task_id};
 use super::plan::{MESSAGES, Message};
 use super::{Life, Plan, rows};
+use crate::in_one_line;
 /// Looks at what is stored, and says what violates the guarantees.
 #[derive(Debug, Clone)]
 pub struct Checker {
@@ -211,7 +212,7 @@ impl Stored<'_> {
             let recorded = match outputs(self.plan, *number, parent) {
                 Ok(outputs) => outputs,
                 Err(error) => {
-                    wrong.push((*number, chain(&error)));
+                    wrong.push((*number, in_one_line(&error)));
                     continue;
                 }
             };
@@ -316,7 +317,9 @@ fn writes((tuple, _): &(CheckpointTuple, Vec<Message>)) -> impl Iterator<Item = 
 /// What can't be read because it is damaged is a violation, anything else an error.
 fn damage(thread_id: &ThreadId, error: checkpointer::Error) -> Result<Vec<String>> {
     match error {
-        checkpointer::Error::Corrupt { .. } => Ok(vec![format!("{thread_id}: {}", chain(&error))]),
+        checkpointer::Error::Corrupt { .. } => {
+            Ok(vec![format!("{thread_id}: {}", in_one_line(&error))])
+        }
         error => Err(error).context("call the checkpointer"),
     }
 }

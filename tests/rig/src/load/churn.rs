@@ -11,9 +11,9 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::agent::chain;
 use super::content::{self, CONTENTS, RUNS};
 use super::{Event, Fact};
+use crate::in_one_line;
 
 /// How long whoever removes waits between two calls, at most.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -74,7 +74,7 @@ impl Churner {
                     work.did("refused: the thread was deleted");
                 }
                 Err(error) if error.is_transient() => work.did("failed after all retries"),
-                Err(error) => work.say(Event::Violation(chain(&error))),
+                Err(error) => work.say(Event::Violation(in_one_line(&error))),
             }
         }
     }

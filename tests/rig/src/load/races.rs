@@ -10,10 +10,9 @@ use futures_util::TryStreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::agent::chain;
 use super::rewind::Rewind;
 use super::{Checker, Churner, Event, Fact, Job, Process, Role, Worker, churn, content};
-use crate::{PrivateServer, settings_for};
+use crate::{PrivateServer, in_one_line, settings_for};
 
 /// How many connections a worker has: fewer than callers, so that writes share transactions.
 const POOL: u32 = 3;
@@ -162,7 +161,7 @@ impl ChunkRaces {
                 }
                 Ok(None) => return Ok(()),
                 Err(error @ checkpointer::Error::Corrupt { .. }) => {
-                    counts.violations.push(chain(&error));
+                    counts.violations.push(in_one_line(&error));
                     return Ok(());
                 }
                 Err(error) => return Err(error).context("list what is left"),
