@@ -34,6 +34,14 @@ SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name LIKE 'so
     &[],
 );
 
+/// What those connections are doing.
+const WHICH: Statement = Statement::new(
+    "-- rig::which
+SELECT coalesce(string_agg(concat_ws(' ', application_name, state, 'since', state_change, query), '; '), '')
+FROM pg_catalog.pg_stat_activity WHERE application_name LIKE 'soak%'",
+    &[],
+);
+
 /// What was seen.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -69,13 +77,18 @@ pub(crate) async fn watch(soak: &Soak, time: Duration) -> Watch {
 /// Says which connections are left after all were closed.
 pub(crate) async fn connections_left(soak: &Soak) -> anyhow::Result<Option<String>> {
     soak.checker.database().close(GONE_WITHIN).await?;
-    let observer = Database::connect(&Settings::from_url(&soak.server.url())?).await?;
+    let settings = Settings::builder(soak.server.url()).application_name("observer");
+    let observer = Database::connect(&settings.build()?).await?;
     let started = Instant::now();
     loop {
         match connections(&observer).await? {
             0 => return Ok(None),
             left if started.elapsed() > GONE_WITHIN => {
-                return Ok(Some(format!("{left} connections are left after the close")));
+                let which = observer.get().await?.query_one(&WHICH, &[]).await?;
+                let which: &str = which.get(0);
+                return Ok(Some(format!(
+                    "{left} connections are left after the close: {which}"
+                )));
             }
             _ => sleep(EVERY / 10).await,
         }
