@@ -169,6 +169,36 @@ async fn check_answers(checkpointer: &PostgresCheckpointer) {
     check_same("", &expected, &answers(checkpointer).await);
 }
 
+/// The documents of all checkpoints and the values of all writes, as SQL gives them.
+const DOCUMENTS: &str = "
+    SELECT concat_ws(' ', thread_id, checkpoint_ns, checkpoint_id),
+        {schema}.state(thread_id, checkpoint_ns, checkpoint_id)
+    FROM {schema}.checkpoints
+    UNION ALL
+    SELECT concat_ws(' ', thread_id, checkpoint_ns, checkpoint_id, task_id, idx),
+        {schema}.stored_value(thread_id, value)
+    FROM {schema}.pending_writes
+    ORDER BY 1";
+
+#[tokio::test]
+async fn the_functions_in_sql_give_the_same_documents_after_all_migrations() {
+    let test = TestDb::without_schema().await;
+    let observer = test.observer().await;
+    let oldest = oldest_tables(test.schema());
+    observer.batch_execute(&oldest).await.unwrap();
+    fill(&test).await;
+    // JSONB compares numbers by their value, text by their digits.
+    let documents = async || {
+        let sql = DOCUMENTS.replace("{schema}", test.schema());
+        let rows = observer.simple_query(&sql).await.unwrap();
+        format!("{rows:#?}")
+    };
+    let before = documents().await;
+
+    checkpointer(&test, &[]).await;
+    assert_eq!(before, documents().await);
+}
+
 /// Answers may stay the same though a put that relies on the old rows would lose some.
 #[tokio::test]
 async fn what_format_1_stored_goes_on() {

@@ -15,6 +15,7 @@ mod order;
 mod plans;
 mod races;
 mod removal;
+mod renamed;
 mod replay;
 mod retries;
 mod round_trips;

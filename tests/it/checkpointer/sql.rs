@@ -454,19 +454,19 @@ async fn open_says_what_is_missing() {
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 0 of `checkpointer`, this program needs 3
+        the database is at migration 0 of `checkpointer`, this program needs 4
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 0 of `checkpointer`, this program needs 3
+        the database is at migration 0 of `checkpointer`, this program needs 4
     "#]];
     check_not_opened(&test, &role, expected).await;
 
     checkpointer(&test, &[]).await;
     let expected = expect![[r#"
         failed to verify the tables
-        `db::find_migrations` failed: the role lacks a privilege
+        `db::read_migrations` failed: the role lacks a privilege
         db error
         ERROR: permission denied for schema SCHEMA
     "#]];
@@ -480,7 +480,7 @@ async fn open_says_what_is_missing() {
     observer.execute(&sql, &[]).await.unwrap();
     let expected = expect![[r#"
         failed to verify the tables
-        the database is at migration 1000 of `checkpointer`, this program knows 3
+        the database is at migration 1000 of `checkpointer`, this program knows 4
     "#]];
     check_not_opened(&test, &url(), expected).await;
     drop_role(&test).await;

@@ -24,6 +24,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
             name: "lz4",
             sql: include_str!("../../migrations/0003_lz4.sql"),
         },
+        Migration {
+            number: 4,
+            name: "renamed_schema",
+            sql: include_str!("../../migrations/0004_renamed_schema.sql"),
+        },
     ],
 );
 
