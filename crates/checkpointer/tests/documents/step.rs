@@ -19,8 +19,8 @@ async fn ask_the_model(checkpoint: &Checkpoint) -> Value {
     format!("About {}.", checkpoint.channel_values["question"]).into()
 }
 
-async fn step(memory: &dyn Checkpointer, thread: &str) -> checkpointer::Result<()> {
-    let head = memory.get_tuple(GetTuple::head(thread)?).await?;
+async fn step(checkpointer: &dyn Checkpointer, thread: &str) -> checkpointer::Result<()> {
+    let head = checkpointer.get_tuple(GetTuple::head(thread)?).await?;
     let at = head.expect("a thread that has its input");
     // The outputs that the step's task has stored already: it isn't run again.
     let outputs = at.pending_writes.iter();
@@ -30,15 +30,15 @@ async fn step(memory: &dyn Checkpointer, thread: &str) -> checkpointer::Result<(
         writes.push(("draft".to_owned(), ask_the_model(&at.checkpoint).await));
         let task = TaskId::new("draft")?;
         let put = PutWrites::new(&at.address, &task, &writes);
-        memory.put_writes(put).await?;
+        checkpointer.put_writes(put).await?;
     }
     // The next checkpoint takes them in. If another has moved the head, it fails with `Conflict`.
     let mut next = Checkpoint::child_of(&at);
-    let changed = next.write(memory, writes);
+    let changed = next.write(checkpointer, writes);
     let metadata = Metadata::new(Source::Loop, 0);
     let put = Put::after(&at.address, &next, &metadata).new_versions(&changed);
     let put = put.expect_head(&at.address.checkpoint_id);
-    memory.put(put).await?;
+    checkpointer.put(put).await?;
     Ok(())
 }
 
