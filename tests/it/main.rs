@@ -4,3 +4,4 @@
 
 mod checkpointer;
 mod db;
+mod langgraph;

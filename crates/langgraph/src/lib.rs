@@ -1,9 +1,13 @@
-//! LangGraph's serialised values as readable JSON.
+//! LangGraph's serialised values as readable JSON, and the import of what its PostgreSQL saver has
+//! stored.
 //!
 //! [`Serialized`] is what LangGraph's Python serialiser makes of a value: the name of a type, and
 //! bytes. Its form as JSON can be stored by a checkpointer and asked for in SQL, and turns into the
 //! same bytes again. `docs/langgraph-values.md` has the table of the form's tags, and `vectors/` of
 //! this crate has values with their forms.
+//!
+//! [`Import`] moves the threads of LangGraph's `PostgresSaver` to a checkpointer:
+//! `docs/langgraph-import.md` says what comes over.
 //!
 //! No Python is needed, and no class is looked up: a message is an object with its fields and a tag.
 //!
@@ -29,7 +33,10 @@
 )]
 
 mod error;
+mod import;
 mod values;
 
 pub use error::{Error, Result};
+pub use import::{Import, Loss, Place, Reason, Report};
+use values::is_opaque;
 pub use values::{FORMAT, Malformed, Serialized};

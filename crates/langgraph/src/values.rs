@@ -13,6 +13,7 @@ mod tests;
 
 pub use form::Malformed;
 pub use serialized::Serialized;
+pub(crate) use serialized::is_opaque;
 
 /// The version of the form. A later one adds tags, and never changes what a tag means; a tag that
 /// isn't known is refused.

@@ -93,6 +93,11 @@ fn is_other_type(form: &Value) -> bool {
     form.is_null() || tag_of(form) == Some(tag::BYTES)
 }
 
+/// Whether a form holds the bytes of its value as they are.
+pub(crate) fn is_opaque(form: &Value) -> bool {
+    tag_of(form) == Some(tag::OPAQUE)
+}
+
 fn tag_of(form: &Value) -> Option<&str> {
     form.as_object()?.get(TAG)?.as_str()
 }

@@ -6,7 +6,7 @@ mod vectors;
 
 use serde_json::Value;
 
-use super::Serialized;
+use super::{Serialized, is_opaque};
 
 /// Checks that a value comes back as it was, and returns its form.
 #[track_caller]
@@ -17,8 +17,4 @@ fn check(serialized: &Serialized) -> Value {
         Err(error) => panic!("{error:?} for {serialized:?}: {form}"),
     }
     form
-}
-
-fn is_opaque(form: &Value) -> bool {
-    form.get("!").is_some_and(|tag| tag == "opaque")
 }

@@ -1,0 +1,65 @@
+//! What lies in a row.
+
+use serde_json::json;
+
+use super::*;
+
+fn row(checkpoint: &str) -> CheckpointRow {
+    CheckpointRow {
+        checkpoint_ns: String::new(),
+        checkpoint_id: "1".to_owned(),
+        parent_checkpoint_id: None,
+        checkpoint: checkpoint.to_owned(),
+        metadata: "{}".to_owned(),
+    }
+}
+
+#[test]
+fn values_in_the_row_stay_as_they_are() {
+    let stored = Stored::read(&row(
+        r#"{"channel_values": {"text": "\u20ac\"", "int": -5, "most": 18446744073709551615,
+            "float": 1.0, "small": 0.1, "none": null, "true": true}}"#,
+    ));
+    let values: Value = stored
+        .unwrap()
+        .checkpoint
+        .channel_values
+        .into_iter()
+        .collect();
+    assert_eq!(
+        values,
+        json!({ "text": "€\"", "int": -5, "most": u64::MAX, "float": 1.0, "small": 0.1, "none": null,
+            "true": true })
+    );
+}
+
+/// Python reads JSON text as an integer of any size.
+#[test]
+fn larger_integers_are_kept_as_text() {
+    let row = row(r#"{"channel_values": {"a": 18446744073709551616, "b": -9223372036854775809}}"#);
+    let values = Stored::read(&row).unwrap().checkpoint.channel_values;
+    assert_eq!(
+        values["a"],
+        json!({ "!": "json", "v": "18446744073709551616" })
+    );
+    assert_eq!(
+        values["b"],
+        json!({ "!": "json", "v": "-9223372036854775809" })
+    );
+}
+
+#[test]
+fn what_the_saver_does_not_put_there_is_kept_as_text() {
+    let values = Stored::read(&row(r#"{"channel_values": {"a": {"!": 1}}}"#));
+    let values = values.unwrap().checkpoint.channel_values;
+    assert_eq!(values["a"], json!({ "!": "json", "v": "{\"!\": 1}" }));
+}
+
+/// A blob is found by the version as text, as JSONB gives it.
+#[test]
+fn versions_are_the_texts_that_blobs_are_found_by() {
+    let row = row(r#"{"channel_versions": {"a": 1, "b": 1.50, "c": "1.2", "d": "\"x\""}}"#);
+    let versions = Stored::read(&row).unwrap().versions;
+    let versions: Vec<_> = versions.values().map(String::as_str).collect();
+    assert_eq!(versions, ["1", "1.50", "1.2", "\"x\""]);
+}

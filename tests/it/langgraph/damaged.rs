@@ -1,0 +1,103 @@
+//! What can't be decoded comes over as it is, and what can't be stored is reported.
+
+use checkpointer::{Checkpointer, DeleteThread, Error};
+use expect_test::expect;
+use langgraph::Reason;
+
+use super::compare::check_all;
+use super::source::Source;
+
+#[tokio::test]
+async fn damaged_values_come_over_as_they_are() {
+    let source = Source::recorded().await;
+    source
+        .run(
+            "UPDATE {schema}.checkpoint_blobs SET blob = substr(blob, 1, length(blob) - 1)
+             WHERE thread_id = 'agent' AND channel = 'messages' AND type = 'msgpack';
+             UPDATE {schema}.checkpoint_writes SET blob = '\\xc1', type = 'of another'
+             WHERE thread_id = 'subgraphs' AND channel = 'x'",
+        )
+        .await;
+    let (target, report) = source.imported().await;
+    check_all(&source, &target).await;
+    expect!["34"].assert_eq(&report.opaque.to_string());
+    assert_eq!(report.losses.len(), 2);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_cannot_be_one_is_reported_and_the_others_come_over() {
+    let source = Source::recorded().await;
+    source
+        .run(
+            "DELETE FROM {schema}.checkpoints WHERE thread_id <> 'forks';
+             DELETE FROM {schema}.checkpoint_writes;
+             INSERT INTO {schema}.checkpoints (thread_id, checkpoint_ns, checkpoint_id, checkpoint, metadata)
+             VALUES
+                ('forks', '', '', '{}', '{}'),
+                ('forks', '', '0 no object', '[]', '{}'),
+                ('forks', '', '1 no versions', '{\"channel_versions\": [1]}', '{}'),
+                ('forks', '', '2 no metadata', '{}', '[]'),
+                ('forks', '', '3 a version', '{\"channel_versions\": {\"a\": null}}', '{}'),
+                ('forks', repeat('n', 1025), '1', '{}', '{}'),
+                ('forks', repeat('n', 1025), '2', '{}', '{}'),
+                ('forks', '', repeat('4', 300), '{}', '{}');
+             INSERT INTO {schema}.checkpoint_writes (thread_id, checkpoint_id, task_id, idx, channel, type, blob)
+             VALUES
+                ('forks', '5', '', 0, 'a', 'null', ''),
+                ('forks', '5', 'task', 0, repeat('c', 300), 'null', ''),
+                ('forks', '5', 'task 2', 0, 'a', 'null', '')",
+        )
+        .await;
+    let (_, report) = source.imported().await;
+    let losses: Vec<_> = report.losses.iter().map(ToString::to_string).collect();
+    let losses = losses
+        .join("\n")
+        .replace(&"n".repeat(1025), "nn…")
+        .replace(&"4".repeat(300), "44…");
+    expect![[r#"
+        thread `forks`: the checkpoint_id is empty
+        thread `forks`, checkpoint `0 no object`: the stored `checkpoint` isn't an object
+        thread `forks`, checkpoint `1 no versions`: the stored `channel_versions` isn't an object
+        thread `forks`, checkpoint `2 no metadata`: the stored `metadata` isn't an object
+        thread `forks`, checkpoint `3 a version`: the checkpoint's `channel_versions.a` must be a string, a float or an integer of 64 bits
+        thread `forks`, checkpoint `44…`: the checkpoint_id has 300 bytes, at most 256 are allowed
+        thread `forks`, namespace `nn…`: the checkpoint_ns has 1025 bytes, at most 1024 are allowed
+        thread `forks`, checkpoint `5`: the task_id is empty
+        thread `forks`, checkpoint `5`, task `task`: the channel has 300 bytes, at most 256 are allowed"#]].assert_eq(&losses);
+    assert_eq!(report.writes, 1);
+}
+
+#[tokio::test]
+async fn what_older_savers_left_out_has_defaults() {
+    let source = Source::recorded().await;
+    source
+        .run(
+            "DELETE FROM {schema}.checkpoints;
+             DELETE FROM {schema}.checkpoint_writes;
+             INSERT INTO {schema}.checkpoints (thread_id, checkpoint_id, checkpoint)
+             VALUES ('old', '1', '{\"id\": \"1\"}')",
+        )
+        .await;
+    let (_, report) = source.imported().await;
+    assert_eq!((report.checkpoints, report.losses.len()), (1, 0));
+}
+
+/// Its first checkpoint has a parent that was pruned, so nothing starts the thread again.
+#[tokio::test]
+async fn a_thread_that_was_deleted_stays_deleted_and_the_others_come_over() {
+    let source = Source::recorded().await;
+    let (target, first) = source.imported().await;
+    let deleted = DeleteThread::new("by hand").unwrap();
+    target.delete_thread(deleted).await.unwrap();
+    let (_, second) = source.imported().await;
+    assert!(second.checkpoints < first.checkpoints);
+    let of_thread = second
+        .losses
+        .iter()
+        .filter(|loss| loss.thread_id == "by hand");
+    let reasons: Vec<_> = of_thread.map(|loss| &loss.reason).collect();
+    assert!(
+        matches!(reasons[..], [Reason::Refused(Error::ThreadDeleted { .. })]),
+        "{reasons:?}"
+    );
+}

@@ -1,0 +1,69 @@
+//! The tables of LangGraph's saver, filled by real graphs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use checkpointer::PostgresCheckpointer;
+use langgraph::{Import, Report};
+use rig::TestDb;
+use tokio_postgres::Client;
+
+/// A schema with LangGraph's tables, and another to import into.
+pub(super) struct Source {
+    pub(super) test: TestDb,
+    pub(super) client: Client,
+    target: TestDb,
+}
+
+impl Source {
+    /// Fills the tables with what was recorded.
+    pub(super) async fn recorded() -> Self {
+        let file = "fixtures/langgraph/tables.sql";
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
+        Self::with(&fs::read_to_string(file).unwrap()).await
+    }
+
+    /// Runs SQL, in which the schema is `{schema}`.
+    pub(super) async fn with(sql: &str) -> Self {
+        let test = TestDb::new().await;
+        let source = Self {
+            client: test.observer().await,
+            target: TestDb::without_schema().await,
+            test,
+        };
+        source.run(sql).await;
+        source
+    }
+
+    pub(super) async fn run(&self, sql: &str) {
+        let sql = sql.replace("{schema}", self.test.schema());
+        self.client.batch_execute(&sql).await.unwrap();
+    }
+
+    /// A checkpointer on the schema to import into; each call gives one with a pool of its own.
+    pub(super) async fn target(&self) -> PostgresCheckpointer {
+        let database = self.target.connect(&[]).await;
+        PostgresCheckpointer::setup(database).await.unwrap()
+    }
+
+    /// The schema to import into.
+    pub(super) fn target_schema(&self) -> &str {
+        self.target.schema()
+    }
+
+    pub(super) async fn import(&self) -> Import {
+        Import::new(self.test.connect(&[]).await).schema(self.test.schema())
+    }
+
+    /// Imports everything that can be.
+    pub(super) async fn imported(&self) -> (PostgresCheckpointer, Report) {
+        let target = self.target().await;
+        let report = self.import().await.run(&target).await.unwrap();
+        (target, report)
+    }
+}
+
+/// Whether a thread's id can't be one here.
+pub(super) fn is_lost(thread_id: &str) -> bool {
+    thread_id.is_empty() || thread_id.len() > 512
+}
