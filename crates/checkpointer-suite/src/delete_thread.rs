@@ -17,7 +17,7 @@ pub async fn removes_checkpoints(checkpointer: &dyn Checkpointer) {
     assert_eq!(find(checkpointer, GetTuple::at(&chain[0])).await, None);
 }
 
-/// The writes are gone: the same checkpoint put afresh has none.
+/// The writes are gone: the same checkpoint put again has none.
 pub async fn removes_writes(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let step = Step::first(&thread_id);

@@ -1,4 +1,4 @@
-//! Deleted threads stay deleted until a first checkpoint starts them afresh.
+//! Deleted threads stay deleted until a first checkpoint starts them again.
 
 use serde_json::{Map, json};
 
@@ -19,7 +19,7 @@ async fn deleted(checkpointer: &dyn Checkpointer) -> (ThreadId, CheckpointAddres
     (thread_id, chain[1].clone())
 }
 
-/// A thread that was deleted and started afresh: its former head and its new first checkpoint.
+/// A thread that was deleted and started again: its former head and its new first checkpoint.
 async fn restarted(checkpointer: &dyn Checkpointer) -> (CheckpointAddress, CheckpointAddress) {
     let (thread_id, old) = deleted(checkpointer).await;
     let new = Step::first(&thread_id).values(json!({ "new": 1 }));
@@ -111,7 +111,7 @@ pub async fn pruning_passes_over(checkpointer: &dyn Checkpointer) {
     assert_eq!(ids(checkpointer, &thread_id).await, []);
 }
 
-/// A first checkpoint starts the thread afresh, in the next generation.
+/// A first checkpoint starts the thread again, in the next generation.
 pub async fn first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
     let (old, new) = restarted(checkpointer).await;
     assert_eq!(old.generation, Some(Generation(1)));
@@ -124,7 +124,7 @@ pub async fn first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
     assert_eq!(ids, [new.checkpoint_id]);
 }
 
-/// A first checkpoint that expects no head starts the thread afresh as well.
+/// A first checkpoint that expects no head starts the thread again as well.
 pub async fn guarded_first_put_starts_afresh(checkpointer: &dyn Checkpointer) {
     let (thread_id, _) = deleted(checkpointer).await;
     let first = Step::first(&thread_id).expect_no_head();

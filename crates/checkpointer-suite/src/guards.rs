@@ -103,7 +103,7 @@ pub async fn again(checkpointer: &dyn Checkpointer) {
     assert_eq!(ids(checkpointer, &thread_id).await.len(), 2);
 }
 
-/// A guarded put again succeeds even if somebody has moved the head on since, and leaves it there.
+/// A guarded put again succeeds even if another put has moved the head since, and leaves it there.
 pub async fn again_after_the_head_moved_on(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let chain = put_chain(checkpointer, &thread_id, 1).await;

@@ -64,7 +64,7 @@ pub async fn holder_writes(checkpointer: &dyn Checkpointer) {
     assert_eq!(ids(checkpointer, &first.thread_id).await, []);
 }
 
-/// Without the lease nobody else puts, writes or deletes, and nothing is changed.
+/// Without the lease no put, pending write or deletion is admitted, and nothing is changed.
 pub async fn others_are_refused(checkpointer: &dyn Checkpointer) {
     let (first, _lease) = leased(checkpointer, LONG).await;
     let thread_id = &first.thread_id;
@@ -93,7 +93,7 @@ pub async fn others_are_refused(checkpointer: &dyn Checkpointer) {
     assert_eq!(pending(&get(checkpointer, &first).await), json!([]));
 }
 
-/// A lease that somebody has can't be taken.
+/// A lease that lasts can't be taken by another.
 pub async fn one_at_a_time(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, LONG).await;
     let second = checkpointer.acquire_lease(AcquireLease::new(&first.thread_id, LONG).unwrap());
@@ -165,7 +165,7 @@ pub async fn time_that_is_over_lets_others_in(checkpointer: &dyn Checkpointer) {
     step.put(checkpointer).await;
 }
 
-/// The time alone doesn't end a lease: its holder goes on until somebody takes it.
+/// The time alone doesn't end a lease: its holder goes on until another takes it.
 pub async fn time_that_is_over_refuses_nobody_else(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, OVER).await;
     let step = Step::after(&first).lease(&lease);
@@ -174,7 +174,7 @@ pub async fn time_that_is_over_refuses_nobody_else(checkpointer: &dyn Checkpoint
     written.unwrap();
 }
 
-/// A lease that somebody else has taken refuses everything, for good, and nothing is changed.
+/// A lease that another has taken refuses everything, for good, and nothing is changed.
 pub async fn taken_by_another_is_lost(checkpointer: &dyn Checkpointer) {
     let (first, lost) = leased(checkpointer, OVER).await;
     let thread_id = &first.thread_id;
@@ -220,7 +220,7 @@ pub async fn renewed_is_the_same(checkpointer: &dyn Checkpointer) {
     step.put(checkpointer).await;
 }
 
-/// A lease whose time is over can be renewed while nobody has taken another.
+/// A lease whose time is over can be renewed while no other was taken.
 pub async fn renewed_after_its_time(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, OVER).await;
     let between = Step::after(&first).put(checkpointer).await;
@@ -231,7 +231,7 @@ pub async fn renewed_after_its_time(checkpointer: &dyn Checkpointer) {
     step.put(checkpointer).await;
 }
 
-/// A lease that was given back keeps nobody out, and admits nobody.
+/// A lease that was given back keeps no writer out, and admits none.
 pub async fn released_lets_others_in(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, LONG).await;
     checkpointer.release_lease(&lease).await.unwrap();
@@ -253,7 +253,7 @@ pub async fn lost_release_changes_nothing(checkpointer: &dyn Checkpointer) {
     assert!(is_held(&refusal), "{refusal:?}");
 }
 
-/// A lease can be broken, by whoever says so.
+/// A lease can be broken by a call that says so.
 pub async fn force_breaks(checkpointer: &dyn Checkpointer) {
     let (first, broken) = leased(checkpointer, LONG).await;
     let breaking = AcquireLease::new(&first.thread_id, LONG).unwrap().force();
@@ -341,7 +341,7 @@ pub async fn keeps_a_place(checkpointer: &dyn Checkpointer) {
     }
 }
 
-/// Once the lease is given back, a thread that wasn't made is like one nobody has heard of.
+/// Once the lease is given back, a thread that wasn't made is like one that never was.
 pub async fn released_place_is_free(checkpointer: &dyn Checkpointer) {
     for by in ["put", "child", "writes"] {
         let thread_id = fresh_thread();
@@ -384,7 +384,7 @@ pub async fn copies_respect_a_place(checkpointer: &dyn Checkpointer) {
     assert_eq!(found.len(), 2);
 }
 
-/// A lease outlives the thread: nobody else starts it afresh.
+/// A lease outlives the thread: without the lease it isn't started again.
 pub async fn outlives_a_delete(checkpointer: &dyn Checkpointer) {
     let (first, lease) = leased(checkpointer, LONG).await;
     let thread_id = &first.thread_id;
@@ -402,7 +402,7 @@ pub async fn outlives_a_delete(checkpointer: &dyn Checkpointer) {
     assert!(is_held(&refusal), "{refusal:?}");
 }
 
-/// The late first put of a run that was fenced off doesn't start a deleted thread afresh.
+/// The late first put of a run that was fenced off doesn't start a deleted thread again.
 pub async fn late_root_put_is_refused(checkpointer: &dyn Checkpointer) {
     let (first, broken) = leased(checkpointer, LONG).await;
     let thread_id = &first.thread_id;

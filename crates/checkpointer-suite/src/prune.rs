@@ -299,7 +299,7 @@ pub async fn keeps_all_writes_without_a_seed(checkpointer: &dyn Checkpointer) {
     assert_eq!(writes(&log.writes), expected);
 }
 
-/// A channel that was emptied keeps nobody.
+/// A channel that was emptied keeps no ancestor.
 pub async fn an_emptied_channel_keeps_nobody(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let first = Step::first(&thread_id).values(json!({ "__start__": 1 }));

@@ -385,7 +385,7 @@ pub(crate) fn is_deleted<T>(result: &Result<T>) -> bool {
 /// How long a lease lasts whose time isn't over in a test.
 pub(crate) const LONG: Duration = Duration::from_secs(60 * 60);
 
-/// Takes a lease that nobody else has.
+/// Takes a lease that no other has.
 pub(crate) async fn acquire(
     checkpointer: &dyn Checkpointer,
     thread_id: &ThreadId,
@@ -395,7 +395,7 @@ pub(crate) async fn acquire(
     acquired.await.unwrap()
 }
 
-/// Whether a call was refused because somebody else has a lease.
+/// Whether a call was refused because another has a lease.
 pub(crate) fn is_held<T>(result: &Result<T>) -> bool {
     matches!(result, Err(Error::LeaseHeld { .. }))
 }

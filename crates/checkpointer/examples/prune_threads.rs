@@ -53,12 +53,12 @@ async fn prune(checkpointer: &dyn Checkpointer) -> checkpointer::Result<(u64, u6
             continue;
         }
         if rested < 90 * DAY {
-            let prune = Prune::new(vec![thread.thread_id], PruneStrategy::KeepLatest)?;
+            let prune = Prune::new([thread.thread_id], PruneStrategy::KeepLatest)?;
             checkpointer.prune(prune).await?;
             thinned += 1;
         } else {
-            // Only what was listed: if somebody has deleted it and started it afresh, that stays.
-            // One that somebody goes on with at this moment is deleted all the same.
+            // Only the generation that was listed: a thread that was started again since stays. One
+            // that a program goes on with at this moment is deleted all the same.
             let delete = DeleteThread::new(thread.thread_id)?.generation(thread.generation);
             checkpointer.delete_thread(delete).await?;
             deleted += 1;
