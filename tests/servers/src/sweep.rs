@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::private::LOG;
-use crate::{Cluster, Programs, Stop, Workspace};
+use crate::{Cluster, Packages, Places, Programs, Stop, Workspace};
 
 /// How a temporary folder is called, before the id of the process that it belongs to.
 pub(crate) const PREFIX: &str = "checkpointer-server-";
@@ -33,12 +33,17 @@ pub(crate) fn sweep() {
 
 /// Another program may be at it, too.
 fn remove(folder: &Path) {
-    if let Ok(programs) = Programs::find() {
+    if let Some(programs) = Places::of_this_machine().postgresql(None).or_else(packaged) {
         let workspace = Workspace::open(folder.to_owned());
         let _ = Cluster::new(workspace, programs, LOG).stop(Stop::Immediate);
     }
     kill_pooler(folder);
     let _ = fs::remove_dir_all(folder);
+}
+
+/// A server that ran from a package is stopped with that.
+fn packaged() -> Option<Programs> {
+    Packages::of_this_machine().ok()?.unpacked(None)
 }
 
 /// Kills the pooler whose folder it is, unless its number belongs to another program by now.

