@@ -2,7 +2,7 @@
 
 use xshell::Shell;
 
-use crate::server::{self, Machine};
+use crate::server::{self, Machine, ServerArgs};
 
 /// Start the development PostgreSQL, or find one, and print its URL
 ///
@@ -11,17 +11,21 @@ use crate::server::{self, Machine};
 /// - the server that `DATABASE_URL` names, if it is set;
 /// - the private cluster of this checkout, if there is one already;
 /// - a running Docker engine, with docker/compose.yaml;
-/// - PostgreSQL binaries (PATH, /usr/lib/postgresql, Homebrew), as a private
-///   cluster of this checkout on a free port;
+/// - PostgreSQL's programs on this machine (PATH, /usr/lib/postgresql, Homebrew), as
+///   a private cluster of this checkout on a free port;
+/// - the same from a package that pip of Python 3 or npm downloads;
 /// - on Debian or Ubuntu, as root, the distribution's `postgresql` package.
 ///
 /// A second call finds the same server again and prints the same URL.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: ServerArgs,
+}
 
-pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
-    let server = server::ensure(&Machine::detect(sh)?)?;
+pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
+    let server = server::ensure(&Machine::detect(sh)?, args.server.wanted())?;
     println!("{}", server.url);
     Ok(())
 }

@@ -19,6 +19,8 @@ use clap::Parser as _;
 use options::{bench, demo, replay, soak, torture};
 use xshell::Shell;
 
+use self::program::OnServer;
+
 mod cargo;
 mod ci;
 mod db_down;
@@ -35,15 +37,15 @@ mod tests;
 #[derive(Debug, clap::Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Xtask {
-    Demo(demo::Args),
+    Demo(OnServer<demo::Args>),
     DbUp(db_up::Args),
     DbDown(db_down::Args),
     DbUrl(db_url::Args),
     Test(test::Args),
-    Bench(bench::Args),
+    Bench(OnServer<bench::Args>),
     Torture(torture::Args),
     Soak(soak::Args),
-    Replay(replay::Args),
+    Replay(OnServer<replay::Args>),
     Ci(ci::Args),
 }
 
@@ -62,7 +64,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     sh.change_dir(checkout()?);
     match xtask {
         Xtask::Demo(args) => return program::demo(&sh, args),
-        Xtask::Bench(_) => return program::bench(&sh),
+        Xtask::Bench(args) => return program::bench(&sh, args),
         Xtask::Torture(_) => return program::torture(&sh),
         Xtask::Soak(_) => return program::soak(&sh),
         Xtask::Replay(args) => return program::replay(&sh, args),

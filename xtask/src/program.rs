@@ -5,11 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
-use options::{demo, replay};
+use options::{bench, demo, replay};
 use xshell::{Shell, cmd};
 
 use crate::cargo::without_own_variables;
-use crate::server::{self, Machine};
+use crate::server::{self, Machine, ServerArgs, Wanted};
 
 /// A program.
 struct Program {
@@ -22,9 +22,18 @@ struct Program {
 enum Needs {
     Nothing,
     /// The server that `DATABASE_URL` names for it.
-    Server,
+    Server(ServerArgs),
     /// PostgreSQL's programs, for servers of its own.
     Programs,
+}
+
+// A doc comment here would be the help of the task in place of that of `program`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OnServer<A: clap::Args> {
+    #[command(flatten)]
+    program: A,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 const BENCH: Program = Program::in_release_mode("bench", "bench");
@@ -37,8 +46,8 @@ const AUDIT: Program = Program {
     profile: "dev",
 };
 
-pub(crate) fn bench(sh: &Shell) -> anyhow::Result<ExitCode> {
-    run(sh, &BENCH, &Needs::Server, &given())
+pub(crate) fn bench(sh: &Shell, args: &OnServer<bench::Args>) -> anyhow::Result<ExitCode> {
+    run(sh, &BENCH, &Needs::Server(args.server), &given())
 }
 
 pub(crate) fn torture(sh: &Shell) -> anyhow::Result<ExitCode> {
@@ -49,28 +58,41 @@ pub(crate) fn soak(sh: &Shell) -> anyhow::Result<ExitCode> {
     run(sh, &SOAK, &Needs::Programs, &given())
 }
 
-pub(crate) fn replay(sh: &Shell, args: &replay::Args) -> anyhow::Result<ExitCode> {
-    let needs = if args.memory {
+pub(crate) fn replay(sh: &Shell, args: &OnServer<replay::Args>) -> anyhow::Result<ExitCode> {
+    let needs = if args.program.memory {
         Needs::Nothing
     } else {
-        Needs::Server
+        Needs::Server(args.server)
     };
     run(sh, &REPLAY, &needs, &given())
 }
 
-pub(crate) fn demo(sh: &Shell, args: &demo::Args) -> anyhow::Result<ExitCode> {
-    args.check().map_err(anyhow::Error::msg)?;
+pub(crate) fn demo(sh: &Shell, args: &OnServer<demo::Args>) -> anyhow::Result<ExitCode> {
+    let OnServer { program, server } = args;
+    program.check().map_err(anyhow::Error::msg)?;
     let mut arguments = vec![OsString::from("demo")];
-    if args.dir.is_none() {
+    if program.dir.is_none() {
         arguments.extend(["--dir".into(), sh.current_dir().into()]);
     }
     arguments.extend(given());
-    run(sh, &AUDIT, &Needs::Server, &arguments)
+    run(sh, &AUDIT, &Needs::Server(*server), &arguments)
 }
 
-/// What the task was given: the same options are the program's.
+/// What the task was given but for `--from`: the same options are the program's.
 fn given() -> Vec<OsString> {
-    env::args_os().skip(2).collect()
+    without_source(env::args_os().skip(2))
+}
+
+pub(crate) fn without_source(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    while let Some(argument) = arguments.next() {
+        if argument == "--from" {
+            arguments.next();
+        } else if !argument.as_encoded_bytes().starts_with(b"--from=") {
+            kept.push(argument);
+        }
+    }
+    kept
 }
 
 /// Runs a program where the person stands, whom paths are relative to.
@@ -83,12 +105,13 @@ fn run(
     let mut command = program.cargo(sh, "run", "--quiet");
     match needs {
         Needs::Nothing => {}
-        Needs::Server => {
-            let server = server::ensure(&Machine::detect(sh)?)?;
+        Needs::Server(args) => {
+            let server = server::ensure(&Machine::detect(sh)?, args.wanted())?;
             command.env("DATABASE_URL", server.url);
         }
         Needs::Programs => {
-            server::ensure_programs(&Machine::detect(sh)?, &[server::POSTGRESQL])?;
+            let programs = server::programs_for(&Machine::detect(sh)?, Wanted::default())?;
+            command.env(servers::BIN, programs.folder());
         }
     }
     eprintln!("building `{}`", program.name);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use xshell::{Shell, cmd};
 
 use crate::cargo::without_own_variables;
-use crate::server::{self, Machine};
+use crate::server::{self, Machine, ServerArgs};
 
 /// Where nextest puts its report; `.config/nextest.toml` asks for one.
 const NEXTEST_REPORT: &str = "target/nextest/default/junit.xml";
@@ -22,6 +22,8 @@ const NEXTEST_REPORT: &str = "target/nextest/default/junit.xml";
 /// elsewhere those tests fail, and say what to install.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    server: ServerArgs,
     /// What `cargo test` takes after `--`: names of tests, --nocapture, --exact …
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<String>,
@@ -37,11 +39,11 @@ pub(crate) struct Counts {
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     let machine = Machine::detect(sh)?;
     server::ensure_programs(&machine, &[server::POSTGRESQL, server::PGBOUNCER])?;
-    let server = server::ensure(&machine)?;
+    let server = server::ensure(&machine, args.server.wanted())?;
     sh.set_var("DATABASE_URL", &server.url);
     if let Some(programs) = &server.programs {
         // Tests with servers of their own run the same version.
-        sh.set_var(servers::BIN, programs);
+        sh.set_var(servers::BIN, programs.folder());
     }
 
     let rest = &args.rest;

@@ -6,6 +6,7 @@ use xshell::{Shell, cmd};
 use crate::Xtask;
 use crate::cargo::without_own_variables;
 use crate::ci::is_oldest;
+use crate::program::without_source;
 use crate::test::Counts;
 
 #[test]
@@ -21,6 +22,9 @@ fn arguments_for_the_tests_come_after_two_dashes() {
     };
     expect_test::expect![[r#"
         Args {
+            server: ServerArgs {
+                from: None,
+            },
             rest: [
                 "name",
                 "--exact",
@@ -124,4 +128,11 @@ fn the_oldest_rust_is_known_by_its_minor_version() {
     )));
     assert!(!is_oldest("rustc 1.2.0 (something older)"));
     assert!(!is_oldest(&format!("rustc {oldest}9.0")));
+}
+
+#[test]
+fn a_program_is_not_told_where_its_server_comes_from() {
+    let given = "--tasks 3 --from package --ask --from=docker --dir from";
+    let kept = without_source(given.split(' ').map(Into::into));
+    assert_eq!(kept, ["--tasks", "3", "--ask", "--dir", "from"]);
 }

@@ -22,6 +22,6 @@ pub use cluster::{Cluster, Stop};
 pub use package::Packages;
 pub use pgbouncer::PgBouncer;
 pub use private::PrivateServer;
-pub use programs::{BIN, Places, Programs};
+pub use programs::{BIN, MAJORS, Places, Programs};
 pub use user::is_root;
 pub use workspace::Workspace;

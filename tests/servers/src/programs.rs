@@ -14,7 +14,10 @@ use crate::Packages;
 /// that all tests run on the version of the development server.
 pub const BIN: &str = "CHECKPOINTER_PG_BIN";
 
-const OLDEST_MAJOR: u32 = 14;
+/// The versions that are supported.
+pub const MAJORS: [u32; 5] = [14, 15, 16, 17, 18];
+
+const OLDEST_MAJOR: u32 = MAJORS[0];
 
 /// Where programs are looked for.
 #[derive(Debug, Clone)]

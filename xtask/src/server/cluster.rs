@@ -1,6 +1,6 @@
-//! A private cluster of this checkout, run with the machine's own programs.
+//! The private clusters of this checkout: the usual one, and those of further versions.
 //!
-//! Its home holds `data`, the `password`, the `port` and a marker. The port is written last: a home
+//! A cluster's home holds `data`, the `password`, the `port` and a marker. The port is written last: a home
 //! without one is what an interrupted start left.
 
 use std::fs::{self, File};
@@ -26,6 +26,7 @@ const SETTINGS: &str = "max_connections = 200\n";
 /// For a server that seems to run but doesn't answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+#[derive(Debug)]
 pub(crate) struct Cluster {
     home: PathBuf,
     checkout: PathBuf,
@@ -45,6 +46,37 @@ impl Cluster {
             home,
             checkout: machine.checkout(),
         }
+    }
+
+    /// Names that of a version: the usual one, unless its data are of another version.
+    pub(crate) fn of_major(machine: &Machine<'_>, major: u32) -> Self {
+        let usual = Self::of(machine);
+        if usual.major().is_none_or(|usual| usual == major) {
+            return usual;
+        }
+        let name = format!("{}-{major}", machine.checkout_id());
+        Self {
+            home: machine.clusters.join(name),
+            ..usual
+        }
+    }
+
+    /// Names all that there may be, the usual one first.
+    pub(crate) fn all(machine: &Machine<'_>) -> Vec<Self> {
+        let usual = Self::of(machine);
+        let checkout = usual.checkout.clone();
+        let of_version = format!("{}-", machine.checkout_id());
+        let entries = machine.clusters.read_dir();
+        let mut homes: Vec<_> = (entries.into_iter().flatten().flatten())
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&of_version))
+            .map(|entry| entry.path())
+            .collect();
+        homes.sort();
+        let further = homes.into_iter().map(|home| Self {
+            home,
+            checkout: checkout.clone(),
+        });
+        [usual].into_iter().chain(further).collect()
     }
 
     pub(crate) fn home(&self) -> &Path {
@@ -107,7 +139,7 @@ impl Cluster {
         if !self.home.join("data/postmaster.pid").exists() {
             return Ok(false);
         }
-        let programs = (machine.places.postgresql(self.major()))
+        let programs = (machine.programs(self.major()))
             .with_context(|| format!("no pg_ctl to stop {} with", self.home.display()))?;
         let was_running = self.is_running(&programs);
         if was_running {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use servers::port;
 use xshell::{Shell, cmd};
 
-use super::{Machine, url};
+use super::{Machine, Place, Server, url};
 
 pub(crate) const COMPOSE_FILE: &str = "docker/compose.yaml";
 
@@ -17,7 +17,20 @@ const PORT_VARIABLE: &str = "CHECKPOINTER_PG_PORT";
 /// The file in [`Machine::memory`] that holds the container's port.
 const PORT_FILE: &str = "docker-port";
 
-pub(crate) fn engine_answers(sh: &Shell) -> bool {
+/// Starts the server, if an engine answers. The file names the version.
+pub(super) fn server(machine: &Machine<'_>, major: Option<u32>) -> anyhow::Result<Option<Server>> {
+    if major.is_some() || !engine_answers(machine.sh) {
+        return Ok(None);
+    }
+    let url = up(machine)?;
+    Ok(Some(Server {
+        place: Place::Docker,
+        url,
+        programs: None,
+    }))
+}
+
+fn engine_answers(sh: &Shell) -> bool {
     // Some versions exit with 0 though only the client answers.
     let format = "{{.ServerVersion}}";
     let version = cmd!(sh, "docker info --format {format}").quiet();
@@ -31,7 +44,7 @@ pub(crate) fn url(machine: &Machine<'_>) -> Option<String> {
 }
 
 /// Starts the container, or leaves it as it is if it runs.
-pub(crate) fn up(machine: &Machine<'_>) -> anyhow::Result<String> {
+fn up(machine: &Machine<'_>) -> anyhow::Result<String> {
     let port = match machine.var(PORT_VARIABLE) {
         Some(port) => {
             (port.parse()).with_context(|| format!("{PORT_VARIABLE} isn't a port number"))?

