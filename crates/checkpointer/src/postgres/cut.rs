@@ -23,8 +23,8 @@ use crate::codec::{self, Canonical, ContentHash, MAX_BYTES, MAX_DEPTH, Measure};
 pub(super) use node::{Node, Replaced};
 pub(super) use tree::{Members, Tree};
 
-/// About the longest encoding of a channel's value that is stored in each checkpoint anew: if it
-/// changes each time, a chunk and a reference to it would take a third more.
+/// About the longest encoding of a channel's value that is stored in each checkpoint anew. For a
+/// value that changes each time, a chunk and a reference to it would take a third more.
 const INLINE_BYTES: usize = 1024;
 
 /// About the mean length of a leaf. Longer arrays and objects inside a leaf are trees of their own.
@@ -146,7 +146,7 @@ impl Whole {
         let (measure, canonical) = codec::measure_and_keep(value);
         Self {
             measure,
-            // To compare with a deeper one might take more stack than there is.
+            // To compare a deeper one might take more stack than there is.
             canonical: canonical.filter(|_| measure.depth <= MAX_DEPTH),
         }
     }

@@ -16,11 +16,11 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Decoder<'r> {
     chunks: HashMap<ThreadId, HashMap<ContentHash, Chunk<'r>>>,
-    /// Whether what was parsed is kept for further values, which then copy it.
+    /// Whether parsed chunks are kept for further values, which then copy them.
     keeps: bool,
     /// The most bytes of chunks that make one value.
     at_most: usize,
-    /// How many bytes of chunks the values were made of so far.
+    /// How many bytes of chunks have gone into values so far.
     bytes_read: Cell<usize>,
 }
 
@@ -29,7 +29,8 @@ struct Chunk<'r> {
     body: Body<'r>,
     /// How many bytes it takes where it is stored.
     bytes: usize,
-    /// The kind of tree in which its content was found to match its hash: it may be in many values.
+    /// The kind of tree for which the content was found to match the hash. It is checked once,
+    /// because a chunk may be in many values.
     verified: Cell<Option<Kind>>,
 }
 
@@ -113,7 +114,7 @@ impl<'r> Decoder<'r> {
         chunks.into_iter().flat_map(|chunks| chunks.keys().copied())
     }
 
-    /// How many bytes of chunks the values were made of that were read so far.
+    /// How many bytes of chunks have gone into the values that were read so far.
     pub(super) fn bytes_read(&self) -> usize {
         self.bytes_read.get()
     }
@@ -347,7 +348,7 @@ impl<'a> Assembler<'a> {
         Ok(chunk)
     }
 
-    /// Compares a chunk's hash with what its content gives, unless that was done.
+    /// Compares a chunk's hash with that of its content, unless that was done.
     fn verify(
         &self,
         hash: &ContentHash,

@@ -189,8 +189,8 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Relies on the node that was in the place of a new one before, for the children they share.
-    /// Says how many.
+    /// Relies on the node that a new one replaces, for the children they share. Returns how many
+    /// these are.
     fn relied_children(&mut self, node: &Node) -> usize {
         match &node.replaced {
             Some(Replaced { hash, kept }) if *kept > 0 && (self.is_stored)(hash) => {
@@ -343,8 +343,8 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Encodes a filter as metadata is encoded. One that can't be encoded is contained in nothing that
-/// is stored: there is no list then.
+/// Encodes a filter as metadata is encoded. Returns none for a filter that can't be encoded: nothing
+/// that is stored contains it, so the list is empty.
 #[expect(
     clippy::option_option,
     reason = "no filter is something else than one that matches nothing"

@@ -33,8 +33,8 @@ struct Channels {
     bytes: usize,
 }
 
-/// The values of a checkpoint, cut. They are given back when this is dropped; until then
-/// no other put finds anything known of their channels.
+/// The values of a checkpoint, cut. They are remembered when this is dropped; until then other puts
+/// find nothing known of their channels.
 #[derive(Debug)]
 pub(super) struct Cuts<'m> {
     values: &'m LastValues,

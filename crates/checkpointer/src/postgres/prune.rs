@@ -133,12 +133,13 @@ impl Engine {
             };
             let nodes = self.store.sql.nodes.with(&page);
             let rows = tx.query(&nodes.statement, &nodes.values).await?;
-            namespaces.add(&rows);
-            match rows.last() {
-                Some(row) if rows.len() == READ_AT_ONCE => {
-                    (last_ns, last_id) = (row.get("checkpoint_ns"), row.get("checkpoint_id"));
-                }
-                _ => return Ok(namespaces),
+            for node in rows.iter().map(NodeRow::read) {
+                last_ns = node.ns.as_str().to_owned();
+                last_id = node.candidate.id.as_str().to_owned();
+                namespaces.add(node);
+            }
+            if rows.len() < READ_AT_ONCE {
+                return Ok(namespaces);
             }
         }
     }
@@ -205,6 +206,14 @@ struct Candidate {
     of_runs: bool,
 }
 
+/// A checkpoint with its namespace.
+struct NodeRow {
+    ns: CheckpointNs,
+    /// The head of the namespace.
+    head: CheckpointId,
+    candidate: Candidate,
+}
+
 /// The checkpoints of a namespace, and its head.
 struct Candidates {
     head: CheckpointId,
@@ -216,16 +225,13 @@ struct Candidates {
 struct Namespaces(BTreeMap<CheckpointNs, Candidates>);
 
 impl Namespaces {
-    fn add(&mut self, rows: &[Row]) {
-        for row in rows {
-            let ns = CheckpointNs::trusted(row.get("checkpoint_ns"));
-            let head = || Candidates {
-                head: CheckpointId::trusted(row.get("head")),
-                checkpoints: Vec::new(),
-            };
-            let candidates = self.0.entry(ns).or_insert_with(head);
-            candidates.checkpoints.push(Candidate::read(row));
-        }
+    fn add(&mut self, node: NodeRow) {
+        let none_yet = || Candidates {
+            head: node.head,
+            checkpoints: Vec::new(),
+        };
+        let candidates = self.0.entry(node.ns).or_insert_with(none_yet);
+        candidates.checkpoints.push(node.candidate);
     }
 
     /// Chooses those that go.
@@ -270,6 +276,16 @@ impl Namespaces {
             }
         }
         removed
+    }
+}
+
+impl NodeRow {
+    fn read(row: &Row) -> Self {
+        Self {
+            ns: CheckpointNs::trusted(row.get("checkpoint_ns")),
+            head: CheckpointId::trusted(row.get("head")),
+            candidate: Candidate::read(row),
+        }
     }
 }
 

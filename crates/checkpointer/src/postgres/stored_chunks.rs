@@ -83,7 +83,7 @@ impl StoredChunks {
                 hashes: HashSet::new(),
             };
         } else if view != known.view {
-            // An answer that was overtaken: what it saw may be gone.
+            // The answer is older than what is known: what it saw may be gone.
             return;
         }
         let before = known.hashes.len();

@@ -8,8 +8,8 @@ use crate::postgres::chunk::{Hasher, Kind, members_hash};
 /// About what a member takes besides its key and its value.
 const ENTRY_BYTES: usize = 9;
 
-/// Cuts a leaf off the beginning of some items or members. Each one's own hash and length decide
-/// whether the leaf ends behind it, the more likely the longer it is.
+/// Cuts the first leaf off some items or members. The hash and the length of each decide whether
+/// the leaf ends after it; after a longer one that is more likely.
 pub(super) fn first_leaf(kind: Kind, items: &[Item]) -> Node {
     let mut hasher = Hasher::of_leaf(kind);
     let mut leaf = Node::default();
@@ -18,13 +18,13 @@ pub(super) fn first_leaf(kind: Kind, items: &[Item]) -> Node {
         let (key, measure) = (item.key.as_deref(), item.cut.measure());
         let key_bytes = key.map_or(0, str::len);
         let bytes = key_bytes + measure.bytes;
-        // A large one has a leaf to itself, so that its neighbours can change without it.
+        // A large item has a leaf to itself, so that its neighbours can change without it.
         let is_large = bytes >= LEAF_BYTES;
         if is_large && leaf.length > 0 {
             break;
         }
         let decider = match key {
-            // The key decides as well, so that equal values are not all cut alike.
+            // The key also decides, so that members with equal values aren't all cut alike.
             Some(key) => {
                 hasher.member(key, &measure.hash);
                 members_hash(std::iter::once((key, &measure.hash)))

@@ -21,8 +21,8 @@ pub(in crate::postgres) struct Tree {
 }
 
 impl Tree {
-    /// Cuts an array or object that lies `depth` deep, where another may have been before. Only
-    /// what differs is hashed and cut.
+    /// Cuts an array or object that lies `depth` deep. It is compared with the one that is known to
+    /// have been in its place, and only what differs is hashed and cut.
     pub(super) fn of(members: &Members<'_>, depth: usize, known: Option<Self>) -> Self {
         let kind = members.kind();
         let (known, mut known_levels) = match known {
@@ -112,12 +112,12 @@ impl Tree {
     }
 }
 
-/// Puts nodes above others, of which the first `kept` are as they were below the known nodes. Says
-/// how many of the nodes are known ones.
+/// Puts nodes above a level, of whose nodes the first `kept` are the same as below the known nodes.
+/// Returns the nodes, and how many at the front are known ones.
 fn nodes_above(below: &[Node], mut known: Vec<Node>, kept: usize) -> (Vec<Node>, usize) {
     let mut first = 0;
     let same = known.iter().take_while(|node| {
-        // The last one may have ended because there were no more.
+        // The last known node may have ended only because nothing followed it.
         let is_same = first + node.length < kept;
         if is_same {
             first += node.length;
@@ -138,7 +138,7 @@ fn nodes_above(below: &[Node], mut known: Vec<Node>, kept: usize) -> (Vec<Node>,
         };
         for child in &below[first..] {
             node.add(child);
-            // Two at least, so that each level is shorter than the one below.
+            // Two children at least, so that each level is shorter than the one below.
             let ends = node.length >= 2 && low_bits(&child.hash).is_multiple_of(FAN_OUT);
             if ends || node.length == MAX_FAN_OUT {
                 break;
@@ -189,7 +189,7 @@ impl<'v> Members<'v> {
         }
     }
 
-    /// The key, which an item has not, and the value at a place.
+    /// The key and the value at a place; an item has no key.
     pub(in crate::postgres) fn at(&self, place: usize) -> (Option<&'v str>, &'v Value) {
         match self {
             Self::Items(items) => (None, &items[place]),
@@ -243,7 +243,7 @@ impl Overlap {
         }
     }
 
-    /// Puts what is new in the place of what was there before.
+    /// Replaces the items that differ, and keeps the others.
     fn replace(&self, mut known: Vec<Item>, members: &Members<'_>, depth: usize) -> Vec<Item> {
         let back = known.split_off(self.before - self.back);
         let mut replaced = known
@@ -254,7 +254,7 @@ impl Overlap {
         items.drain(..self.trimmed);
         for place in self.front..self.len - self.back {
             let (key, value) = members.at(place);
-            // Items by their place, members by their key.
+            // What an item replaces is found by its place, what a member replaces by its key.
             while replaced.next_if(|item| item.key.as_deref() < key).is_some() {}
             let known = replaced.next_if(|item| item.key.as_deref() == key);
             items.push(Item {
@@ -266,8 +266,8 @@ impl Overlap {
         items
     }
 
-    /// Cuts the items into leaves, as far as they can't be taken over. Says how many at the front
-    /// were.
+    /// Cuts the items into leaves, and takes known leaves over where that is possible. Returns the
+    /// leaves, and how many at the front were taken over.
     fn leaves(&self, kind: Kind, items: &[Item], known: Vec<Node>) -> (Vec<Node>, usize) {
         let mut known = known.into_iter();
         let mut next = known.next();
@@ -282,7 +282,7 @@ impl Overlap {
                     next_begins += leaf.length;
                     next = known.next();
                 }
-                // What comes behind a leaf decides too whether it ends.
+                // What follows a leaf also decides whether it ends.
                 next.take_if(|leaf| {
                     let ends = begins + leaf.length;
                     next_begins == was && (ends < end || ends == self.len && end == self.len)
@@ -305,7 +305,7 @@ impl Overlap {
         (leaves, kept)
     }
 
-    /// Where the item at a place was before, and up to where those behind it are the same, too.
+    /// Where the item at a place was before, and up to which place the items after it are the same.
     fn same_since(&self, place: usize) -> Option<(usize, usize)> {
         if place < self.front {
             Some((place + self.trimmed, self.front))
