@@ -210,3 +210,27 @@ async fn a_connection_lost_during_a_statement_leaves_its_outcome_unknown() {
     drop(connection);
     db.ping().await.unwrap();
 }
+
+/// For a connection and for a transaction.
+async fn one(client: &impl GenericClient) -> db::Result<i32> {
+    static ONE: Statement = Statement::new("SELECT 1", &[]);
+    client.batch_execute("SELECT 'nothing'").await?;
+    client.query(&ONE, &[]).await?;
+    client.query_opt(&ONE, &[]).await?;
+    client.execute(&ONE, &[]).await?;
+    Ok(client.query_one(&ONE, &[]).await?.get(0))
+}
+
+#[tokio::test]
+async fn one_function_takes_a_connection_or_a_transaction() {
+    for mode in ["session", "transaction"] {
+        let test = TestDb::without_schema().await;
+        let db = test.connect(&[("DB_POOL_MODE", mode)]).await;
+        let within = db.transaction(async |tx| one(tx).await).await;
+        assert_eq!(within.unwrap(), 1);
+        let connection = db.get().await.unwrap();
+        // Its future can be sent to another thread.
+        let alone = tokio::spawn(async move { one(&connection).await });
+        assert_eq!(alone.await.unwrap().unwrap(), 1);
+    }
+}

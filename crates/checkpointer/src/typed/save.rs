@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use db::Backoff;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ const UPDATE_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_UPDATE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest pause of all.
-const MAX_UPDATE_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_UPDATE_PAUSE: Duration = Duration::from_millis(500);
 
 impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     /// Saves a state, after the one that was loaded or saved last.
@@ -62,7 +63,7 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
         State: Default,
     {
         let give_up = Instant::now() + UPDATE_TIMEOUT;
-        let mut pause = FIRST_UPDATE_PAUSE;
+        let mut backoff = Backoff::new(FIRST_UPDATE_PAUSE, LONGEST_UPDATE_PAUSE);
         loop {
             let mut state = self.load().await?.unwrap_or_default();
             change(&mut state);
@@ -72,8 +73,7 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
                     return Err(Error::busy(&self.thread_id));
                 }
                 Err(Error::Conflict { .. }) => {
-                    tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
-                    pause = MAX_UPDATE_PAUSE.min(pause * 2);
+                    tokio::time::sleep(backoff.pause()).await;
                 }
                 Err(error) => return Err(error),
             }
