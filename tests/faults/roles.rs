@@ -28,7 +28,7 @@ fn blocks(page: &str) -> Vec<&str> {
 /// A server whose roles and tables are made as the page says.
 async fn server_with_roles() -> PrivateServer {
     let server = PrivateServer::start(&[]).await.unwrap();
-    let [roles, grants] = blocks(OPERATIONS)[..] else {
+    let [roles, grants, _rename] = blocks(OPERATIONS)[..] else {
         panic!("the page has other blocks now");
     };
     let settings = settings_for(&server.url(), &[]);
