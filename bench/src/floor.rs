@@ -1,8 +1,8 @@
 //! The floor: what any store in PostgreSQL must at least do.
 //!
-//! Each call is one prepared statement in a transaction of its own, on a bb8-postgres pool: for a `put`
-//! and a `put_writes` an `INSERT` of the same new bytes, for a get a `SELECT` of one row that holds
-//! the whole state. Those rows are stored beforehand.
+//! Each call is one prepared statement in a transaction of its own, on a bb8-postgres pool: for a
+//! `put` and a `put_writes` an `INSERT` of the same new bytes, for a get a `SELECT` of one row that
+//! holds the whole state. Those rows are stored beforehand.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,8 +41,8 @@ CREATE TABLE states (
     PRIMARY KEY (thread_id, steps)
 );"#;
 
-/// The pool that people use today, without the question to the server that it asks by default before
-/// it gives a connection: no store has to ask that.
+/// The pool that people use today, without the question to the server that it asks by default
+/// before it gives a connection: no store has to ask that.
 type Pool = bb8::Pool<Manager>;
 
 /// bb8-postgres's own, whose connections have their statements prepared.

@@ -226,7 +226,8 @@ async fn a_read_that_is_in_the_way_of_replication_is_sent_to_the_standby_again()
     assert!(!text.contains("can't be read from"), "{text}");
 }
 
-/// Waits for a read that waits for a lock and was sent at another time than `earlier`; returns when.
+/// Waits for a read that waits for a lock and was sent at another time than `earlier`; returns
+/// when.
 async fn waiting_since(observer: &Client, earlier: &str) -> String {
     let sql = "SELECT query_start::text FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     let mut since = String::new();

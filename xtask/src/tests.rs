@@ -1,3 +1,4 @@
+//! What the command line takes, and what tasks tell cargo.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use clap::{CommandFactory as _, Parser as _};

@@ -1,7 +1,7 @@
 //! The contract suite: what every [`Checkpointer`](checkpointer::Checkpointer) must do, as tests.
 //!
-//! It is for people who write another checkpointer. In the tests of their crate, which needs `tokio`
-//! with `macros` and `rt`:
+//! It is for people who write another checkpointer. In the tests of their crate, which needs
+//! `tokio` with `macros` and `rt`:
 //!
 //! ```
 //! # type MyCheckpointer = checkpointer::MemoryCheckpointer;
@@ -14,8 +14,8 @@
 //! may share one store: a case uses thread ids of its own. But `lifecycle::closed_refuses` closes
 //! its checkpointer, so they can't share that.
 //!
-//! A checkpointer that leaves some calls [`Unsupported`](checkpointer::Error::Unsupported) names the
-//! groups it is for:
+//! A checkpointer that leaves some calls [`Unsupported`](checkpointer::Error::Unsupported) names
+//! the groups it is for:
 //!
 //! ```
 //! # type MyCheckpointer = checkpointer::MemoryCheckpointer;

@@ -1,4 +1,5 @@
-//! Checkpoints to put, and ways to look at what is stored: for the cases, and for cases of your own.
+//! Checkpoints to put, and ways to look at what is stored: for the cases, and for cases of your
+//! own.
 //!
 //! A function here panics where the checkpointer does something else than what its name says.
 

@@ -1,6 +1,6 @@
-//! What a format stored is read for ever: its fixture, written by the program of the time, gives the
-//! answers of the time, whether its rows are put into today's tables or into the oldest ones, which
-//! are then migrated.
+//! What a format stored is read for ever: its fixture, written by the program of the time, gives
+//! the answers of the time, whether its rows are put into today's tables or into the oldest ones,
+//! which are then migrated.
 
 mod scenario;
 

@@ -1,3 +1,5 @@
+//! The crate `checkpointer`, on a server.
+
 mod checker;
 mod concurrency;
 mod contract;

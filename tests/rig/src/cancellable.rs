@@ -1,3 +1,5 @@
+//! Futures that are dropped half-way.
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

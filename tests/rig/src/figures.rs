@@ -1,3 +1,5 @@
+//! What is counted: a recorder of metrics for tests.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 

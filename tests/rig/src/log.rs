@@ -1,3 +1,5 @@
+//! What is logged.
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 

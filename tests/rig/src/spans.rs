@@ -1,3 +1,5 @@
+//! The spans and events of a test.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};

@@ -199,8 +199,8 @@ impl TcpProxy {
         self.wire.round_trips.load(Ordering::SeqCst)
     }
 
-    /// How long the server took from the last word of each question to the last of its answer, on all
-    /// connections.
+    /// How long the server took from the last word of each question to the last of its answer, on
+    /// all connections.
     pub fn answering(&self) -> Duration {
         *self.wire.answering.lock().unwrap()
     }

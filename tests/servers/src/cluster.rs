@@ -42,8 +42,8 @@ pub enum Stop {
 }
 
 impl Cluster {
-    /// Names the server in a folder, whose data are in `data`. It writes its log to `log`, where its
-    /// user must be allowed to.
+    /// Names the server in a folder, whose data are in `data`. It writes its log to `log`, where
+    /// its user must be allowed to.
     pub fn new(workspace: Workspace, programs: Programs, log: &'static str) -> Self {
         Self {
             workspace,
@@ -208,8 +208,9 @@ impl Cluster {
         self.workspace.run(&pg_ctl, arguments)
     }
 
-    /// Whether the server was killed and its exit status wasn't asked for. In a container whose first
-    /// process isn't an init that can last for ever, and `pg_ctl` takes it for a running server.
+    /// Whether the server was killed and its exit status wasn't asked for. In a container whose
+    /// first process isn't an init that can last for ever, and `pg_ctl` takes it for a running
+    /// server.
     fn is_zombie(&self) -> bool {
         let state = || -> Option<char> {
             let pid_file = fs::read_to_string(self.workspace.path().join(PID_FILE)).ok()?;

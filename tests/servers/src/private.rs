@@ -19,8 +19,8 @@ pub struct PrivateServer {
 impl PrivateServer {
     /// Makes an empty server, whose user is `postgres` without a password, and starts it.
     ///
-    /// `settings` are those of `postgresql.conf`; what isn't named has PostgreSQL's default: `fsync`
-    /// is on.
+    /// `settings` are those of `postgresql.conf`; what isn't named has PostgreSQL's default:
+    /// `fsync` is on.
     ///
     /// # Errors
     ///

@@ -1,3 +1,4 @@
+//! Where programs are found, and which folders go.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::ffi::OsStr;

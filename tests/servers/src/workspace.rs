@@ -115,8 +115,8 @@ impl Workspace {
         command
     }
 
-    /// Runs a program to its end. Paths are best relative to the folder, because `pg_ctl` hands them
-    /// to a shell.
+    /// Runs a program to its end. Paths are best relative to the folder, because `pg_ctl` hands
+    /// them to a shell.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ pub const DEFAULT_TASKS: usize = 20;
 /// Run an agent that audits a source tree and survives being killed
 ///
 /// It plans the files, audits them in parallel tasks, merges, asks for approval and reports. It is
-/// killed in the middle of its work and started again, then rewound and forked. Exits with 0 only if
-/// nothing was lost and no recorded work repeated.
+/// killed in the middle of its work and started again, then rewound and forked. Exits with 0 only
+/// if nothing was lost and no recorded work repeated.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask demo", bin_name = "cargo xtask demo")]
 pub struct Args {

@@ -1,3 +1,5 @@
+//! The command lines are sound.
+
 use clap::CommandFactory as _;
 
 use crate::{bench, demo, replay, soak, torture};

@@ -79,7 +79,8 @@ fn update_and_install(sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gets the lists of packages. `apt-get` itself waits for the lock of packages, and not for this one.
+/// Gets the lists of packages. `apt-get` itself waits for the lock of packages, and not for this
+/// one.
 fn update(sh: &Shell) -> anyhow::Result<()> {
     let late = Instant::now() + LOCK_TIMEOUT;
     loop {

@@ -33,8 +33,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Names the cluster of this checkout: in `target`, if an earlier `cargo xtask` has made it there,
-    /// else out of reach of `cargo clean`.
+    /// Names the cluster of this checkout: in `target`, if an earlier `cargo xtask` has made it
+    /// there, else out of reach of `cargo clean`.
     pub(crate) fn of(machine: &Machine<'_>) -> Self {
         let in_target = machine.checkout().join("target/postgres");
         let home = if in_target.join("port").exists() {

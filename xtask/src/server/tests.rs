@@ -1,3 +1,4 @@
+//! Servers are found, started and stopped, on a machine made of stand-ins.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::{self, Permissions};

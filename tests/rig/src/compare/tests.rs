@@ -1,3 +1,5 @@
+//! What differs is found and named.
+
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 

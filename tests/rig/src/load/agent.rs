@@ -1,3 +1,5 @@
+//! An agent whose work can be checked.
+
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, Error, GetTuple, Metadata,
     PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,

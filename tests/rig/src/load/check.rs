@@ -1,3 +1,5 @@
+//! Looks for violations of the guarantees in what is stored.
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};

@@ -1,3 +1,5 @@
+//! Crashes under load, and a check after each.
+
 use std::process::Command;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What an agent says that has happened.
+
 use std::fmt;
 
 use checkpointer::CheckpointId;

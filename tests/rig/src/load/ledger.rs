@@ -1,3 +1,5 @@
+//! What was acknowledged, by agent.
+
 use std::collections::BTreeMap;
 
 use super::{Event, Fact};

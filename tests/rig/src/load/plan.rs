@@ -1,3 +1,5 @@
+//! What an agent does: every content can be made again from it.
+
 use std::collections::BTreeMap;
 
 use checkpointer::{ChannelValues, Checkpoint, CheckpointTuple, ThreadId};

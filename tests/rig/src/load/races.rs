@@ -1,3 +1,5 @@
+//! Writers, removers and readers that race in a few threads.
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;

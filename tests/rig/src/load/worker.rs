@@ -1,3 +1,5 @@
+//! Processes that agents run in, and that may be killed.
+
 use std::env;
 use std::io::{self, Read as _, Write as _};
 use std::process::{Command, Stdio};

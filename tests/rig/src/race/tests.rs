@@ -1,3 +1,4 @@
+//! The referee and the racers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use checkpointer::{Checkpointer, GetTuple, MemoryCheckpointer, ThreadId};

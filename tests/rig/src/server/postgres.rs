@@ -17,8 +17,8 @@ pub struct PrivateServer {
 impl PrivateServer {
     /// Makes an empty server, whose user is `postgres` without a password, and starts it.
     ///
-    /// `settings` are those of `postgresql.conf`; what isn't named has PostgreSQL's default: `fsync`
-    /// is on.
+    /// `settings` are those of `postgresql.conf`; what isn't named has PostgreSQL's default:
+    /// `fsync` is on.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
         let settings = owned(settings);
         let started = blocking(move || servers::PrivateServer::start(&borrowed(&settings)));
