@@ -10,9 +10,22 @@ use crate::cargo::without_own_variables;
 /// What any dependency of a user may switch on: both change how JSON is kept.
 const SERDE_JSON: &str = "serde_json/arbitrary_precision,serde_json/preserve_order";
 
+/// The tests that versions of PostgreSQL may pass and fail: of everything that is asked of a server.
+const ON_EACH: [&str; 7] = [
+    "db::",
+    "checkpointer::contract::",
+    "checkpointer::formats::",
+    "checkpointer::growth::",
+    "checkpointer::plans::",
+    "checkpointer::round_trips::",
+    "checkpointer::sql::",
+];
+
 const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// Check formatting, lints, documentation and tests, a sample of torture and a minute of soak
+///
+/// Some of the tests are run on the oldest and on the newest supported PostgreSQL as well.
 ///
 /// It is what CI runs, in `.ci/run`, with the oldest Rust that the crates promise to work with.
 ///
@@ -27,6 +40,7 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
         "the Cargo.toml promises Rust {OLDEST_RUST}, and this is {rustc}: install that toolchain, \
          or change `rust-version`"
     );
+    let [oldest, .., newest] = servers::MAJORS.map(|major| major.to_string());
     let checks = [
         ("formatting", cmd!(sh, "cargo fmt --all --check")),
         (
@@ -41,6 +55,14 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             cmd!(sh, "cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
         ),
         ("tests", cmd!(sh, "cargo xtask test")),
+        (
+            "tests on the oldest PostgreSQL",
+            cmd!(sh, "cargo xtask test --postgres {oldest} -- {ON_EACH...}"),
+        ),
+        (
+            "tests on the newest PostgreSQL",
+            cmd!(sh, "cargo xtask test --postgres {newest} -- {ON_EACH...}"),
+        ),
         (
             "tests with serde_json's features",
             cmd!(

@@ -26,6 +26,7 @@ mod ci;
 mod db_down;
 mod db_up;
 mod db_url;
+mod matrix;
 mod program;
 mod server;
 mod test;
@@ -42,6 +43,7 @@ enum Xtask {
     DbDown(db_down::Args),
     DbUrl(db_url::Args),
     Test(test::Args),
+    Matrix(matrix::Args),
     Bench(OnServer<bench::Args>),
     Torture(torture::Args),
     Soak(soak::Args),
@@ -72,6 +74,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
         Xtask::DbDown(args) => db_down::run(&sh, args)?,
         Xtask::DbUrl(args) => db_url::run(&sh, args)?,
         Xtask::Test(args) => test::run(&sh, args)?,
+        Xtask::Matrix(args) => matrix::run(&sh, args)?,
         Xtask::Ci(args) => ci::run(&sh, args)?,
     }
     Ok(ExitCode::SUCCESS)

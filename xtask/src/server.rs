@@ -10,18 +10,20 @@ mod cluster;
 mod docker;
 mod log_in;
 mod machine;
-mod programs;
 mod source;
 mod url;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::machine::Machine;
-pub(crate) use self::programs::{PGBOUNCER, POSTGRESQL, ensure_programs};
 pub(crate) use self::source::{ServerArgs, Source, Wanted};
 
 use self::cluster::Cluster;
+
+/// The packages of programs, on Debian and Ubuntu.
+pub(crate) const POSTGRESQL: &str = "postgresql";
+pub(crate) const PGBOUNCER: &str = "pgbouncer";
 
 /// A PostgreSQL that answers.
 #[derive(Debug)]
@@ -82,6 +84,21 @@ pub(crate) fn ensure(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Se
 pub(crate) fn programs_for(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Programs> {
     let _lock = machine.lock()?;
     source::programs(machine, wanted)
+}
+
+/// Finds the programs for servers that tests break: those of the server that all share where they
+/// are known, else any that are here or in a package.
+pub(crate) fn programs_at_hand(machine: &Machine<'_>, wanted: Wanted) -> Option<Programs> {
+    let usual = Cluster::of(machine);
+    if wanted.from.is_none() && usual.exists() {
+        return machine.programs(usual.major());
+    }
+    let any = [Source::Machine, Source::Package].map(Some);
+    let sources = any
+        .into_iter()
+        .filter(|it| wanted.from.is_none() || *it == wanted.from);
+    let mut found = sources.map(|from| source::programs(machine, Wanted { from, ..wanted }));
+    found.find_map(Result::ok)
 }
 
 /// The URL of the server that tasks would use, if it runs already.

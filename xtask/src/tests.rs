@@ -1,12 +1,15 @@
 //! What the command line takes, and what tasks tell cargo.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::time::Duration;
+
 use clap::{CommandFactory as _, Parser as _};
 use xshell::{Shell, cmd};
 
 use crate::Xtask;
 use crate::cargo::without_own_variables;
 use crate::ci::is_oldest;
+use crate::matrix::{Row, table};
 use crate::program::without_source;
 use crate::test::Counts;
 
@@ -26,6 +29,8 @@ fn arguments_for_the_tests_come_after_two_dashes() {
             server: ServerArgs {
                 from: None,
             },
+            postgres: None,
+            without: [],
             rest: [
                 "name",
                 "--exact",
@@ -119,6 +124,25 @@ fn cargo_sees_no_variable_that_was_meant_for_xtask() {
         assert!(!has(own), "{own}");
     }
     assert!(has("CARGO_TERM_COLOR"));
+}
+
+#[test]
+fn the_table_of_versions_says_what_came_out() {
+    let row = |major, passed, failure: Option<&str>| Row {
+        major,
+        counts: Counts { passed, failed: 0 },
+        took: Duration::from_secs(75),
+        failure: failure.map(str::to_owned),
+    };
+    expect_test::expect![[r#"
+        PostgreSQL  passed  failed  seconds
+                14       0       0       75  it is nowhere
+                15     412       0       75
+    "#]]
+    .assert_eq(&format!(
+        "{}\n",
+        table(&[row(14, 0, Some("it is nowhere")), row(15, 412, None)])
+    ));
 }
 
 #[test]

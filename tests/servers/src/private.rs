@@ -26,8 +26,17 @@ impl PrivateServer {
     ///
     /// If there is no PostgreSQL, or it doesn't start.
     pub fn start(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::run(Programs::find()?, settings)
+    }
+
+    /// The same with the programs of another version.
+    ///
+    /// # Errors
+    ///
+    /// If it doesn't start.
+    pub fn run(programs: Programs, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut server = Self {
-            cluster: Cluster::new(Workspace::new()?, Programs::find()?, LOG),
+            cluster: Cluster::new(Workspace::new()?, programs, LOG),
             port: port::pick()?,
         };
         (server.cluster).make(&["--auth=trust", "--no-sync"], &lines(settings))?;

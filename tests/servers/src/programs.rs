@@ -136,6 +136,33 @@ impl Programs {
         &self.folder
     }
 
+    /// Returns another supported version, for tests with two: the newest, or the one before it.
+    pub fn other_major(&self) -> u32 {
+        let [.., before, newest] = MAJORS;
+        if self.major < newest { newest } else { before }
+    }
+
+    /// Whether one of them is there: some packages have no more than run a server.
+    pub fn has(&self, name: &str) -> bool {
+        self.program(name).exists()
+    }
+
+    /// Whether the server was built with TLS.
+    pub fn have_tls(&self) -> bool {
+        let mut postgres = Command::new(self.program("postgres"));
+        let output = postgres
+            .arg("--describe-config")
+            .stdin(Stdio::null())
+            .output();
+        let settings = output.map(|output| output.stdout).unwrap_or_default();
+        let settings = String::from_utf8_lossy(&settings);
+        // Without TLS the ciphers are `none`.
+        let mut ciphers = settings
+            .lines()
+            .filter(|line| line.starts_with("ssl_ciphers\t"));
+        ciphers.any(|line| !line.split('\t').any(|field| field == "none"))
+    }
+
     /// Returns the path of one of them.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)

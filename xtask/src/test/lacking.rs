@@ -1,0 +1,106 @@
+//! Says what tests need that isn't on a machine, before anything is built.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::ValueEnum as _;
+use servers::Programs;
+use xshell::cmd;
+
+use super::need::Need;
+use crate::server::{self, Machine, Wanted};
+
+/// Returns the programs for tests with servers of their own, once all is here that those tests need
+/// that aren't left out.
+///
+/// What is lacking, root installs on Debian and Ubuntu. Elsewhere a person on a terminal is asked
+/// whether the command shall be run that does.
+pub(crate) fn ensure_programs(
+    machine: &Machine<'_>,
+    wanted: Wanted,
+    without: &[Need],
+) -> anyhow::Result<Option<Programs>> {
+    let programs = server::programs_at_hand(machine, wanted);
+    let lacking = lacking(machine, programs.as_ref(), without);
+    if lacking.is_empty() {
+        return Ok(programs);
+    }
+    let mut packages: Vec<_> = lacking.iter().map(|need| need.package()).collect();
+    packages.dedup();
+    bring(machine, &lacking, &packages)?;
+    let programs = server::programs_at_hand(machine, wanted);
+    let lacking = self::lacking(machine, programs.as_ref(), without);
+    ensure!(lacking.is_empty(), "{}", explanation(&lacking, None));
+    Ok(programs)
+}
+
+fn lacking(machine: &Machine<'_>, programs: Option<&Programs>, without: &[Need]) -> Vec<Need> {
+    let needs = Need::value_variants().iter().copied();
+    needs
+        .filter(|need| !without.contains(need))
+        .filter(|need| !need.is_met(machine, programs))
+        .collect()
+}
+
+fn bring(machine: &Machine<'_>, lacking: &[Need], packages: &[&str]) -> anyhow::Result<()> {
+    if let Some(apt) = &machine.apt {
+        ensure!(apt.may_install(packages)?, "{}", explanation(lacking, None));
+        return apt.install(machine.sh, packages);
+    }
+    let command = command(machine, packages);
+    let explanation = explanation(lacking, command.as_deref());
+    let has_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    let Some(command) = command.filter(|_| has_terminal) else {
+        bail!(explanation);
+    };
+    eprintln!("{explanation}");
+    eprint!("run `{command}` now? [y/N] ");
+    let mut answer = String::new();
+    (io::stdin().read_line(&mut answer)).context("read the answer")?;
+    ensure!(
+        matches!(answer.trim(), "y" | "Y" | "yes"),
+        "stopped: nothing was built"
+    );
+    cmd!(machine.sh, "sh -c {command}").run()?;
+    Ok(())
+}
+
+/// The one command that installs packages here, if there is one that is known.
+pub(crate) fn command(machine: &Machine<'_>, packages: &[&str]) -> Option<String> {
+    let have = |program: &str| {
+        let mut folders = machine.places.path.iter();
+        folders.any(|folder| folder.join(program).exists())
+    };
+    let installers = [
+        ("apt-get", "sudo apt-get install --yes", "postgresql"),
+        ("dnf", "sudo dnf install --assumeyes", "postgresql-server"),
+        ("brew", "brew install", "postgresql@17"),
+    ];
+    let (_, install, postgresql) = installers.into_iter().find(|(name, ..)| have(name))?;
+    let names: Vec<_> = (packages.iter())
+        .map(|&name| {
+            if name == server::POSTGRESQL {
+                postgresql
+            } else {
+                name
+            }
+        })
+        .collect();
+    Some(format!("{install} {}", names.join(" ")))
+}
+
+pub(crate) fn explanation(lacking: &[Need], command: Option<&str>) -> String {
+    let mut text = "some tests need what isn't on this machine:".to_owned();
+    let mut without = String::new();
+    for need in lacking {
+        let value = need.to_possible_value();
+        let help = value.and_then(|value| value.get_help().map(ToString::to_string));
+        let _ = write!(text, "\n  - {need}: {}", help.unwrap_or_default());
+        let _ = write!(without, " --without {need}");
+    }
+    if let Some(command) = command {
+        let _ = write!(text, "\nto install that: {command}");
+    }
+    text + "\nto leave those tests out: cargo xtask test" + &without
+}

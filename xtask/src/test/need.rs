@@ -1,0 +1,71 @@
+//! What some tests need beyond a server that all share: programs, for servers that they break.
+
+use std::fmt;
+
+use clap::ValueEnum as _;
+use servers::Programs;
+
+use crate::server::{Machine, PGBOUNCER, POSTGRESQL};
+
+/// What may be lacking on a machine, and be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Need {
+    /// A PostgreSQL with TLS, and psql
+    Tls,
+    /// Standbys, made by `pg_basebackup`, and psql
+    Replication,
+    /// `pg_dump` and psql, and a PostgreSQL of another version
+    Dump,
+    /// PgBouncer
+    Pgbouncer,
+}
+
+impl Need {
+    /// Whether it is here.
+    pub(crate) fn is_met(self, machine: &Machine<'_>, programs: Option<&Programs>) -> bool {
+        let have =
+            |names: &[&str]| programs.is_some_and(|it| names.iter().all(|name| it.has(name)));
+        match self {
+            Self::Tls => have(&["psql"]) && programs.is_some_and(Programs::have_tls),
+            Self::Replication => have(&["pg_basebackup", "psql"]),
+            Self::Dump => {
+                let other = programs.map(Programs::other_major);
+                have(&["pg_dump", "psql"])
+                    && (machine.programs(other).is_some() || machine.packages.have_client(other))
+            }
+            Self::Pgbouncer => machine.places.pgbouncer().is_some(),
+        }
+    }
+
+    /// What brings it, on Debian, Ubuntu and macOS.
+    pub(crate) fn package(self) -> &'static str {
+        match self {
+            Self::Tls | Self::Replication | Self::Dump => POSTGRESQL,
+            Self::Pgbouncer => PGBOUNCER,
+        }
+    }
+
+    /// Whether a test of the binary `faults` needs it.
+    pub(crate) fn is_of(self, test: &str) -> bool {
+        let modules: &[&str] = match self {
+            Self::Tls => &["tls::"],
+            Self::Replication => &[
+                "failover::",
+                "lost_writes::",
+                "pooler::outages::",
+                "standby_reads::",
+                "target_session_attrs::",
+            ],
+            Self::Dump => &["migrations::", "versions::"],
+            Self::Pgbouncer => &["pooler::"],
+        };
+        modules.iter().any(|module| test.starts_with(module))
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}

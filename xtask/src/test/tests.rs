@@ -1,0 +1,95 @@
+//! What is said before the tests run.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+
+use expect_test::expect;
+
+use super::lacking::ensure_programs;
+use super::need::Need;
+use super::runner::filter;
+use crate::server::Wanted;
+use crate::server::tests::Sandbox;
+
+#[test]
+fn what_is_lacking_is_said_with_the_command_that_brings_it() {
+    let sandbox = Sandbox::bare();
+    let said = |without: &[Need]| {
+        let programs = ensure_programs(&sandbox.machine(), Wanted::default(), without);
+        programs.unwrap_err().to_string()
+    };
+    expect![[r#"
+        some tests need what isn't on this machine:
+          - tls: A PostgreSQL with TLS, and psql
+          - replication: Standbys, made by `pg_basebackup`, and psql
+          - dump: `pg_dump` and psql, and a PostgreSQL of another version
+          - pgbouncer: PgBouncer
+        to leave those tests out: cargo xtask test --without tls --without replication --without dump --without pgbouncer"#]]
+    .assert_eq(&said(&[]));
+
+    sandbox.stand_in("bin/apt-get", "exit 1");
+    expect![[r#"
+        some tests need what isn't on this machine:
+          - tls: A PostgreSQL with TLS, and psql
+          - pgbouncer: PgBouncer
+        to install that: sudo apt-get install --yes postgresql pgbouncer
+        to leave those tests out: cargo xtask test --without tls --without pgbouncer"#]]
+    .assert_eq(&said(&[Need::Dump, Need::Replication]));
+}
+
+#[test]
+fn what_is_left_out_may_be_lacking() {
+    let sandbox = Sandbox::bare();
+    let all = [Need::Tls, Need::Replication, Need::Dump, Need::Pgbouncer];
+    let programs = ensure_programs(&sandbox.machine(), Wanted::default(), &all);
+    assert!(programs.unwrap().is_none());
+}
+
+#[test]
+fn root_on_debian_installs_what_is_lacking() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_binaries("prepared/17/bin", "17.5");
+    for program in ["psql", "pg_dump", "pg_basebackup"] {
+        sandbox.stand_in(&format!("prepared/17/bin/{program}"), "exit 1");
+    }
+    let settings = r"printf 'ssl_ciphers\tSTRING\tHIGH:MEDIUM\n'";
+    sandbox.stand_in("prepared/17/bin/postgres", settings);
+    sandbox.stand_in_apt();
+    // It could bring another version, and brings nothing.
+    sandbox.stand_in("bin/npm", r#"[ "$1" = --version ]"#);
+
+    let programs = ensure_programs(&sandbox.debian(), Wanted::default(), &[]);
+    assert_eq!(programs.unwrap().unwrap().major(), 17);
+    let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
+    assert!(calls.contains(" postgresql pgbouncer\n"), "{calls}");
+    // Nothing is lacking any more.
+    ensure_programs(&sandbox.machine(), Wanted::default(), &[]).unwrap();
+
+    let settings = r"printf 'ssl_ciphers\tSTRING\tnone\n'";
+    sandbox.stand_in("installed/17/bin/postgres", settings);
+    let error = ensure_programs(&sandbox.machine(), Wanted::default(), &[]).unwrap_err();
+    assert!(error.to_string().contains("  - tls: "), "{error}");
+}
+
+#[test]
+fn a_failure_to_install_stops_everything() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in("bin/apt-get", "exit 100");
+    let error = ensure_programs(&sandbox.debian(), Wanted::default(), &[]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("`apt-get update` failed"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
+}
+
+#[test]
+fn tests_are_left_out_of_one_binary_by_their_full_names() {
+    assert_eq!(filter(&[]), "all()");
+    let tests = ["tls::a".to_owned(), "pooler::b".to_owned()];
+    expect!["not (binary_id(tests::faults) & (test(=tls::a) | test(=pooler::b)))"]
+        .assert_eq(&filter(&tests));
+    assert!(Need::Replication.is_of("pooler::outages::a"));
+    assert!(!Need::Pgbouncer.is_of("tls::pooler::a"));
+}
