@@ -67,7 +67,7 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             "tests with serde_json's features",
             cmd!(
                 sh,
-                "cargo test --package checkpointer --package checkpointer-suite --lib --test memory --features {SERDE_JSON}"
+                "cargo test --package checkpointer --package checkpointer-suite --package langgraph --lib --test memory --features {SERDE_JSON}"
             ),
         ),
         (
