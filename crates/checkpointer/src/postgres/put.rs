@@ -40,7 +40,7 @@ impl Engine {
         for round in 0..MAX_ROUNDS {
             let basis = match known.take() {
                 Some(basis) => basis,
-                None => match self.look_for(&put).await? {
+                None => match self.look_for(&put, round > 0).await? {
                     Verdict::Stored(view) => return Ok(stored_as(&put, view)),
                     Verdict::Send(view) => Basis::looked(view, round > 0),
                 },
@@ -59,13 +59,13 @@ impl Engine {
     }
 
     /// Looks at the thread, in a new statement, and decides.
-    async fn look_for(&self, put: &Put<'_>) -> Result<Verdict> {
+    async fn look_for(&self, put: &Put<'_>, was_sent: bool) -> Result<Verdict> {
         let (ns, id) = (&put.checkpoint_ns, &put.checkpoint.id);
         let look = self
             .store
             .look(put.thread_id, ns, id, put.parent, put.lease)
             .await?;
-        match (decide(put, look.thread), look.refusal) {
+        match (decide(put, look.thread, was_sent), look.refusal) {
             // What was stored before the lease was lost is stored.
             (Err(_) | Ok(Verdict::Send(_)), Some(refusal)) => Err(refusal),
             (verdict, _) => verdict,
@@ -119,7 +119,9 @@ impl Engine {
 }
 
 /// What a put does, by what its thread looks like.
-fn decide(put: &Put<'_>, seen: Option<Seen>) -> Result<Verdict> {
+fn decide(put: &Put<'_>, seen: Option<Seen>, was_sent: bool) -> Result<Verdict> {
+    // On a thread that was started again, the put itself finds out whether it belongs there.
+    let is_asked = |seen: &Seen| seen.view.generation > 1 && put.generation.is_none();
     let head = match &seen {
         Some(seen) if seen.deleted && !starts_thread(put) => return Err(deleted(put.thread_id)),
         Some(seen) if seen.deleted => return Ok(Verdict::Send(None)),
@@ -136,6 +138,8 @@ fn decide(put: &Put<'_>, seen: Option<Seen>) -> Result<Verdict> {
     match &put.expected_head {
         ExpectedHead::Is(expected) if expected.as_ref() != head => match &seen {
             Some(seen) if seen.stored => Ok(Verdict::Stored(seen.view)),
+            // That it doesn't belong there says more than that the head is another.
+            Some(seen) if is_asked(seen) && !was_sent => Ok(Verdict::Send(Some(seen.view))),
             _ => Err(Error::Conflict {
                 thread_id: put.thread_id.clone(),
                 checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
@@ -144,8 +148,6 @@ fn decide(put: &Put<'_>, seen: Option<Seen>) -> Result<Verdict> {
             }),
         },
         _ => {
-            // On a thread that was started again, the put itself asks for the parent.
-            let is_asked = |seen: &Seen| seen.view.generation > 1 && put.generation.is_none();
             let inherits = seen
                 .as_ref()
                 .is_some_and(|seen| seen.inherits || is_asked(seen));
