@@ -3,8 +3,8 @@
 
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, Error, GetTuple,
-    List, Metadata, PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId,
-    Thread, ThreadId,
+    List, Metadata, PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Removed, Source,
+    TaskId, Thread, ThreadId,
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
@@ -108,7 +108,11 @@ async fn what_the_new_primary_never_got_is_noticed_and_sent_again() {
     let mut deleted = open("deleted");
     deleted.save(&items(100)).await.unwrap();
     let prune = Prune::new(vec![thread_id("pruned")], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     pruned.save(&items(100)).await.unwrap();
     let mut fresh = open("fresh");
     fresh.save(&items(100)).await.unwrap();

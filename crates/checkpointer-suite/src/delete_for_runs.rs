@@ -5,7 +5,7 @@ use serde_json::json;
 use super::step::{
     Step, find, fresh_thread, fresh_word, get, head, history, ids, pending, write, writes,
 };
-use checkpointer::{CheckpointAddress, Checkpointer, GetTuple, ThreadId};
+use checkpointer::{CheckpointAddress, Checkpointer, GetTuple, Removed, ThreadId};
 
 async fn put_runs(
     checkpointer: &dyn Checkpointer,
@@ -25,7 +25,11 @@ async fn put_runs(
 
 async fn delete_runs(checkpointer: &dyn Checkpointer, runs: &[&str]) {
     let runs: Vec<_> = runs.iter().map(|run| (*run).to_owned()).collect();
-    checkpointer.delete_for_runs(&runs).await.unwrap();
+    checkpointer
+        .delete_for_runs(&runs)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
 }
 
 /// One run's checkpoints are gone.
@@ -159,4 +163,20 @@ pub async fn keeps_what_is_needed(checkpointer: &dyn Checkpointer) {
     delete_runs(checkpointer, &[&run]).await;
     let log = history(checkpointer, GetTuple::at(&second), "log").await;
     assert_eq!(writes(&log.writes), json!([["task", "log", "one"]]));
+}
+
+/// What a deletion removes is counted.
+pub async fn counts(checkpointer: &dyn Checkpointer) {
+    let (one, two) = (fresh_word(), fresh_word());
+    for thread_id in [fresh_thread(), fresh_thread()] {
+        let chain = put_runs(checkpointer, &thread_id, &[&one, &one, &two]).await;
+        write(checkpointer, &chain[0], "task", json!([["a", 1]])).await;
+    }
+    let removed = checkpointer
+        .delete_for_runs(std::slice::from_ref(&one))
+        .await;
+    let removed = removed.unwrap();
+    assert_eq!((removed.checkpoints, removed.writes), (4, 2));
+    assert_eq!(removed.threads, 0);
+    removed.complete().unwrap();
 }

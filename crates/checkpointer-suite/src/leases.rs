@@ -14,7 +14,7 @@ use super::step::{
 };
 use checkpointer::{
     AcquireLease, CheckpointAddress, Checkpointer, DeleteThread, Error, Generation, GetTuple,
-    Lease, ListThreads, Prune, PruneStrategy, Result, ThreadId,
+    Lease, ListThreads, Prune, PruneStrategy, Removed, Result, ThreadId,
 };
 
 /// How long a lease lasts that is over at once.
@@ -80,7 +80,8 @@ pub async fn others_are_refused(checkpointer: &dyn Checkpointer) {
         delete_with(checkpointer, thread_id, None).await,
         checkpointer
             .prune(Prune::new(vec![thread_id.clone()], PruneStrategy::Delete).unwrap())
-            .await,
+            .await
+            .and_then(Removed::complete),
     ];
     for refusal in refusals {
         assert!(is_held(&refusal), "{refusal:?}");
@@ -146,7 +147,11 @@ pub async fn upkeep_is_free(checkpointer: &dyn Checkpointer) {
         .metadata("run_id", run.as_str())
         .lease(&lease);
     of_run.put(checkpointer).await;
-    checkpointer.delete_for_runs(&[run]).await.unwrap();
+    checkpointer
+        .delete_for_runs(&[run])
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     prune(checkpointer, &thread_id).await;
     let copied = checkpointer.copy_thread(&thread_id, &fresh_thread()).await;
     copied.unwrap();

@@ -186,7 +186,7 @@ macro_rules! __contract_cases {
         $each! { delete_for_runs:
             single, multiple, preserves_other_runs, removes_writes, empty_list_noop,
             nonexistent_noop, across_namespaces, the_head_falls_back, of_all_checkpoints, twice,
-            keeps_what_is_needed,
+            keeps_what_is_needed, counts,
         }
     };
     (copy_thread, $each:path) => {
@@ -205,7 +205,7 @@ macro_rules! __contract_cases {
             keeps_writes_before_their_checkpoint, removes_writes, removes_calls_that_are_over,
             keeps_subgraphs_with_state, keeps_calls_before_their_root,
             keeps_what_writes_are_rebuilt_from, keeps_all_writes_without_a_seed,
-            an_emptied_channel_keeps_nobody, keeps_pending_sends_of_old_formats,
+            an_emptied_channel_keeps_nobody, keeps_pending_sends_of_old_formats, one_failure_keeps_nothing_else, counts,
         }
     };
     (channel_history, $each:path) => {

@@ -1,13 +1,16 @@
 //! `prune`: the latest checkpoints stay, with what they need.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::step::{
-    Step, find, fresh_thread, get, head, history, ids, is_deleted, ns, pending, prune, put_chain,
-    values, write, writes,
+    Step, acquire, find, fresh_thread, get, head, history, ids, is_deleted, is_held, ns, pending,
+    prune, put_chain, values, write, writes,
 };
 use checkpointer::{
-    CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Prune, PruneStrategy, ThreadId,
+    CheckpointAddress, CheckpointId, Checkpointer, Error, GetTuple, Prune, PruneStrategy, Removed,
+    ThreadId,
 };
 
 async fn prune_all(
@@ -16,7 +19,11 @@ async fn prune_all(
     strategy: PruneStrategy,
 ) {
     let prune = Prune::new(thread_ids.iter().copied(), strategy).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
 }
 
 /// Only the latest checkpoint stays.
@@ -332,4 +339,47 @@ pub async fn keeps_pending_sends_of_old_formats(checkpointer: &dyn Checkpointer)
         prune(checkpointer, &thread_id).await;
         assert_eq!(ids(checkpointer, &thread_id).await.len(), kept, "v = {v}");
     }
+}
+
+/// A thread that another program has a lease on doesn't keep the others.
+pub async fn one_failure_keeps_nothing_else(checkpointer: &dyn Checkpointer) {
+    let threads = [fresh_thread(), fresh_thread(), fresh_thread()];
+    for thread_id in &threads {
+        put_chain(checkpointer, thread_id, 2).await;
+    }
+    let _lease = acquire(checkpointer, &threads[1], Duration::from_secs(600)).await;
+    let prune = Prune::new(&threads, PruneStrategy::Delete).unwrap();
+    let removed = checkpointer.prune(prune).await.unwrap();
+    assert_eq!((removed.threads, removed.checkpoints), (2, 4));
+    assert_eq!(removed.untried, []);
+    let failed: Vec<_> = removed.failed.iter().collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].thread_id, threads[1]);
+    assert!(
+        matches!(failed[0].error, Error::LeaseHeld { .. }),
+        "{failed:?}"
+    );
+    assert!(is_held(&removed.complete()));
+    for (thread_id, left) in threads.iter().zip([0, 2, 0]) {
+        assert_eq!(ids(checkpointer, thread_id).await.len(), left);
+    }
+}
+
+/// What a prune removes is counted.
+pub async fn counts(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let chain = put_chain(checkpointer, &thread_id, 3).await;
+    for address in &chain {
+        write(checkpointer, address, "task", json!([["a", 1], ["b", 2]])).await;
+    }
+    let prune = |strategy| checkpointer.prune(Prune::new([&thread_id], strategy).unwrap());
+    let counts = |removed: Removed| (removed.checkpoints, removed.writes, removed.threads);
+    let thinned = prune(PruneStrategy::KeepLatest).await.unwrap();
+    assert_eq!(counts(thinned), (2, 4, 0));
+    let again = prune(PruneStrategy::KeepLatest).await.unwrap();
+    assert_eq!(counts(again), (0, 0, 0));
+    let deleted = prune(PruneStrategy::Delete).await.unwrap();
+    assert_eq!(counts(deleted), (1, 2, 1));
+    let again = prune(PruneStrategy::Delete).await.unwrap();
+    assert_eq!(counts(again), (0, 0, 0));
 }

@@ -12,7 +12,7 @@ use checkpointer::{
     AcquireLease, ChannelHistory, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId,
     CheckpointNs, CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
     GetChannelHistory, GetTuple, Lease, List, Metadata, PendingWrite, Prune, PruneStrategy, Put,
-    PutWrites, Result, Source, TaskId, ThreadId, Version,
+    PutWrites, Removed, Result, Source, TaskId, ThreadId, Version,
 };
 
 /// A thread that no other case uses.
@@ -375,7 +375,11 @@ pub(crate) async fn delete(checkpointer: &dyn Checkpointer, thread_id: &ThreadId
 /// Keeps the latest checkpoints of a thread.
 pub(crate) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
 }
 
 /// Whether a call was refused because the thread was deleted.

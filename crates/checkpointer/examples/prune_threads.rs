@@ -11,7 +11,8 @@
 use std::time::Duration;
 
 use checkpointer::{
-    Checkpointer, DeleteThread, ListThreads, PostgresCheckpointer, Prune, PruneStrategy,
+    Checkpointer, DeleteThread, Error, ListThreads, PostgresCheckpointer, Prune, PruneStrategy,
+    Removed, ThreadId, ThreadInfo,
 };
 use futures_util::TryStreamExt;
 
@@ -36,33 +37,70 @@ async fn prune_for_ever(checkpointer: impl Checkpointer) {
     let mut tick = tokio::time::interval(EVERY);
     loop {
         tick.tick().await;
-        match prune(&checkpointer).await {
-            Ok((thinned, deleted)) => println!("{thinned} threads thinned, {deleted} deleted"),
-            // The next round tries again.
-            Err(error) => println!("{:#}", anyhow::Error::new(error)),
+        // What isn't done is tried again in the next round.
+        if let Err(error) = prune(&checkpointer).await {
+            println!("{:#}", anyhow::Error::new(error));
         }
     }
 }
 
-async fn prune(checkpointer: &dyn Checkpointer) -> checkpointer::Result<(u64, u64)> {
-    let (mut thinned, mut deleted) = (0, 0);
-    let mut threads = checkpointer.threads(ListThreads::all());
-    while let Some(thread) = threads.try_next().await? {
-        let rested = thread.updated_at.elapsed().unwrap_or_default();
-        if rested < DAY || thread.metadata.get("keep").is_some_and(|keep| keep == true) {
-            continue;
-        }
-        if rested < 90 * DAY {
-            let prune = Prune::new([thread.thread_id], PruneStrategy::KeepLatest)?;
-            checkpointer.prune(prune).await?;
-            thinned += 1;
-        } else {
-            // Only the generation that was listed: a thread that was started again since stays. One
-            // that a program goes on with at this moment is deleted all the same.
-            let delete = DeleteThread::new(thread.thread_id)?.generation(thread.generation);
-            checkpointer.delete_thread(delete).await?;
-            deleted += 1;
+/// A thread that fails, such as one with a lease on it, doesn't keep the others.
+async fn prune(checkpointer: &dyn Checkpointer) -> checkpointer::Result<()> {
+    let Rested { thin, delete } = rested(checkpointer).await?;
+    let thinned = checkpointer.prune(Prune::new(thin, PruneStrategy::KeepLatest)?);
+    report("thinned", thinned.await?);
+    let mut deleted = 0;
+    for thread in delete {
+        // Only the generation that was listed: a thread that was started again since stays. One that a
+        // program goes on with at this moment is deleted all the same.
+        let delete = DeleteThread::new(&thread.thread_id)?.generation(thread.generation);
+        match checkpointer.delete_thread(delete).await {
+            Ok(()) => deleted += 1,
+            Err(Error::Closed) => return Err(Error::Closed),
+            Err(error) => println!("{}: {:#}", thread.thread_id, anyhow::Error::new(error)),
         }
     }
-    Ok((thinned, deleted))
+    println!("{deleted} threads deleted");
+    Ok(())
+}
+
+/// The threads that have rested, the oldest first.
+#[derive(Default)]
+struct Rested {
+    thin: Vec<ThreadId>,
+    delete: Vec<ThreadInfo>,
+}
+
+/// Lists them. The list has the newest threads first, so it is read to its end before anything is
+/// removed: if a round is cut short, the oldest threads are done.
+async fn rested(checkpointer: &dyn Checkpointer) -> checkpointer::Result<Rested> {
+    let mut rested = Rested::default();
+    let mut threads = checkpointer.threads(ListThreads::all());
+    while let Some(thread) = threads.try_next().await? {
+        let rests_for = thread.updated_at.elapsed().unwrap_or_default();
+        if rests_for < DAY || thread.metadata.get("keep").is_some_and(|keep| keep == true) {
+            continue;
+        }
+        match rests_for < 90 * DAY {
+            true => rested.thin.push(thread.thread_id),
+            false => rested.delete.push(thread),
+        }
+    }
+    rested.thin.reverse();
+    rested.delete.reverse();
+    Ok(rested)
+}
+
+fn report(what: &str, removed: Removed) {
+    println!(
+        "{} checkpoints {what}, {} writes",
+        removed.checkpoints, removed.writes
+    );
+    for failed in removed.failed {
+        let error = anyhow::Error::new(failed.error);
+        println!("{}: {error:#}", failed.thread_id);
+    }
+    if !removed.untried.is_empty() {
+        println!("{} threads were not tried", removed.untried.len());
+    }
 }

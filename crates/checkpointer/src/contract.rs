@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointTuple, DeleteThread, Error,
-    GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Result, ThreadId,
-    ThreadInfo, Version, generate,
+    GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Removed, Result,
+    ThreadId, ThreadInfo, Version, generate,
 };
 
 /// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
@@ -115,14 +115,17 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// Where that removes a head, the checkpoint put last among the rest becomes the head.
     ///
+    /// A thread that fails doesn't stop the rest: [`Removed`] says what was done, what wasn't and why.
+    ///
     /// # Errors
     ///
+    /// What keeps all of it from being done, such as [`Error::Closed`];
     /// [`Error::Unsupported`] by default.
     ///
     /// # Cancel safety
     ///
     /// If dropped once polled, some threads' runs may have been deleted. Calling again is harmless.
-    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<Removed> {
         match self.inner() {
             Some(inner) => inner.delete_for_runs(run_ids).await,
             None => Err(Error::unsupported("delete_for_runs")),
@@ -150,8 +153,12 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
 
     /// Removes old checkpoints of threads, thread by thread.
     ///
+    /// A thread that fails doesn't stop the rest: [`Removed`] says what was done, what wasn't and why.
+    /// Such a thread is one on which another program has a lease, if threads are to be deleted.
+    ///
     /// # Errors
     ///
+    /// What keeps all of it from being done, such as [`Error::Closed`];
     /// [`Error::Unsupported`] by default.
     ///
     /// # Cancel safety
@@ -159,7 +166,7 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// If dropped once polled, some of the threads may have been pruned. Calling again is harmless,
     /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), which deletes threads that were
     /// started again.
-    async fn prune(&self, prune: Prune) -> Result<()> {
+    async fn prune(&self, prune: Prune) -> Result<Removed> {
         match self.inner() {
             Some(inner) => inner.prune(prune).await,
             None => Err(Error::unsupported("prune")),
@@ -373,7 +380,7 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
         (**self).delete_thread(delete).await
     }
 
-    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<Removed> {
         (**self).delete_for_runs(run_ids).await
     }
 
@@ -381,7 +388,7 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
         (**self).copy_thread(source, target).await
     }
 
-    async fn prune(&self, prune: Prune) -> Result<()> {
+    async fn prune(&self, prune: Prune) -> Result<Removed> {
         (**self).prune(prune).await
     }
 

@@ -133,6 +133,7 @@ mod ids;
 mod json;
 mod lease;
 mod metadata;
+mod removed;
 mod request;
 mod version;
 
@@ -160,6 +161,7 @@ pub use metadata::{Metadata, Source};
 #[doc(hidden)]
 pub use postgres::internals;
 pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
+pub use removed::{NotRemoved, Removed};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
     PruneStrategy, Put, PutWrites,

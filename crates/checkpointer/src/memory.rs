@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, Lease, List,
-    ListThreads, Prune, PruneStrategy, Put, PutWrites, Result, ThreadId, ThreadInfo,
+    ListThreads, Prune, PruneStrategy, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo,
 };
 use containment::contains_map;
 use lease::Leased;
@@ -275,18 +275,34 @@ impl Store {
             .collect()
     }
 
-    fn delete(&mut self, delete: &DeleteThread) -> Result<()> {
+    fn delete(&mut self, delete: &DeleteThread) -> Result<Removed> {
         let thread_id = &delete.thread_id;
         if self.live(thread_id).is_none() {
-            return Ok(());
+            return Ok(Removed::default());
         }
         self.admit_lease(thread_id, delete.lease.as_ref())?;
         self.admit(thread_id, delete.generation, false)?;
         let now = self.now();
-        if let Some(thread) = self.threads.get_mut(thread_id) {
-            *thread = thread.tombstone(now);
-        }
-        Ok(())
+        let Some(thread) = self.threads.get_mut(thread_id) else {
+            return Ok(Removed::default());
+        };
+        let (checkpoints, writes) = thread.counts();
+        *thread = thread.tombstone(now);
+        Ok(Removed::thread(checkpoints, writes))
+    }
+
+    /// Removes some of a thread's checkpoints, and counts what is gone.
+    fn remove_from<T>(
+        &mut self,
+        thread_id: &ThreadId,
+        remove: impl FnOnce(&mut Thread) -> T,
+    ) -> Option<(T, Removed)> {
+        let thread = self.threads.get_mut(thread_id)?;
+        let before = thread.counts();
+        let outcome = remove(thread);
+        let after = thread.counts();
+        let removed = Removed::counts(before.0 - after.0, before.1 - after.1);
+        Some((outcome, removed))
     }
 
     fn threads(&self, query: &ListThreads) -> Vec<ThreadInfo> {
@@ -350,23 +366,27 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
-        self.open()?.delete(&delete)
+        self.open()?.delete(&delete).map(drop)
     }
 
-    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<Removed> {
         let run_ids: BTreeSet<&str> = run_ids.iter().map(String::as_str).collect();
         let mut store = self.open()?;
         let thread_ids: Vec<ThreadId> = store.threads.keys().cloned().collect();
+        let mut all = Removed::default();
         for thread_id in thread_ids {
             // Thread by thread: each has a time of its own.
             let now = store.now();
-            if let Some(thread) = store.threads.get_mut(&thread_id)
-                && thread.delete_runs(&run_ids)
-            {
-                thread.updated_at = now;
+            let remove = |thread: &mut Thread| {
+                if thread.delete_runs(&run_ids) {
+                    thread.updated_at = now;
+                }
+            };
+            if let Some(((), removed)) = store.remove_from(&thread_id, remove) {
+                let _ = all.add(thread_id, Ok(removed));
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
@@ -399,19 +419,20 @@ impl Checkpointer for MemoryCheckpointer {
         Ok(())
     }
 
-    async fn prune(&self, prune: Prune) -> Result<()> {
+    async fn prune(&self, prune: Prune) -> Result<Removed> {
         let mut store = self.open()?;
-        for thread_id in &prune.thread_ids {
-            match prune.strategy {
-                PruneStrategy::Delete => store.delete(&DeleteThread::new(thread_id)?)?,
+        let mut all = Removed::default();
+        for thread_id in prune.thread_ids {
+            let removed = match prune.strategy {
+                PruneStrategy::Delete => store.delete(&DeleteThread::new(&thread_id)?),
                 PruneStrategy::KeepLatest => {
-                    if let Some(thread) = store.threads.get_mut(thread_id) {
-                        thread.prune();
-                    }
+                    let removed = store.remove_from(&thread_id, Thread::prune);
+                    Ok(removed.map(|((), removed)| removed).unwrap_or_default())
                 }
-            }
+            };
+            let _ = all.add(thread_id, removed);
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn channel_history(

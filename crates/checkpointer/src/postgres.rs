@@ -91,7 +91,7 @@ use serde_json::{Map, Value};
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, DeleteThread, GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put,
-    PutWrites, Result, ThreadId, ThreadInfo,
+    PutWrites, Removed, Result, ThreadId, ThreadInfo,
 };
 use call::{Call, call};
 use engine::Engine;
@@ -365,9 +365,10 @@ impl Checkpointer for PostgresCheckpointer {
         let call = call!("delete_thread", thread_id = delete.thread_id.as_str());
         self.run(call, pin!(self.engine.delete_thread(delete)))
             .await
+            .map(drop)
     }
 
-    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
+    async fn delete_for_runs(&self, run_ids: &[String]) -> Result<Removed> {
         let call = call!("delete_for_runs", runs = run_ids.len());
         self.run(call, pin!(self.engine.delete_for_runs(run_ids)))
             .await
@@ -383,7 +384,7 @@ impl Checkpointer for PostgresCheckpointer {
             .await
     }
 
-    async fn prune(&self, prune: Prune) -> Result<()> {
+    async fn prune(&self, prune: Prune) -> Result<Removed> {
         let call = call!("prune", threads = prune.thread_ids.len());
         self.run(call, pin!(self.engine.prune(prune))).await
     }

@@ -599,7 +599,8 @@ pub enum PruneStrategy {
 /// # async fn main() -> Result<(), checkpointer::Error> {
 /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
 /// let threads = ["support-4711", "support-4712"];
-/// checkpointer.prune(Prune::new(threads, PruneStrategy::KeepLatest)?).await?;
+/// let removed = checkpointer.prune(Prune::new(threads, PruneStrategy::KeepLatest)?).await?;
+/// removed.complete()?;
 /// # Ok(())
 /// # }
 /// ```

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, Checkpointer as _, DeleteThread, List, Metadata,
-    PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Thread, ThreadId,
+    PostgresCheckpointer, Prune, PruneStrategy, Put, PutWrites, Removed, Source, TaskId, Thread,
+    ThreadId,
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
@@ -163,7 +164,11 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
 
     proxy.cut_instead_of_answer_to("db_commit");
     let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     assert_eq!(ids(&checkpointer, &copy).await, [address.checkpoint_id]);
 
     let run = Checkpoint::new(CheckpointId::generate(None));
@@ -173,7 +178,11 @@ async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
     assert_eq!(ids(&checkpointer, &copy).await.len(), 2);
     proxy.cut_instead_of_answer_to("db_commit");
     let runs = ["run".to_owned()];
-    checkpointer.delete_for_runs(&runs).await.unwrap();
+    checkpointer
+        .delete_for_runs(&runs)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     assert_eq!(ids(&checkpointer, &copy).await.len(), 1);
     assert_eq!(ids(&checkpointer, thread_id).await.len(), 2);
 

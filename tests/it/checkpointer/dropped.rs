@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use checkpointer::{
     CheckpointAddress, Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple, List,
-    ListThreads, PostgresCheckpointer, Prune, PruneStrategy,
+    ListThreads, PostgresCheckpointer, Prune, PruneStrategy, Removed,
 };
 use db::Database;
 use futures_util::TryStreamExt;
@@ -104,7 +104,11 @@ async fn deletes_may_be_dropped() {
     .await;
     check(async |checkpointer, _| {
         let runs = ["run-0".to_owned(), "run-2".to_owned()];
-        checkpointer.delete_for_runs(&runs).await.unwrap();
+        checkpointer
+            .delete_for_runs(&runs)
+            .await
+            .and_then(Removed::complete)
+            .unwrap();
     })
     .await;
 }
@@ -127,7 +131,11 @@ async fn copies_may_be_dropped() {
 async fn prunes_may_be_dropped() {
     check(async |checkpointer, [_, _, last]| {
         let prune = Prune::new(vec![last.thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
-        checkpointer.prune(prune).await.unwrap();
+        checkpointer
+            .prune(prune)
+            .await
+            .and_then(Removed::complete)
+            .unwrap();
     })
     .await;
 }

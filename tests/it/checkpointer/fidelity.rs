@@ -9,7 +9,7 @@ use std::sync::Arc;
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune, PruneStrategy,
-    Put, PutWrites, TaskId, ThreadId,
+    Put, PutWrites, Removed, TaskId, ThreadId,
 };
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
@@ -269,7 +269,11 @@ fn a_value_that_is_edited_comes_back_equal_at_every_step() {
                 edits.iter().for_each(|edit| edit.apply(&mut value));
                 if n == 4 {
                     let prune = Prune::new(vec![thread(&name)], PruneStrategy::KeepLatest).unwrap();
-                    reader.prune(prune).await.unwrap();
+                    reader
+                        .prune(prune)
+                        .await
+                        .and_then(Removed::complete)
+                        .unwrap();
                     put.drain(..n);
                 }
             }

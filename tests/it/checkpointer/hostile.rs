@@ -3,7 +3,7 @@
 use checkpointer::{
     CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, DeleteThread, GetChannelHistory,
     GetTuple, List, ListThreads, Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy,
-    Put, PutWrites, Source, TaskId,
+    Put, PutWrites, Removed, Source, TaskId,
 };
 use db::{Database, quote_identifier};
 use futures_util::TryStreamExt;
@@ -116,11 +116,16 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
     checkpointer.copy_thread(&thread_id, &copy).await.unwrap();
     for strategy in [PruneStrategy::KeepLatest, PruneStrategy::Delete] {
         let prune = Prune::new(vec![copy.clone()], strategy).unwrap();
-        checkpointer.prune(prune).await.unwrap();
+        checkpointer
+            .prune(prune)
+            .await
+            .and_then(Removed::complete)
+            .unwrap();
     }
     checkpointer
         .delete_for_runs(&[name.to_owned()])
         .await
+        .and_then(Removed::complete)
         .unwrap();
     let gone = CheckpointAddress::new(thread_id.clone(), id).unwrap();
     let gone = checkpointer.get_tuple(GetTuple::at(&gone)).await.unwrap();

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use checkpointer::{
     CheckpointAddress, Checkpointer, DeleteThread, PostgresCheckpointer, Prune, PruneStrategy,
+    Removed,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -176,7 +177,11 @@ async fn a_copy_whose_commit_is_not_acknowledged_is_done_once() {
 async fn a_prune_whose_commit_is_not_acknowledged_is_done_once() {
     check("db_commit", async |checkpointer, [_, _, last]| {
         let prune = Prune::new(vec![last.thread_id], PruneStrategy::KeepLatest).unwrap();
-        checkpointer.prune(prune).await.unwrap();
+        checkpointer
+            .prune(prune)
+            .await
+            .and_then(Removed::complete)
+            .unwrap();
     })
     .await;
 }
@@ -185,7 +190,11 @@ async fn a_prune_whose_commit_is_not_acknowledged_is_done_once() {
 async fn runs_whose_deletion_is_not_acknowledged_are_deleted_once() {
     check("db_commit", async |checkpointer, _| {
         let runs = ["run-1".to_owned(), "run-2".to_owned()];
-        checkpointer.delete_for_runs(&runs).await.unwrap();
+        checkpointer
+            .delete_for_runs(&runs)
+            .await
+            .and_then(Removed::complete)
+            .unwrap();
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checkpointer::{
     AcquireLease, CheckpointAddress, Checkpointer, DeleteThread, Error, GetChannelHistory,
-    GetTuple, List, ListThreads, PostgresCheckpointer, Prune, PruneStrategy, ThreadId,
+    GetTuple, List, ListThreads, PostgresCheckpointer, Prune, PruneStrategy, Removed, ThreadId,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -110,10 +110,15 @@ async fn call_everything(test: &TestDb) {
     checkpointer.release_lease(&lease).await.unwrap();
 
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     checkpointer
         .delete_for_runs(&[SECRET.to_owned()])
         .await
+        .and_then(Removed::complete)
         .unwrap();
     checkpointer
         .delete_thread(DeleteThread::new(thread_id).unwrap())

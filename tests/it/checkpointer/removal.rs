@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use checkpointer::{
     CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Error, GetTuple, List,
-    PostgresCheckpointer, Prune, PruneStrategy, ThreadId,
+    PostgresCheckpointer, Prune, PruneStrategy, Removed, ThreadId,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
@@ -29,7 +29,11 @@ async fn rows(test: &TestDb, thread_id: &ThreadId) -> [i64; 4] {
 /// Prunes a thread to its latest checkpoint.
 pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
 }
 
 async fn delete(checkpointer: PostgresCheckpointer, thread_id: ThreadId) {
@@ -201,7 +205,11 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
         let checkpointer = [&one, &other][rounds % 2];
         prune(checkpointer, thread_id).await;
         let run = format!("run {}", rounds % 5);
-        checkpointer.delete_for_runs(&[run]).await.unwrap();
+        checkpointer
+            .delete_for_runs(&[run])
+            .await
+            .and_then(Removed::complete)
+            .unwrap();
         if rounds % 4 == 0 {
             let copy = thread(&format!("{thread_id} copy {rounds}"));
             match checkpointer.copy_thread(thread_id, &copy).await {

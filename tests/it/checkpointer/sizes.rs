@@ -2,7 +2,7 @@
 
 use checkpointer::{
     Checkpointer, DeleteThread, List, ListThreads, Projection, Prune, PruneStrategy, PutWrites,
-    TaskId,
+    Removed, TaskId,
 };
 use futures_util::TryStreamExt;
 use rig::TestDb;
@@ -166,7 +166,11 @@ async fn a_thread_of_twenty_thousand_checkpoints_is_listed_copied_pruned_and_del
     let copy = thread("copy");
     checkpointer.copy_thread(&long, &copy).await.unwrap();
     let prune = Prune::new(vec![copy.clone()], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     assert_eq!(ids(&checkpointer, &copy).await.len(), 2);
     checkpointer
         .delete_thread(DeleteThread::new(&long).unwrap())

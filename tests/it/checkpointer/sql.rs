@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use checkpointer::{
     CheckpointAddress, CheckpointNs, Checkpointer, DeleteThread, GetChannelHistory, GetTuple,
-    Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy, Put, Source,
+    Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy, Put, Removed, Source,
 };
 use db::Database;
 use expect_test::{Expect, expect};
@@ -295,7 +295,11 @@ async fn functions_that_would_fit_better_are_not_called() {
     let history = checkpointer.channel_history(history).await.unwrap();
     assert_eq!(history["b"].seed, Some(json!(1)));
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     assert_eq!(ids(&checkpointer, &thread_id).await.len(), 1);
 }
 
@@ -397,8 +401,16 @@ async fn a_role_without_ddl_rights_does_all_but_make_tables() {
     written.unwrap();
     assert_eq!(get(&opened, &second).await, get(&own, &second).await);
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
-    opened.prune(prune).await.unwrap();
-    opened.delete_for_runs(&["run".to_owned()]).await.unwrap();
+    opened
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
+    opened
+        .delete_for_runs(&["run".to_owned()])
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
     opened.copy_thread(&thread_id, &thread("b")).await.unwrap();
     let metadata = Default::default();
     let set = opened.set_thread_metadata(&thread_id, metadata).await;

@@ -7,7 +7,7 @@ use std::io::BufRead;
 use anyhow::{Context as _, Result};
 use checkpointer::{
     Checkpoint, CheckpointAddress, Checkpointer, GetChannelHistory, GetTuple, List, Metadata,
-    Prune, PruneStrategy, Put, PutWrites, TaskId,
+    Prune, PruneStrategy, Put, PutWrites, Removed, TaskId,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
@@ -229,7 +229,8 @@ async fn call(
                 Strategy::Delete => PruneStrategy::Delete,
             };
             let request = Prune::new(&prune.thread_ids, strategy).map_err(Unaskable)?;
-            checkpointer.prune(request).await.map_err(Failed)?;
+            let removed = checkpointer.prune(request).await;
+            removed.and_then(Removed::complete).map_err(Failed)?;
             if let Strategy::Delete = prune.strategy {
                 for thread_id in &prune.thread_ids {
                     special.delete_thread(thread_id);

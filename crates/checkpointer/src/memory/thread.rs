@@ -124,6 +124,18 @@ impl Thread {
         }
     }
 
+    /// How many checkpoints and pending writes there are.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let namespaces = self.namespaces.values();
+        namespaces.fold((0, 0), |(checkpoints, writes), stored| {
+            let of_all: usize = stored.writes.values().map(BTreeMap::len).sum();
+            (
+                checkpoints + stored.checkpoints.len() as u64,
+                writes + of_all as u64,
+            )
+        })
+    }
+
     /// Keeps the latest checkpoint of each namespace, and what it needs.
     pub(super) fn prune(&mut self) {
         let nodes = self.namespaces.iter();

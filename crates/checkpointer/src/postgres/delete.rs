@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::engine::Engine;
 use super::refusal::{deleted, refusal};
 use super::sql::{DeletedThread, LockedThread};
-use crate::{DeleteThread, Error, Generation, Result};
+use crate::{DeleteThread, Error, Generation, Removed, Result};
 
 /// What a delete has come to.
 enum Outcome {
-    Gone,
+    Gone(Removed),
     AnotherGeneration,
     Refused(Error),
 }
@@ -26,7 +26,7 @@ struct Locked<'r> {
 }
 
 impl Engine {
-    pub(super) async fn delete_thread(self: &Arc<Self>, delete: DeleteThread) -> Result<()> {
+    pub(super) async fn delete_thread(self: &Arc<Self>, delete: DeleteThread) -> Result<Removed> {
         let turn = self.order.alone(&delete.thread_id).await;
         let engine = Arc::clone(self);
         self.finish(async move {
@@ -38,7 +38,7 @@ impl Engine {
         .await
     }
 
-    async fn delete_in_turn(&self, delete: &DeleteThread) -> Result<()> {
+    async fn delete_in_turn(&self, delete: &DeleteThread) -> Result<Removed> {
         let thread_id = &delete.thread_id;
         // Kept in the tombstone, and so made once: if the first attempt went through and the thread
         // was started again since, the next attempt leaves it alone.
@@ -54,7 +54,7 @@ impl Engine {
             .await?;
         self.store.chunks.forget(thread_id);
         match outcome {
-            Outcome::Gone => Ok(()),
+            Outcome::Gone(removed) => Ok(removed),
             Outcome::AnotherGeneration => Err(deleted(thread_id)),
             Outcome::Refused(refusal) => Err(refusal),
         }
@@ -73,11 +73,14 @@ impl Engine {
         };
         let lock = self.store.sql.lock_thread.with(&thread);
         let Some(row) = tx.query_opt(&lock.statement, &lock.values).await? else {
-            return Ok(Outcome::Gone);
+            return Ok(Outcome::Gone(Removed::default()));
         };
         let locked = Locked::read(&row);
-        if locked.deleted || locked.operation == Some(operation) {
-            return Ok(Outcome::Gone);
+        if locked.operation == Some(operation) {
+            return Ok(Outcome::Gone(Removed::thread(0, 0)));
+        }
+        if locked.deleted {
+            return Ok(Outcome::Gone(Removed::default()));
         }
         if let Some(refusal) = refusal(thread_id, delete.lease.is_some(), &row) {
             return Ok(Outcome::Refused(refusal));
@@ -93,9 +96,16 @@ impl Engine {
             operation,
         };
         let delete = self.store.sql.delete_thread.with(&thread);
-        tx.execute(&delete.statement, &delete.values).await?;
-        Ok(Outcome::Gone)
+        let row = tx.query_opt(&delete.statement, &delete.values).await?;
+        let (checkpoints, writes) = row.as_ref().map(counts).unwrap_or_default();
+        Ok(Outcome::Gone(Removed::thread(checkpoints, writes)))
     }
+}
+
+/// How many checkpoints and pending writes a statement has removed.
+pub(super) fn counts(row: &Row) -> (u64, u64) {
+    let count = |name| u64::try_from(row.get::<_, i64>(name)).unwrap_or(0);
+    (count("checkpoints"), count("writes"))
 }
 
 impl<'r> Locked<'r> {

@@ -52,8 +52,8 @@ pub(super) fn batched(writes: usize) {
 }
 
 /// So many checkpoints were removed from a thread.
-pub(super) fn removed(checkpoints: usize) {
-    counter!(REMOVED_CHECKPOINTS).increment(checkpoints as u64);
+pub(super) fn removed(checkpoints: u64) {
+    counter!(REMOVED_CHECKPOINTS).increment(checkpoints);
 }
 
 /// Counts a write as under way for as long as it lives.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use db::{GenericClient, Row, Transaction};
 use serde_json::{Map, Value};
 
+use super::delete::counts;
 use super::encode::encode_filter;
 use super::engine::Engine;
 use super::meter;
@@ -13,8 +14,8 @@ use super::sql::{LockedThread, NodesPage, RemovedCheckpoints, Runs, SweptThread}
 use super::wire::Jsonb;
 use crate::prune::{self, Kept, Node, Nodes};
 use crate::{
-    Checkpoint, CheckpointId, CheckpointNs, DeleteThread, Prune, PruneStrategy, Result, ThreadId,
-    codec,
+    Checkpoint, CheckpointId, CheckpointNs, DeleteThread, Prune, PruneStrategy, Removed, Result,
+    ThreadId, codec,
 };
 
 /// How many checkpoints a statement reads at most, and how many it removes: none takes long,
@@ -32,18 +33,24 @@ enum Removal {
 }
 
 impl Engine {
-    pub(super) async fn prune(self: &Arc<Self>, prune: Prune) -> Result<()> {
-        for thread_id in prune.thread_ids {
-            match prune.strategy {
-                PruneStrategy::Delete => self.delete_thread(DeleteThread::new(thread_id)?).await?,
-                PruneStrategy::KeepLatest => self.remove_from(thread_id, Removal::Old).await?,
+    pub(super) async fn prune(self: &Arc<Self>, prune: Prune) -> Result<Removed> {
+        let mut all = Removed::default();
+        let mut threads = prune.thread_ids.into_iter();
+        for thread_id in threads.by_ref() {
+            let removed = match prune.strategy {
+                PruneStrategy::Delete => self.delete_thread(DeleteThread::new(&thread_id)?).await,
+                PruneStrategy::KeepLatest => self.remove_from(&thread_id, Removal::Old).await,
+            };
+            if all.add(thread_id, removed).is_break() {
+                break;
             }
         }
+        all.untried = threads.collect();
         self.sweep_tombstones().await;
-        Ok(())
+        Ok(all)
     }
 
-    pub(super) async fn delete_for_runs(self: &Arc<Self>, run_ids: &[String]) -> Result<()> {
+    pub(super) async fn delete_for_runs(self: &Arc<Self>, run_ids: &[String]) -> Result<Removed> {
         // A run whose id can't be stored is in no metadata.
         let runs: Arc<[Vec<u8>]> = run_ids
             .iter()
@@ -55,19 +62,28 @@ impl Engine {
         let filters = filters(&runs);
         let filters = Runs { runs: &filters };
         let asked = self.store.sql.threads_of_runs.with(&filters);
-        let threads = self.store.query("find the threads of runs", asked).await?;
-        for row in threads {
-            let thread_id = ThreadId::trusted(row.get("thread_id"));
-            self.remove_from(thread_id, Removal::Runs(Arc::clone(&runs)))
-                .await?;
+        let rows = self.store.query("find the threads of runs", asked).await?;
+        let mut all = Removed::default();
+        let mut threads = (rows.iter()).map(|row| ThreadId::trusted(row.get("thread_id")));
+        for thread_id in threads.by_ref() {
+            let removal = Removal::Runs(Arc::clone(&runs));
+            let removed = self.remove_from(&thread_id, removal).await;
+            if all.add(thread_id, removed).is_break() {
+                break;
+            }
         }
-        Ok(())
+        all.untried = threads.collect();
+        Ok(all)
     }
 
     /// Removes some of a thread's checkpoints, in its turn.
-    async fn remove_from(self: &Arc<Self>, thread_id: ThreadId, removal: Removal) -> Result<()> {
-        let turn = self.order.alone(&thread_id).await;
-        let engine = Arc::clone(self);
+    async fn remove_from(
+        self: &Arc<Self>,
+        thread_id: &ThreadId,
+        removal: Removal,
+    ) -> Result<Removed> {
+        let turn = self.order.alone(thread_id).await;
+        let (engine, thread_id) = (Arc::clone(self), thread_id.clone());
         self.finish(async move {
             let outcome = engine.remove_in_turn(&thread_id, &removal).await;
             drop(turn);
@@ -76,7 +92,7 @@ impl Engine {
         .await
     }
 
-    async fn remove_in_turn(&self, thread_id: &ThreadId, removal: &Removal) -> Result<()> {
+    async fn remove_in_turn(&self, thread_id: &ThreadId, removal: &Removal) -> Result<Removed> {
         let removed = self
             .store
             .retry("remove checkpoints", || async {
@@ -86,18 +102,18 @@ impl Engine {
                     .await
             })
             .await?;
-        meter::removed(removed);
+        meter::removed(removed.checkpoints);
         self.store.chunks.forget(thread_id);
-        Ok(())
+        Ok(removed)
     }
 
-    /// Says how many checkpoints were removed.
+    /// Removes, and says how much.
     async fn remove_in(
         &self,
         tx: &Transaction<'_>,
         thread_id: &ThreadId,
         removal: &Removal,
-    ) -> Result<usize, db::Error> {
+    ) -> Result<Removed, db::Error> {
         let thread = LockedThread {
             thread_id: thread_id.as_str(),
             lease: None,
@@ -105,9 +121,7 @@ impl Engine {
         let lock = self.store.sql.lock_thread.with(&thread);
         tx.execute(&lock.statement, &lock.values).await?;
         let namespaces = self.namespaces(tx, thread_id, removal).await?;
-        let removed = namespaces.removed(removal);
-        self.remove(tx, thread_id, &removed).await?;
-        Ok(removed.ids.len())
+        self.remove(tx, thread_id, &namespaces.going(removal)).await
     }
 
     /// Reads what decides which checkpoints go.
@@ -149,31 +163,35 @@ impl Engine {
         &self,
         tx: &Transaction<'_>,
         thread_id: &ThreadId,
-        removed: &Removed,
-    ) -> Result<(), db::Error> {
+        going: &Going,
+    ) -> Result<Removed, db::Error> {
         let sql = &self.store.sql;
-        let namespaces = removed.namespaces.chunks(REMOVED_AT_ONCE);
-        for (removed_ns, removed_ids) in namespaces.zip(removed.ids.chunks(REMOVED_AT_ONCE)) {
-            let checkpoints = RemovedCheckpoints {
+        let (mut checkpoints, mut writes) = (0, 0);
+        let namespaces = going.namespaces.chunks(REMOVED_AT_ONCE);
+        for (removed_ns, removed_ids) in namespaces.zip(going.ids.chunks(REMOVED_AT_ONCE)) {
+            let removed = RemovedCheckpoints {
                 thread_id: thread_id.as_str(),
                 removed_ns,
                 removed_ids,
-                orphaned_ns: &removed.orphaned_namespaces,
-                orphaned_ids: &removed.orphaned_ids,
-                over_ns: &removed.over,
+                orphaned_ns: &going.orphaned_namespaces,
+                orphaned_ids: &going.orphaned_ids,
+                over_ns: &going.over,
                 micros: self.retention.orphaned_writes,
             };
-            let remove = sql.remove.with(&checkpoints);
-            tx.execute(&remove.statement, &remove.values).await?;
+            let remove = sql.remove.with(&removed);
+            let row = tx.query_opt(&remove.statement, &remove.values).await?;
+            let counted = row.as_ref().map(counts).unwrap_or_default();
+            checkpoints += counted.0;
+            writes += counted.1;
         }
-        if !removed.ids.is_empty() {
+        if !going.ids.is_empty() {
             let thread = SweptThread {
                 thread_id: thread_id.as_str(),
             };
             let sweep = sql.sweep_chunks.with(&thread);
             tx.execute(&sweep.statement, &sweep.values).await?;
         }
-        Ok(())
+        Ok(Removed::counts(checkpoints, writes))
     }
 }
 
@@ -184,7 +202,7 @@ fn filters(runs: &[Vec<u8>]) -> Vec<Jsonb<'_>> {
 
 /// The checkpoints that go.
 #[derive(Debug, Default)]
-struct Removed {
+struct Going {
     namespaces: Vec<String>,
     ids: Vec<String>,
     /// Those that stay and whose parent goes.
@@ -235,7 +253,7 @@ impl Namespaces {
     }
 
     /// Chooses those that go.
-    fn removed(&self, removal: &Removal) -> Removed {
+    fn going(&self, removal: &Removal) -> Going {
         let Self(namespaces) = self;
         let nodes: BTreeMap<_, _> = namespaces
             .iter()
@@ -256,26 +274,26 @@ impl Namespaces {
                 })
                 .collect(),
         };
-        let mut removed = Removed::default();
+        let mut going = Going::default();
         for (ns, kept) in kept {
             let nodes = &nodes[ns].1.0;
             for checkpoint in &namespaces[ns].checkpoints {
                 let goes = |id: &str| nodes.contains_key(id) && !kept.contains(id);
                 let parent = checkpoint.parent.as_ref();
                 if goes(checkpoint.id.as_str()) {
-                    removed.namespaces.push(ns.as_str().to_owned());
-                    removed.ids.push(checkpoint.id.as_str().to_owned());
+                    going.namespaces.push(ns.as_str().to_owned());
+                    going.ids.push(checkpoint.id.as_str().to_owned());
                 } else if parent.is_some_and(|parent| goes(parent.as_str())) {
-                    let orphaned = &mut removed.orphaned_namespaces;
+                    let orphaned = &mut going.orphaned_namespaces;
                     orphaned.push(ns.as_str().to_owned());
-                    removed.orphaned_ids.push(checkpoint.id.as_str().to_owned());
+                    going.orphaned_ids.push(checkpoint.id.as_str().to_owned());
                 }
             }
             if kept.is_empty() && matches!(removal, Removal::Old) {
-                removed.over.push(ns.as_str().to_owned());
+                going.over.push(ns.as_str().to_owned());
             }
         }
-        removed
+        going
     }
 }
 

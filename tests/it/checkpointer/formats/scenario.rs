@@ -3,7 +3,7 @@
 
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, DeleteThread,
-    GetTuple, Metadata, Prune, PruneStrategy, Put, PutWrites, Source, TaskId, Version,
+    GetTuple, Metadata, Prune, PruneStrategy, Put, PutWrites, Removed, Source, TaskId, Version,
 };
 use serde_json::{Value, json};
 
@@ -38,7 +38,11 @@ pub(super) async fn go_on(checkpointer: &dyn Checkpointer) {
     let next = put(checkpointer, &head.address, "0009", values, 9).await;
     write(checkpointer, &next, "task", &[(HISTORY_CHANNEL, large(6))]).await;
     let prune = Prune::new(vec![thread("main")], PruneStrategy::KeepLatest).unwrap();
-    checkpointer.prune(prune).await.unwrap();
+    checkpointer
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
 }
 
 /// Small and large values, a fork and a subgraph.

@@ -2,7 +2,7 @@
 
 use checkpointer::{
     CheckpointId, Checkpointer, DeleteThread, Error, GetTuple, PostgresCheckpointer, Prune,
-    PruneStrategy, Put, PutWrites, TaskId,
+    PruneStrategy, Put, PutWrites, Removed, TaskId,
 };
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ async fn programs_that_share_threads_never_break_one() {
                 }
                 _ => {
                     let prune = Prune::new(vec![thread_id], PruneStrategy::KeepLatest).unwrap();
-                    gardener.prune(prune).await
+                    gardener.prune(prune).await.and_then(Removed::complete)
                 }
             }
             .unwrap();

@@ -123,7 +123,10 @@ impl<R: Fn(Fact)> Work<R> {
             }
             1..4 => {
                 let run = format!("run {}", self.rng.u64(..RUNS));
-                self.checkpointer.delete_for_runs(&[run]).await?;
+                self.checkpointer
+                    .delete_for_runs(&[run])
+                    .await?
+                    .complete()?;
                 self.did("delete_for_runs");
             }
             4 => {
@@ -139,7 +142,7 @@ impl<R: Fn(Fact)> Work<R> {
             }
             _ => {
                 let prune = Prune::new(vec![thread_id], PruneStrategy::KeepLatest)?;
-                self.checkpointer.prune(prune).await?;
+                self.checkpointer.prune(prune).await?.complete()?;
                 self.did("prune");
             }
         }

@@ -64,7 +64,8 @@ JOIN {schema}.heads AS h USING (thread_id, checkpoint_ns)
 WHERE c.thread_id = {thread_id} AND (c.checkpoint_ns, c.checkpoint_id) > ({last_ns}, {last_id})
 ORDER BY c.checkpoint_ns, c.checkpoint_id LIMIT {limit}"]);
 
-/// Removes checkpoints with their writes, and whole namespaces. The thread is locked.
+/// Removes checkpoints with their writes, and whole namespaces, and counts them. The thread is
+/// locked.
 ///
 /// - `removed_writes` also takes writes that have waited too long for their checkpoint.
 /// - `orphaned` forgets a parent that goes.
@@ -79,6 +80,7 @@ WITH removed AS MATERIALIZED (
     DELETE FROM {schema}.checkpoints AS c USING removed
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = removed.checkpoint_ns
       AND c.checkpoint_id = removed.checkpoint_id
+    RETURNING true
 ), removed_writes AS (
     DELETE FROM {schema}.pending_writes AS w
     WHERE w.thread_id = {thread_id} AND (
@@ -88,6 +90,7 @@ WITH removed AS MATERIALIZED (
             SELECT FROM {schema}.checkpoints AS c
             WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
               AND c.checkpoint_id = w.checkpoint_id)))
+    RETURNING true
 ), orphaned AS (
     UPDATE {schema}.checkpoints AS c SET parent_checkpoint_id = NULL
     FROM unnest({orphaned_ns}, {orphaned_ids}) AS o (checkpoint_ns, checkpoint_id)
@@ -114,7 +117,9 @@ WITH removed AS MATERIALIZED (
       AND NOT EXISTS (
           SELECT FROM next_heads WHERE next_heads.checkpoint_ns = lost_heads.checkpoint_ns)
 )
-UPDATE {schema}.threads SET gc = gc + 1 WHERE thread_id = {thread_id}"]);
+UPDATE {schema}.threads SET gc = gc + 1 WHERE thread_id = {thread_id}
+RETURNING (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
+    (SELECT count(*) FROM removed_writes) AS writes"]);
 
 /// Finds the threads of runs.
 pub(super) const THREADS_OF_RUNS: Template<Runs<'static>> =

@@ -119,17 +119,22 @@ SELECT generation, deleted_at IS NOT NULL AS deleted, operation, lease_until,
     {admitted} AS admitted
 FROM {schema}.threads WHERE thread_id = {thread_id} FOR UPDATE"]);
 
-/// Raises the generation of a thread and removes everything in it. The thread is locked.
+/// Raises the generation of a thread, removes everything in it and counts that. The thread is locked.
 pub(super) const DELETE_THREAD: Template<DeletedThread<'static>> =
     Template::new(&["-- checkpointer::delete_thread
-WITH removed_writes AS (DELETE FROM {schema}.pending_writes WHERE thread_id = {thread_id}),
-removed_checkpoints AS (DELETE FROM {schema}.checkpoints WHERE thread_id = {thread_id}),
+WITH removed_writes AS (
+    DELETE FROM {schema}.pending_writes WHERE thread_id = {thread_id} RETURNING true
+), removed_checkpoints AS (
+    DELETE FROM {schema}.checkpoints WHERE thread_id = {thread_id} RETURNING true
+),
 removed_heads AS (DELETE FROM {schema}.heads WHERE thread_id = {thread_id}),
 removed_chunks AS (DELETE FROM {schema}.chunks WHERE thread_id = {thread_id})
 UPDATE {schema}.threads
 SET generation = generation + 1, gc = gc + 1, metadata = '{}', deleted_at = now(),
     operation = {operation}
-WHERE thread_id = {thread_id}"]);
+WHERE thread_id = {thread_id}
+RETURNING (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
+    (SELECT count(*) FROM removed_writes) AS writes"]);
 
 /// Removes tombstones, and places reserved for threads that never came, the oldest first. A row
 /// that another transaction has locked stays for the next time. A lease keeps its row for as long

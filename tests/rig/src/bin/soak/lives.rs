@@ -198,7 +198,7 @@ impl Soak {
                 let run = format!("agent-{} run {}", plan.agent, STEPS / 8);
                 let runs = [run];
                 self.insist("runs deleted", async || {
-                    self.checkpointer().delete_for_runs(&runs).await
+                    self.checkpointer().delete_for_runs(&runs).await?.complete()
                 })
                 .await;
                 // What was acknowledged needn't be there any more.
@@ -268,7 +268,7 @@ impl Soak {
             self.known().ledger.prune(plan.agent);
             self.insist("threads pruned", async || {
                 let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest)?;
-                self.checkpointer().prune(prune).await
+                self.checkpointer().prune(prune).await?.complete()
             })
             .await;
         }

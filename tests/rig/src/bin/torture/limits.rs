@@ -349,7 +349,7 @@ impl Limits {
                         _ => {
                             let copies = vec![copy.clone()];
                             let prune = Prune::new(copies, PruneStrategy::KeepLatest)?;
-                            checkpointer.prune(prune).await
+                            checkpointer.prune(prune).await?.complete()
                         }
                     }
                 };
