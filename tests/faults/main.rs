@@ -16,3 +16,4 @@ mod standby_reads;
 mod suite;
 mod target_session_attrs;
 mod tls;
+mod versions;

@@ -10,7 +10,7 @@ use crate::cargo::without_own_variables;
 /// What any dependency of a user may switch on: both change how JSON is kept.
 const SERDE_JSON: &str = "serde_json/arbitrary_precision,serde_json/preserve_order";
 
-/// The tests that versions of PostgreSQL may pass and fail: of everything that is asked of a server.
+/// The tests that ask most of a server: by which versions of PostgreSQL may differ.
 const ON_EACH: [&str; 7] = [
     "db::",
     "checkpointer::contract::",

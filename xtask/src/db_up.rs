@@ -22,10 +22,13 @@ use crate::server::{self, Machine, ServerArgs};
 pub(crate) struct Args {
     #[command(flatten)]
     server: ServerArgs,
+    /// Start a server of this version of PostgreSQL, beside the usual one if need be
+    #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(14..=18))]
+    postgres: Option<u32>,
 }
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
-    let server = server::ensure(&Machine::detect(sh)?, args.server.wanted())?;
+    let server = server::ensure(&Machine::detect(sh)?, args.server.wanted(args.postgres))?;
     println!("{}", server.url);
     Ok(())
 }

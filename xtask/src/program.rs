@@ -106,7 +106,7 @@ fn run(
     match needs {
         Needs::Nothing => {}
         Needs::Server(args) => {
-            let server = server::ensure(&Machine::detect(sh)?, args.wanted())?;
+            let server = server::ensure(&Machine::detect(sh)?, args.wanted(None))?;
             command.env("DATABASE_URL", server.url);
         }
         Needs::Programs => {

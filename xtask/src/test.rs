@@ -73,7 +73,7 @@ pub(crate) fn on_version(
     rest: &[String],
     counts: &mut Counts,
 ) -> anyhow::Result<bool> {
-    let server = server::ensure(&Machine::detect(sh)?, args.wanted_of(major))?;
+    let server = server::ensure(&Machine::detect(sh)?, args.wanted(Some(major)))?;
     let _url = sh.push_env("DATABASE_URL", &server.url);
     let selection = Selection {
         shared_only: true,
@@ -86,7 +86,7 @@ pub(crate) fn on_version(
 /// Runs all tests that aren't left out, and returns whether all passed, and how many were left out.
 fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(bool, usize)> {
     let machine = Machine::detect(sh)?;
-    let wanted = args.server.wanted();
+    let wanted = args.server.wanted(None);
     let programs = lacking::ensure_programs(&machine, wanted, &args.without)?;
     let server = server::ensure(&machine, wanted)?;
     sh.set_var("DATABASE_URL", &server.url);

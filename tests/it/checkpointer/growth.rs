@@ -409,7 +409,17 @@ async fn lists_of_new_prose_cost_what_their_compression_saves() {
         let list = std::iter::repeat_with(|| prose(&mut rng)).take(40);
         json!({ "list": list.collect::<Vec<_>>() })
     };
-    check_ratio("prose", ratio_to_whole(state).await, 1.8);
+    // PostgreSQL's own compression saves more of a whole list than lz4 does.
+    let most = if has_lz4().await { 1.8 } else { 1.9 };
+    check_ratio("prose", ratio_to_whole(state).await, most);
+}
+
+/// Whether the server was built with lz4, which values are compressed with then.
+async fn has_lz4() -> bool {
+    let client = rig::client(&rig::url()).await.unwrap();
+    let sql = "SELECT 'lz4' = ANY (enumvals) FROM pg_settings \
+               WHERE name = 'default_toast_compression'";
+    client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 #[tokio::test]

@@ -48,10 +48,10 @@ impl Cluster {
         }
     }
 
-    /// Names that of a version: the usual one, unless its data are of another version.
+    /// Names that of a version: the usual one, if its data are of that version.
     pub(crate) fn of_major(machine: &Machine<'_>, major: u32) -> Self {
         let usual = Self::of(machine);
-        if usual.major().is_none_or(|usual| usual == major) {
+        if usual.major() == Some(major) {
             return usual;
         }
         let name = format!("{}-{major}", machine.checkout_id());

@@ -46,19 +46,11 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// A server of any version.
-    pub(crate) fn wanted(self) -> Wanted {
+    /// A server of one version, or of any.
+    pub(crate) fn wanted(self, major: Option<u32>) -> Wanted {
         Wanted {
             from: self.from,
-            major: None,
-        }
-    }
-
-    /// A server of one version.
-    pub(crate) fn wanted_of(self, major: u32) -> Wanted {
-        Wanted {
-            from: self.from,
-            major: Some(major),
+            major,
         }
     }
 }
@@ -81,7 +73,8 @@ impl Source {
             Self::Docker => docker::server(machine, major),
             Self::Machine | Self::Package | Self::Apt => {
                 let programs = self.programs(machine, major)?;
-                let server = programs.map(|programs| run(machine, programs));
+                let server =
+                    programs.map(|programs| run(&cluster_for(machine, major, &programs), programs));
                 server.transpose()
             }
         }
@@ -169,9 +162,17 @@ fn first<T>(
     }
 }
 
-/// Runs the checkout's cluster of the programs' version.
-fn run(machine: &Machine<'_>, programs: Programs) -> anyhow::Result<Server> {
-    let cluster = Cluster::of_major(machine, programs.major());
+/// Names the cluster for programs: the usual one is made with any that are at hand, and not with those
+/// of a version that is asked for once.
+fn cluster_for(machine: &Machine<'_>, major: Option<u32>, programs: &Programs) -> Cluster {
+    let usual = Cluster::of(machine);
+    if major.is_none() && !usual.exists() {
+        return usual;
+    }
+    Cluster::of_major(machine, programs.major())
+}
+
+fn run(cluster: &Cluster, programs: Programs) -> anyhow::Result<Server> {
     Ok(Server {
         url: cluster.start(&programs)?,
         place: Place::Cluster {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use servers::{Stop, Workspace};
+use servers::{Programs, Stop, Workspace};
 
 use super::blocking;
 
@@ -22,6 +22,15 @@ impl PrivateServer {
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
         let settings = owned(settings);
         let started = blocking(move || servers::PrivateServer::start(&borrowed(&settings)));
+        Ok(Self {
+            server: Arc::new(started.await?),
+        })
+    }
+
+    /// The same with the programs of another version.
+    pub async fn run(programs: Programs, settings: &[(&str, &str)]) -> Result<Self> {
+        let settings = owned(settings);
+        let started = blocking(move || servers::PrivateServer::run(programs, &borrowed(&settings)));
         Ok(Self {
             server: Arc::new(started.await?),
         })

@@ -25,5 +25,5 @@ pub(super) fn server(machine: &Machine<'_>, major: Option<u32>) -> anyhow::Resul
             cluster.home().display()
         )
     })?;
-    run(machine, programs).map(Some)
+    run(&cluster, programs).map(Some)
 }

@@ -8,9 +8,13 @@ use crate::server::{Machine, Place, Server, docker, log_in, url as address};
 /// A server that doesn't work is an error: the person wants that server and no other. Where a version
 /// is asked for, it is set aside, as it has the one that it has.
 pub(super) fn server(machine: &Machine<'_>, major: Option<u32>) -> anyhow::Result<Option<Server>> {
-    let Some(url) = url(machine).filter(|_| major.is_none()) else {
+    let Some(url) = url(machine) else {
         return Ok(None);
     };
+    if major.is_some() {
+        eprintln!("DATABASE_URL is set aside, as a server of one version is asked for");
+        return Ok(None);
+    }
     (address::probe(&url).and_then(|()| log_in::log_in(machine, &url)))
         .context("the server that DATABASE_URL names can't be used")?;
     Ok(Some(Server {
