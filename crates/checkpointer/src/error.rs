@@ -57,10 +57,11 @@ pub enum Error {
         /// What it must be.
         expected: &'static str,
     },
-    /// Another program has moved the head. Load again, and decide.
+    /// The head isn't the one that the put expects: another put came in between, or the thread
+    /// wasn't loaded. Load, and decide.
     #[error(
-        "the head of thread `{thread_id}`{} is {}, not {}; another program has saved meanwhile",
-        in_ns(.checkpoint_ns), id_or_none(.head), id_or_none(.expected)
+        "the head of thread `{thread_id}`{} is {}, not {}; {}",
+        in_ns(.checkpoint_ns), id_or_none(.head), id_or_none(.expected), conflict_advice(.expected)
     )]
     #[non_exhaustive]
     Conflict {
@@ -309,6 +310,13 @@ fn in_ns(checkpoint_ns: &CheckpointNs) -> String {
 fn time(at: &SystemTime) -> String {
     let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     humantime::format_rfc3339_millis((*at).clamp(UNIX_EPOCH, last)).to_string()
+}
+
+fn conflict_advice(expected: &Option<CheckpointId>) -> &'static str {
+    match expected {
+        Some(_) => "it has moved since it was read: load again",
+        None => "the thread has checkpoints already: load it first",
+    }
 }
 
 fn id_or_none(id: &Option<CheckpointId>) -> String {

@@ -160,19 +160,19 @@ fn a_conflict_names_both_heads() {
     check(
         &conflict(CheckpointNs::ROOT, Some(id("1")), Some(id("2"))),
         expect![[r#"
-            the head of thread `support-4711` is `2`, not `1`; another program has saved meanwhile
+            the head of thread `support-4711` is `2`, not `1`; it has moved since it was read: load again
         "#]],
     );
     check(
         &conflict(CheckpointNs::new("sub").unwrap(), Some(id("1")), None),
         expect![[r#"
-            the head of thread `support-4711`, namespace `sub` is none, not `1`; another program has saved meanwhile
+            the head of thread `support-4711`, namespace `sub` is none, not `1`; it has moved since it was read: load again
         "#]],
     );
     check(
         &conflict(CheckpointNs::ROOT, None, Some(id("2"))),
         expect![[r#"
-            the head of thread `support-4711` is `2`, not none; another program has saved meanwhile
+            the head of thread `support-4711` is `2`, not none; the thread has checkpoints already: load it first
         "#]],
     );
 }

@@ -29,9 +29,9 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if another program has saved meanwhile, [`Error::ThreadDeleted`] if the
-    /// thread was deleted: load, and decide. [`Error::LeaseHeld`] if another program has a lease on
-    /// the thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
+    /// [`Error::Conflict`] if another save came in between, or the thread has checkpoints and this
+    /// handle has loaded none, [`Error::ThreadDeleted`] if the thread was deleted: load, and decide.
+    /// [`Error::LeaseHeld`] if another program has a lease on the thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
     /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
     /// large or too deep. Nothing is saved then.
     ///

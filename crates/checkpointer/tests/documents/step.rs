@@ -22,20 +22,21 @@ async fn ask_the_model(checkpoint: &Checkpoint) -> Value {
 async fn step(checkpointer: &dyn Checkpointer, thread: &str) -> checkpointer::Result<()> {
     let head = checkpointer.get_tuple(GetTuple::head(thread)?).await?;
     let at = head.expect("a thread that has its input");
-    // The outputs that the step's task has stored already: it isn't run again.
-    let outputs = at.pending_writes.iter();
-    let outputs = outputs.map(|output| (output.channel.clone(), output.value.clone()));
-    let mut writes: Vec<_> = outputs.collect();
+    // A task whose outputs are stored isn't run again.
+    let mut writes: Vec<_> = (at.pending_writes.iter())
+        .map(|output| (output.channel.clone(), output.value.clone()))
+        .collect();
     if writes.is_empty() {
         writes.push(("draft".to_owned(), ask_the_model(&at.checkpoint).await));
         let task = TaskId::new("draft")?;
         let put = PutWrites::new(&at.address, &task, &writes);
         checkpointer.put_writes(put).await?;
     }
-    // The next checkpoint takes them in. If another has moved the head, it fails with `Conflict`.
+    // The next checkpoint takes them in. The put fails with `Conflict` if the head has moved.
     let mut next = Checkpoint::child_of(&at);
     let changed = next.write(checkpointer, writes);
-    let metadata = Metadata::new(Source::Loop, 0);
+    let number = at.metadata.step().unwrap_or(-1) + 1;
+    let metadata = Metadata::new(Source::Loop, number);
     let put = Put::after(&at.address, &next, &metadata).new_versions(&changed);
     let put = put.expect_head(&at.address.checkpoint_id);
     checkpointer.put(put).await?;
