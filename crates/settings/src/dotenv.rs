@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::error::Problems;
+use crate::given;
 use crate::variable;
 use entry::{Entry, Part, Wrong};
 
@@ -39,9 +40,12 @@ pub(crate) fn read(
         values: Vec::new(),
     };
     for entry in entry::all(text.trim_start_matches('\u{feff}')) {
-        let line = entry.line;
+        let (line, path) = (entry.line, path.display());
+        if let Some(expected) = file.misspelling(entry.name) {
+            problems.add(entry.name, format!("{expected} (line {line} of `{path}`)"));
+        }
         if let Err((name, wrong)) = file.take(entry) {
-            let (expected, path) = (wrong.expected(), path.display());
+            let expected = wrong.expected();
             problems.add(name, format!("{expected} (line {line} of `{path}`)"));
         }
     }
@@ -60,18 +64,34 @@ impl<'a> File<'a> {
     /// Takes an entry, or says what is wrong with which of our variables.
     fn take(&mut self, entry: Entry<'a>) -> Result<(), (&'a str, Wrong)> {
         let Entry { name, .. } = entry;
-        if let (false, Some(hidden)) = (is_ours(&name), entry.names_within().find(is_ours)) {
+        if !is_ours(name)
+            && let Some(hidden) = entry.names_within().find(|name| self.counts(name))
+        {
             return Err((hidden, Wrong::Hidden));
         }
+        let counts = self.counts(name);
         let value = entry.parts.and_then(|parts| self.joined(parts));
         match value {
-            // One that the environment beats isn't looked at.
-            Err(wrong) if is_ours(&name) && self.set(name).is_none() => Err((name, wrong)),
+            Err(wrong) if counts => Err((name, wrong)),
             value => {
                 self.values.push((name, value.ok()));
                 Ok(())
             }
         }
+    }
+
+    /// What was expected in place of a name that looks like a misspelling. One that is in the
+    /// environment too is reported there.
+    fn misspelling(&self, name: &str) -> Option<String> {
+        let is_known = is_ours(name) || self.set(name).is_some();
+        (name.starts_with("DB_") && !is_known).then(|| given::misspelling(name))?
+    }
+
+    /// Whether a line with this name says what one of our variables is: neither the environment nor
+    /// a line further up beats it.
+    fn counts(&self, name: &str) -> bool {
+        let is_known = self.values.iter().any(|(known, _)| *known == name);
+        is_ours(name) && self.set(name).is_none() && !is_known
     }
 
     fn joined(&self, parts: Vec<Part<'a>>) -> Result<String, Wrong> {
@@ -101,14 +121,16 @@ impl<'a> File<'a> {
         Some(value)
     }
 
+    /// Those that are ours.
     fn into_variables(self) -> Vec<(OsString, OsString)> {
         let values = self.values.into_iter().rev();
         values
+            .filter(|(name, _)| is_ours(name))
             .map(|(name, value)| (name.into(), value.unwrap_or_default().into()))
             .collect()
     }
 }
 
-fn is_ours(name: &&str) -> bool {
-    variable::NAMES.contains(name)
+fn is_ours(name: &str) -> bool {
+    variable::NAMES.contains(&name)
 }

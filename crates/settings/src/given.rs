@@ -103,14 +103,19 @@ fn pick(
 }
 
 fn report_unknown(name: &str, problems: &mut Problems) {
-    match meant(name) {
-        Some(known) => problems.add(
-            name.escape_debug().to_string(),
-            format!("the name `{known}`, of which this looks like a misspelling"),
-        ),
+    match misspelling(name) {
+        Some(expected) => problems.add(name.escape_debug().to_string(), expected),
         // Most likely another program's, such as `DB_HOST`.
         None => tracing::debug!(variable = ?name, "ignored an unknown variable"),
     }
+}
+
+/// What was expected in place of an unknown name, if it looks like a misspelling.
+pub(crate) fn misspelling(name: &str) -> Option<String> {
+    let known = meant(name)?;
+    Some(format!(
+        "the name `{known}`, of which this looks like a misspelling"
+    ))
 }
 
 /// The known name of which this one looks like a misspelling: one slip in eight letters.
@@ -130,8 +135,9 @@ fn meant(name: &str) -> Option<&'static str> {
 fn text(name: &str, value: OsString) -> Result<String, &'static str> {
     let text = value.into_string().map_err(|_| "UTF-8")?;
     match text.trim() {
-        // The URL is required, so this one is wrong as a URL.
-        "" if name != DATABASE_URL => Err("a value, or not to be set at all: it is empty"),
+        // It is required.
+        "" if name == DATABASE_URL => Err(variable::URL_IS_EMPTY),
+        "" => Err("a value, or not to be set at all: it is empty"),
         text => Ok(text.to_owned()),
     }
 }

@@ -41,6 +41,9 @@ pub(crate) const NAMES: [&str; 21] = [
 
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
 
+pub(crate) const URL_IS_EMPTY: &str =
+    "a URL such as `postgres://user:password@host/dbname`: it is empty";
+
 pub(crate) const POOL_MIN: Variable<u32> = Variable {
     name: "DB_POOL_MIN",
     entry: |given| &mut given.db_pool_min,

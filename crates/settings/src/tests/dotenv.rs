@@ -286,6 +286,39 @@ fn a_line_that_the_environment_beats_is_not_looked_at() {
 }
 
 #[test]
+fn a_line_that_the_environment_beats_may_be_within_the_quotes_of_another_value() {
+    let dir = folder_with("OTHER=\"a\nDATABASE_URL=x\n\"\nDB_SCHEMA=agents\n");
+    let settings = load(dir.path(), &[("DATABASE_URL", URL)]).unwrap();
+    assert_eq!(settings.schema(), Some("agents"));
+}
+
+#[test]
+fn a_second_line_of_a_name_is_not_looked_at() {
+    for second in [
+        "DB_SCHEMA=two words\n",
+        "DB_SCHEMA=$UNKNOWN\n",
+        "OTHER=\"a\nDB_SCHEMA=x\n\"\n",
+    ] {
+        let dir = folder_with(&format!("DB_SCHEMA=first\n{second}"));
+        let settings = load(dir.path(), &[("DATABASE_URL", URL)]).unwrap();
+        assert_eq!(settings.schema(), Some("first"));
+    }
+}
+
+#[test]
+fn a_misspelt_name_is_reported_with_its_line() {
+    let dir = folder_with("DB_HOST=db\nDB_POOLMAX=20\n");
+    check_error(
+        &dir,
+        &[("DATABASE_URL", URL)],
+        expect![[r#"
+            invalid settings:
+              `DB_POOLMAX`: expected the name `DB_POOL_MAX`, of which this looks like a misspelling (line 2 of `DIR/.env`)
+        "#]],
+    );
+}
+
+#[test]
 fn a_file_that_is_not_text_cannot_be_read() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(".env"), b"DB_SCHEMA=hunter2\xff\n").unwrap();

@@ -316,6 +316,7 @@ fn an_empty_variable_is_refused() {
         Settings::from_iter(NAMES.map(|name| (name, ""))),
         expect![[r#"
             invalid settings:
+              `DATABASE_URL`: expected a URL such as `postgres://user:password@host/dbname`: it is empty
               `DB_ACQUIRE_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_APPLICATION_NAME`: expected a value, or not to be set at all: it is empty
               `DB_CHANNEL_BINDING`: expected a value, or not to be set at all: it is empty
@@ -336,7 +337,6 @@ fn an_empty_variable_is_refused() {
               `DB_SSLROOTCERT`: expected a value, or not to be set at all: it is empty
               `DB_STARTUP_TIMEOUT`: expected a value, or not to be set at all: it is empty
               `DB_STATEMENT_TIMEOUT`: expected a value, or not to be set at all: it is empty
-              `DATABASE_URL`: expected a URL that begins with `postgres://` or `postgresql://`
         "#]],
     );
     check_error(
