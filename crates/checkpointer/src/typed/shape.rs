@@ -146,7 +146,7 @@ fn why(error: AnyError) -> (String, Option<AnyError>) {
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let begins = |with: &&str| text.starts_with(with);
-    if begins(&"missing field `") {
+    if begins(&"missing field `") || begins(&"duplicate field `") {
         return text;
     }
     if begins(&"unknown field `") {

@@ -432,3 +432,30 @@ async fn a_state_that_does_not_fit_is_explained_without_its_values() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn an_older_program_beside_a_renamed_field_is_told_of() {
+    #[derive(Default, Serialize, Deserialize)]
+    struct Older {
+        #[serde(default)]
+        user: String,
+    }
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Newer {
+        #[serde(alias = "user")]
+        customer: String,
+    }
+
+    let memory = MemoryCheckpointer::new();
+    let mut newer = memory.thread::<Newer>("renamed").unwrap();
+    newer
+        .update(|state| state.customer = "Ada".to_owned())
+        .await
+        .unwrap();
+    let mut older = memory.thread::<Older>("renamed").unwrap();
+    older.update(|_| ()).await.unwrap();
+    let error = newer.load().await.unwrap_err().to_string();
+    let expected = "doesn't fit the state's type: at `$`: duplicate field `customer`";
+    assert!(error.ends_with(expected), "{error}");
+}
