@@ -54,6 +54,10 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     /// As [`load`](Self::load) and [`save`](Self::save), but for the conflicts;
     /// [`Error::Busy`] if there are still conflicts after 30 seconds.
     ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime with timers, at the first conflict.
+    ///
     /// # Cancel safety
     ///
     /// If dropped once polled, or after an error whose outcome is unknown, the change may or may
