@@ -46,27 +46,43 @@ use shape::Shape;
 /// [`versioned`](Self::versioned) reads what was saved before the type changed.
 ///
 /// While an older program runs beside a newer one, the stored state has fields that the older type
-/// doesn't know. A save keeps these as they were loaded. A field that the type knows, but doesn't
-/// serialize, as by `skip_serializing_if`, leaves the state. A field that was removed from the type for
-/// good stays in the state until an upgrade of [`versioned`](Self::versioned) takes it out, or until a
-/// save of a thread that was opened with [`owning_all_fields`](Self::owning_all_fields). A state that
-/// isn't stored as fields is replaced as a whole.
+/// doesn't know. If the type is a struct that derives `Deserialize` and flattens nothing, a save keeps
+/// these as they were loaded. A save replaces any other state as a whole, such as a tagged enum, or a type
+/// with a `Deserialize` written by hand.
+///
+/// A field that the type knows, but doesn't serialize, as by `skip_serializing_if`, leaves the state. A
+/// field that was removed from the type for good stays in the state until an upgrade of
+/// [`versioned`](Self::versioned) removes it, or until a save of a thread that was opened with
+/// [`owning_all_fields`](Self::owning_all_fields).
+///
+/// To rename a field, serde's `alias` is enough only if no program of the older type runs any more: such a
+/// program keeps the new field as one that it doesn't know, and saves its own beside it. The newer type
+/// then fails to read both. While programs of both types run, raise the version.
 ///
 /// # What can be saved
 ///
 /// A save refuses what JSON would change: a float that isn't finite, an integer beyond 64 bits, an object
-/// with one key twice, as by a flattened map that has the name of a field. It also makes sure that the
-/// type can read its own JSON, and doesn't take a `Some` for a `None`, as of `Some(Value::Null)`. A state
-/// is read back for that only if it has something new: what was read back once in this process costs
-/// nothing more.
+/// with one key twice, as by a flattened map that has the name of a field.
+///
+/// A save also refuses what the type can't read because of its shape, such as a field that
+/// `skip_serializing_if` leaves out and that has no default, and a `Some` that would be loaded as `None`,
+/// such as `Some(Value::Null)`. To find out, it reads a state back when a state of the type first has that
+/// shape in this process: a kind of value at a place in the type, or a set of a struct's fields. Up to
+/// 10,000 of these are remembered for each type; after that, nothing is read back. What is left out of a
+/// struct that flattens another type is noticed only in a state that is read back for another reason. A
+/// value that the type's own checks refuse, as of `#[serde(try_from)]`, may be saved, and then can't be
+/// loaded.
 ///
 /// # How a thread grows
 ///
-/// Each save stores the chunks of a large value that changed. The order of the items counts: a
-/// `HashSet`, whose order differs after each load, is recognized when a state is read back, and stored
-/// in sorted order. The order of a map's keys never counts. A `Vec<u8>` is an array of numbers, which
-/// takes about four times as much as its bytes: a text, such as Base64, takes a third more than its
-/// bytes, but is stored anew whenever it changes.
+/// Each save stores the chunks of a large value that changed. The order of an array's items counts: a
+/// `HashSet` comes back in another order, and so the next save after a load stores it anew. A `BTreeSet`,
+/// or a set that keeps the order of insertion, isn't stored again. Neither is a `HashMap`, because objects
+/// have no order.
+///
+/// A `Vec<u8>` is an array of numbers: about four times its bytes as JSON, and twelve times in PostgreSQL
+/// before that compresses it. A text, such as Base64, takes a third more than the bytes, but is stored as
+/// a whole whenever it changes.
 ///
 /// # Examples
 ///
@@ -144,7 +160,11 @@ impl<State> Thread<State> {
     /// checkpoint's metadata; a state that was saved without a version, or put by a graph runtime,
     /// has version 0. An older state goes through `upgrade` whenever it is read, with its version:
     /// an object of its fields, or whatever else a state is that isn't a struct. Stored checkpoints
-    /// stay as they are, and the next save has the new shape.
+    /// stay as they are, and the next save has the new shape. The upgrade must remove what the new type
+    /// no longer has: a save keeps fields that the type doesn't know.
+    ///
+    /// A renamed field needs a version while programs of both types run, also if the new type has an
+    /// `alias` for it: the older program would keep the new field, and save its own beside it.
     ///
     /// A state of a newer version is refused with [`Error::StateTooNew`]. If `upgrade` fails, or leaves
     /// what doesn't fit, the call fails with [`Error::StateMismatch`]. An error of `serde_json` is told
@@ -171,7 +191,9 @@ impl<State> Thread<State> {
     ///
     /// fn upgrade(from: u32, mut state: Value) -> serde_json::Result<Value> {
     ///     if from < 1 {
-    ///         state["messages"] = json!([state["question"].take()]);
+    ///         // Remove what the new type no longer has.
+    ///         let question = state.as_object_mut().and_then(|fields| fields.remove("question"));
+    ///         state["messages"] = json!([question]);
     ///     }
     ///     if from < 2 {
     ///         state["urgency"] = json!(1);

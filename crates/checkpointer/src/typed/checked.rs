@@ -1,8 +1,8 @@
 //! A typed state as JSON that the same type can read back.
 //!
 //! To read back each state that is saved would cost as much again. So it is done only for a state that
-//! has something new: a kind of value at a place where this process hasn't seen it in states of this
-//! type, or an array twice as long as any before. What was read back once isn't again.
+//! has something new: a kind of value, or a set of a struct's fields, at a place where this process hasn't
+//! seen it in states of this type. What was read back once isn't again.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -20,10 +20,6 @@ use crate::codec::{Path, Reason, Refused};
 /// What is known of each type, in this process.
 static TYPES: Mutex<BTreeMap<TypeId, Arc<Known>>> = Mutex::new(BTreeMap::new());
 
-/// How many kinds and places are remembered of a type. A map that is flattened into a struct has as many
-/// as it has keys; what comes after these isn't read back.
-const MAX_KINDS: usize = 10_000;
-
 /// Converts a state, and makes sure that it can be read back.
 ///
 /// # Errors
@@ -38,31 +34,26 @@ where
     let notes = Notes::new(&known);
     let top = to_value(state, &notes)?;
     let fresh = notes.into_fresh();
-    if fresh.is_empty() || known.kinds.len() >= MAX_KINDS {
-        return Ok(top);
+    if !fresh.is_empty() {
+        read_back(state, top.clone(), &known)?;
+        learn(TypeId::of::<State>(), fresh);
     }
-    let unordered = read_back(state, top.clone(), &known)?;
-    let is_sorted = unordered.is_subset(&known.unordered);
-    let learned = learn(TypeId::of::<State>(), fresh, unordered);
-    match is_sorted {
-        true => Ok(top),
-        false => to_value(state, &Notes::new(&learned)),
-    }
+    Ok(top)
 }
 
-/// Reads a state back from JSON; returns the places whose items came back in another order.
-fn read_back<State>(state: &State, top: Top, known: &Known) -> Result<Hashes, Refused>
+/// Reads a state back from JSON, and makes sure that it has the fields and the `Some`s that it had.
+fn read_back<State>(state: &State, top: Top, known: &Known) -> Result<(), Refused>
 where
     State: Serialize + DeserializeOwned,
 {
-    let before = Notes::with_orders(known);
+    let before = Notes::counting_fields(known);
     to_value(state, &before)?;
     let json = json(top);
     let read: State = shape::decode(json.clone()).map_err(|(path, reason)| Refused {
         path,
         reason: Reason::Unreadable { reason },
     })?;
-    let after = Notes::with_orders(known);
+    let after = Notes::counting_fields(known);
     let again = self::json(to_value(&read, &after)?);
     if !after.has_fields_of(&before) {
         let path = lost_field(&json, &again).unwrap_or_default();
@@ -72,7 +63,7 @@ where
     if after.some_nulls() < before.some_nulls() {
         to_value(state, &Notes::refusing_some_null(known))?;
     }
-    Ok(before.reordered(&after))
+    Ok(())
 }
 
 fn json(top: Top) -> Value {
@@ -114,11 +105,7 @@ fn known(of_type: TypeId) -> Arc<Known> {
 }
 
 /// Adds what one state has shown.
-fn learn(of_type: TypeId, kinds: Hashes, unordered: Hashes) -> Arc<Known> {
+fn learn(of_type: TypeId, fresh: Hashes) {
     let mut types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = types.entry(of_type).or_default();
-    let learned = Arc::make_mut(known);
-    learned.kinds.extend(kinds);
-    learned.unordered.extend(unordered);
-    Arc::clone(known)
+    Arc::make_mut(types.entry(of_type).or_default()).learn(fresh);
 }

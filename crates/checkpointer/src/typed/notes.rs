@@ -1,13 +1,15 @@
-//! What a serializer notes of a state: of which kinds its parts are, and in which order its items are.
+//! What a serializer notes of a state: of which kinds its parts are.
 //!
 //! A place is where a value lies in its type: an item of an array has one place, whichever it is, and so
 //! has a value of a map. Places and kinds are kept as hashes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 
-use serde_json::Value;
+/// How many kinds and places are remembered of a type. A map that is flattened into a struct has as many
+/// as it has keys; what comes after these isn't read back.
+const MAX_KINDS: usize = 10_000;
 
 /// A hasher of hashes.
 #[derive(Debug, Clone, Default)]
@@ -32,13 +34,24 @@ impl Hasher for AsIs {
 /// Hashes, which need no hashing.
 pub(super) type Hashes = HashSet<u64, BuildHasherDefault<AsIs>>;
 
-/// What is known of a type: what was noted of states of it that could be read back.
+/// What is known of a type: the kinds that were seen in states of it that could be read back, each with
+/// its place.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
-    /// The kinds that were seen, each with its place.
-    pub(super) kinds: Hashes,
-    /// The places of arrays whose items have no order, such as those of a `HashSet`.
-    pub(super) unordered: Hashes,
+    kinds: Hashes,
+}
+
+impl Known {
+    /// How many more kinds are remembered.
+    fn room(&self) -> usize {
+        MAX_KINDS.saturating_sub(self.kinds.len())
+    }
+
+    /// Adds what one state has shown, as far as there is room.
+    pub(super) fn learn(&mut self, fresh: Hashes) {
+        let room = self.room();
+        self.kinds.extend(fresh.into_iter().take(room));
+    }
 }
 
 /// Where in its type a value lies.
@@ -59,7 +72,20 @@ pub(super) enum Kind {
     SomeNull,
     Fields,
     Entries,
+    Items,
+    NoItems,
     Tuple,
+}
+
+/// Which fields of a struct are there: a hash of their places, in their order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Present(u64);
+
+impl Present {
+    /// These and one more.
+    pub(super) fn and(self, field: Place) -> Self {
+        Self(mix(self.0, field.0))
+    }
 }
 
 impl Place {
@@ -109,15 +135,6 @@ fn mix(hash: u64, with: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// The order of the items at a place, of all arrays there together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Order {
-    /// The same for the same items, whatever their order.
-    items: u64,
-    /// The same for the same items in the same order.
-    sequence: u64,
-}
-
 /// What is noted of one state.
 #[derive(Debug)]
 pub(super) struct Notes<'a> {
@@ -125,12 +142,10 @@ pub(super) struct Notes<'a> {
     /// The kinds that weren't known, each with its place.
     fresh: RefCell<Hashes>,
     some_nulls: Cell<usize>,
-    /// How often there was each field.
-    fields: RefCell<HashMap<u64, usize>>,
+    /// How often there was each field, if that is counted.
+    fields: Option<RefCell<HashMap<u64, usize>>>,
     /// Whether a `Some` that is null is refused.
     refuses_some_null: bool,
-    /// The order of items, if it is noted.
-    orders: Option<RefCell<HashMap<u64, Order>>>,
     /// Whether the outermost value says that it is a struct.
     pub(super) is_struct: Cell<bool>,
 }
@@ -141,17 +156,16 @@ impl<'a> Notes<'a> {
             known,
             fresh: RefCell::default(),
             some_nulls: Cell::new(0),
-            fields: RefCell::default(),
+            fields: None,
             refuses_some_null: false,
-            orders: None,
             is_struct: Cell::new(false),
         }
     }
 
-    /// Notes the order of items, too.
-    pub(super) fn with_orders(known: &'a Known) -> Self {
+    /// Counts the fields, too.
+    pub(super) fn counting_fields(known: &'a Known) -> Self {
         Self {
-            orders: Some(RefCell::default()),
+            fields: Some(RefCell::default()),
             ..Self::new(known)
         }
     }
@@ -169,11 +183,21 @@ impl<'a> Notes<'a> {
         self.note(mix(place.0, kind as u64));
     }
 
-    /// Notes a field, while the order of items is noted.
+    /// Counts a field, if fields are counted.
     pub(super) fn saw_field(&self, place: Place) {
-        if self.orders.is_some() {
-            *self.fields.borrow_mut().entry(place.0).or_default() += 1;
+        if let Some(fields) = &self.fields {
+            *fields.borrow_mut().entry(place.0).or_default() += 1;
         }
+    }
+
+    /// Notes which fields of a struct are there, as [`Present`] has them.
+    pub(super) fn saw_fields(&self, place: Place, present: Present) {
+        self.note(mix(mix(place.0, Kind::Fields as u64), present.0));
+    }
+
+    /// Notes of how many items a tuple is.
+    pub(super) fn saw_tuple(&self, place: Place, len: usize) {
+        self.note(mix(mix(place.0, Kind::Tuple as u64), len as u64));
     }
 
     /// Whether there were the same fields in the other state, each as often.
@@ -188,25 +212,13 @@ impl<'a> Notes<'a> {
         self.refuses_some_null
     }
 
-    /// Notes the items of an array, and sorts those that have no order.
-    pub(super) fn saw_items(&self, place: Place, items: &mut [Value]) {
-        // Once for each doubling: the order of a few items may be the same by chance.
-        self.note(mix(
-            place.0,
-            64 + u64::from(items.len().checked_ilog2().map_or(0, |log| log + 1)),
-        ));
-        if let Some(orders) = &self.orders {
-            let order = orders.borrow_mut();
-            add_order(order, place, items);
-        }
-        if self.known.unordered.contains(&place.0) {
-            items.sort_by_cached_key(Value::to_string);
-        }
-    }
-
     fn note(&self, kind: u64) {
-        if !self.known.kinds.contains(&kind) {
-            self.fresh.borrow_mut().insert(kind);
+        if self.known.kinds.contains(&kind) {
+            return;
+        }
+        let mut fresh = self.fresh.borrow_mut();
+        if fresh.len() < self.known.room() {
+            fresh.insert(kind);
         }
     }
 
@@ -215,57 +227,8 @@ impl<'a> Notes<'a> {
         self.some_nulls.get()
     }
 
-    /// The kinds that weren't known.
+    /// The kinds that weren't known, as many as there is room for.
     pub(super) fn into_fresh(self) -> Hashes {
         self.fresh.into_inner()
     }
-
-    /// The places whose items are those of the `other` state, in another order.
-    pub(super) fn reordered(&self, other: &Self) -> Hashes {
-        let (Some(mine), Some(other)) = (&self.orders, &other.orders) else {
-            return Hashes::default();
-        };
-        let (mine, other) = (mine.borrow(), other.borrow());
-        let differs = mine.iter().filter(|(place, order)| {
-            other
-                .get(place)
-                .is_some_and(|other| other.items == order.items && other != *order)
-        });
-        differs.map(|(place, _)| *place).collect()
-    }
-}
-
-fn add_order(
-    mut orders: std::cell::RefMut<'_, HashMap<u64, Order>>,
-    place: Place,
-    items: &[Value],
-) {
-    let order = orders.entry(place.0).or_default();
-    let sequence = items.iter().fold(0, |hash, item| mix(hash, digest(item)));
-    let sum = items.iter().map(digest).fold(0, u64::wrapping_add);
-    order.items = order.items.wrapping_add(mix(sum, items.len() as u64));
-    order.sequence = order.sequence.wrapping_add(sequence);
-}
-
-/// A hash of a value, whatever the order of the items in it.
-fn digest(value: &Value) -> u64 {
-    match value {
-        Value::Array(items) => {
-            let sum = items.iter().map(digest).fold(0, u64::wrapping_add);
-            mix(sum, 3 + items.len() as u64)
-        }
-        Value::Object(members) => {
-            let digests = members
-                .iter()
-                .map(|(key, value)| mix(hashed(key), digest(value)));
-            mix(digests.fold(0, u64::wrapping_add), 2)
-        }
-        scalar => hashed(&scalar.to_string()),
-    }
-}
-
-fn hashed(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }

@@ -8,7 +8,7 @@ use serde::ser::{
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use super::notes::{Kind, Notes, Place};
+use super::notes::{Kind, Notes, Place, Present};
 use crate::codec::{MAX_DEPTH, PRIVATE, Reason, Refused};
 
 #[cfg(test)]
@@ -84,11 +84,11 @@ impl<'a> Level<'a> {
         Ok(self.inside()?.at(self.place.named(name)))
     }
 
-    fn items(self, len: usize, has_order: bool) -> Result<Items<'a>, Refused> {
+    fn items(self, len: usize, is_tuple: bool) -> Result<Items<'a>, Refused> {
         let inside = self.inside()?;
         Ok(Items {
             level: inside.at(self.place.items()),
-            has_order,
+            is_tuple,
             variant: None,
             items: Vec::with_capacity(len),
         })
@@ -254,7 +254,6 @@ impl<'a> Serializer for Level<'a> {
             let fields = serde_json::value::Serializer.serialize_struct(name, len);
             return fields.map(Fields::Private).map_err(Refused::custom);
         }
-        self.saw(Kind::Fields);
         let level = if self.is_top {
             // Its fields are stored each for itself, not inside an object.
             self.notes.is_struct.set(true);
@@ -275,7 +274,6 @@ impl<'a> Serializer for Level<'a> {
         variant: &'static str,
         _len: usize,
     ) -> Result<Entries<'a>, Refused> {
-        self.saw(Kind::Fields);
         Ok(Entries {
             variant: Some(variant),
             ..self.variant(variant)?.entries()?
@@ -302,15 +300,15 @@ fn in_variant(variant: Option<&'static str>, content: Value) -> Value {
 /// An array under construction.
 struct Items<'a> {
     level: Level<'a>,
-    /// Whether each item has a place of its own, as in a tuple.
-    has_order: bool,
+    /// Whether each item has a place of its own.
+    is_tuple: bool,
     variant: Option<&'static str>,
     items: Vec<Value>,
 }
 
 impl Items<'_> {
     fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        let level = match self.has_order {
+        let level = match self.is_tuple {
             true => self.level.at(self.level.place.nth(self.items.len())),
             false => self.level,
         };
@@ -325,13 +323,12 @@ impl Items<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Value {
-        match self.has_order {
-            true => self.level.saw(Kind::Tuple),
-            false => self
-                .level
-                .notes
-                .saw_items(self.level.place, &mut self.items),
+    fn finish(self) -> Value {
+        let Level { place, notes, .. } = self.level;
+        match (self.is_tuple, self.items.len()) {
+            (true, len) => notes.saw_tuple(place, len),
+            (false, 0) => notes.saw(place, Kind::NoItems),
+            (false, _) => notes.saw(place, Kind::Items),
         }
         in_variant(self.variant, Value::Array(self.items))
     }
@@ -343,6 +340,8 @@ struct Entries<'a> {
     variant: Option<&'static str>,
     /// Whether its keys are fields, or may be.
     has_fields: bool,
+    /// Those of its keys that are fields.
+    present: Present,
     /// The key whose value comes next, in a map.
     key: String,
     map: Map<String, Value>,
@@ -354,6 +353,7 @@ impl<'a> Entries<'a> {
             level,
             variant: None,
             has_fields: true,
+            present: Present::default(),
             key: String::new(),
             map: Map::new(),
         }
@@ -364,6 +364,7 @@ impl<'a> Entries<'a> {
             true => {
                 let place = self.level.place.named(&key);
                 self.level.notes.saw_field(place);
+                self.present = self.present.and(place);
                 place
             }
             false => self.level.place.entries(&key),
@@ -385,6 +386,13 @@ impl<'a> Entries<'a> {
 
     fn finish(self) -> Value {
         in_variant(self.variant, Value::Object(self.map))
+    }
+
+    /// Ends a struct, whose fields are a part of its shape.
+    fn finish_struct(self) -> Value {
+        let Level { place, notes, .. } = self.level;
+        notes.saw_fields(place, self.present);
+        self.finish()
     }
 }
 
@@ -468,7 +476,7 @@ impl SerializeStruct for Fields<'_> {
 
     fn end(self) -> Result<Value, Refused> {
         match self {
-            Self::Plain(entries) => Ok(entries.finish()),
+            Self::Plain(entries) => Ok(entries.finish_struct()),
             Self::Private(fields) => SerializeStruct::end(fields).map_err(Refused::custom),
         }
     }
@@ -487,6 +495,6 @@ impl SerializeStructVariant for Entries<'_> {
     }
 
     fn end(self) -> Result<Value, Refused> {
-        Ok(self.finish())
+        Ok(self.finish_struct())
     }
 }

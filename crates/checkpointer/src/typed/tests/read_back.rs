@@ -26,7 +26,7 @@ struct Flat<T> {
     rest: T,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum External<T> {
     Unit,
     Newtype(T),
@@ -352,4 +352,89 @@ async fn what_a_type_reads_in_its_own_way_is_saved() {
         thread.save(&Patch { age, ages }).await.unwrap();
         assert_eq!(thread.load().await.unwrap().unwrap().age, age);
     }
+}
+
+#[tokio::test]
+async fn a_list_keeps_its_order_beside_a_set_of_the_same_name() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "type")]
+    enum Part {
+        Tags { values: HashSet<String> },
+        Steps { values: Vec<String> },
+    }
+
+    let names = (0..50).map(|n| format!("step-{n}")).rev();
+    let tags = Part::Tags {
+        values: names.clone().collect(),
+    };
+    let steps = Part::Steps {
+        values: names.collect(),
+    };
+    let memory = MemoryCheckpointer::new();
+    let mut thread = memory.thread::<Vec<Part>>("parts").unwrap();
+    for state in [vec![tags.clone()], vec![steps.clone(), tags, steps]] {
+        thread.save(&state).await.unwrap();
+        assert_eq!(thread.load().await.unwrap(), Some(state));
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Skipping {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    messages: Vec<String>,
+}
+
+/// Checks that a state is refused though another of its type was saved before.
+async fn refused_after<T>(full: T, empty: T, expected: Expect)
+where
+    T: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 'static,
+{
+    let memory = MemoryCheckpointer::new();
+    let mut thread = memory.thread::<T>("skipping").unwrap();
+    thread.save(&full).await.unwrap();
+    let error = thread.save(&empty).await.unwrap_err();
+    let text = error.to_string();
+    let text = text.strip_prefix("the state of thread `skipping` can't be saved: at ");
+    expected.assert_eq(text.unwrap());
+    assert_eq!(thread.load().await.unwrap(), Some(full));
+}
+
+#[tokio::test]
+async fn a_field_that_is_left_out_and_has_no_default_is_refused() {
+    let with = |messages: &[&str]| Skipping {
+        messages: messages.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    refused_after(
+        with(&["Hello"]),
+        with(&[]),
+        expect!["`$`: the type can't read its own JSON: missing field `messages`"],
+    )
+    .await;
+    refused_after(
+        vec![External::Newtype(with(&["Hello"]))],
+        vec![External::Newtype(with(&[]))],
+        expect!["`[0].Newtype`: the type can't read its own JSON: missing field `messages`"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_field_of_a_variant_that_is_left_out_and_has_no_default_is_refused() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    enum Part {
+        Text {
+            #[serde(skip_serializing_if = "String::is_empty")]
+            text: String,
+        },
+    }
+
+    let with = |text: &str| Part::Text {
+        text: text.to_owned(),
+    };
+    refused_after(
+        vec![with("Hello")],
+        vec![with("")],
+        expect!["`[0].Text`: the type can't read its own JSON: missing field `text`"],
+    )
+    .await;
 }

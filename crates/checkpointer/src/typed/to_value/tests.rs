@@ -223,3 +223,20 @@ fn the_deepest_value_may_be_a_field_but_not_an_item() {
     }
     to_value(&State { field: deepest }).unwrap();
 }
+
+#[test]
+fn no_more_kinds_are_noted_than_are_remembered() {
+    let flattened = |names: std::ops::Range<u32>| Flattened {
+        first: 1,
+        rest: BTreeMap::from_iter(names.map(|name| (format!("name-{name}"), 1))),
+    };
+    let mut known = Known::default();
+    let notes = Notes::new(&known);
+    super::to_value(&flattened(0..20_000), &notes).unwrap();
+    let fresh = notes.into_fresh();
+    assert_eq!(fresh.len(), 10_000);
+    known.learn(fresh);
+    let notes = Notes::new(&known);
+    super::to_value(&flattened(20_000..20_010), &notes).unwrap();
+    assert!(notes.into_fresh().is_empty());
+}
