@@ -3,30 +3,69 @@
 use crate::ids::{check_channel, check_task_path};
 use crate::{Error, Loaded, Put, PutWrites, Result, Version};
 
-/// Checks the names, the versions and the completeness of a put.
-pub(crate) fn put(put: &Put<'_>) -> Result<()> {
-    let checkpoint = put.checkpoint;
-    if checkpoint.loaded() != Loaded::All {
-        return Err(Error::PartialCheckpoint {
-            checkpoint_id: checkpoint.id.clone(),
-        });
-    }
-    let channels = checkpoint.channel_values.keys();
-    let channels = channels.chain(checkpoint.channel_versions.keys());
-    for channel in channels.chain(put.new_versions.keys()) {
-        check_channel(channel)?;
-    }
-    let seen = checkpoint.versions_seen.values().flatten();
-    for (channel, version) in checkpoint.channel_versions.iter().chain(seen) {
-        if let Version::Float(float) = version
-            && !float.is_finite()
-        {
-            let place = format!("the version of channel `{channel}`");
-            let reason = "a number that is not finite";
-            return Err(Error::unstorable(put.thread_id, &place, "$", reason));
+impl Put<'_> {
+    /// Checks the names, the versions and the completeness, for those who write a checkpointer: each
+    /// refuses the same, before anything is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PartialCheckpoint`] for a checkpoint that was read in part; [`Error::InvalidName`] for
+    /// the name of a channel that can't be stored; [`Error::Unstorable`] for a version that isn't
+    /// finite.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{Checkpoint, CheckpointId, Error, Loaded, Metadata, Put, ThreadId};
+    ///
+    /// let (thread_id, metadata) = (ThreadId::new("support-4711")?, Metadata::default());
+    /// let partial = Checkpoint::new(CheckpointId::generate(None)).with_loaded(Loaded::SomeChannels);
+    /// let refusal = Put::new(&thread_id, &partial, &metadata).check();
+    /// assert!(matches!(refusal, Err(Error::PartialCheckpoint { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn check(&self) -> Result<()> {
+        let checkpoint = self.checkpoint;
+        if checkpoint.loaded() != Loaded::All {
+            return Err(Error::partial_checkpoint(&checkpoint.id));
         }
+        let channels = checkpoint.channel_values.keys();
+        let channels = channels.chain(checkpoint.channel_versions.keys());
+        for channel in channels.chain(self.new_versions.keys()) {
+            check_channel(channel)?;
+        }
+        self.check_versions()
     }
-    Ok(())
+
+    fn check_versions(&self) -> Result<()> {
+        let checkpoint = self.checkpoint;
+        let seen = checkpoint.versions_seen.values().flatten();
+        for (channel, version) in checkpoint.channel_versions.iter().chain(seen) {
+            if let Version::Float(float) = version
+                && !float.is_finite()
+            {
+                let place = format!("the version of channel `{channel}`");
+                let reason = "a number that is not finite";
+                return Err(Error::unstorable(self.thread_id, &place, "$", reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PutWrites<'_> {
+    /// Checks the names of the channels and the task's path, for those who write a checkpointer: each
+    /// refuses the same, before anything is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`] for a name that can't be stored.
+    pub fn check(&self) -> Result<()> {
+        check_task_path(self.task_path)?;
+        self.writes
+            .iter()
+            .try_for_each(|(channel, _)| check_channel(channel))
+    }
 }
 
 /// Checks that there is a checkpoint to take the values from of channels that a put leaves out: its
@@ -38,12 +77,4 @@ pub(crate) fn parent(put: &Put<'_>, is_there: bool) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Checks the names in a task's writes.
-pub(crate) fn put_writes(put: &PutWrites<'_>) -> Result<()> {
-    check_task_path(put.task_path)?;
-    put.writes
-        .iter()
-        .try_for_each(|(channel, _)| check_channel(channel))
 }

@@ -36,10 +36,11 @@ use crate::{
 ///
 /// # Implementing it
 ///
-/// Seven methods store and read; the others have a default. [`inner`](Self::inner) says where the
-/// default goes: a wrapper names what it wraps, and everything that it doesn't implement is passed
+/// Eight methods have no default. [`inner`](Self::inner) is one of them, and says where the defaults of
+/// the others go: a wrapper names what it wraps, and everything that it doesn't implement is passed
 /// on. A store names nothing, and what it doesn't implement fails with [`Error::Unsupported`]. The
-/// functions of [`Error`] make the errors to answer with.
+/// functions of [`Error`] make the errors to answer with; [`Put::check`] and [`PutWrites::check`] refuse
+/// what no checkpointer may store.
 #[async_trait]
 pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
@@ -212,7 +213,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::ThreadNotFound`] if there is no such thread; [`Error::Unsupported`] by default.
+    /// [`Error::ThreadNotFound`] if there is no such thread; [`Error::ThreadDeleted`] if it was deleted;
+    /// [`Error::Unsupported`] by default.
     ///
     /// # Cancel safety
     ///
@@ -304,6 +306,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Every method with a default asks it. A wrapper that returns none doesn't support what it
     /// doesn't implement: so does one that must see each call, such as one that encrypts the values
     /// or keeps customers apart.
+    ///
+    /// It must not return itself: the methods with a default would call themselves without end.
     ///
     /// # Examples
     ///

@@ -110,8 +110,8 @@
 //!
 //! # Limits
 //!
-//! A value may have 256 MiB and be nested 100 deep; a prune, a copy or a deletion that takes longer
-//! than the statement time-out changes nothing. `docs/limits.md` has what large requests cost in
+//! A value may have 256 MiB and be nested 100 deep; a copy or a deletion that takes longer than the
+//! statement time-out changes nothing. `docs/limits.md` has what large requests cost in
 //! time and memory, up to states of 100 MB and threads of a million checkpoints.
 //!
 //! # Other checkpointers

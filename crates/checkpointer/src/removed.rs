@@ -58,6 +58,29 @@ pub struct NotRemoved {
     pub error: Error,
 }
 
+impl NotRemoved {
+    /// Says why nothing was removed from a thread, for those who write a checkpointer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{Error, NotRemoved, Removed, ThreadId};
+    ///
+    /// let thread_id = ThreadId::new("support-4711")?;
+    /// let busy = Error::busy(&thread_id);
+    ///
+    /// let mut removed = Removed::default();
+    /// removed.checkpoints += 3;
+    /// removed.failed.push(NotRemoved::new(thread_id, busy));
+    /// assert!(matches!(removed.complete(), Err(Error::Busy { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(thread_id: ThreadId, error: Error) -> Self {
+        Self { thread_id, error }
+    }
+}
+
 impl Removed {
     /// Turns the first failure into an error, for a caller that needs all of it done.
     ///
@@ -102,7 +125,7 @@ impl Removed {
                     true => ControlFlow::Continue(()),
                     false => ControlFlow::Break(()),
                 };
-                self.failed.push(NotRemoved { thread_id, error });
+                self.failed.push(NotRemoved::new(thread_id, error));
                 control
             }
         }

@@ -97,8 +97,8 @@
 //! because a password with a `$` in it would otherwise lose a part without a word. A `\` is written
 //! `\\`.
 //!
-//! A line that names none of the variables above may be anything, and a line that the environment
-//! beats isn't looked at.
+//! A line that names none of the variables above, nor looks like a misspelling of one, may be
+//! anything. A line that the environment or a line further up beats isn't looked at.
 //!
 //! # The URL
 //!

@@ -236,6 +236,25 @@ async fn no_state_no_metadata_and_no_password_is_in_a_span_an_event_or_a_label()
 }
 
 #[tokio::test]
+async fn what_a_prune_removes_is_counted_for_each_strategy() {
+    let figures = Figures::default();
+    let _recording = figures.record();
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let thread_id = thread("pruned");
+    let first = Step::first(&thread_id).put(&checkpointer).await;
+    let second = Step::after(&first).put(&checkpointer).await;
+    Step::after(&second).put(&checkpointer).await;
+    for (strategy, total) in [(PruneStrategy::KeepLatest, 2), (PruneStrategy::Delete, 3)] {
+        let prune = Prune::new([&thread_id], strategy).unwrap();
+        let removed = checkpointer.prune(prune).await.unwrap();
+        removed.complete().unwrap();
+        let counted = figures.counter("checkpointer_removed_checkpoints_total", &[]);
+        assert_eq!(counted, total);
+    }
+}
+
+#[tokio::test]
 async fn a_conflict_is_counted_as_one() {
     let figures = Figures::default();
     let _recording = figures.record();

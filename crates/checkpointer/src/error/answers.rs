@@ -32,6 +32,14 @@ impl Error {
         }
     }
 
+    /// Makes a [`PartialCheckpoint`](Self::PartialCheckpoint).
+    /// [`Put::check`](crate::Put::check) finds one.
+    #[must_use]
+    pub fn partial_checkpoint(checkpoint_id: &CheckpointId) -> Self {
+        let checkpoint_id = checkpoint_id.clone();
+        Self::PartialCheckpoint { checkpoint_id }
+    }
+
     /// Makes a [`ThreadDeleted`](Self::ThreadDeleted).
     #[must_use]
     pub fn thread_deleted(thread_id: &ThreadId) -> Self {

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::codec::{encode, encode_object};
-use crate::{Error, Put, PutWrites, Result, ThreadId, check};
+use crate::{Error, Put, PutWrites, Result, ThreadId};
 
 /// Checks all that a put brings.
 pub(super) fn put(put: &Put<'_>) -> Result<()> {
-    check::put(put)?;
+    put.check()?;
     let (thread_id, checkpoint) = (put.thread_id, put.checkpoint);
     for (channel, content) in &checkpoint.channel_values {
         value(thread_id, &format!("channel `{channel}`"), content)?;
@@ -23,7 +23,7 @@ pub(super) fn put(put: &Put<'_>) -> Result<()> {
 
 /// Checks all that a task's writes bring.
 pub(super) fn put_writes(put: &PutWrites<'_>) -> Result<()> {
-    check::put_writes(put)?;
+    put.check()?;
     for (channel, content) in put.writes {
         let place = format!("the write to channel `{channel}`");
         value(&put.address.thread_id, &place, content)?;

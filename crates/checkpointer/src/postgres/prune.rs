@@ -38,7 +38,11 @@ impl Engine {
         let mut threads = prune.thread_ids.into_iter();
         for thread_id in threads.by_ref() {
             let removed = match prune.strategy {
-                PruneStrategy::Delete => self.delete_thread(DeleteThread::new(&thread_id)?).await,
+                PruneStrategy::Delete => {
+                    let delete = DeleteThread::new(&thread_id)?;
+                    let removed = self.delete_thread(delete).await;
+                    removed.inspect(|removed| meter::removed(removed.checkpoints))
+                }
                 PruneStrategy::KeepLatest => self.remove_from(&thread_id, Removal::Old).await,
             };
             if all.add(thread_id, removed).is_break() {

@@ -26,7 +26,7 @@ enum Verdict {
 
 impl Engine {
     pub(super) async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
-        check::put(&put)?;
+        put.check()?;
         // Cut before the turn is waited for: this is the expensive part.
         let values = &put.checkpoint.channel_values;
         let cuts = self

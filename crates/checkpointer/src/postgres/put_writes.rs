@@ -11,11 +11,11 @@ use super::refusal::{MAX_ROUNDS, busy, deleted};
 use super::view::View;
 use crate::codec::ContentHash;
 use crate::writes::{self, Numbered};
-use crate::{Generation, PutWrites, Result, check};
+use crate::{Generation, PutWrites, Result};
 
 impl Engine {
     pub(super) async fn put_writes(&self, put: PutWrites<'_>) -> Result<()> {
-        check::put_writes(&put)?;
+        put.check()?;
         let (thread_id, generation) = (&put.address.thread_id, put.address.generation);
         let writes = writes::number(put.writes);
         let cuts: Vec<_> = writes
