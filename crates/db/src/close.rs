@@ -13,6 +13,9 @@ use crate::dependents::Failure;
 use crate::error::Chain;
 use crate::{Database, Error, Result};
 
+/// In place of a deadline that no clock reaches.
+const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 #[derive(Debug, thiserror::Error)]
 #[error("it wasn't done within {after:.1?}")]
 struct Overdue {
@@ -22,7 +25,8 @@ struct Overdue {
 impl Database {
     /// Lets something that depends on the database finish its work before the pool closes:
     /// [`close`](Self::close) calls `finish` with `dependent` if it still exists then, and waits
-    /// for what it returns. All dependents finish at the same time.
+    /// for what it returns. All dependents finish at the same time. None of them closes the database
+    /// itself, which would begin all of this again.
     ///
     /// # Examples
     ///
@@ -87,7 +91,8 @@ impl Database {
     }
 
     async fn close_by(&self, deadline: Duration) -> Result<()> {
-        let end = Instant::now() + deadline;
+        let now = Instant::now();
+        let end = now.checked_add(deadline).unwrap_or(now + FAR_AWAY);
         let shared = self.shared();
         shared.ending.cancel();
         let failures = self.finish_dependents(end, deadline).await;

@@ -156,6 +156,7 @@ impl Drop for Connection {
         let runtime = self.shared.runtime.handle();
         let _entered = runtime.enter();
         if link.condition().is_clean() {
+            drop(link);
             return;
         }
         let in_use = self.in_use.clone();

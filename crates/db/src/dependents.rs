@@ -16,7 +16,7 @@ pub(crate) struct Dependents(Mutex<Vec<Dependent>>);
 
 struct Dependent {
     who: Weak<dyn Any + Send + Sync>,
-    finish: Box<dyn Fn() -> Option<Finishing> + Send + Sync>,
+    finish: Arc<dyn Fn() -> Option<Finishing> + Send + Sync>,
 }
 
 impl Dependents {
@@ -31,7 +31,7 @@ impl Dependents {
     {
         let weak = Arc::downgrade(dependent);
         let who = Weak::clone(&weak);
-        let finish = Box::new(move || Some(Box::pin(finish(weak.upgrade()?)) as Finishing));
+        let finish = Arc::new(move || Some(Box::pin(finish(weak.upgrade()?)) as Finishing));
         let mut dependents = self.lock();
         dependents.retain(|known| known.who.strong_count() > 0);
         dependents.push(Dependent { who, finish });
@@ -39,9 +39,11 @@ impl Dependents {
 
     /// Begins to finish each.
     pub(crate) fn finish(&self) -> Vec<Finishing> {
-        let dependents = self.lock();
-        let finishing = dependents.iter().filter_map(|known| (known.finish)());
-        finishing.collect()
+        let finish: Vec<_> = (self.lock().iter())
+            .map(|known| Arc::clone(&known.finish))
+            .collect();
+        // Without the lock: one of them may add another.
+        finish.iter().filter_map(|finish| finish()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Dependent>> {

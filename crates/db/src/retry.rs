@@ -136,7 +136,9 @@ impl<'a> Retry<'a> {
             if error.is_outcome_unknown() {
                 unknown = Some(error);
             }
-            self.rest(pause).await?;
+            if let Err(ended) = self.rest(pause).await {
+                return Err(unknown.unwrap_or(ended));
+            }
         }
     }
 

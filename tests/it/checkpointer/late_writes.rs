@@ -186,35 +186,54 @@ async fn the_writes_of_a_refused_put_stay_if_its_checkpoint_came_meanwhile() {
 
 #[tokio::test]
 async fn a_late_put_is_told_of_the_deletion_and_not_of_a_conflict_whatever_is_remembered() {
-    let (test, [deleter, other]) = two().await;
+    let (_test, [deleter, other]) = two().await;
     let thread_id = thread("started again");
     let old = Step::first(&thread_id).put(&deleter).await;
-    let subgraph = |root: &CheckpointAddress| {
-        let parents = json!({ "": root.checkpoint_id.as_str() });
-        let first = Step::first(&thread_id).in_ns("child");
-        first.metadata("parents", parents)
-    };
     let delete = DeleteThread::new(&thread_id).unwrap();
     deleter.delete_thread(delete).await.unwrap();
     let new = Step::first(&thread_id).put(&deleter).await;
-    subgraph(&new).put(&deleter).await;
+    subgraph_of(&thread_id, &new).put(&deleter).await;
 
     // One remembers the thread, another sees it for the first time.
     for remembers in [&deleter, &other] {
         let late = Step::after(&old).without_generation().expect_head(&old);
         let late = late.try_put(remembers).await;
         assert!(matches!(late, Err(Error::ThreadDeleted { .. })), "{late:?}");
-        let late = subgraph(&old).expect_no_head();
+        let late = subgraph_of(&thread_id, &old).expect_no_head();
         let late = late.try_put(remembers).await;
         assert!(matches!(late, Err(Error::ThreadDeleted { .. })), "{late:?}");
     }
+    // One that remembers the time before, and one that knows nothing, are told the same.
+    let thread_id = thread("started again elsewhere");
+    let (test, [one, other]) = two().await;
+    let old = Step::first(&thread_id).put(&one).await;
+    let delete = DeleteThread::new(&thread_id).unwrap();
+    other.delete_thread(delete).await.unwrap();
+    let new = Step::first(&thread_id).put(&other).await;
+    subgraph_of(&thread_id, &new).put(&other).await;
+    let late = Step::after(&old).without_generation().expect_head(&old);
+    let late = late.try_put(&one).await;
+    assert!(matches!(late, Err(Error::ThreadDeleted { .. })), "{late:?}");
+    let newcomer = checkpointer(&test, &[]).await;
+    let late = subgraph_of(&thread_id, &old).expect_no_head();
+    let late = late.try_put(&newcomer).await;
+    assert!(matches!(late, Err(Error::ThreadDeleted { .. })), "{late:?}");
+
     // One that belongs there meets another head.
     let newcomer = checkpointer(&test, &[]).await;
-    let head = Step::after(&new).put(&deleter).await;
+    let head = Step::after(&new).put(&other).await;
     let beside = Step::after(&new).without_generation().expect_head(&new);
     let beside = beside.try_put(&newcomer).await;
     let Err(Error::Conflict { head: lost_to, .. }) = beside else {
         panic!("{beside:?}");
     };
     assert_eq!(lost_to, Some(head.checkpoint_id));
+}
+
+/// The first checkpoint of a subgraph, which names its root.
+fn subgraph_of(thread_id: &ThreadId, root: &CheckpointAddress) -> Step {
+    let parents = json!({ "": root.checkpoint_id.as_str() });
+    Step::first(thread_id)
+        .in_ns("child")
+        .metadata("parents", parents)
 }

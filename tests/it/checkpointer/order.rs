@@ -1,14 +1,18 @@
 //! The order of calls on one thread, and what a close waits for.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
-use checkpointer::{CheckpointAddress, Checkpointer, Error, List, ThreadId};
+use checkpointer::{CheckpointAddress, Checkpointer, DeleteThread, Error, List, ThreadId};
 use futures_util::{FutureExt, TryStreamExt};
 use serde_json::json;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::step::{Step, checkpointer, get, ids, large, thread, try_write, two};
 use rig::{TestDb, at_every_poll, eventually};
+
+const LONG: Duration = Duration::from_secs(60);
 
 /// Locks a thread as a transaction of another program might, until it commits.
 async fn lock(test: &TestDb, thread_id: &ThreadId) -> Client {
@@ -156,4 +160,18 @@ async fn closing_waits_for_writes_under_way_and_refuses_those_in_line() {
     sent.await.unwrap().unwrap();
     let in_line = in_line.await.unwrap();
     assert!(matches!(in_line, Err(Error::Closed)), "{in_line:?}");
+}
+
+#[tokio::test]
+async fn a_close_does_not_wait_for_a_deletion_that_is_done_and_not_polled() {
+    let (_test, [checkpointer, other]) = two().await;
+    let thread_id = thread("deleted");
+    Step::first(&thread_id).put(&checkpointer).await;
+    let delete = DeleteThread::new(&thread_id).unwrap();
+    let mut deletion = checkpointer.delete_thread(delete);
+    // From now on a task deletes the thread, and this future isn't polled any more.
+    assert!(deletion.as_mut().now_or_never().is_none());
+    let closed = timeout(LONG, checkpointer.close()).await;
+    closed.expect("the close waits for nothing").unwrap();
+    assert!(ids(&other, &thread_id).await.is_empty());
 }

@@ -105,6 +105,31 @@ async fn a_connection_is_given_back_after_its_runtime_has_ended() {
 }
 
 #[tokio::test]
+async fn a_lost_connection_is_given_back_outside_of_any_runtime_and_replaced_within_its_own() {
+    let test = TestDb::without_schema().await;
+    let db = test
+        .connect(&[("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "1")])
+        .await;
+    let connection = db.get().await.unwrap();
+    let observer = test.observer().await;
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+    observer.execute(kill, &[&test.schema()]).await.unwrap();
+    eventually("the connection is lost", async || {
+        test.backends(&observer, "true").await == 0
+    })
+    .await;
+    std::thread::spawn(move || drop(connection)).join().unwrap();
+    db.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deadline_that_no_clock_reaches_is_none() {
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[]).await;
+    db.close(Duration::MAX).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_database_that_is_dropped_leaves_no_connection_behind() {
     let test = TestDb::without_schema().await;
     let db = test.connect(&[("DB_POOL_MIN", "3")]).await;

@@ -33,10 +33,15 @@ impl Engine {
         &self,
         write: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let _admitted = self.store.admit()?;
         let call = Call::current();
         let write = async move { Call::work_for(call.as_ref(), write).await };
-        match self.store.spawn(write).await {
+        let task = {
+            // Until the task has a token of its own: a close doesn't wait for this future, which may
+            // never be polled again.
+            let _admitted = self.store.admit()?;
+            self.store.spawn(write)
+        };
+        match task.await {
             Ok(outcome) => outcome,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

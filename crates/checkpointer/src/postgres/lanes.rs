@@ -186,7 +186,13 @@ impl Lanes {
             false => Err(job),
         };
         let job = match offered {
-            Ok(caller) => return Some(caller),
+            Ok(caller) => {
+                // A close that found no such write a moment ago waits for this one.
+                if self.store.is_closing() {
+                    self.lone.hand_over();
+                }
+                return Some(caller);
+            }
             Err(job) => job,
         };
         if shares {

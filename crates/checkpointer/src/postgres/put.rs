@@ -37,10 +37,11 @@ impl Engine {
         if known.is_none() && !needs_view(&put) {
             known = Some(Basis::Nothing);
         }
+        let mut met_another_head = false;
         for round in 0..MAX_ROUNDS {
             let basis = match known.take() {
                 Some(basis) => basis,
-                None => match self.look_for(&put, round > 0).await? {
+                None => match self.look_for(&put, met_another_head).await? {
                     Verdict::Stored(view) => return Ok(stored_as(&put, view)),
                     Verdict::Send(view) => Basis::looked(view, round > 0),
                 },
@@ -52,20 +53,23 @@ impl Engine {
                     self.drop_writes(&put).await?;
                     return Err(deleted(put.thread_id));
                 }
-                Sent::NotStored(Why::NotTheHead | Why::Changed, turn) => turn,
+                Sent::NotStored(why @ (Why::NotTheHead | Why::Changed), turn) => {
+                    met_another_head = matches!(why, Why::NotTheHead);
+                    turn
+                }
             };
         }
         Err(busy(put.thread_id))
     }
 
     /// Looks at the thread, in a new statement, and decides.
-    async fn look_for(&self, put: &Put<'_>, was_sent: bool) -> Result<Verdict> {
+    async fn look_for(&self, put: &Put<'_>, met_another_head: bool) -> Result<Verdict> {
         let (ns, id) = (&put.checkpoint_ns, &put.checkpoint.id);
         let look = self
             .store
             .look(put.thread_id, ns, id, put.parent, put.lease)
             .await?;
-        match (decide(put, look.thread, was_sent), look.refusal) {
+        match (decide(put, look.thread, met_another_head), look.refusal) {
             // What was stored before the lease was lost is stored.
             (Err(_) | Ok(Verdict::Send(_)), Some(refusal)) => Err(refusal),
             (verdict, _) => verdict,
@@ -119,7 +123,7 @@ impl Engine {
 }
 
 /// What a put does, by what its thread looks like.
-fn decide(put: &Put<'_>, seen: Option<Seen>, was_sent: bool) -> Result<Verdict> {
+fn decide(put: &Put<'_>, seen: Option<Seen>, met_another_head: bool) -> Result<Verdict> {
     // On a thread that was started again, the put itself finds out whether it belongs there.
     let is_asked = |seen: &Seen| seen.view.generation > 1 && put.generation.is_none();
     let head = match &seen {
@@ -139,7 +143,7 @@ fn decide(put: &Put<'_>, seen: Option<Seen>, was_sent: bool) -> Result<Verdict> 
         ExpectedHead::Is(expected) if expected.as_ref() != head => match &seen {
             Some(seen) if seen.stored => Ok(Verdict::Stored(seen.view)),
             // That it doesn't belong there says more than that the head is another.
-            Some(seen) if is_asked(seen) && !was_sent => Ok(Verdict::Send(Some(seen.view))),
+            Some(seen) if is_asked(seen) && !met_another_head => Ok(Verdict::Send(Some(seen.view))),
             _ => Err(Error::Conflict {
                 thread_id: put.thread_id.clone(),
                 checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
