@@ -33,6 +33,9 @@ pub use report::{Loss, Place, Reason, Report};
 /// threads. It may be
 /// stopped at any moment and run again: what is there already is put again, with the same effect.
 ///
+/// It must not be run again once agents work in the target. If a prune has removed imported checkpoints
+/// since, they are put as new ones, and the head moves back to one of them.
+///
 /// A thread isn't imported in one transaction. While it is imported it is leased, so that no one
 /// else writes to a thread of which a part is there; readers see that part. Runs that use
 /// LangGraph's saver must be stopped before the import: what they store during it may be missed.

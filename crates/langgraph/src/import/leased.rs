@@ -25,7 +25,7 @@ impl<'a> Leased<'a> {
         loop {
             let acquire = AcquireLease::new(thread_id, ttl)?;
             let lease = match checkpointer.acquire_lease(acquire).await {
-                Err(Error::LeaseHeld { .. }) if started.elapsed() < 2 * ttl => {
+                Err(Error::LeaseHeld { .. }) if started.elapsed() < ttl.saturating_mul(2) => {
                     sleep((ttl / 20).max(Duration::from_millis(1))).await;
                     continue;
                 }

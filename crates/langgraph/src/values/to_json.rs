@@ -9,9 +9,15 @@ use super::form::{
 use super::msgpack::{Reader, Token};
 use super::order::{Order, order_of};
 
+/// How much memory a value may take, in bytes. Few bytes can stand for much JSON: a list of nulls takes
+/// 32 times its length, and one of empty byte strings 300 times. A value that a graph works with is far
+/// from it.
+const MAX_MEMORY: usize = 1 << 30;
+
 /// Reads the one value that `msgpack` is.
 pub(super) fn to_json(msgpack: &[u8]) -> Option<Value> {
-    one_value(msgpack, 0).filter(|value| is_storable(value, MAX_DEPTH))
+    let mut reader = Reader::new(msgpack, MAX_MEMORY);
+    one_value(&mut reader, 0).filter(|value| is_storable(value, MAX_DEPTH))
 }
 
 /// Whether a value is nested at most so deep.
@@ -23,9 +29,8 @@ fn is_storable(value: &Value, depth: usize) -> bool {
     }
 }
 
-fn one_value(msgpack: &[u8], depth: usize) -> Option<Value> {
-    let mut reader = Reader::new(msgpack);
-    let value = next_value(&mut reader, depth)?;
+fn one_value(reader: &mut Reader<'_>, depth: usize) -> Option<Value> {
+    let value = next_value(reader, depth)?;
     reader.is_at_end().then_some(value)
 }
 
@@ -35,7 +40,7 @@ fn next_value(reader: &mut Reader<'_>, depth: usize) -> Option<Value> {
 }
 
 /// `depth` is how many values are around this one.
-fn value_of(token: Token<'_>, reader: &mut Reader<'_>, depth: usize) -> Option<Value> {
+fn value_of<'a>(token: Token<'a>, reader: &mut Reader<'a>, depth: usize) -> Option<Value> {
     match token {
         Token::Nil => Some(Value::Null),
         Token::Bool(bool) => Some(Value::Bool(bool)),
@@ -49,7 +54,8 @@ fn value_of(token: Token<'_>, reader: &mut Reader<'_>, depth: usize) -> Option<V
         Token::Array(length) => array(length, reader, depth + 1),
         Token::Map(length) => pairs(length, reader, depth + 1).map(map),
         Token::Ext(code, body) => {
-            Some(readable_ext(code, body, depth + 1).unwrap_or_else(|| ext(code, body)))
+            let form = reader.inside(body, |body| readable_ext(code, body, depth + 1));
+            Some(form.unwrap_or_else(|| ext(code, body)))
         }
     }
 }
@@ -162,7 +168,7 @@ fn ext(code: i8, body: &[u8]) -> Value {
     Value::Object(form)
 }
 
-fn readable_ext(code: i8, body: &[u8], depth: usize) -> Option<Value> {
+fn readable_ext(code: i8, body: &mut Reader<'_>, depth: usize) -> Option<Value> {
     match code {
         code::NUMPY => numpy(body, depth),
         code::SNAPSHOT => Some(with_value(tag::SNAPSHOT, one_value(body, depth)?)),
@@ -172,12 +178,11 @@ fn readable_ext(code: i8, body: &[u8], depth: usize) -> Option<Value> {
 }
 
 /// `[dtype, shape, order, content]`
-fn numpy(body: &[u8], depth: usize) -> Option<Value> {
-    let mut reader = Reader::new(body);
+fn numpy(reader: &mut Reader<'_>, depth: usize) -> Option<Value> {
     let (Token::Array(4), Token::Text(dtype)) = (reader.token()?, reader.token()?) else {
         return None;
     };
-    let shape = next_value(&mut reader, depth)?;
+    let shape = next_value(reader, depth)?;
     let (Token::Text(order), Token::Bytes(content)) = (reader.token()?, reader.token()?) else {
         return None;
     };
@@ -190,26 +195,25 @@ fn numpy(body: &[u8], depth: usize) -> Option<Value> {
 }
 
 /// `[module, name, value]`, or with a method behind it.
-fn class(code: i8, body: &[u8], depth: usize) -> Option<Value> {
-    let mut reader = Reader::new(body);
+fn class(code: i8, reader: &mut Reader<'_>, depth: usize) -> Option<Value> {
     let Token::Array(length) = reader.token()? else {
         return None;
     };
-    let mut words = vec![code.to_string(), word(&mut reader)?, word(&mut reader)?];
+    let mut words = vec![code.to_string(), word(reader)?, word(reader)?];
     let content = reader.token()?;
     let content = match (code, content) {
         (code::CALL_WITH_NAMES | code::PYDANTIC_1 | code::PYDANTIC_2, Token::Map(length)) => {
-            Content::Members(pairs(length, &mut reader, depth + 1)?)
+            Content::Members(pairs(length, reader, depth + 1)?)
         }
         (code::CALL | code::CALL_WITH_ARGUMENTS | code::METHOD, token) => {
-            Content::Value(value_of(token, &mut reader, depth)?)
+            Content::Value(value_of(token, reader, depth)?)
         }
         _ => return None,
     };
     match (code, length) {
-        (code::METHOD, 4) => words.push(word(&mut reader)?),
+        (code::METHOD, 4) => words.push(word(reader)?),
         (code::PYDANTIC_2, 4) => {
-            let method = word(&mut reader)?;
+            let method = word(reader)?;
             words.extend((method != PYDANTIC_2_METHOD).then_some(method));
         }
         (code::METHOD | code::PYDANTIC_2, _) => return None,

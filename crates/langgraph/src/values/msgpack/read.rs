@@ -17,20 +17,70 @@ pub(in crate::values) enum Token<'a> {
     Ext(i8, &'a [u8]),
 }
 
-/// Reads tokens. What is cut off, isn't MessagePack, or could be written shorter is `None`.
+/// What a value takes at most besides its text, in bytes: twice its size, because a list grows by
+/// doubling.
+const VALUE_MEMORY: usize = 64;
+
+/// What a small object takes, in bytes: it reserves memory for eleven members.
+const OBJECT_MEMORY: usize = 640;
+
+impl Token<'_> {
+    /// What its JSON takes, about.
+    fn memory(self) -> usize {
+        VALUE_MEMORY
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::Bytes(bytes) => OBJECT_MEMORY + bytes.len(),
+                // The body may be read as a value, which takes memory of its own.
+                Self::Map(_) | Self::Ext(..) => OBJECT_MEMORY,
+                Self::Float(float) if !float.is_finite() => OBJECT_MEMORY,
+                _ => 0,
+            }
+    }
+}
+
+/// Reads tokens. What is cut off, isn't MessagePack, or could be written shorter is `None`, and so is
+/// what would need more memory than is left.
 #[derive(Debug)]
-pub(in crate::values) struct Reader<'a>(&'a [u8]);
+pub(in crate::values) struct Reader<'a> {
+    rest: &'a [u8],
+    /// How much memory what is still to be read may take, in bytes.
+    memory: usize,
+}
 
 impl<'a> Reader<'a> {
-    pub(in crate::values) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+    pub(in crate::values) fn new(bytes: &'a [u8], memory: usize) -> Self {
+        Self {
+            rest: bytes,
+            memory,
+        }
     }
 
     pub(in crate::values) fn is_at_end(&self) -> bool {
-        self.0.is_empty()
+        self.rest.is_empty()
+    }
+
+    /// Reads the body of an extension type with `read`, from the same memory.
+    pub(in crate::values) fn inside<T>(
+        &mut self,
+        body: &'a [u8],
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let mut inner = Self::new(body, self.memory);
+        let value = read(&mut inner);
+        self.memory = inner.memory;
+        value
     }
 
     pub(in crate::values) fn token(&mut self) -> Option<Token<'a>> {
+        let token = self.any_token()?;
+        let left = self.memory.checked_sub(token.memory());
+        // Nothing is read after what was too large.
+        self.memory = left.unwrap_or(0);
+        left.map(|_| token)
+    }
+
+    fn any_token(&mut self) -> Option<Token<'a>> {
         let marker = self.number(1)?;
         let token = match marker {
             0x00..=0x7f => Token::Unsigned(marker),
@@ -70,8 +120,8 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
         Some(taken)
     }
 

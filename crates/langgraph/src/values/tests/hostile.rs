@@ -56,6 +56,34 @@ fn lengths_are_believed_only_as_far_as_there_are_bytes() {
     }
 }
 
+/// A list of `count` items.
+fn list(count: usize, item: &[u8]) -> Serialized {
+    let length = u32::try_from(count).unwrap().to_be_bytes();
+    msgpack([&[0xdd][..], &length, &item.repeat(count)].concat())
+}
+
+#[test]
+fn what_would_need_much_memory_is_kept_as_it_is() {
+    assert!(is_opaque(&list(2_000_000, &[0x80]).to_json()));
+}
+
+#[test]
+fn bodies_of_extension_types_take_their_memory_from_the_same_limit() {
+    let body = list(100_000, &[0x80]).bytes;
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    let snapshot = [&[0xc9][..], &length, &[7], &body].concat();
+    assert!(!is_opaque(&msgpack(snapshot.clone()).to_json()));
+    assert!(is_opaque(
+        &msgpack([vec![0xdc, 0, 20], snapshot.repeat(20)].concat()).to_json()
+    ));
+}
+
+#[test]
+fn a_long_list_is_read() {
+    let form = list(1_000_000, &[0x01]).to_json();
+    assert_eq!(form.as_array().map(Vec::len), Some(1_000_000));
+}
+
 #[test]
 fn every_beginning_of_a_value_is_kept_as_it_is() {
     let value = json!({"b": [1, 2.5, -300, "text", null], "a": {"!": "bytes", "v": "AA=="}, "c": 1u64 << 40});
