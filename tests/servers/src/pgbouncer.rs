@@ -142,7 +142,8 @@ impl PgBouncer {
 
     fn wait_until_up(&self) -> anyhow::Result<()> {
         let late = Instant::now() + PATIENCE;
-        while !self.workspace.end_of(LOG).contains("process up") {
+        // In the whole log: clients that connect at once write many lines after this one.
+        while !self.workspace.log(LOG).contains("process up") {
             if let Some(Ok(Some(status))) = self.process().as_mut().map(Child::try_wait) {
                 return Err(self.failed(&status));
             }

@@ -138,9 +138,14 @@ impl Workspace {
         Ok(())
     }
 
+    /// Returns a log in the folder, which is empty before it is written.
+    pub fn log(&self, log: &str) -> String {
+        fs::read_to_string(self.folder.join(log)).unwrap_or_default()
+    }
+
     /// Returns the last lines of a log in the folder.
     pub fn end_of(&self, log: &str) -> String {
-        let log = fs::read_to_string(self.folder.join(log)).unwrap_or_default();
+        let log = self.log(log);
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(QUOTED)..].join("\n")
     }
