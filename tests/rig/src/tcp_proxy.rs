@@ -73,7 +73,7 @@ impl TcpProxy {
     /// Stands before the server of `url`, and listens at once.
     pub fn before(url: &str) -> Self {
         let proxy = Self::refusing_before(url);
-        proxy.listen_after(Duration::ZERO);
+        proxy.listen();
         proxy
     }
 
@@ -123,7 +123,15 @@ impl TcpProxy {
         self.address.port()
     }
 
-    /// Begins to listen.
+    /// Begins to listen: from now on nothing is refused.
+    pub fn listen(&self) {
+        let socket = self.socket.lock().unwrap().take().unwrap();
+        let listener = socket.listen(1024).unwrap();
+        let task = tokio::spawn(accept(listener, Arc::clone(&self.wire)));
+        *self.accepting.lock().unwrap() = Some(task);
+    }
+
+    /// Begins to listen later.
     pub fn listen_after(&self, delay: Duration) {
         let socket = self.socket.lock().unwrap().take().unwrap();
         let wire = Arc::clone(&self.wire);

@@ -86,9 +86,8 @@ pub(super) fn read<State: DeserializeOwned>(
 
 /// Reads a state in the current shape, or says where it doesn't fit, and why.
 ///
-/// In the order of its keys as sorted, wherever it comes from: for some types it matters whether an
-/// enum's tag comes before its content, and with `serde_json`'s `preserve_order` each store has an order
-/// of its own.
+/// The keys are sorted first: for some types it matters whether an enum's tag comes before its
+/// content, and with `serde_json`'s `preserve_order` each store gives back another order.
 pub(super) fn decode<State: DeserializeOwned>(mut state: Value) -> Result<State, (Path, String)> {
     state.sort_all_objects();
     serde_path_to_error::deserialize(state)
