@@ -56,8 +56,8 @@ async fn pass_on(mut client: TcpStream, port: u16, heard: Arc<Mutex<Vec<[u8; 8]>
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
-/// A pool on a server that lets in nobody without TLS, and who hears how its connections and its
-/// cancel requests begin.
+/// A pool on a server that refuses connections without TLS, and an [`Ear`] that records how its
+/// connections and its cancel requests begin.
 async fn connected(variables: &[(&str, &str)]) -> (TlsServer, Ear, Database) {
     let authority = Authority::new();
     let server = TlsServer::with(&authority.issue("localhost")).await;

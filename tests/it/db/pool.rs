@@ -228,7 +228,7 @@ async fn a_pool_fills_up_again_by_itself_after_an_outage() {
     eventually("it is full", async || db.state().idle == 3).await;
     proxy.refuse().await;
     eventually("all are lost", async || db.state().connections == 0).await;
-    proxy.listen_after(Duration::ZERO);
+    proxy.listen();
     eventually("it is full again", async || db.state().idle == 3).await;
 
     let mut lent = Vec::new();
@@ -255,7 +255,7 @@ async fn a_time_out_says_that_the_server_is_gone_and_why() {
     assert!(matches!(&error, Error::Unreachable { .. }), "{error:?}");
     assert!(text.contains("refused"), "{text}");
 
-    proxy.listen_after(Duration::ZERO);
+    proxy.listen();
     eventually("the pool recovers", async || db.ping().await.is_ok()).await;
 }
 

@@ -17,7 +17,7 @@ use crate::user::{User, is_root};
 /// How many lines of a log are quoted.
 const QUOTED: usize = 8;
 
-/// A folder for one server, and who runs that: for root it is `postgres` or `nobody`.
+/// A folder for one server, and the user that runs it: for root that is `postgres` or `nobody`.
 #[derive(Debug)]
 pub struct Workspace {
     folder: PathBuf,
