@@ -1,0 +1,190 @@
+//! Asks to store a checkpoint.
+
+use std::borrow::Cow;
+
+use crate::{
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Generation, Lease,
+    Metadata, ThreadId, Version,
+};
+
+/// Which head a put expects to find: its guard against other writers.
+///
+/// The head is the checkpoint put last. It is something else than the parent: a fork's parent is an
+/// old checkpoint, and the head it moves is the newest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ExpectedHead {
+    /// Any: the put isn't guarded.
+    #[default]
+    Any,
+    /// This checkpoint, or none at all.
+    Is(Option<CheckpointId>),
+}
+
+/// Asks to store a checkpoint.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::serde_json::json;
+/// use checkpointer::{
+///     Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, Metadata, Put, Source, ThreadId,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+/// // The input of a run. If the thread has a head already, this fails with `Conflict`.
+/// let thread_id = ThreadId::new("support-4711")?;
+/// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+/// let changed = checkpoint.write(&checkpointer, [("question", json!("Where is my order?"))]);
+/// let metadata = Metadata::new(Source::Input, -1);
+/// let put = Put::new(&thread_id, &checkpoint, &metadata).new_versions(&changed);
+/// let first = checkpointer.put(put.expect_no_head()).await?;
+///
+/// // A step, which follows the checkpoint that it began with.
+/// let at = CheckpointTuple::new(first, checkpoint, metadata);
+/// let mut checkpoint = Checkpoint::child_of(&at);
+/// let changed = checkpoint.write(&checkpointer, [("answer", json!("On its way."))]);
+/// let metadata = Metadata::new(Source::Loop, 0);
+/// let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&changed);
+/// checkpointer.put(put.expect_head(&at.address.checkpoint_id)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Put<'a> {
+    /// The thread.
+    pub thread_id: &'a ThreadId,
+    /// The namespace.
+    pub checkpoint_ns: Cow<'a, CheckpointNs>,
+    /// The checkpoint it follows.
+    pub parent: Option<&'a CheckpointId>,
+    /// The generation the thread was read in.
+    pub generation: Option<Generation>,
+    /// The checkpoint itself.
+    pub checkpoint: &'a Checkpoint,
+    /// What is said about it.
+    pub metadata: &'a Metadata,
+    /// The channels the step changed: one without a value is empty now. One that has a version, but
+    /// neither a value nor a new version, keeps its parent's value if that has the same version.
+    pub new_versions: Cow<'a, ChannelVersions>,
+    /// The head it expects.
+    pub expected_head: ExpectedHead,
+    /// The lease on the thread.
+    pub lease: Option<&'a Lease>,
+}
+
+impl<'a> Put<'a> {
+    /// Stores the first checkpoint of a thread in the root namespace.
+    #[must_use]
+    pub fn new(
+        thread_id: &'a ThreadId,
+        checkpoint: &'a Checkpoint,
+        metadata: &'a Metadata,
+    ) -> Self {
+        Self {
+            thread_id,
+            checkpoint_ns: Cow::Owned(CheckpointNs::ROOT),
+            parent: None,
+            generation: None,
+            checkpoint,
+            metadata,
+            new_versions: Cow::Owned(ChannelVersions::new()),
+            expected_head: ExpectedHead::Any,
+            lease: None,
+        }
+    }
+
+    /// Stores a checkpoint that follows `parent`, in the parent's thread, namespace and generation.
+    #[must_use]
+    pub fn after(
+        parent: &'a CheckpointAddress,
+        checkpoint: &'a Checkpoint,
+        metadata: &'a Metadata,
+    ) -> Self {
+        Self {
+            checkpoint_ns: Cow::Borrowed(&parent.checkpoint_ns),
+            parent: Some(&parent.checkpoint_id),
+            generation: parent.generation,
+            ..Self::new(&parent.thread_id, checkpoint, metadata)
+        }
+    }
+
+    /// Names the namespace. Defaults to the root namespace.
+    #[must_use]
+    pub fn in_ns(self, checkpoint_ns: impl Into<Cow<'a, CheckpointNs>>) -> Self {
+        Self {
+            checkpoint_ns: checkpoint_ns.into(),
+            ..self
+        }
+    }
+
+    /// Names the parent. Defaults to none.
+    #[must_use]
+    pub fn parent(self, parent: &'a CheckpointId) -> Self {
+        Self {
+            parent: Some(parent),
+            ..self
+        }
+    }
+
+    /// Names the generation the thread was read in. Defaults to any.
+    #[must_use]
+    pub fn generation(self, generation: Generation) -> Self {
+        Self {
+            generation: Some(generation),
+            ..self
+        }
+    }
+
+    /// Names the channels that changed. Defaults to none.
+    ///
+    /// A put that brings the whole state may name all channels: then no value is taken from the parent,
+    /// and the put succeeds although the parent was pruned.
+    #[must_use]
+    pub fn new_versions(self, new_versions: &'a ChannelVersions) -> Self {
+        Self {
+            new_versions: Cow::Borrowed(new_versions),
+            ..self
+        }
+    }
+
+    /// Guards the put: it succeeds only if the head is `head`. Defaults to no guard.
+    #[must_use]
+    pub fn expect_head(self, head: impl Into<CheckpointId>) -> Self {
+        Self {
+            expected_head: ExpectedHead::Is(Some(head.into())),
+            ..self
+        }
+    }
+
+    /// Guards the put: it succeeds only if there is no head. Defaults to no guard.
+    #[must_use]
+    pub fn expect_no_head(self) -> Self {
+        Self {
+            expected_head: ExpectedHead::Is(None),
+            ..self
+        }
+    }
+
+    /// Carries the lease on the thread. Defaults to none.
+    #[must_use]
+    pub fn lease(self, lease: &'a Lease) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self
+        }
+    }
+
+    /// The channels that have a version but no value, and didn't change.
+    pub(crate) fn unchanged(&self) -> impl Iterator<Item = (&String, &Version)> {
+        self.checkpoint
+            .channel_versions
+            .iter()
+            .filter(|(channel, _)| {
+                !self.checkpoint.channel_values.contains_key(*channel)
+                    && !self.new_versions.contains_key(*channel)
+            })
+    }
+}
