@@ -1,16 +1,24 @@
 //! What can go wrong, and what to do about it.
 
 mod answers;
+mod kind;
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::codec::Refused;
 use crate::{CheckpointId, CheckpointNs, NameProblem, ThreadId};
 
+pub use kind::ErrorKind;
+
 /// The result of a call to a checkpointer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error from a checkpointer.
+///
+/// `Display` says what failed, and [`source`](std::error::Error::source) why. To decide what to do,
+/// match the variant, or the [`kind`](Self::kind), of which there are few. To log all causes, use
+/// [`for_log`](Self::for_log).
 ///
 /// Variants and their fields may be added. The functions of the same names make the errors with which
 /// a [`Checkpointer`](crate::Checkpointer) answers, for those who write one.
@@ -274,7 +282,8 @@ impl Error {
         Self::unstorable(thread_id, place, &path, &reason)
     }
 
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later. Then the [`kind`](Self::kind) is
+    /// [`Unavailable`](ErrorKind::Unavailable).
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Busy { .. } => true,
@@ -283,12 +292,19 @@ impl Error {
         }
     }
 
-    /// The error with its causes on one line, as it may be logged.
-    pub(crate) fn for_log(&self) -> String {
-        match self {
-            Self::Database { source, .. } => format!("{self}: {}", source.for_log()),
-            _ => self.to_string(),
-        }
+    /// The error with all its causes on one line, as it may be logged: see [`db::Chain`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::Error;
+    ///
+    /// let error = Error::database("put a checkpoint", checkpointer::db::Error::Closed);
+    /// let line = error.for_log().to_string();
+    /// assert!(line.starts_with("failed to put a checkpoint: the database is closed"));
+    /// ```
+    pub fn for_log(&self) -> impl fmt::Display {
+        db::Chain::new(self)
     }
 
     /// Whether the call may have taken effect although it failed. Repeating it is harmless, but for

@@ -152,7 +152,7 @@ pub use checkpoint::{
     Generation, Loaded, PendingWrite, ThreadInfo,
 };
 pub use contract::Checkpointer;
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use ids::{CheckpointId, CheckpointNs, IntoName, NameProblem, TaskId, ThreadId};
 pub use lease::{AcquireLease, Lease};
 pub use memory::MemoryCheckpointer;

@@ -302,15 +302,47 @@ impl Error {
         }
     }
 
+    /// Whether the database couldn't be used, or was too slow: nothing is wrong with the call itself.
+    ///
+    /// That is each error that [is transient](Self::is_transient), a server that refuses connections
+    /// for good, a statement that took too long, and a database that was closed.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::TlsFile { .. }
+            | Self::AcquireTimeout { .. }
+            | Self::Unreachable { .. }
+            | Self::Connecting { .. }
+            | Self::Closed
+            | Self::RuntimeEnded
+            | Self::StatementTimeout { .. }
+            | Self::ConnectionLost { .. }
+            | Self::OutcomeUnknown { .. } => true,
+            Self::StillInUse { .. }
+            | Self::Unfinished { .. }
+            | Self::NotInitialised
+            | Self::AlreadyInitialised
+            | Self::Query { .. }
+            | Self::NotPrepared { .. }
+            | Self::ParameterCount { .. }
+            | Self::RowCount { .. }
+            | Self::TransactionFailed { .. }
+            | Self::TransactionEnded { .. }
+            | Self::Migration { .. }
+            | Self::MigrationDenied { .. }
+            | Self::MigrationChanged { .. }
+            | Self::MigrationGap { .. }
+            | Self::DatabaseNewer { .. }
+            | Self::DatabaseOlder { .. } => self.is_transient(),
+        }
+    }
+
     /// Whether the statement or transaction may have taken effect although an error is reported.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown { .. })
     }
 
-    /// The error with all its causes on one line, as it may be logged.
-    ///
-    /// What the server adds to its message (detail, hint, context) is left out, because it quotes
-    /// rows, and so are the messages of data exceptions, which quote the value. Its code is there.
+    /// The error with all its causes on one line, as it may be logged: see [`Chain`].
     pub fn for_log(&self) -> impl fmt::Display {
         Chain(self)
     }
@@ -345,8 +377,44 @@ pub(crate) struct Silence {
     pub(crate) after: Duration,
 }
 
-/// An error with all its causes on one line, for the log: see [`Error::for_log`].
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+/// An error with all its causes on one line, as it may be logged.
+///
+/// What the server adds to its message (detail, hint, context) is left out, because it quotes rows,
+/// and so are the messages of data exceptions, which quote the value. Its code is there. What errors
+/// of other crates say is shown as it is.
+///
+/// # Examples
+///
+/// ```
+/// use db::Chain;
+///
+/// #[derive(Debug)]
+/// struct Failed(db::Error);
+///
+/// impl std::fmt::Display for Failed {
+///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+///         f.write_str("failed to place an order")
+///     }
+/// }
+///
+/// impl std::error::Error for Failed {
+///     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+///         Some(&self.0)
+///     }
+/// }
+///
+/// let line = Chain::new(&Failed(db::Error::Closed)).to_string();
+/// assert!(line.starts_with("failed to place an order: the database is closed"));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+impl<'a> Chain<'a> {
+    /// Takes any error. Its causes are those that [`source`](StdError::source) gives.
+    pub fn new(error: &'a (dyn StdError + 'static)) -> Self {
+        Self(error)
+    }
+}
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

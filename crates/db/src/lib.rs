@@ -191,7 +191,7 @@ pub use crate::client::GenericClient;
 pub use crate::connect_failure::ConnectFailure;
 pub use crate::connection::Connection;
 pub use crate::database::{Database, Retries, State};
-pub use crate::error::{Error, Result};
+pub use crate::error::{Chain, Error, Result};
 pub use crate::identifier::quote_identifier;
 pub use crate::lifecycle::{close_db, get_connection, init_db};
 pub use crate::migrate::{Migration, Migrations};

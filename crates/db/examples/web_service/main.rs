@@ -99,7 +99,7 @@ async fn health(State(notes): State<Arc<Notes>>) -> Result<&'static str, Failure
     Ok("ok\n")
 }
 
-/// A failure of the database. The client learns whether trying again may help, the log learns why
+/// A failure of the database. The client learns whether it may try again later, the log learns why
 /// it failed.
 struct Failure(db::Error);
 
@@ -111,11 +111,11 @@ impl From<db::Error> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = match self.0.is_transient() {
+        let status = match self.0.is_unavailable() {
             true => StatusCode::SERVICE_UNAVAILABLE,
             false => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        eprintln!("error: {:#}", anyhow::Error::new(self.0));
+        eprintln!("error: {}", self.0.for_log());
         status.into_response()
     }
 }
