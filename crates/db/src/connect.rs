@@ -44,6 +44,8 @@ pub(crate) struct Server {
     /// 150018 is 15.18.
     pub(crate) version: u32,
     pub(crate) encoding: String,
+    /// Whether it may compile statements.
+    pub(crate) jit: bool,
     /// The TLS version of the connection, or `off`.
     pub(crate) tls: &'static str,
 }

@@ -193,6 +193,12 @@ impl Database {
             after = ?started.elapsed(),
             "connected"
         );
+        if server.jit {
+            warn!(
+                "the server may compile statements, which can take seconds in a large database; \
+                 set `ALTER ROLE … SET jit = off`"
+            );
+        }
         Ok(Self(Arc::new(Inner {
             _may_open: shared.meter.may_open(settings.pool_max()),
             pool,

@@ -388,17 +388,20 @@ fn the_statement_time_out_is_the_servers_task_only_in_a_session() {
     };
     assert_eq!(
         options(&[]).unwrap(),
-        "-c statement_timeout=30000 -c lock_timeout=15000"
+        "-c jit=off -c statement_timeout=30000 -c lock_timeout=15000"
     );
-    assert_eq!(options(&[("DB_STATEMENT_TIMEOUT", "off")]), None);
+    assert_eq!(
+        options(&[("DB_STATEMENT_TIMEOUT", "off")]).unwrap(),
+        "-c jit=off"
+    );
     assert_eq!(options(&[("DB_POOL_MODE", "transaction")]), None);
     let url = (
         "DATABASE_URL",
-        "postgres://app@db.internal/agents?options=-c%20jit%3Doff",
+        "postgres://app@db.internal/agents?options=-c%20jit%3Don",
     );
     assert_eq!(
         options(&[url]).unwrap(),
-        "-c statement_timeout=30000 -c lock_timeout=15000 -c jit=off"
+        "-c jit=off -c statement_timeout=30000 -c lock_timeout=15000 -c jit=on"
     );
 }
 

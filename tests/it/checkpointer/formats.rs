@@ -14,7 +14,7 @@ use checkpointer::{
 use expect_test::expect;
 use futures_util::TryStreamExt;
 use serde_json::{Map, Number, Value, json};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use self::scenario::{HISTORY_CHANNEL, NAMESPACES, play};
 use super::step::{checkpointer, map, thread};
@@ -197,6 +197,45 @@ async fn the_functions_in_sql_give_the_same_documents_after_all_migrations() {
 
     checkpointer(&test, &[]).await;
     assert_eq!(before, documents().await);
+}
+
+/// The threads that aren't deleted, whether they are said to have a head, and whether they do.
+const HEADS: &str = "
+    SELECT t.thread_id, t.has_head, h.changed FROM {schema}.threads AS t
+    LEFT JOIN {schema}.heads AS h ON h.thread_id = t.thread_id AND h.checkpoint_ns = ''
+    WHERE t.deleted_at IS NULL ORDER BY 1";
+
+#[tokio::test]
+async fn heads_and_threads_without_one_are_found_by_their_time_after_all_migrations() {
+    let test = TestDb::without_schema().await;
+    let observer = test.observer().await;
+    let oldest = oldest_tables(test.schema());
+    observer.batch_execute(&oldest).await.unwrap();
+    fill(&test).await;
+    let headless = "INSERT INTO {schema}.threads (thread_id) VALUES ('writes only')";
+    let headless = headless.replace("{schema}", test.schema());
+    observer.batch_execute(&headless).await.unwrap();
+    checkpointer(&test, &[]).await;
+
+    let heads = HEADS.replace("{schema}", test.schema());
+    let heads = observer.simple_query(&heads).await.unwrap();
+    let heads = heads.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(format!(
+            "{}: {} {}\n",
+            row.get(0).unwrap(),
+            row.get(1).unwrap(),
+            row.get(2).unwrap_or("no head")
+        )),
+        _ => None,
+    });
+    expect![[r#"
+        again: t 2026-01-02 03:00:00
+        it's \ %s "é" 🦀: t 2026-01-02 03:00:00
+        main: t 2026-01-02 03:00:00
+        typed: t 2026-01-02 03:00:00
+        writes only: f no head
+    "#]]
+    .assert_eq(&heads.collect::<String>());
 }
 
 /// Answers may stay the same though a put that relies on the old rows would lose some.

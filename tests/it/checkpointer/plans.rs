@@ -1,11 +1,12 @@
 //! The plans that PostgreSQL makes of the statements.
 
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{Checkpointer as _, List, PostgresCheckpointer};
 use db::{GenericClient, Statement};
 use expect_test::expect;
+use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 
-use super::step::{Step, get, thread, try_write};
+use super::step::{Step, get, large, thread, try_write};
 use rig::TestDb;
 
 /// The server makes a plan for the parameters at hand five times, and then decides whether one for
@@ -47,4 +48,79 @@ async fn no_call_is_planned_each_time() {
         -- checkpointer::put_writes: generic true, custom false
     "#]]
     .assert_eq(&plans);
+}
+
+/// Makes the planner take every table for one of a billion rows.
+const LIES: &str = "
+    DO $$
+    DECLARE relation regclass;
+    BEGIN
+        FOR relation IN SELECT oid FROM pg_class
+            WHERE relnamespace = '{schema}'::regnamespace AND relkind = 'r'
+        LOOP
+            EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', relation);
+            UPDATE pg_class SET reltuples = 1e9, relpages = 1 WHERE oid = relation;
+        END LOOP;
+    END $$";
+
+/// The statements that read, with the types of their parameters and a null for each.
+static READS: Statement = Statement::new(
+    "SELECT split_part(statement, chr(10), 1), statement,
+        array_to_string(parameter_types, ', '),
+        array_to_string(array_fill('NULL'::text, ARRAY[cardinality(parameter_types)]), ', ')
+    FROM pg_prepared_statements
+    WHERE split_part(statement, chr(10), 1) = ANY (ARRAY['-- checkpointer::get_tuple',
+        '-- checkpointer::list', '-- checkpointer::threads', '-- checkpointer::threads_of_runs'])
+    ORDER BY 1, 2",
+    &[],
+);
+
+#[tokio::test]
+async fn nothing_reads_a_whole_table_because_the_planner_expects_many_rows() {
+    let test = TestDb::without_schema().await;
+    let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
+    let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();
+    let first = Step::first(&thread("known")).values(json!({ "messages": large(1) }));
+    let first = first.put(&checkpointer).await;
+    let written = try_write(&checkpointer, &first, "task", &large(2)).await;
+    written.unwrap();
+    let lies = LIES.replace("{schema}", test.schema());
+    test.observer().await.batch_execute(&lies).await.unwrap();
+    get(&checkpointer, &first).await;
+    let before = List::all().before(first.checkpoint_id.clone());
+    for list in [List::all(), List::all().limit(3), before] {
+        let listed: Vec<_> = checkpointer.list(list).try_collect().await.unwrap();
+        assert!(listed.len() <= 1);
+    }
+    let runs = ["run".to_owned()];
+    let removed = checkpointer.delete_for_runs(&runs).await.unwrap();
+    removed.complete().unwrap();
+
+    let connection = database.get().await.unwrap();
+    let reads = connection.query(&READS, &[]).await.unwrap();
+    assert_eq!(reads.len(), 4);
+    let planner = test.observer().await;
+    let generic = "SET plan_cache_mode = force_generic_plan; SET jit = off";
+    planner.batch_execute(generic).await.unwrap();
+    for read in reads {
+        let (name, sql, types, nulls): (&str, &str, &str, &str) =
+            (read.get(0), read.get(1), read.get(2), read.get(3));
+        let prepare = format!("PREPARE read ({types}) AS {sql}");
+        planner.batch_execute(&prepare).await.unwrap();
+        let explain = format!("EXPLAIN (COSTS OFF) EXECUTE read ({nulls})");
+        let plan = planner.query(&explain, &[]).await.unwrap();
+        let plan: Vec<&str> = plan.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        for table in [
+            "threads",
+            "heads",
+            "checkpoints",
+            "chunks",
+            "pending_writes",
+        ] {
+            let scan = format!("Seq Scan on {table} ");
+            assert!(!plan.contains(&scan), "{name}\n{sql}\n{plan}");
+        }
+        planner.batch_execute("DEALLOCATE read").await.unwrap();
+    }
 }

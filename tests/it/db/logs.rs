@@ -68,3 +68,20 @@ async fn a_failure_to_connect_is_logged_without_the_password() {
     );
     assert!(!text.contains("hunter2"), "{text}");
 }
+
+#[tokio::test]
+async fn a_server_that_may_compile_statements_is_warned_of() {
+    static JIT: Statement = Statement::new("SELECT pg_catalog.current_setting('jit')", &[]);
+    const WARNING: &str = "the server may compile statements";
+    let test = TestDb::without_schema().await;
+    for (options, jit) in [("", "off"), ("?options=-c%20jit%3Don", "on")] {
+        let settings = test.settings_for(&format!("{}{options}", url()), &[]);
+        let text = log(async {
+            let db = Database::connect(&settings).await.unwrap();
+            let row = db.get().await.unwrap().query_one(&JIT, &[]).await.unwrap();
+            assert_eq!(row.get::<_, &str>(0), jit);
+        })
+        .await;
+        assert_eq!(text.contains(WARNING), jit == "on", "{options}\n{text}");
+    }
+}

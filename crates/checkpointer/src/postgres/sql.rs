@@ -82,8 +82,13 @@ impl Sql {
         };
         Self {
             append: schema.locking("put", &locking::KNOWN_THREAD, &write::APPEND),
-            put: Locking::new(&schema, "put", &write::PUT),
-            put_writes: Locking::new(&schema, "put_writes", &write::PUT_WRITES),
+            put: Locking::new(&schema, "put", &locking::WITH_HEAD, &write::PUT),
+            put_writes: Locking::new(
+                &schema,
+                "put_writes",
+                &locking::WITHOUT_HEAD,
+                &write::PUT_WRITES,
+            ),
             put_small_writes: schema.locking(
                 "put_writes",
                 &locking::KNOWN_THREAD_ONLY,

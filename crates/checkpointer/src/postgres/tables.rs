@@ -29,6 +29,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
             name: "renamed_schema",
             sql: include_str!("../../migrations/0004_renamed_schema.sql"),
         },
+        Migration {
+            number: 5,
+            name: "lists",
+            sql: include_str!("../../migrations/0005_lists.sql"),
+        },
     ],
 );
 

@@ -8,6 +8,10 @@ use settings::{PoolMode, Settings};
 /// ignore them, or may share a session between several clients.
 pub(super) const MARK: &str = "db.connection";
 
+/// To compile a statement takes longer than to run it, for all but reports: the planner takes a page
+/// of a large table for a tenth of it.
+const NO_JIT: &str = "-c jit=off";
+
 /// The `options` of the start-up packet.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -20,10 +24,15 @@ impl Options {
         // A pooler in transaction mode refuses `options`; the limits are the client's task then.
         let is_session = settings.pool_mode() == PoolMode::Session;
         let limit = settings.statement_timeout().filter(|_| is_session);
+        let plain = is_session.then(|| NO_JIT.to_owned());
         let own = settings.options().map(str::to_owned);
         Self {
             is_marked: is_session,
-            fixed: limit.map(limits).into_iter().chain(own).collect(),
+            fixed: plain
+                .into_iter()
+                .chain(limit.map(limits))
+                .chain(own)
+                .collect(),
         }
     }
 

@@ -13,6 +13,7 @@ pub(super) struct Session {
     read_only: bool,
     version: u32,
     encoding: String,
+    jit: bool,
     pub(super) mark: Option<String>,
 }
 
@@ -29,7 +30,8 @@ pub(super) async fn ask(
                 pg_catalog.current_setting('transaction_read_only'),
                 pg_catalog.current_setting('server_version_num'),
                 pg_catalog.current_setting('server_encoding'),
-                pg_catalog.current_setting('{MARK}', true)"
+                pg_catalog.current_setting('{MARK}', true),
+                pg_catalog.current_setting('jit', true)"
     );
     let answer = tokio::select! {
         answer = client.simple_query(&ask) => answer?,
@@ -45,6 +47,7 @@ pub(super) async fn ask(
                 .unwrap_or(0),
             encoding: row.get(3).unwrap_or_default().to_owned(),
             mark: row.get(4).map(str::to_owned),
+            jit: row.get(5) == Some("on"),
         }),
         _ => None,
     }))
@@ -65,6 +68,7 @@ impl Session {
         Server {
             version: self.version,
             encoding: self.encoding,
+            jit: self.jit,
             tls,
         }
     }

@@ -64,12 +64,15 @@ impl Schema {
     }
 }
 
-/// Chooses a page of checkpoints.
+/// Chooses a page of checkpoints. Threads are looked up by their keys: joined, the planner would
+/// read all of them.
 const LIST: &str = "-- checkpointer::list
 WITH RECURSIVE chosen AS MATERIALIZED (
     SELECT row_number() OVER () AS place, page.* FROM (
         SELECT c.*, t.generation, t.gc
-        FROM {schema}.checkpoints AS c JOIN {schema}.threads AS t USING (thread_id)
+        FROM {schema}.checkpoints AS c CROSS JOIN LATERAL (
+            SELECT t.generation, t.gc FROM {schema}.threads AS t
+            WHERE t.thread_id = c.thread_id OFFSET 0) AS t
         WHERE true";
 
 /// The same in one thread, with whatever else restricts it in each of its namespaces: so no more of

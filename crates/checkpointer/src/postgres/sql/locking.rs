@@ -58,12 +58,18 @@ pub(in crate::postgres) struct Locking<P> {
     leased: Query<(LeasedThread<'static>, P)>,
 }
 
+/// The ways to lock a thread that make it if need be.
+pub(super) struct Making {
+    any: Template<AnyThread<'static>>,
+    leased: Template<LeasedThread<'static>>,
+}
+
 impl<P: Parameters> Locking<P> {
-    pub(super) fn new(schema: &Schema, name: &str, write: &Template<P>) -> Self {
+    pub(super) fn new(schema: &Schema, name: &str, making: &Making, write: &Template<P>) -> Self {
         Self {
             known: schema.locking(name, &KNOWN_THREAD, write),
-            any: schema.locking(name, &ANY_THREAD, write),
-            leased: schema.locking(name, &LEASED_THREAD, write),
+            any: schema.locking(name, &making.any, write),
+            leased: schema.locking(name, &making.leased, write),
         }
     }
 
@@ -108,27 +114,45 @@ pub(super) const KNOWN_THREAD_ONLY: Template<KnownThread<'static>> = Template::n
     WHERE {as_known}
     FOR SHARE"]);
 
+/// For puts: a thread that is made has a head then.
+pub(super) const WITH_HEAD: Making = Making {
+    any: Template::new(&[MAKE_THREAD, "true", OR_LOCK_IT]),
+    leased: Template::new(&[LOCK_LEASED, "true", WHERE_LEASED]),
+};
+
+/// For pending writes: it has none yet.
+pub(super) const WITHOUT_HEAD: Making = Making {
+    any: Template::new(&[MAKE_THREAD, "false", OR_LOCK_IT]),
+    leased: Template::new(&[LOCK_LEASED, "false", WHERE_LEASED]),
+};
+
 /// Locks a thread the client knows nothing of, and makes it if it doesn't exist. The client sends
 /// every chunk and relies on none, and has no lease.
-///
+const MAKE_THREAD: &str = "
+    INSERT INTO {schema}.threads AS t (thread_id, has_head) VALUES ({thread_id}, ";
+
 /// `excluded.created_at` is the time. A row of the first generation that is deleted only reserves a
 /// place.
-const ANY_THREAD: Template<AnyThread<'static>> = Template::new(&["
-    INSERT INTO {schema}.threads AS t (thread_id) VALUES ({thread_id})
+const OR_LOCK_IT: &str = ")
     ON CONFLICT (thread_id) DO UPDATE
     SET deleted_at = NULL,
-        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE excluded.created_at END
+        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE excluded.created_at END,
+        has_head = t.deleted_at IS NULL AND t.has_head OR excluded.has_head
     WHERE (t.lease_token IS NULL OR t.lease_until <= excluded.created_at)
       AND (t.generation = 1
         OR CASE WHEN t.deleted_at IS NULL THEN {later_generation} ELSE {start_again} END)
-    RETURNING generation, gc"]);
+    RETURNING generation, gc";
 
 /// The same for a client that has a lease: its row is there, or else the lease is lost.
-const LEASED_THREAD: Template<LeasedThread<'static>> = Template::new(&["
+const LOCK_LEASED: &str = "
     UPDATE {schema}.threads AS t
-    SET deleted_at = NULL,
-        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE now() END
+    SET has_head = t.deleted_at IS NULL AND t.has_head OR ";
+
+const WHERE_LEASED: &str = ",
+        deleted_at = NULL,
+        created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE clock.at END
+    FROM (SELECT now() AS at OFFSET 0) AS clock
     WHERE t.thread_id = {thread_id} AND t.lease_token = {lease}
       AND (t.generation = 1
         OR CASE WHEN t.deleted_at IS NULL THEN {later_generation} ELSE {start_again} END)
-    RETURNING generation, gc"]);
+    RETURNING generation, gc";

@@ -48,8 +48,9 @@ WITH RECURSIVE chosen AS MATERIALIZED (
 /// `loaded` has all that is read of a checkpoint, so that nothing is joined: the planner takes a
 /// page for a few rows, and would compare each of a thousand with each.
 ///
-/// Chunks are looked up one by one, by their keys. The planner can't know how few they are, and
-/// would read the whole table, or compile the statement. `sign(depth) = 1` says no more than
+/// Pending writes and chunks are looked up by their keys, for one checkpoint and one reference after
+/// the other. The planner can't know how few they are, and would read the whole table; hence the
+/// `LATERAL`s, which `OFFSET 0` keeps from becoming joins. `sign(depth) = 1` says no more than
 /// `depth > 0`, but the planner takes an equation for a rare thing.
 pub(super) const READ: &str = "
 ), loaded AS MATERIALIZED (
@@ -66,9 +67,10 @@ pub(super) const READ: &str = "
     FROM chosen
 ), writes AS MATERIALIZED (
     SELECT chosen.place, w.thread_id, w.task_id, w.task_path, w.idx, w.channel, w.value
-    FROM chosen JOIN {schema}.pending_writes AS w
-      ON w.thread_id = chosen.thread_id AND w.checkpoint_ns = chosen.checkpoint_ns
-        AND w.checkpoint_id = chosen.checkpoint_id
+    FROM chosen CROSS JOIN LATERAL (
+        SELECT * FROM {schema}.pending_writes AS w
+        WHERE w.thread_id = chosen.thread_id AND w.checkpoint_ns = chosen.checkpoint_ns
+          AND w.checkpoint_id = chosen.checkpoint_id OFFSET 0) AS w
     WHERE {only} IS NULL
 ), referred AS (
     SELECT loaded.thread_id, stored.value AS reference
@@ -83,7 +85,9 @@ pub(super) const READ: &str = "
     FROM referred, {schema}.top_chunks(referred.reference) AS top
     UNION
     SELECT needed.thread_id, below.hash, needed.depth - 1
-    FROM needed JOIN {schema}.chunks AS c USING (thread_id, hash),
+    FROM needed CROSS JOIN LATERAL (
+        SELECT c.refs FROM {schema}.chunks AS c
+        WHERE c.thread_id = needed.thread_id AND c.hash = needed.hash OFFSET 0) AS c,
         {schema}.unpacked(c.refs) AS below
     WHERE sign(needed.depth) = 1
 )

@@ -116,16 +116,21 @@ WITH removed AS MATERIALIZED (
     WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = lost_heads.checkpoint_ns
       AND NOT EXISTS (
           SELECT FROM next_heads WHERE next_heads.checkpoint_ns = lost_heads.checkpoint_ns)
+    RETURNING true
 )
-UPDATE {schema}.threads SET gc = gc + 1 WHERE thread_id = {thread_id}
+UPDATE {schema}.threads
+SET gc = gc + 1, has_head = has_head AND NOT EXISTS (SELECT FROM removed_heads)
+WHERE thread_id = {thread_id}
 RETURNING (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
     (SELECT count(*) FROM removed_writes) AS writes"]);
 
-/// Finds the threads of runs.
+/// Finds the threads of runs, of one run after the other by the index.
 pub(super) const THREADS_OF_RUNS: Template<Runs<'static>> =
     Template::new(&["-- checkpointer::threads_of_runs
-SELECT DISTINCT c.thread_id FROM pg_catalog.unnest({runs}) AS run (metadata)
-JOIN {schema}.checkpoints AS c ON c.metadata @> run.metadata
+SELECT DISTINCT c.thread_id
+FROM pg_catalog.unnest({runs}) AS run (metadata) CROSS JOIN LATERAL (
+    SELECT c.thread_id FROM {schema}.checkpoints AS c
+    WHERE c.metadata @> run.metadata OFFSET 0) AS c
 ORDER BY c.thread_id"]);
 
 /// Removes the chunks of a thread that nothing refers to any more: a statement of its own, after

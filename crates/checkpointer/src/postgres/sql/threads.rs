@@ -159,11 +159,14 @@ FROM {schema}.threads WHERE thread_id IN ({source}, {target}) ORDER BY thread_id
 /// a lease that is over.
 pub(super) const MAKE_COPY: Template<MadeCopy<'static>> =
     Template::new(&["-- checkpointer::make_copy
-INSERT INTO {schema}.threads AS t (thread_id, metadata, operation)
-SELECT {target}, metadata, {operation} FROM {schema}.threads WHERE thread_id = {source}
+WITH source AS MATERIALIZED (
+    SELECT metadata, has_head FROM {schema}.threads WHERE thread_id = {source}
+)
+INSERT INTO {schema}.threads AS t (thread_id, metadata, operation, has_head)
+SELECT {target}, source.metadata, {operation}, source.has_head FROM source
 ON CONFLICT (thread_id) DO UPDATE
 SET deleted_at = NULL, created_at = excluded.created_at, metadata = excluded.metadata,
-    operation = excluded.operation
+    operation = excluded.operation, has_head = excluded.has_head
 WHERE t.deleted_at IS NOT NULL AND t.generation = 1
   AND (t.lease_token IS NULL OR t.lease_until <= excluded.created_at)"]);
 
