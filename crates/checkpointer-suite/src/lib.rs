@@ -11,8 +11,8 @@
 //!
 //! generates one `#[tokio::test]` per case, so that each is reported by its name, such as
 //! `put::preserves_versions_seen`. The expression may `.await`; it is evaluated for each case. All
-//! may share one store: a case uses thread ids of its own. But `lifecycle::closed_refuses` closes
-//! its checkpointer, so they can't share that.
+//! may share one store: a case uses thread ids of its own. But `lifecycle::closed_refuses` and
+//! `watch::close_ends_it` close their checkpointers, so they can't share that.
 //!
 //! A checkpointer that leaves some calls [`Unsupported`](checkpointer::Error::Unsupported) names
 //! the groups it is for:
@@ -78,6 +78,7 @@ pub mod put;
 pub mod put_writes;
 pub mod step;
 pub mod threads;
+pub mod watch;
 
 #[doc(hidden)]
 pub use checkpointer;
@@ -105,7 +106,8 @@ macro_rules! __contract_groups {
     ($each:path $(, $checkpointer:expr;)?) => {
         $each! { $($checkpointer;)?
             put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
-            channel_history, forks, guards, generations, leases, threads, fidelity, model, lifecycle
+            channel_history, forks, guards, generations, leases, threads, watch, fidelity, model,
+            lifecycle
         }
     };
 }
@@ -261,6 +263,13 @@ macro_rules! __contract_cases {
             by_last_change, put_again_is_no_change, entry, metadata_filter, paging, limit_zero,
             all, deleted_ones_are_not_listed, metadata_is_replaced, metadata_of_a_missing_thread,
             writes_make_a_thread,
+        }
+    };
+    (watch, $each:path) => {
+        $each! { watch:
+            begins_with_the_heads, tells_puts, tells_forks, of_one_namespace, of_all_threads,
+            tells_deletions, a_slow_watcher_finds_the_last_head, tells_a_head_that_falls_back, tells_a_copy,
+            writes_are_not_told, dropped_and_watched_again, close_ends_it,
         }
     };
     (fidelity, $each:path) => {

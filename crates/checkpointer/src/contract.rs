@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointTuple, DeleteThread, Error,
-    GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put, PutWrites, Removed, Result,
-    ThreadId, ThreadInfo, Version, generate,
+    GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads, Prune, Put, PutWrites,
+    Removed, Result, ThreadId, ThreadInfo, Version, Watch, generate,
 };
 
 /// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
@@ -287,6 +287,35 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         }
     }
 
+    /// Tells when heads change: once the call has returned, of every checkpoint that is put and of every
+    /// thread that is deleted, whichever program does it.
+    ///
+    /// - What follows quickly on the same head may be told as one change, to the last of them, and
+    ///   a change may be told again: ask for the checkpoint, and don't count the changes. So a
+    ///   watcher that is slow takes memory for the threads that have changed, not for the changes.
+    /// - A watch of one thread begins with the heads that it has. One of all threads begins with what
+    ///   changes from now on; a program that needs to know all threads watches first, and then lists
+    ///   them.
+    /// - A thread that is deleted and started again between two looks may show by the generation of
+    ///   its new head alone. A namespace whose checkpoints are all removed isn't told of.
+    /// - The stream ends with the checkpointer's close, and otherwise never by itself. While the
+    ///   database can't be reached it is silent, and then tells what has changed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the watch from beginning, such as [`Error::Closed`]; [`Error::Unsupported`] by
+    /// default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads. Dropping the stream ends the watch.
+    async fn watch(&self, watch: Watch) -> Result<BoxStream<'static, Result<HeadChange>>> {
+        match self.inner() {
+            Some(inner) => inner.watch(watch).await,
+            None => Err(Error::unsupported("watch")),
+        }
+    }
+
     /// Refuses new calls, and writes that still wait for others of their thread; waits for the
     /// writes that were handed over. Calling again is harmless. A checkpointer in PostgreSQL needs no
     /// call of its own at shutdown: `db::Database::close` makes it.
@@ -429,6 +458,10 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     async fn release_lease(&self, lease: &Lease) -> Result<()> {
         (**self).release_lease(lease).await
+    }
+
+    async fn watch(&self, watch: Watch) -> Result<BoxStream<'static, Result<HeadChange>>> {
+        (**self).watch(watch).await
     }
 
     async fn close(&self) -> Result<()> {

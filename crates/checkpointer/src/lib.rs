@@ -129,6 +129,7 @@ mod typed;
 pub mod channels;
 mod checkpoint;
 mod error;
+mod head_change;
 mod ids;
 mod json;
 mod lease;
@@ -142,6 +143,7 @@ mod check;
 mod codec;
 mod generate;
 mod prune;
+mod watchers;
 mod writes;
 
 // What is in the signatures.
@@ -153,6 +155,7 @@ pub use checkpoint::{
 };
 pub use contract::Checkpointer;
 pub use error::{Error, ErrorKind, Result};
+pub use head_change::HeadChange;
 pub use ids::{CheckpointId, CheckpointNs, IntoName, NameProblem, TaskId, ThreadId};
 pub use lease::{AcquireLease, Lease};
 pub use memory::MemoryCheckpointer;
@@ -164,7 +167,7 @@ pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
 pub use removed::{NotRemoved, Removed};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
-    PruneStrategy, Put, PutWrites,
+    PruneStrategy, Put, PutWrites, Watch,
 };
 pub use typed::Thread;
 pub use version::Version;

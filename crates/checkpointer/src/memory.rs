@@ -4,6 +4,7 @@ mod check;
 mod containment;
 mod lease;
 mod thread;
+mod watch;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +17,12 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use serde_json::{Map, Value};
 
+use crate::watchers::Watchers;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
-    DeleteThread, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, Lease, List,
-    ListThreads, Prune, PruneStrategy, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo,
+    DeleteThread, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, HeadChange, Lease,
+    List, ListThreads, Prune, PruneStrategy, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo,
+    Watch,
 };
 use containment::contains_map;
 use lease::Leased;
@@ -63,6 +66,7 @@ struct Store {
     threads: BTreeMap<ThreadId, Thread>,
     /// The last time given out, in microseconds: no two changes have the same.
     last_change: u64,
+    watchers: Arc<Watchers>,
 }
 
 impl MemoryCheckpointer {
@@ -199,6 +203,7 @@ impl Store {
         let thread = self.live_or_new(thread_id, generation, now);
         if thread.namespaces.entry(ns.clone()).or_default().put(put) {
             thread.updated_at = now;
+            self.watchers.tell(&HeadChange::Moved(address.clone()));
         }
         Ok(address)
     }
@@ -287,7 +292,9 @@ impl Store {
             return Ok(Removed::default());
         };
         let (checkpoints, writes) = thread.counts();
+        let deleted = HeadChange::deleted(thread_id, thread.generation);
         *thread = thread.tombstone(now);
+        self.watchers.tell(&deleted);
         Ok(Removed::thread(checkpoints, writes))
     }
 
@@ -298,9 +305,12 @@ impl Store {
         remove: impl FnOnce(&mut Thread) -> T,
     ) -> Option<(T, Removed)> {
         let thread = self.threads.get_mut(thread_id)?;
-        let before = thread.counts();
+        let (before, heads) = (thread.counts(), thread.heads(thread_id));
         let outcome = remove(thread);
         let after = thread.counts();
+        let moved = thread.heads(thread_id);
+        let moved = moved.into_iter().filter(|head| !heads.contains(head));
+        moved.for_each(|head| self.watchers.tell(&HeadChange::Moved(head)));
         let removed = Removed::counts(before.0 - after.0, before.1 - after.1);
         Some((outcome, removed))
     }
@@ -414,6 +424,9 @@ impl Checkpointer for MemoryCheckpointer {
                 leased,
                 ..thread.clone()
             };
+            for head in copy.heads(target) {
+                store.watchers.tell(&HeadChange::Moved(head));
+            }
             store.threads.insert(target.clone(), copy);
         }
         Ok(())
@@ -505,8 +518,14 @@ impl Checkpointer for MemoryCheckpointer {
         Ok(())
     }
 
+    async fn watch(&self, watch: Watch) -> Result<BoxStream<'static, Result<HeadChange>>> {
+        self.open()?.watch(watch)
+    }
+
     async fn close(&self) -> Result<()> {
-        self.lock().closed = true;
+        let mut store = self.lock();
+        store.closed = true;
+        store.watchers.close();
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod put;
 mod put_writes;
 mod set_thread_metadata;
 mod threads;
+mod watch;
 
 // A prune may delete whole threads, and both sweep.
 mod delete;
@@ -31,6 +32,9 @@ mod basis;
 mod engine;
 
 mod options;
+
+// The task that looks for new heads.
+mod watching;
 
 // How writes are delivered.
 mod lanes;
@@ -90,8 +94,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Checkpointer, DeleteThread, GetChannelHistory, GetTuple, Lease, List, ListThreads, Prune, Put,
-    PutWrites, Removed, Result, ThreadId, ThreadInfo,
+    Checkpointer, DeleteThread, GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads,
+    Prune, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo, Watch,
 };
 use call::{Call, call};
 use engine::Engine;
@@ -104,6 +108,7 @@ use standby::Standby;
 use store::Store;
 use stored_chunks::StoredChunks;
 use tables::MIGRATIONS;
+use watching::Watching;
 
 /// Keeps agent graph state in PostgreSQL.
 ///
@@ -254,6 +259,17 @@ impl PostgresCheckpointer {
         call.run(work).await
     }
 
+    /// Runs a call that moves heads.
+    async fn run_and_stir<T>(
+        &self,
+        call: Call,
+        work: Pin<&mut impl Future<Output = Result<T>>>,
+    ) -> Result<T> {
+        let outcome = self.run(call, work).await;
+        self.engine.watching.watchers.stir();
+        outcome
+    }
+
     fn new(store: Arc<Store>, options: &PostgresOptions) -> Self {
         let retention = options.retention(store.database.retries().timeout);
         let lanes = match options.shares_transactions() {
@@ -269,6 +285,7 @@ impl PostgresCheckpointer {
                 order: Order::default(),
                 last_values: LastValues::new(options.cache_shares().1),
                 retention,
+                watching: Watching::new(options.interval_of_looks()),
             }),
             standby: None,
         }
@@ -324,7 +341,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = put.checkpoint_ns.as_str(),
             checkpoint_id = put.checkpoint.id.as_str(),
         );
-        self.run(call, pin!(self.engine.put(put))).await
+        self.run_and_stir(call, pin!(self.engine.put(put))).await
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
@@ -363,14 +380,14 @@ impl Checkpointer for PostgresCheckpointer {
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
         let call = call!("delete_thread", thread_id = delete.thread_id.as_str());
-        self.run(call, pin!(self.engine.delete_thread(delete)))
+        self.run_and_stir(call, pin!(self.engine.delete_thread(delete)))
             .await
             .map(drop)
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<Removed> {
         let call = call!("delete_for_runs", runs = run_ids.len());
-        self.run(call, pin!(self.engine.delete_for_runs(run_ids)))
+        self.run_and_stir(call, pin!(self.engine.delete_for_runs(run_ids)))
             .await
     }
 
@@ -380,13 +397,14 @@ impl Checkpointer for PostgresCheckpointer {
             thread_id = source.as_str(),
             target_thread_id = target.as_str(),
         );
-        self.run(call, pin!(self.engine.copy_thread(source, target)))
+        self.run_and_stir(call, pin!(self.engine.copy_thread(source, target)))
             .await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Removed> {
         let call = call!("prune", threads = prune.thread_ids.len());
-        self.run(call, pin!(self.engine.prune(prune))).await
+        self.run_and_stir(call, pin!(self.engine.prune(prune)))
+            .await
     }
 
     async fn channel_history(
@@ -434,6 +452,15 @@ impl Checkpointer for PostgresCheckpointer {
     async fn release_lease(&self, lease: &Lease) -> Result<()> {
         let call = call!("release_lease", thread_id = lease.thread_id.as_str());
         self.run(call, pin!(self.engine.release_lease(lease))).await
+    }
+
+    async fn watch(&self, watch: Watch) -> Result<BoxStream<'static, Result<HeadChange>>> {
+        let call = call!(
+            "watch",
+            thread_id = watch.thread_id.as_ref().map(ThreadId::as_str),
+            checkpoint_ns = watch.checkpoint_ns.as_ref().map(CheckpointNs::as_str),
+        );
+        self.run(call, pin!(self.engine.watch(watch))).await
     }
 
     async fn close(&self) -> Result<()> {

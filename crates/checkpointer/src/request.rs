@@ -9,6 +9,7 @@ mod projection;
 mod prune;
 mod put;
 mod put_writes;
+mod watch;
 
 pub use channel_history::GetChannelHistory;
 pub use delete_thread::DeleteThread;
@@ -19,3 +20,4 @@ pub use projection::Projection;
 pub use prune::{Prune, PruneStrategy};
 pub use put::{ExpectedHead, Put};
 pub use put_writes::PutWrites;
+pub use watch::Watch;

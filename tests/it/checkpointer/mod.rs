@@ -28,3 +28,4 @@ mod step;
 mod tampered;
 mod tombstones;
 mod updates;
+mod watch;

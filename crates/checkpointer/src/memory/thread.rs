@@ -101,6 +101,20 @@ impl Thread {
         }
     }
 
+    /// The heads of all namespaces.
+    pub(super) fn heads(&self, thread_id: &ThreadId) -> Vec<CheckpointAddress> {
+        let namespaces = self.namespaces.iter();
+        let heads = namespaces.filter_map(|(ns, stored)| {
+            Some(CheckpointAddress {
+                thread_id: thread_id.clone(),
+                checkpoint_ns: ns.clone(),
+                checkpoint_id: stored.head.clone()?,
+                generation: Some(self.generation),
+            })
+        });
+        heads.collect()
+    }
+
     fn has(&self, checkpoint_ns: &CheckpointNs, checkpoint_id: &str) -> bool {
         let stored = self.namespaces.get(checkpoint_ns);
         let mut ids = stored.into_iter().flat_map(|ns| ns.checkpoints.keys());

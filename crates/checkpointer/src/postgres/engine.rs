@@ -9,6 +9,7 @@ use super::options::Retention;
 use super::order::Order;
 use super::refusal::cut_off;
 use super::store::Store;
+use super::watching::Watching;
 use crate::Result;
 
 /// What does the work of a checkpointer. Each operation adds its method in a file of its own.
@@ -19,6 +20,7 @@ pub(super) struct Engine {
     pub(super) order: Order,
     pub(super) last_values: LastValues,
     pub(super) retention: Retention,
+    pub(super) watching: Watching,
 }
 
 impl Engine {

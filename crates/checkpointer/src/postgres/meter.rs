@@ -8,6 +8,8 @@ use metrics::{
     Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use crate::Result;
+
 const OPERATIONS: &str = "checkpointer_operations_total";
 const OPERATION_SECONDS: &str = "checkpointer_operation_seconds";
 const RETRIES: &str = "checkpointer_retries_total";
@@ -19,6 +21,9 @@ const SENT_BYTES: &str = "checkpointer_sent_bytes_total";
 const SENT_CHUNKS: &str = "checkpointer_sent_chunks_total";
 const REUSED_CHUNKS: &str = "checkpointer_reused_chunks_total";
 const REMOVED_CHECKPOINTS: &str = "checkpointer_removed_checkpoints_total";
+const WATCHERS: &str = "checkpointer_watchers";
+const HEAD_CHANGES: &str = "checkpointer_head_changes_total";
+const WATCH_LOOK_SECONDS: &str = "checkpointer_watch_look_seconds";
 
 /// A call is over.
 pub(super) fn ended(operation: &'static str, outcome: &'static str, after: Duration) {
@@ -54,6 +59,35 @@ pub(super) fn batched(writes: usize) {
 /// So many checkpoints were removed from a thread.
 pub(super) fn removed(checkpoints: u64) {
     counter!(REMOVED_CHECKPOINTS).increment(checkpoints);
+}
+
+/// The watchers have looked for changes, and found so many.
+pub(super) fn looked(outcome: &Result<usize>, after: Duration) {
+    let label = match outcome {
+        Ok(_) => "ok",
+        Err(_) => "failed",
+    };
+    histogram!(WATCH_LOOK_SECONDS, "outcome" => label).record(after);
+    let changes = outcome.as_ref().map_or(0, |changes| *changes as u64);
+    counter!(HEAD_CHANGES).increment(changes);
+}
+
+/// Counts a watcher for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Watcher(Gauge);
+
+impl Watcher {
+    pub(super) fn new() -> Self {
+        let gauge = gauge!(WATCHERS);
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
 }
 
 /// Counts a write as under way for as long as it lives.
@@ -134,5 +168,16 @@ pub(super) fn describe() {
         REMOVED_CHECKPOINTS,
         Unit::Count,
         "Checkpoints that a prune or a `delete_for_runs` removed"
+    );
+    describe_gauge!(WATCHERS, Unit::Count, "Streams of new heads that are open");
+    describe_counter!(
+        HEAD_CHANGES,
+        Unit::Count,
+        "New heads and deletions that were found for the watchers"
+    );
+    describe_histogram!(
+        WATCH_LOOK_SECONDS,
+        Unit::Seconds,
+        "How long looks for new heads took, and whether they have failed"
     );
 }

@@ -17,6 +17,9 @@ const ORPHANED_WRITE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much memory goes to remembering what is stored.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// How long a look for new heads follows the one before at the latest.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Chooses how a [`PostgresCheckpointer`](crate::PostgresCheckpointer) writes.
 ///
 /// # Examples
@@ -41,6 +44,7 @@ pub struct PostgresOptions {
     tombstone_retention: Duration,
     orphaned_write_retention: Duration,
     cache_bytes: usize,
+    watch_interval: Duration,
 }
 
 /// How long things stay that may never be needed again, in microseconds.
@@ -77,6 +81,7 @@ impl Default for PostgresOptions {
             tombstone_retention: TOMBSTONE_RETENTION,
             orphaned_write_retention: ORPHANED_WRITE_RETENTION,
             cache_bytes: CACHE_BYTES,
+            watch_interval: WATCH_INTERVAL,
         }
     }
 }
@@ -139,6 +144,23 @@ impl PostgresOptions {
             cache_bytes,
             ..self
         }
+    }
+
+    /// Chooses how long a change by another program may take until a
+    /// [`watch`](crate::Checkpointer::watch) tells it: the pause between two looks while nothing
+    /// changes. Defaults to 250 milliseconds.
+    ///
+    /// All watchers of a checkpointer share the looks. While something changes they are more frequent,
+    /// and less where a look takes long: they take a twentieth of one connection's time at most.
+    pub fn watch_interval(self, watch_interval: Duration) -> Self {
+        Self {
+            watch_interval,
+            ..self
+        }
+    }
+
+    pub(super) fn interval_of_looks(&self) -> Duration {
+        self.watch_interval
     }
 
     pub(super) fn retention(&self, retried_for: Duration) -> Retention {

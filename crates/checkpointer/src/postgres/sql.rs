@@ -17,6 +17,7 @@ mod read;
 mod remove;
 mod template;
 mod threads;
+mod watch;
 mod write;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) use threads::{
     AfterThread, DeletedThread, LockedThread, MadeCopy, SweptTombstones, ThreadMetadata,
     ThreadsOfCopy,
 };
+pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
 
 /// The statements of one schema.
@@ -68,6 +70,8 @@ pub(super) struct Sql {
     pub(super) acquire_lease: Query<AcquireLease<'static>>,
     pub(super) renew_lease: Query<RenewLease<'static>>,
     pub(super) release_lease: Query<ReleaseLease<'static>>,
+    pub(super) watch_all: Query<(LastLook, Since)>,
+    pub(super) watch_threads: Query<(LastLook, WatchedThreads<'static>)>,
 }
 
 /// What every put sends.
@@ -113,6 +117,8 @@ impl Sql {
             acquire_lease: schema.query(&lease::ACQUIRE_LEASE),
             renew_lease: schema.query(&lease::RENEW_LEASE),
             release_lease: schema.query(&lease::RELEASE_LEASE),
+            watch_all: schema.query(&watch::WATCH_ALL),
+            watch_threads: schema.query(&watch::WATCH_THREADS),
             schema,
         }
     }
