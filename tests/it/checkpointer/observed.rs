@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use checkpointer::{
-    AcquireLease, CheckpointAddress, Checkpointer, DeleteThread, Error, GetChannelHistory,
-    GetTuple, List, ListThreads, PostgresCheckpointer, Prune, PruneStrategy, Removed, ThreadId,
+    AcquireLease, CheckpointAddress, CheckpointNs, Checkpointer, DeleteThread, Error,
+    GetChannelHistory, GetTuple, List, ListThreads, PostgresCheckpointer, Prune, PruneStrategy,
+    Removed, ThreadId, Watch,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -102,6 +103,11 @@ async fn call_everything(test: &TestDb) {
         .copy_thread(&thread_id, &thread("copy"))
         .await
         .unwrap();
+
+    let watch = Watch::thread(&thread_id).unwrap().in_ns(CheckpointNs::ROOT);
+    let mut changes = checkpointer.watch(watch).await.unwrap();
+    changes.try_next().await.unwrap();
+    drop(changes);
 
     let ttl = Duration::from_secs(60);
     let lease = AcquireLease::new(thread("leased"), ttl).unwrap();
