@@ -16,16 +16,21 @@ where
     macro_rules! start_cases {
         ($group:ident: $($case:ident,)+) => { $(
             // A function of its own: the futures of all cases are too much for one stack.
-            fn $case(
+            fn $case<Agent>(
                 cases: &mut JoinSet<()>,
-                agent: impl Future<Output = PostgresCheckpointer> + Send + 'static,
-            ) -> Id {
+                agent: &impl Fn(usize) -> Agent,
+                number: usize,
+            ) -> Id
+            where
+                Agent: Future<Output = PostgresCheckpointer> + Send + 'static,
+            {
+                let agent = agent(number);
                 let case = cases.spawn(async move {
                     checkpointer_suite::$group::$case(&agent.await).await;
                 });
                 case.id()
             }
-            let id = $case(&mut cases, agent(names.len()));
+            let id = $case(&mut cases, &agent, names.len());
             names.insert(id, concat!(stringify!($group), "::", stringify!($case)));
         )+ };
     }

@@ -25,6 +25,10 @@ use self::cluster::Cluster;
 pub(crate) const POSTGRESQL: &str = "postgresql";
 pub(crate) const PGBOUNCER: &str = "pgbouncer";
 
+/// The packages that build a newer PgBouncer from its source, there.
+pub(crate) const TO_BUILD_PGBOUNCER: [&str; 5] =
+    ["gcc", "make", "pkg-config", "libevent-dev", "python3"];
+
 /// A PostgreSQL that answers.
 #[derive(Debug)]
 pub(crate) struct Server {

@@ -95,6 +95,10 @@ fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(b
             // Downloaded here, a test needn't wait for it.
             machine.packaged_or_installed(programs.other_major())?;
         }
+        if !args.without.contains(&Need::NewPgbouncer) && machine.places.new_pgbouncer().is_none() {
+            // As that, and built.
+            machine.packages.pgbouncer()?;
+        }
         // Tests with servers of their own run the same version.
         sh.set_var(servers::BIN, programs.folder());
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod failure;
 pub(crate) mod options;
+mod probe;
 mod session;
 mod tls_request;
 
@@ -10,7 +11,7 @@ pub(crate) use options::lock_limit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use settings::{ChannelBinding, Host, Settings, TargetSessionAttrs, TlsMode};
+use settings::{ChannelBinding, Host, PoolMode, Settings, TargetSessionAttrs, TlsMode};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::config::{self, SslMode};
@@ -23,6 +24,7 @@ use crate::cancel::Canceller;
 use crate::connect_failure::ConnectFailure;
 use crate::error::Chain;
 use crate::meter::Meter;
+use crate::preparation::Preparation;
 use crate::tls::{self, Tls};
 use failure::{Failed, more_telling};
 use options::Options;
@@ -48,6 +50,7 @@ pub(crate) struct Server {
     pub(crate) jit: bool,
     /// The TLS version of the connection, or `off`.
     pub(crate) tls: &'static str,
+    pub(crate) preparation: Preparation,
 }
 
 // A server that vanishes while nothing is sent is noticed within half a minute, instead of the
@@ -65,6 +68,7 @@ pub(crate) struct Connector {
     hosts: Vec<Host>,
     dbname: String,
     target_session_attrs: TargetSessionAttrs,
+    mode: PoolMode,
     /// Everything but the host.
     config: Config,
     options: Options,
@@ -101,6 +105,7 @@ impl Connector {
             hosts: settings.hosts().to_vec(),
             dbname: settings.dbname().to_owned(),
             target_session_attrs: settings.target_session_attrs(),
+            mode: settings.pool_mode(),
             config,
             options: Options::new(settings),
             attempt_timeout: settings.connect_timeout(),
@@ -281,12 +286,15 @@ impl Connector {
             if mark.is_some() && session.mark != mark {
                 return Err(Failed::new(ConnectFailure::OptionsIgnored));
             }
+            let preparation = probe::ask(self.mode, &client, &mut driver).await;
+            let preparation = preparation.map_err(failed)?;
+            let preparation = preparation.ok_or(Failed::new(ConnectFailure::BrokenOff))?;
             let canceller = Canceller::new(&client, &config, &tls);
             Ok::<_, Failed>(Opened {
                 client,
                 driver,
                 canceller,
-                server: session.server(tls.version()),
+                server: session.server(tls.version(), preparation),
             })
         };
         // The driver's own time-out ends with the TCP handshake.

@@ -20,8 +20,8 @@ use crate::{Error, Result, Statement, statement};
 ///
 /// [`GenericClient`] has its methods. They take `&self`, so that several calls can be joined: they
 /// are sent one after the other without waiting for the answers. (A statement that this connection
-/// runs for the first time in `session` mode is prepared first, and runs a round trip later than it
-/// was polled.)
+/// runs for the first time, and that is prepared, is prepared first, and runs a round trip later
+/// than it was polled.)
 ///
 /// What is done with it is never noticed by those who use it next. A connection that was left with
 /// a transaction open, with a call whose future was dropped, or with a session that raw SQL may

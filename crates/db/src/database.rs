@@ -190,6 +190,7 @@ impl Database {
             dbname = settings.dbname(),
             server_version = server.version,
             tls = server.tls,
+            statements = server.preparation.label(),
             after = ?started.elapsed(),
             "connected"
         );

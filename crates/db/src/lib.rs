@@ -114,9 +114,13 @@
 //! a pooler that shares its sessions between clients is refused: with one, set the other mode.
 //!
 //! In `transaction` mode, for a pooler that hands out a server connection per transaction, nothing
-//! depends on a session. Statements are sent with the types of their parameters in one round trip
-//! and leave nothing behind, as long as their types are PostgreSQL's own: the driver looks up any
-//! other with a statement that it prepares. The statement time-out is kept here, with a cancel
+//! depends on a session. Each connection finds out whether the pooler manages prepared statements,
+//! as PgBouncer does since 1.21, and by default since 1.24. If it does, statements are prepared as
+//! in `session` mode. One that the pooler can't prepare any more, because DDL has changed what it
+//! returns, is sent unprepared from then on; a transaction in which that is found out fails. If the
+//! pooler doesn't, statements are sent with the types of their parameters in one round trip and
+//! leave nothing behind, as long as their types are PostgreSQL's own: the driver looks up any other
+//! with a statement that it prepares. The statement time-out is kept here, with a cancel
 //! request, and the limit for locks only within a transaction. (For other statements `ALTER ROLE …
 //! SET lock_timeout` sets one.)
 //!
@@ -167,6 +171,7 @@ mod link;
 mod manager;
 mod meter;
 mod pooler;
+mod preparation;
 mod refusal;
 mod runtime;
 mod shared;

@@ -1,27 +1,22 @@
-//! One connection to the server: the driver's client, and the statements prepared on it.
+//! One connection to the server: the driver's client, and what the pool knows of it.
 
-use std::num::NonZeroUsize;
+mod statements;
+
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use lru::LruCache;
 use settings::PoolMode;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, RowStream};
+use tokio_postgres::Client;
 use tracing::{debug, warn};
 
 use crate::condition::Condition;
 use crate::error::Chain;
 use crate::meter::Place;
-use crate::verdict::is_stale;
 use crate::watch::{Call, Limit, Scope, Watch};
 use crate::{Error, Result, Statement};
-
-/// How many prepared statements a connection keeps.
-const STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// How long an abandoned statement may still run before it is cancelled.
 ///
@@ -58,7 +53,7 @@ impl Link {
         Self {
             client,
             watch,
-            statements: Mutex::new(LruCache::new(STATEMENTS)),
+            statements: Mutex::new(LruCache::new(statements::STATEMENTS)),
             opened: now,
             used: now,
             is_acquired: false,
@@ -133,73 +128,9 @@ impl Link {
         self.batch(call, "SELECT").await
     }
 
-    /// Runs a statement; its rows, and how many it affected.
-    pub(crate) async fn rows(
-        &self,
-        call: Call<'_>,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(Vec<Row>, u64)> {
-        match self.mode() {
-            PoolMode::Session => {
-                let work = pin!(self.prepared(call, statement, params));
-                self.run(call, work).await
-            }
-            PoolMode::Transaction => {
-                let work = pin!(self.unprepared(statement, params));
-                self.run(call, work).await
-            }
-        }
-    }
-
     /// Runs raw SQL, of one statement or several.
     pub(crate) async fn batch(&self, call: Call<'_>, sql: &str) -> Result<()> {
         self.run(call, pin!(self.client.batch_execute(sql))).await
-    }
-
-    async fn prepared(
-        &self,
-        call: Call<'_>,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-        let cached = self.statements().get(statement).cloned();
-        if let Some(cached) = cached {
-            match collect(self.client.query_raw(&cached, params.iter().copied()).await).await {
-                // The server refuses a stale plan before it runs any of it.
-                Err(error) if is_stale(&error) => {
-                    self.statements().pop(statement);
-                    if call.scope == Scope::Transaction {
-                        return Err(error);
-                    }
-                    debug!(statement = call.name, "preparing a stale statement again");
-                }
-                answer => return answer,
-            }
-        }
-        let prepared = self
-            .client
-            .prepare_typed(statement.sql(), statement.types())
-            .await?;
-        self.statements().put(statement.clone(), prepared.clone());
-        collect(
-            self.client
-                .query_raw(&prepared, params.iter().copied())
-                .await,
-        )
-        .await
-    }
-
-    async fn unprepared(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-        let params = params
-            .iter()
-            .copied()
-            .zip(statement.types().iter().cloned());
-        collect(self.client.query_typed_raw(statement.sql(), params).await).await
     }
 
     async fn run<T>(
@@ -259,12 +190,6 @@ impl Link {
             (false, false) => String::new(),
         }
     }
-
-    fn statements(&self) -> MutexGuard<'_, LruCache<Statement, tokio_postgres::Statement>> {
-        self.statements
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Link {
@@ -275,15 +200,4 @@ impl Drop for Link {
             self.watch.hangup.cancel();
         }
     }
-}
-
-async fn collect(
-    stream: Result<RowStream, tokio_postgres::Error>,
-) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-    let mut stream = pin!(stream?);
-    let mut rows = Vec::new();
-    while let Some(row) = stream.try_next().await? {
-        rows.push(row);
-    }
-    Ok((rows, stream.rows_affected().unwrap_or(0)))
 }

@@ -50,7 +50,9 @@ impl Manager {
     }
 
     fn link(&self, opened: Opened, tenure: Tenure) -> (Link, Server) {
-        let watch = Arc::new(Watch::new(&self.shared, tenure, opened.canceller));
+        let preparation = opened.server.preparation;
+        let watch = Watch::new(&self.shared, tenure, opened.canceller, preparation);
+        let watch = Arc::new(watch);
         let drive = drive(opened.driver, Arc::clone(&watch));
         let runtime = self.shared.runtime.handle();
         self.shared.sockets.spawn_on(drive, runtime);
@@ -66,7 +68,11 @@ impl Manager {
             match self.connector.connect().await {
                 Ok(opened) => {
                     let (link, server) = self.link(opened, tenure);
-                    debug!(tls = server.tls, "opened a connection");
+                    debug!(
+                        tls = server.tls,
+                        statements = server.preparation.label(),
+                        "opened a connection"
+                    );
                     self.shared.failure.send_replace(None);
                     return link;
                 }

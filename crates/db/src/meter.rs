@@ -9,10 +9,12 @@ use metrics::{
 };
 use tokio::task;
 
+use crate::preparation::Preparation;
 use crate::{Error, Result};
 
 const CONNECTIONS: &str = "db_pool_connections";
 const MAX_CONNECTIONS: &str = "db_pool_max_connections";
+const UNPREPARED: &str = "db_pool_unprepared_connections";
 const WAITING: &str = "db_pool_waiting";
 const ACQUIRE: &str = "db_pool_acquire_seconds";
 const CONNECT: &str = "db_pool_connect_seconds";
@@ -57,6 +59,7 @@ struct Stay {
     by: Option<task::Id>,
     closed: bool,
     counted: Option<Counted>,
+    unprepared: Option<Counted>,
 }
 
 /// A wait for a connection, until it is dropped.
@@ -110,6 +113,12 @@ impl Meter {
         }
     }
 
+    /// Counts a connection whose statements are prepared nowhere; any other one as none.
+    fn unprepared(&self, preparation: Preparation) -> Counted {
+        let is_unprepared = preparation == Preparation::Nowhere;
+        Counted::new(&key(&self.pool, UNPREPARED, None), is_unprepared.into())
+    }
+
     fn add(&self, place: &Arc<Place>) {
         let mut places = self.places();
         places.retain(|known| known.strong_count() > 0);
@@ -154,13 +163,14 @@ impl Drop for Counted {
 
 impl Place {
     /// The place of a connection that was just opened.
-    pub(crate) fn new(meter: &Arc<Meter>) -> Arc<Self> {
+    pub(crate) fn new(meter: &Arc<Meter>, preparation: Preparation) -> Arc<Self> {
         let place = Arc::new(Self {
             stay: Mutex::new(Stay {
                 in_use: false,
                 by: None,
                 closed: false,
                 counted: Some(Counted::new(&meter.idle, 1)),
+                unprepared: Some(meter.unprepared(preparation)),
             }),
             meter: Arc::clone(meter),
         });
@@ -194,7 +204,10 @@ impl Place {
 
     /// Notes that the connection is no longer open. It may still be in use.
     pub(crate) fn closed(&self, why: Disconnect) {
-        self.change(|stay| stay.closed = true);
+        self.change(|stay| {
+            stay.closed = true;
+            stay.unprepared = None;
+        });
         let reason = match why {
             Disconnect::Closed => "closed",
             Disconnect::Discarded => "discarded",
@@ -274,6 +287,11 @@ fn describe() {
         MAX_CONNECTIONS,
         Unit::Count,
         "How many connections the pool may open"
+    );
+    describe_gauge!(
+        UNPREPARED,
+        Unit::Count,
+        "Open connections behind a pooler that lets no statement be prepared"
     );
     describe_gauge!(WAITING, Unit::Count, "Callers that wait for a connection");
     describe_histogram!(

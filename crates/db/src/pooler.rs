@@ -63,12 +63,15 @@ pub(crate) fn is_fatal(error: &DbError) -> bool {
     }
 }
 
-/// Whether a pooler gave up on a statement that it hadn't sent to any server yet.
+/// Whether a pooler gave up on a statement that it hadn't sent to any server yet: the one that it
+/// was to prepare was deallocated by `DEALLOCATE ALL` or `DISCARD ALL`, for example.
 pub(crate) fn was_never_sent(error: &DbError) -> bool {
     let text = error.message();
     match error.code().code() {
         "08P01" => {
-            text == "query_wait_timeout" || text.starts_with("server login has been failing")
+            text == "query_wait_timeout"
+                || text == "prepared statement did not exist"
+                || text.starts_with("server login has been failing")
         }
         "XX000" => text.contains("ECHECKOUTTIMEOUT"),
         _ => false,

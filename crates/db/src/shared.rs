@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::Error;
 use crate::dependents::Dependents;
 use crate::meter::Meter;
+use crate::preparation::Unpreparable;
 use crate::runtime::Runtime;
 
 /// What a pool, its connections and those who use them share.
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     /// Why the last attempt to connect failed, unless one has succeeded since.
     pub(crate) failure: watch::Sender<Option<Arc<Error>>>,
     pub(crate) meter: Arc<Meter>,
+    /// What the pooler can't prepare any more.
+    pub(crate) unpreparable: Unpreparable,
 }
 
 impl Shared {
@@ -60,6 +63,7 @@ impl Shared {
             tenures: Arc::default(),
             failure: watch::Sender::default(),
             meter: Arc::new(Meter::new(settings.application_name())),
+            unpreparable: Unpreparable::default(),
         }
     }
 

@@ -73,6 +73,14 @@ pub(crate) fn is_denied(code: &SqlState, is_read_only: bool) -> bool {
     }
 }
 
+/// Whether a session didn't know a prepared statement, or knew another one by its name.
+pub(crate) fn is_misnamed(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT)
+    )
+}
+
 /// Whether a prepared statement is no longer what it was: DDL changed what it returns, or it was
 /// deallocated.
 pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {

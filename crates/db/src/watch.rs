@@ -14,6 +14,7 @@ use crate::cancel::Canceller;
 use crate::condition::Condition;
 use crate::error::{Chain, Silence};
 use crate::meter::Place;
+use crate::preparation::Preparation;
 use crate::shared::Shared;
 use crate::tenure::Tenure;
 use crate::verdict::Verdict;
@@ -28,6 +29,7 @@ pub(crate) struct Watch {
     pub(crate) place: Arc<Place>,
     pub(crate) tenure: Tenure,
     pub(crate) canceller: Canceller,
+    pub(crate) preparation: Preparation,
     /// Ends the connection.
     pub(crate) hangup: CancellationToken,
 }
@@ -60,13 +62,19 @@ pub(crate) enum Scope {
 }
 
 impl Watch {
-    pub(crate) fn new(shared: &Arc<Shared>, tenure: Tenure, canceller: Canceller) -> Self {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        tenure: Tenure,
+        canceller: Canceller,
+        preparation: Preparation,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             condition: Condition::default(),
-            place: Place::new(&shared.meter),
+            place: Place::new(&shared.meter, preparation),
             tenure,
             canceller,
+            preparation,
             hangup: shared.hangup.child_token(),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use db::{Error, GenericClient, Statement, Type};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use rig::eventually;
+use rig::{Release, eventually};
 use tokio_postgres::Client;
 
 use super::{PATIENT, Pooled};
@@ -20,9 +20,8 @@ async fn is_running(observer: &Client) -> bool {
     count > 0
 }
 
-#[tokio::test]
-async fn a_statement_that_takes_too_long_is_cancelled_through_a_pooler() {
-    let pooled = Pooled::start(1).await;
+async fn a_statement_that_takes_too_long_is_cancelled_through_a_pooler(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let db = pooled.connect(&[("DB_STATEMENT_TIMEOUT", "100ms")]).await;
     // More often than once: the pooler forgets most requests that aren't waited for.
     for _ in 0..10 {
@@ -32,9 +31,8 @@ async fn a_statement_that_takes_too_long_is_cancelled_through_a_pooler() {
     assert!(!is_running(&pooled.observer().await).await);
 }
 
-#[tokio::test]
-async fn a_statement_whose_future_was_dropped_is_cancelled_through_a_pooler() {
-    let pooled = Pooled::start(1).await;
+async fn a_statement_whose_future_was_dropped_is_cancelled_through_a_pooler(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let db = pooled.connect(&PATIENT).await;
     let observer = pooled.observer().await;
     for _ in 0..5 {
@@ -57,9 +55,8 @@ async fn a_statement_whose_future_was_dropped_is_cancelled_through_a_pooler() {
     after.query(&SLEEP, &[&0_f64]).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_close_that_does_not_wait_cancels_through_a_pooler() {
-    let pooled = Pooled::start(1).await;
+async fn a_close_that_does_not_wait_cancels_through_a_pooler(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let db = pooled.connect(&PATIENT).await;
     let observer = pooled.observer().await;
     let connection = db.get().await.unwrap();
@@ -77,9 +74,8 @@ async fn a_close_that_does_not_wait_cancels_through_a_pooler() {
     .await;
 }
 
-#[tokio::test]
-async fn a_cancel_request_hits_no_statement_of_another_client() {
-    let pooled = Pooled::start(2).await;
+async fn a_cancel_request_hits_no_statement_of_another_client(release: Release) {
+    let pooled = Pooled::start(release, 2).await;
     // Many of their requests come when the statement is about to end by itself.
     let hasty = pooled
         .connect(&[
@@ -105,3 +101,10 @@ async fn a_cancel_request_hits_no_statement_of_another_client() {
     }
     assert!(cancelled > 0);
 }
+
+through_each_release!(
+    a_statement_that_takes_too_long_is_cancelled_through_a_pooler,
+    a_statement_whose_future_was_dropped_is_cancelled_through_a_pooler,
+    a_close_that_does_not_wait_cancels_through_a_pooler,
+    a_cancel_request_hits_no_statement_of_another_client,
+);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use checkpointer::{Durability, PostgresCheckpointer, PostgresOptions};
 
+use rig::Release;
+
 use super::{PATIENT, Pooled, leftovers};
 use crate::suite;
 
@@ -23,9 +25,10 @@ async fn agent(pooled: &Pooled, number: usize) -> PostgresCheckpointer {
     options.setup(database).await.unwrap()
 }
 
-#[tokio::test]
-async fn the_contract_suite_passes_with_far_more_agents_than_connections_to_the_server() {
-    let pooled = Arc::new(Pooled::start(CONNECTIONS).await);
+async fn the_contract_suite_passes_with_far_more_agents_than_connections_to_the_server(
+    release: Release,
+) {
+    let pooled = Arc::new(Pooled::start(release, CONNECTIONS).await);
     suite::run_all(|number| {
         let pooled = Arc::clone(&pooled);
         async move { agent(&pooled, number).await }
@@ -33,3 +36,7 @@ async fn the_contract_suite_passes_with_far_more_agents_than_connections_to_the_
     .await;
     assert_eq!(leftovers(&pooled, CONNECTIONS).await, [""; 0]);
 }
+
+through_each_release!(
+    the_contract_suite_passes_with_far_more_agents_than_connections_to_the_server,
+);

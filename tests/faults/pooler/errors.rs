@@ -2,7 +2,7 @@
 
 use db::{ConnectFailure, Database, Error, GenericClient, Statement};
 use expect_test::{Expect, expect};
-use rig::{PgBouncer, PrivateServer, Stop, chain, eventually};
+use rig::{PgBouncer, PrivateServer, Release, Stop, chain, eventually};
 
 use super::{Pooled, TRANSACTION, client, settings_for};
 
@@ -30,7 +30,7 @@ fn check(error: &Error, kind: ConnectFailure, expect: &Expect) {
 
 #[tokio::test]
 async fn pool_mode_session_behind_a_pooler_says_what_to_set() {
-    let pooled = Pooled::start(1).await;
+    let pooled = Pooled::start(Release::Old, 1).await;
     let error = refused(&pooled.pooler.url(), &[]).await;
     assert!(!error.is_transient());
     check(
@@ -47,7 +47,7 @@ async fn pool_mode_session_behind_a_pooler_says_what_to_set() {
 #[tokio::test]
 async fn pool_mode_session_behind_a_pooler_that_ignores_options_says_what_to_set() {
     let ignore = [("ignore_startup_parameters", "options")];
-    let pooled = Pooled::with(2, &ignore).await;
+    let pooled = Pooled::with(Release::Old, 2, &ignore).await;
     let error = refused(&pooled.pooler.url(), &[]).await;
     assert!(!error.is_transient());
     let says = &expect![[r#"
@@ -64,7 +64,9 @@ async fn pool_mode_session_behind_a_pooler_that_ignores_options_says_what_to_set
 async fn a_pooler_that_turns_a_client_away_for_good_is_not_tried_again() {
     let server = PrivateServer::start(&[]).await.unwrap();
     let passwords = [("auth_type", "scram-sha-256"), ("auth_file", "passwords")];
-    let pooler = PgBouncer::before(server.port(), &passwords).await.unwrap();
+    let pooler = PgBouncer::before(server.port(), Release::Old, &passwords)
+        .await
+        .unwrap();
     let users = "\"postgres\" \"right\"\n\"stranger\" \"right\"\n";
     pooler.workspace().write("passwords", users).unwrap();
     pooler.start_again().await.unwrap();
@@ -118,7 +120,7 @@ async fn a_pooler_that_turns_a_client_away_for_good_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_pooler_without_room_for_a_client_is_a_transient_failure() {
-    let pooled = Pooled::with(1, &[("max_client_conn", "1")]).await;
+    let pooled = Pooled::with(Release::Old, 1, &[("max_client_conn", "1")]).await;
     let _first = pooled.connect(&[]).await;
     let once = [TRANSACTION, ("DB_STARTUP_TIMEOUT", "0")];
     let error = refused(&pooled.pooler.url(), &once).await;
@@ -136,7 +138,7 @@ async fn a_pooler_without_room_for_a_client_is_a_transient_failure() {
 
 #[tokio::test]
 async fn a_statement_that_waited_too_long_in_the_pooler_had_no_effect() {
-    let pooled = Pooled::with(1, &[("query_wait_timeout", "1")]).await;
+    let pooled = Pooled::with(Release::Old, 1, &[("query_wait_timeout", "1")]).await;
     let db = pooled.connect(&[]).await;
     let connection = db.get().await.unwrap();
     let other = client(&pooled.pooler.url()).await.unwrap();
@@ -153,7 +155,7 @@ async fn a_statement_that_waited_too_long_in_the_pooler_had_no_effect() {
 
 #[tokio::test]
 async fn a_server_that_crashes_behind_a_pooler_leaves_the_outcome_unknown() {
-    let pooled = Pooled::start(1).await;
+    let pooled = Pooled::start(Release::Old, 1).await;
     let db = pooled.connect(&[]).await;
     let observer = pooled.observer().await;
     let connection = db.get().await.unwrap();

@@ -5,18 +5,20 @@ use std::collections::BTreeSet;
 use checkpointer::{Durability, PostgresOptions};
 use db::{Database, GenericClient, Statement, Type};
 use futures_util::future::join_all;
-use rig::{NOTES, at_every_poll};
+use rig::{NOTES, Release, at_every_poll};
 use tokio::sync::Barrier;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::{PATIENT, Pooled, client};
 
-/// Settings that the pooler itself sets for each client are none of it.
+/// Settings that the pooler itself sets for each client are none of it, nor are the statements that
+/// it keeps there itself, for all of them.
 const LOOK: &str = "
     SELECT 'setting ' || name FROM pg_settings WHERE source = 'session' AND name NOT IN
         ('application_name', 'client_encoding', 'DateStyle', 'TimeZone',
          'standard_conforming_strings')
     UNION ALL SELECT 'prepared statement ' || name FROM pg_prepared_statements
+        WHERE name NOT LIKE 'PGBOUNCER%'
     UNION ALL SELECT 'cursor ' || name FROM pg_cursors
     UNION ALL SELECT 'advisory lock' FROM pg_locks
         WHERE locktype = 'advisory' AND pid = pg_backend_pid()
@@ -61,9 +63,8 @@ fn first_columns(answer: Vec<SimpleQueryMessage>) -> Vec<String> {
     answer.iter().filter_map(column).collect()
 }
 
-#[tokio::test]
-async fn what_a_client_leaves_on_a_server_connection_is_found() {
-    let pooled = Pooled::start(1).await;
+async fn what_a_client_leaves_on_a_server_connection_is_found(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let careless = client(&pooled.pooler.url()).await.unwrap();
     careless
         .batch_execute(
@@ -94,9 +95,8 @@ async fn check(pooled: &Pooled, db: &Database, call: impl AsyncFn(&Database)) {
     .await;
 }
 
-#[tokio::test]
-async fn what_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
-    let pooled = Pooled::start(1).await;
+async fn what_is_dropped_at_any_point_leaves_nothing_for_the_next_client(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let db = pooled.connect(&PATIENT).await;
     let insert = async |db: &Database| {
         let connection = db.get().await.unwrap();
@@ -133,9 +133,10 @@ async fn what_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
     assert_eq!(kept, "alone, in a transaction");
 }
 
-#[tokio::test]
-async fn a_relaxed_write_that_is_dropped_at_any_point_leaves_nothing_for_the_next_client() {
-    let pooled = Pooled::start(1).await;
+async fn a_relaxed_write_that_is_dropped_at_any_point_leaves_nothing_for_the_next_client(
+    release: Release,
+) {
+    let pooled = Pooled::start(release, 1).await;
     let db = pooled.connect(&PATIENT).await;
     let options = PostgresOptions::default().durability(Durability::Relaxed);
     let checkpointer = options.setup(db).await.unwrap();
@@ -149,9 +150,8 @@ async fn a_relaxed_write_that_is_dropped_at_any_point_leaves_nothing_for_the_nex
     .await;
 }
 
-#[tokio::test]
-async fn a_transaction_stays_on_one_server_connection() {
-    let pooled = Pooled::start(4).await;
+async fn a_transaction_stays_on_one_server_connection(release: Release) {
+    let pooled = Pooled::start(release, 4).await;
     let variables: Vec<_> = PATIENT
         .iter()
         .chain(&[("DB_POOL_MAX", "16")])
@@ -178,9 +178,8 @@ async fn a_transaction_stays_on_one_server_connection() {
     assert_eq!(used.len(), 4);
 }
 
-#[tokio::test]
-async fn statements_that_are_sent_as_one_are_one_transaction() {
-    let pooled = Pooled::start(4).await;
+async fn statements_that_are_sent_as_one_are_one_transaction(release: Release) {
+    let pooled = Pooled::start(release, 4).await;
     let db = pooled.connect(&PATIENT).await;
     NOTES.apply(&db).await.unwrap();
     let connection = db.get().await.unwrap();
@@ -196,3 +195,11 @@ async fn statements_that_are_sent_as_one_are_one_transaction() {
         .get(0);
     assert_eq!(count, 0);
 }
+
+through_each_release!(
+    what_a_client_leaves_on_a_server_connection_is_found,
+    what_is_dropped_at_any_point_leaves_nothing_for_the_next_client,
+    a_relaxed_write_that_is_dropped_at_any_point_leaves_nothing_for_the_next_client,
+    a_transaction_stays_on_one_server_connection,
+    statements_that_are_sent_as_one_are_one_transaction,
+);

@@ -1,13 +1,27 @@
 //! A pooler between the agents and the server: PgBouncer in transaction mode.
 
+/// Makes two tests of each function: one behind a pooler that makes nothing of prepared statements,
+/// and one behind a pooler that manages them.
+macro_rules! through_each_release {
+    ($($test:ident),+ $(,)?) => {
+        mod old {
+            $(#[tokio::test] async fn $test() { Box::pin(super::$test(rig::Release::Old)).await })+
+        }
+        mod new {
+            $(#[tokio::test] async fn $test() { Box::pin(super::$test(rig::Release::New)).await })+
+        }
+    };
+}
+
 mod cancel;
 mod contract;
 mod errors;
 mod leaks;
 mod outages;
+mod statements;
 
 use db::Database;
-use rig::{PgBouncer, PrivateServer, client, settings_for};
+use rig::{PgBouncer, PrivateServer, Release, client, settings_for};
 use tokio_postgres::Client;
 
 use leaks::leftovers;
@@ -29,12 +43,12 @@ struct Pooled {
 
 impl Pooled {
     /// Starts both. The pooler opens `connections` to the server at most.
-    async fn start(connections: usize) -> Self {
-        Self::with(connections, &[]).await
+    async fn start(release: Release, connections: usize) -> Self {
+        Self::with(release, connections, &[]).await
     }
 
     /// The same with further settings of the pooler.
-    async fn with(connections: usize, settings: &[(&str, &str)]) -> Self {
+    async fn with(release: Release, connections: usize, settings: &[(&str, &str)]) -> Self {
         let connections = connections.to_string();
         let own = [
             ("default_pool_size", &*connections),
@@ -42,7 +56,8 @@ impl Pooled {
         ];
         let settings: Vec<_> = own.iter().chain(settings).copied().collect();
         let server = PrivateServer::start(&[]).await.unwrap();
-        let pooler = PgBouncer::before(server.port(), &settings).await.unwrap();
+        let pooler = PgBouncer::before(server.port(), release, &settings).await;
+        let pooler = pooler.unwrap();
         Self { server, pooler }
     }
 

@@ -9,7 +9,7 @@ use checkpointer::{
 };
 use db::Database;
 use futures_util::TryStreamExt as _;
-use rig::{PgBouncer, Stop, TcpProxy};
+use rig::{PgBouncer, Release, Stop, TcpProxy};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -44,9 +44,8 @@ async fn check(checkpointer: &PostgresCheckpointer, thread_id: &str) {
     assert_eq!(history.len(), STEPS as usize);
 }
 
-#[tokio::test]
-async fn agents_go_on_through_outages_of_the_pooler_and_of_the_server_behind_it() {
-    let pooled = Pooled::start(CONNECTIONS).await;
+async fn agents_go_on_through_outages_of_the_pooler_and_of_the_server_behind_it(release: Release) {
+    let pooled = Pooled::start(release, CONNECTIONS).await;
     let saved = Arc::new(watch::Sender::new(0));
     let mut agents = JoinSet::new();
     let mut processes = Vec::new();
@@ -101,13 +100,12 @@ async fn agents_go_on_through_outages_of_the_pooler_and_of_the_server_behind_it(
     assert_eq!(leftovers(&pooled, CONNECTIONS).await, [""; 0]);
 }
 
-#[tokio::test]
-async fn agents_go_on_when_the_pooler_is_led_to_the_new_primary() {
+async fn agents_go_on_when_the_pooler_is_led_to_the_new_primary(release: Release) {
     let pair = Pair::start().await;
     pair.synchronous().await;
     let connections = CONNECTIONS.to_string();
     let own = [("default_pool_size", &*connections)];
-    let pooler = PgBouncer::before(pair.primary.port(), &own).await;
+    let pooler = PgBouncer::before(pair.primary.port(), release, &own).await;
     let pooler = pooler.unwrap();
     let variables: Vec<_> = PATIENT.iter().chain(&[TRANSACTION]).copied().collect();
     let database = Database::connect(&settings_for(&pooler.url(), &variables)).await;
@@ -131,9 +129,8 @@ async fn agents_go_on_when_the_pooler_is_led_to_the_new_primary() {
     }
 }
 
-#[tokio::test]
-async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect() {
-    let pooled = Pooled::start(1).await;
+async fn a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let proxy = TcpProxy::before(&pooled.pooler.url());
     let settings = settings_for(proxy.url(), &[TRANSACTION]);
     let database = Database::connect(&settings).await.unwrap();
@@ -198,3 +195,9 @@ async fn ids(checkpointer: &PostgresCheckpointer, thread_id: &ThreadId) -> Vec<C
     let ids = listed.map_ok(|tuple| tuple.checkpoint.id);
     ids.try_collect().await.unwrap()
 }
+
+through_each_release!(
+    agents_go_on_through_outages_of_the_pooler_and_of_the_server_behind_it,
+    agents_go_on_when_the_pooler_is_led_to_the_new_primary,
+    a_lost_acknowledgement_behind_a_pooler_ends_with_one_effect,
+);

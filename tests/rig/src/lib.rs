@@ -55,7 +55,7 @@ pub use program::run_program;
 pub use race::{Race, race, race_along};
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;
-pub use server::{PgBouncer, PrivateServer, Programs, Stop, Workspace};
+pub use server::{PgBouncer, PrivateServer, Programs, Release, Stop, Workspace};
 pub use spans::{Seen, Spans};
 pub use tcp_proxy::TcpProxy;
 pub use test_db::{NOTES, TestDb, url};

@@ -5,7 +5,7 @@ mod postgres;
 
 pub use pgbouncer::PgBouncer;
 pub use postgres::PrivateServer;
-pub use servers::{Programs, Stop, Workspace};
+pub use servers::{Programs, Release, Stop, Workspace};
 
 use anyhow::{Context as _, Result};
 

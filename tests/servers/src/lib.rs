@@ -1,12 +1,13 @@
 //! Finds, starts and stops PostgreSQL and PgBouncer: the only place that does.
 //!
-//! [`Places`] finds the programs, and [`Packages`] downloads them. A [`Cluster`] is a folder with
+//! [`Places`] finds the programs, and [`Packages`] downloads or builds them. A [`Cluster`] is a folder with
 //! data, and the programs that run it; a [`PrivateServer`] is one that a test may break, a
 //! [`PgBouncer`] is a pooler before it. All calls block.
 
 mod cluster;
 mod package;
 mod pgbouncer;
+mod pooler;
 pub mod port;
 mod private;
 mod programs;
@@ -21,7 +22,8 @@ mod tests;
 pub use cluster::{Cluster, Stop};
 pub use package::Packages;
 pub use pgbouncer::PgBouncer;
+pub use pooler::Release;
 pub use private::PrivateServer;
-pub use programs::{BIN, MAJORS, Places, Programs};
+pub use programs::{BIN, MAJORS, PGBOUNCER, Places, Programs};
 pub use user::is_root;
 pub use workspace::Workspace;

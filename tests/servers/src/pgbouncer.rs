@@ -2,16 +2,13 @@
 
 use std::fmt::{Display, Write as _};
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
-use crate::programs::missing;
-use crate::{Places, Workspace, port};
+use crate::pooler::{Pooler, Release};
+use crate::{Workspace, port};
 
 /// What it is told beyond its defaults. It tries a server again sooner than after 15 seconds.
 const SETTINGS: &str = "
@@ -39,7 +36,7 @@ const START_ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub struct PgBouncer {
     workspace: Workspace,
-    program: PathBuf,
+    pooler: Mutex<Pooler>,
     /// Further ones.
     settings: String,
     port: u16,
@@ -55,15 +52,18 @@ impl PgBouncer {
     /// # Errors
     ///
     /// If there is no PgBouncer, or it doesn't start.
-    pub fn before(server_port: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let program = Places::of_this_machine().pgbouncer();
+    pub fn before(
+        server_port: u16,
+        release: Release,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut lines = String::new();
         for (name, value) in settings {
             let _ = writeln!(lines, "{name} = {value}");
         }
         let mut pooler = Self {
             workspace: Workspace::new()?,
-            program: program.with_context(|| missing("`pgbouncer`", "pgbouncer"))?,
+            pooler: Mutex::new(Pooler::find(release)?),
             settings: lines,
             port: port::pick()?,
             process: Mutex::new(None),
@@ -116,7 +116,7 @@ impl PgBouncer {
     /// If it doesn't start, with the end of its log.
     pub fn start_again(&self) -> anyhow::Result<()> {
         self.kill();
-        let mut command = self.workspace.command(&self.program);
+        let mut command = self.workspace.command(&self.pooler().program);
         command.args(["--quiet", SETTINGS_FILE]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         // What an earlier one has logged would count for this one.
@@ -126,6 +126,17 @@ impl PgBouncer {
         self.wait_until_up()
     }
 
+    /// Kills it, and starts one of another release in its place, before the server of a port.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it doesn't start.
+    pub fn replace(&self, release: Release, server_port: u16) -> anyhow::Result<()> {
+        *self.pooler() = Pooler::find(release)?;
+        self.lead_to(server_port)?;
+        self.start_again()
+    }
+
     /// Writes down that it leads to another server of this machine, for its next start or `RELOAD`.
     ///
     /// # Errors
@@ -133,9 +144,10 @@ impl PgBouncer {
     /// If that can't be written.
     pub fn lead_to(&self, server_port: u16) -> anyhow::Result<()> {
         let (port, settings) = (self.port, &self.settings);
+        let own = self.pooler().settings;
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={server_port}\n\
-             [pgbouncer]{SETTINGS}listen_port = {port}\n{settings}"
+             [pgbouncer]{SETTINGS}listen_port = {port}\n{own}{settings}"
         );
         self.workspace.write(SETTINGS_FILE, settings).map(drop)
     }
@@ -159,12 +171,18 @@ impl PgBouncer {
         format!("postgres://postgres@127.0.0.1:{}/{dbname}", self.port)
     }
 
+    fn pooler(&self) -> MutexGuard<'_, Pooler> {
+        self.pooler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn process(&self) -> MutexGuard<'_, Option<Child>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self, why: &dyn Display) -> anyhow::Error {
-        let (program, end) = (self.program.display(), self.workspace.end_of(LOG));
+        let end = self.workspace.end_of(LOG);
+        let program = self.pooler().program.clone();
+        let program = program.display();
         anyhow::anyhow!("`{program}` failed: {why}\n{end}")
     }
 }

@@ -9,10 +9,15 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 
 use crate::Packages;
+use crate::pooler::manages_names;
 
 /// The variable with the folder of programs to use before all others. `cargo xtask test` sets it, so
 /// that all tests run on the version of the development server.
 pub const BIN: &str = "CHECKPOINTER_PG_BIN";
+
+/// The variable with the path of a PgBouncer that manages the names of prepared statements, to use
+/// before all others.
+pub const PGBOUNCER: &str = "CHECKPOINTER_PGBOUNCER";
 
 /// The versions that are supported.
 pub const MAJORS: [u32; 5] = [14, 15, 16, 17, 18];
@@ -28,6 +33,8 @@ pub struct Places {
     pub installations: Vec<PathBuf>,
     /// Folders of programs that are on the PATH of root alone.
     pub system: Vec<PathBuf>,
+    /// The PgBouncer that a variable names.
+    pub named_pgbouncer: Option<PathBuf>,
 }
 
 /// A folder with the programs of one PostgreSQL: `initdb`, `pg_ctl`, `pg_basebackup` …
@@ -41,7 +48,10 @@ impl Places {
     /// Returns the places of this machine.
     pub fn of_this_machine() -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
-        Self::on_path(env::var_os(BIN), &path)
+        Self {
+            named_pgbouncer: env::var_os(PGBOUNCER).map(PathBuf::from),
+            ..Self::on_path(env::var_os(BIN), &path)
+        }
     }
 
     pub(crate) fn on_path(first: Option<OsString>, path: &OsStr) -> Self {
@@ -57,6 +67,7 @@ impl Places {
                 .collect(),
             installations: installations.map(PathBuf::from).to_vec(),
             system: vec![PathBuf::from("/usr/sbin")],
+            named_pgbouncer: None,
         }
     }
 
@@ -74,6 +85,12 @@ impl Places {
         (self.path.iter().chain(&self.system))
             .map(|folder| folder.join("pgbouncer"))
             .find(|program| program.exists())
+    }
+
+    /// Finds a PgBouncer that manages the names of prepared statements.
+    pub fn new_pgbouncer(&self) -> Option<PathBuf> {
+        let named = self.named_pgbouncer.clone();
+        named.or_else(|| self.pgbouncer().filter(|it| manages_names(it)))
     }
 
     /// The folders of installed versions, newest first.

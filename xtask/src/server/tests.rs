@@ -82,6 +82,7 @@ impl Sandbox {
             path,
             installations,
             system: vec![self.path("sbin")],
+            named_pgbouncer: None,
         };
         Machine {
             sh: &self.sh,

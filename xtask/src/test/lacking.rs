@@ -26,7 +26,11 @@ pub(crate) fn ensure_programs(
     if lacking.is_empty() {
         return Ok(programs);
     }
-    let mut packages: Vec<_> = lacking.iter().map(|need| need.package()).collect();
+    let mut packages: Vec<_> = lacking
+        .iter()
+        .flat_map(|need| need.packages())
+        .copied()
+        .collect();
     packages.dedup();
     bring(machine, &lacking, &packages)?;
     let programs = server::programs_at_hand(machine, wanted);
@@ -78,16 +82,22 @@ pub(crate) fn command(machine: &Machine<'_>, packages: &[&str]) -> Option<String
         ("brew", "brew install", "postgresql@17"),
     ];
     let (_, install, postgresql) = installers.into_iter().find(|(name, ..)| have(name))?;
-    let names: Vec<_> = (packages.iter())
-        .map(|&name| {
-            if name == server::POSTGRESQL {
-                postgresql
-            } else {
-                name
+    let mut names: Vec<_> = (packages.iter())
+        .map(|&name| match name {
+            server::POSTGRESQL => postgresql,
+            // What these install is new enough.
+            name if postgresql != server::POSTGRESQL && is_to_build_pgbouncer(name) => {
+                server::PGBOUNCER
             }
+            name => name,
         })
         .collect();
+    names.dedup();
     Some(format!("{install} {}", names.join(" ")))
+}
+
+fn is_to_build_pgbouncer(package: &str) -> bool {
+    server::TO_BUILD_PGBOUNCER.contains(&package)
 }
 
 pub(crate) fn explanation(lacking: &[Need], command: Option<&str>) -> String {

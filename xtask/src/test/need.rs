@@ -5,7 +5,7 @@ use std::fmt;
 use clap::ValueEnum as _;
 use servers::Programs;
 
-use crate::server::{Machine, PGBOUNCER, POSTGRESQL};
+use crate::server::{self, Machine, PGBOUNCER, POSTGRESQL};
 
 /// What may be lacking on a machine, and be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,6 +18,9 @@ pub(crate) enum Need {
     Dump,
     /// PgBouncer
     Pgbouncer,
+    /// A PgBouncer from 1.21 on: an installed one, that of `CHECKPOINTER_PGBOUNCER`, or one that is
+    /// built from Debian's source
+    NewPgbouncer,
 }
 
 impl Need {
@@ -34,14 +37,21 @@ impl Need {
                     && (machine.programs(other).is_some() || machine.packages.have_client(other))
             }
             Self::Pgbouncer => machine.places.pgbouncer().is_some(),
+            Self::NewPgbouncer => {
+                let packages = &machine.packages;
+                machine.places.new_pgbouncer().is_some()
+                    || packages.built_pgbouncer().is_some()
+                    || packages.can_build_pgbouncer()
+            }
         }
     }
 
     /// What brings it, on Debian, Ubuntu and macOS.
-    pub(crate) fn package(self) -> &'static str {
+    pub(crate) fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Tls | Self::Replication | Self::Dump => POSTGRESQL,
-            Self::Pgbouncer => PGBOUNCER,
+            Self::Tls | Self::Replication | Self::Dump => &[POSTGRESQL],
+            Self::Pgbouncer => &[PGBOUNCER],
+            Self::NewPgbouncer => &server::TO_BUILD_PGBOUNCER,
         }
     }
 
@@ -58,6 +68,7 @@ impl Need {
             ],
             Self::Dump => &["migrations::", "versions::"],
             Self::Pgbouncer => &["pooler::"],
+            Self::NewPgbouncer => return test.starts_with("pooler::") && test.contains("::new::"),
         };
         modules.iter().any(|module| test.starts_with(module))
     }

@@ -25,7 +25,8 @@ fn what_is_lacking_is_said_with_the_command_that_brings_it() {
           - replication: Standbys, made by `pg_basebackup`, and psql
           - dump: `pg_dump` and psql, and a PostgreSQL of another version
           - pgbouncer: PgBouncer
-        to leave those tests out: cargo xtask test --without tls --without replication --without dump --without pgbouncer"#]]
+          - new-pgbouncer: A PgBouncer from 1.21 on: an installed one, that of `CHECKPOINTER_PGBOUNCER`, or one that is built from Debian's source
+        to leave those tests out: cargo xtask test --without tls --without replication --without dump --without pgbouncer --without new-pgbouncer"#]]
     .assert_eq(&said(&[]));
 
     sandbox.stand_in("bin/apt-get", "exit 1");
@@ -33,15 +34,22 @@ fn what_is_lacking_is_said_with_the_command_that_brings_it() {
         some tests need what isn't on this machine:
           - tls: A PostgreSQL with TLS, and psql
           - pgbouncer: PgBouncer
-        to install that: sudo apt-get install --yes postgresql pgbouncer
-        to leave those tests out: cargo xtask test --without tls --without pgbouncer"#]]
+          - new-pgbouncer: A PgBouncer from 1.21 on: an installed one, that of `CHECKPOINTER_PGBOUNCER`, or one that is built from Debian's source
+        to install that: sudo apt-get install --yes postgresql pgbouncer gcc make pkg-config libevent-dev python3
+        to leave those tests out: cargo xtask test --without tls --without pgbouncer --without new-pgbouncer"#]]
     .assert_eq(&said(&[Need::Dump, Need::Replication]));
 }
 
 #[test]
 fn what_is_left_out_may_be_lacking() {
     let sandbox = Sandbox::bare();
-    let all = [Need::Tls, Need::Replication, Need::Dump, Need::Pgbouncer];
+    let all = [
+        Need::Tls,
+        Need::Replication,
+        Need::Dump,
+        Need::Pgbouncer,
+        Need::NewPgbouncer,
+    ];
     let programs = ensure_programs(&sandbox.machine(), Wanted::default(), &all);
     assert!(programs.unwrap().is_none());
 }
@@ -58,11 +66,17 @@ fn root_on_debian_installs_what_is_lacking() {
     sandbox.stand_in_apt();
     // It could bring another version, and brings nothing.
     sandbox.stand_in("bin/npm", r#"[ "$1" = --version ]"#);
+    for tool in ["python3", "cc", "make"] {
+        sandbox.stand_in(&format!("bin/{tool}"), r#"[ "$1" = --version ]"#);
+    }
+    // There once `libevent-dev` was installed.
+    sandbox.stand_in("bin/pkg-config", "[ -e ${0%/*}/pgbouncer ]");
 
     let programs = ensure_programs(&sandbox.debian(), Wanted::default(), &[]);
     assert_eq!(programs.unwrap().unwrap().major(), 17);
     let calls = fs::read_to_string(sandbox.path("calls")).unwrap();
-    assert!(calls.contains(" postgresql pgbouncer\n"), "{calls}");
+    let packages = " postgresql pgbouncer gcc make pkg-config libevent-dev python3\n";
+    assert!(calls.contains(packages), "{calls}");
     // Nothing is lacking any more.
     ensure_programs(&sandbox.machine(), Wanted::default(), &[]).unwrap();
 
@@ -92,4 +106,6 @@ fn tests_are_left_out_of_one_binary_by_their_full_names() {
         .assert_eq(&filter(&tests));
     assert!(Need::Replication.is_of("pooler::outages::a"));
     assert!(!Need::Pgbouncer.is_of("tls::pooler::a"));
+    assert!(Need::NewPgbouncer.is_of("pooler::leaks::new::a"));
+    assert!(!Need::NewPgbouncer.is_of("pooler::leaks::old::a"));
 }

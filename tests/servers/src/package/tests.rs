@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::digest::Digest::{Sha256, Sha512};
 use super::pins::PACKAGES;
+use super::source::Source;
 use super::{Digest, Package, Packages, Registry};
 
 /// Those of a file with the text `wheel`.
@@ -216,6 +217,59 @@ fn a_package_whose_programs_do_not_run_is_not_kept() {
     sandbox.stand_in("bin/node", "exit 0");
     let error = sandbox.packages().get(None).unwrap_err().to_string();
     assert!(error.ends_with("its programs don't run here"), "{error}");
+    assert_eq!(sandbox.kept(), Vec::<String>::new());
+}
+
+/// Packages with a source of PgBouncer, and stand-ins for what builds it.
+fn building(sandbox: &Sandbox, digest: Digest) -> Packages {
+    sandbox.stand_in(
+        "bin/python3",
+        r#"[ "$1" = --version ] || printf wheel > "$4""#,
+    );
+    let tar = r#"
+        PATH=/usr/bin:/bin
+        mkdir "$5/pgbouncer-1.24.1"; cd "$5/pgbouncer-1.24.1"; echo 'echo > configured' > configure"#;
+    sandbox.stand_in("bin/tar", tar);
+    let make = r#"
+        PATH=/usr/bin:/bin
+        [ "$1" = --version ] && exit
+        [ -e configured ] && printf '#!/bin/sh\necho PgBouncer 1.24.1\n' > "$2" && chmod 700 "$2""#;
+    sandbox.stand_in("bin/make", make);
+    for (tool, script) in [("cc", "exit 0"), ("sh", r#". ./"$1""#)] {
+        sandbox.stand_in(&format!("bin/{tool}"), script);
+    }
+    sandbox.packages().building(Source {
+        version: "1.24.1",
+        url: "http://stand.in/pgbouncer.tar.gz",
+        digest,
+    })
+}
+
+#[test]
+fn a_pgbouncer_is_built_from_its_source_once() {
+    let sandbox = Sandbox::new();
+    let packages = building(&sandbox, SHA256);
+    assert!(!packages.can_build_pgbouncer());
+    sandbox.stand_in("bin/pkg-config", r#"[ "$*" = "--exists libevent" ]"#);
+    assert!(packages.can_build_pgbouncer());
+    assert_eq!(packages.built_pgbouncer(), None);
+    let program = packages.pgbouncer().unwrap();
+    assert_eq!(
+        program,
+        sandbox.path("state/packages/pgbouncer-1.24.1/bin/pgbouncer")
+    );
+    assert_eq!(mode(&program), 0o755);
+    sandbox.stand_in("bin/make", "exit 1");
+    assert_eq!(packages.pgbouncer().unwrap(), program);
+    assert_eq!(sandbox.kept(), ["pgbouncer-1.24.1"]);
+}
+
+#[test]
+fn a_source_with_another_digest_is_not_built() {
+    let sandbox = Sandbox::new();
+    let error = building(&sandbox, Sha256("ab12")).pgbouncer().unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains("the file isn't the expected one"), "{error}");
     assert_eq!(sandbox.kept(), Vec::<String>::new());
 }
 
