@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointTuple, DeleteThread, Error,
@@ -243,6 +244,7 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// If dropped once polled, the lease may or may not have been taken, and then it lasts without a
     /// holder. Until its time is over, calling again fails with [`Error::LeaseHeld`].
+    /// [`LeaseGuard::acquire`](crate::LeaseGuard::acquire) gives it back then.
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
         match self.inner() {
             Some(inner) => inner.acquire_lease(acquire).await,
@@ -314,6 +316,13 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
             Some(inner) => inner.watch(watch).await,
             None => Err(Error::unsupported("watch")),
         }
+    }
+
+    /// Returns the runtime for work in the background, such as the renewals of a
+    /// [`LeaseGuard`](crate::LeaseGuard): one that lasts as long as the checkpointer can be used. None
+    /// stands for the caller's. By default it is that of [`inner`](Self::inner).
+    fn runtime(&self) -> Option<Handle> {
+        self.inner()?.runtime()
     }
 
     /// Refuses new calls, and writes that still wait for others of their thread; waits for the
@@ -462,6 +471,10 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     async fn watch(&self, watch: Watch) -> Result<BoxStream<'static, Result<HeadChange>>> {
         (**self).watch(watch).await
+    }
+
+    fn runtime(&self) -> Option<Handle> {
+        (**self).runtime()
     }
 
     async fn close(&self) -> Result<()> {

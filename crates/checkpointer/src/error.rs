@@ -99,10 +99,11 @@ pub enum Error {
         /// When the lease is over unless it is renewed, by the database's clock.
         until: SystemTime,
     },
-    /// The lease is no longer the thread's, for good: another program may be writing now. Stop, or
-    /// take another one and load again.
+    /// The lease is no longer the thread's, for good, or a [`LeaseGuard`](crate::LeaseGuard) couldn't renew
+    /// it in time: another program may be writing now. Stop, or take another one and load again.
     #[error(
-        "the lease on thread `{thread_id}` is lost: another program has taken one, or it was released"
+        "the lease on thread `{thread_id}` is lost: another program has taken one, or it was released, or \
+         not renewed in time"
     )]
     #[non_exhaustive]
     LeaseLost {

@@ -1,7 +1,14 @@
 //! Leases: one writer of a thread at a time, for those who want that.
 
+mod guard;
+mod hold;
+mod pauses;
+mod renewal;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
+
+pub use guard::LeaseGuard;
 
 use crate::{IntoName, Result, ThreadId};
 
@@ -9,6 +16,8 @@ use crate::{IntoName, Result, ThreadId};
 pub(crate) const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A lease on a thread, which its holder's writes carry.
+///
+/// A [`LeaseGuard`] has one that renews itself, and is what most programs want.
 ///
 /// While it lasts, the writes of others are refused:
 ///

@@ -36,7 +36,8 @@
 //!   the tasks without one run again.
 //! - A **generation** counts how often a thread was started: a deletion ends one. What an old run still
 //!   writes to its own generation is refused.
-//! - A [`Lease`] keeps a thread to one writer at a time, where guards aren't enough.
+//! - A [`Lease`] keeps a thread to one writer at a time, where guards aren't enough. A [`LeaseGuard`]
+//!   renews one in the background.
 //!
 //! The words and the rules are LangGraph's.
 //!
@@ -157,7 +158,7 @@ pub use contract::Checkpointer;
 pub use error::{Error, ErrorKind, Result};
 pub use head_change::HeadChange;
 pub use ids::{CheckpointId, CheckpointNs, IntoName, NameProblem, TaskId, ThreadId};
-pub use lease::{AcquireLease, Lease};
+pub use lease::{AcquireLease, Lease, LeaseGuard};
 pub use memory::MemoryCheckpointer;
 pub use metadata::{Metadata, Source};
 #[cfg(feature = "internals")]

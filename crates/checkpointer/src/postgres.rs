@@ -91,6 +91,7 @@ use async_trait::async_trait;
 use db::{Database, Migrations};
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
@@ -120,8 +121,8 @@ use watching::Watching;
 ///
 /// What a call did is durable when it returns ([`PostgresOptions`] can change that). If its future
 /// is dropped, what was sent for the thread under way goes on to its end. Two exceptions:
-/// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that acquire, renew and
-/// release leases stop; and a put or pending write whose thread turns out to have changed isn't
+/// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that acquire and renew leases
+/// stop; and a put or pending write whose thread turns out to have changed isn't
 /// sent again.
 ///
 /// A transient failure (a lost connection, a server that starts again) is retried before it is
@@ -461,6 +462,10 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = watch.checkpoint_ns.as_ref().map(CheckpointNs::as_str),
         );
         self.run(call, pin!(self.engine.watch(watch))).await
+    }
+
+    fn runtime(&self) -> Option<Handle> {
+        Some(self.engine.store.runtime().clone())
     }
 
     async fn close(&self) -> Result<()> {

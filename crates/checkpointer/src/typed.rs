@@ -26,10 +26,11 @@ use serde_json::Value;
 use crate::channels::ROOT;
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Checkpointer, Error, ExpectedHead, GetTuple, Lease, List, Metadata, Projection, Put, Result,
-    Source, ThreadId,
+    Checkpointer, Error, ExpectedHead, GetTuple, List, Metadata, Projection, Put, Result, Source,
+    ThreadId,
 };
 use channels::Channels;
+use lease::Carried;
 use shape::Shape;
 
 /// A thread whose state is a `State`.
@@ -39,7 +40,8 @@ use shape::Shape;
 ///
 /// Saving is guarded: if another program has saved since the last [`load`](Self::load) or
 /// [`save`](Self::save) of this handle, a save fails with [`Conflict`](Error::Conflict) and stores
-/// nothing. [`acquire_lease`](Self::acquire_lease) keeps others from saving at all.
+/// nothing. [`acquire_lease`](Self::acquire_lease) keeps others from saving at all, as long as the handle
+/// lives.
 ///
 /// # When the type changes
 ///
@@ -116,7 +118,7 @@ pub struct Thread<State> {
     /// A save whose outcome isn't known.
     attempt: Option<Arc<Attempt>>,
     /// What saves carry.
-    lease: Option<Lease>,
+    lease: Carried,
     /// Whether a save drops the fields that the type doesn't know.
     owns_all: bool,
     state: PhantomData<fn(State) -> State>,
@@ -340,7 +342,7 @@ impl<State> Thread<State> {
         let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
             .new_versions(&attempt.new_versions);
         put.expected_head = ExpectedHead::Is(attempt.from.head.clone());
-        put.lease = self.lease.as_ref();
+        put.lease = self.lease();
         if let Some(Parent { address, .. }) = &attempt.from.parent {
             put.parent = Some(&address.checkpoint_id);
             put.generation = address.generation;

@@ -10,6 +10,7 @@ mod growth;
 mod hostile;
 mod lanes;
 mod late_writes;
+mod lease_guards;
 mod leases;
 mod lost_answers;
 mod observed;

@@ -246,7 +246,7 @@ fn a_lease_that_refuses_says_whose_it_is() {
             thread_id: thread_id(),
         },
         expect![[r#"
-            the lease on thread `support-4711` is lost: another program has taken one, or it was released
+            the lease on thread `support-4711` is lost: another program has taken one, or it was released, or not renewed in time
         "#]],
     );
 }

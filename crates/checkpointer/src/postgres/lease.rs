@@ -1,5 +1,6 @@
 //! Leases on threads.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use db::Row;
@@ -71,7 +72,14 @@ impl Engine {
         })
     }
 
-    pub(super) async fn release_lease(&self, lease: &Lease) -> Result<()> {
+    /// Goes on if its caller is gone, as that of a guard that is dropped.
+    pub(super) async fn release_lease(self: &Arc<Self>, lease: &Lease) -> Result<()> {
+        let (engine, lease) = (Arc::clone(self), lease.clone());
+        self.finish(async move { engine.release(&lease).await })
+            .await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
         let released = sql::ReleaseLease {
             thread_id: lease.thread_id.as_str(),
             token: &lease.token,

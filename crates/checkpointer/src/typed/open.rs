@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::lease::Carried;
 use super::shape::Shape;
 use super::{Position, Thread};
 use crate::{Checkpointer, IntoName, MemoryCheckpointer, PostgresCheckpointer, Result, ThreadId};
@@ -26,7 +27,7 @@ impl<State> Thread<State> {
             shape: Shape::default(),
             position: Position::default(),
             attempt: None,
-            lease: None,
+            lease: Carried::default(),
             owns_all: false,
             state: PhantomData,
         })

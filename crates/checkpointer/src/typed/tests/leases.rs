@@ -23,7 +23,6 @@ async fn while_a_thread_is_leased_nobody_else_saves() {
     thread.acquire_lease(LONG).await.unwrap();
     for n in 1..3 {
         thread.save(&Counter { n }).await.unwrap();
-        thread.renew_lease(LONG).await.unwrap();
     }
     assert_eq!(other.load().await.unwrap(), Some(Counter { n: 2 }));
     let refusals = [
@@ -51,8 +50,6 @@ async fn a_thread_that_lost_its_lease_saves_nothing_and_reads_on() {
 
     let mut successor = counter(&memory).with_lease(taken_over(&memory).await);
     let lost = thread.save(&Counter { n: 2 }).await;
-    assert!(matches!(lost, Err(Error::LeaseLost { .. })), "{lost:?}");
-    let lost = thread.renew_lease(LONG).await.map(drop);
     assert!(matches!(lost, Err(Error::LeaseLost { .. })), "{lost:?}");
     assert_eq!(thread.load().await.unwrap(), Some(Counter { n: 1 }));
 
@@ -84,10 +81,38 @@ async fn a_save_that_was_stored_before_its_lease_was_lost_is_known_to_be() {
 }
 
 #[tokio::test]
-async fn without_a_lease_there_is_none_to_renew() {
+async fn a_handle_that_is_dropped_gives_its_lease_back() {
     let memory = MemoryCheckpointer::new();
     let mut thread = counter(&memory);
-    let lost = thread.renew_lease(LONG).await.map(drop);
-    assert!(matches!(lost, Err(Error::LeaseLost { .. })), "{lost:?}");
+    let lost = thread.acquire_lease(LONG).await.unwrap().lost();
+    let mut other = counter(&memory);
+    let timeout = Duration::from_millis(1);
+    let refused = other.wait_for_lease(LONG, timeout).await.map(drop);
+    assert!(
+        matches!(refused, Err(Error::LeaseHeld { .. })),
+        "{refused:?}"
+    );
+    drop(thread);
+    let lost = lost.await;
+    assert!(matches!(lost, Error::LeaseLost { .. }), "{lost:?}");
+    let guard = other.wait_for_lease(LONG, timeout).await.unwrap();
+    assert!(!guard.is_lost());
+    other.save(&Counter { n: 1 }).await.unwrap();
+    assert!(other.lease_guard().is_some());
+}
+
+#[tokio::test]
+async fn a_lease_that_was_given_is_carried_until_another_is_held() {
+    let memory = MemoryCheckpointer::new();
+    let given = taken_over(&memory).await;
+    let mut thread = counter(&memory).with_lease(given.clone());
+    assert_eq!(thread.lease(), Some(&given));
+    thread.save(&Counter { n: 1 }).await.unwrap();
+    memory.release_lease(&given).await.unwrap();
+    let held = thread.acquire_lease(LONG).await.unwrap().lease().clone();
+    assert_eq!(thread.lease(), Some(&held));
+    thread.save(&Counter { n: 2 }).await.unwrap();
+    thread.release_lease().await.unwrap();
+    assert_eq!(thread.lease(), None);
     thread.release_lease().await.unwrap();
 }
