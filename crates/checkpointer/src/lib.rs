@@ -99,9 +99,9 @@
 //!
 //! # Logs, spans and metrics
 //!
-//! To `tracing`, under the target `checkpointer`, go a standby that can't be read from and a write
-//! that failed after its caller was gone as `warn`, and what is tried again as `debug`. Each call
-//! of [`PostgresCheckpointer`] is a span of the level `debug`, with its thread, namespace and
+//! To `tracing`, under the target `checkpointer`, go a standby that can't be read from, a write that
+//! failed after its caller was gone and a [`LeaseGuard`] that is lost as `warn`, and what is tried again
+//! as `debug`. Each call of [`PostgresCheckpointer`] is a span of the level `debug`, with its thread, namespace and
 //! checkpoint, and at its end `attempts`, `outcome` and `duration_seconds`. State and metadata are
 //! in neither; where the ids of threads are personal data, these are.
 //!

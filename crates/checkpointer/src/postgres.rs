@@ -122,8 +122,7 @@ use watching::Watching;
 /// What a call did is durable when it returns ([`PostgresOptions`] can change that). If its future
 /// is dropped, what was sent for the thread under way goes on to its end. Two exceptions:
 /// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that acquire and renew leases
-/// stop; and a put or pending write whose thread turns out to have changed isn't
-/// sent again.
+/// stop; and a put or pending write whose thread turns out to have changed isn't sent again.
 ///
 /// A transient failure (a lost connection, a server that starts again) is retried before it is
 /// reported, for as long as [`Database::retries`](db::Database::retries) says, and for 5 seconds
