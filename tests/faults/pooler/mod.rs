@@ -15,6 +15,8 @@ macro_rules! through_each_release {
 
 mod cancel;
 mod contract;
+#[cfg(target_os = "linux")]
+mod cost;
 mod errors;
 mod leaks;
 mod outages;
