@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::step::{Step, delete, fresh_thread, fresh_word, map, put_chain, write};
 use checkpointer::{
     CheckpointAddress, Checkpointer, Error, Generation, ListThreads, ThreadId, ThreadInfo,
+    ThreadOrder,
 };
 
 async fn threads(checkpointer: &dyn Checkpointer, query: ListThreads) -> Vec<ThreadInfo> {
@@ -105,6 +106,150 @@ pub async fn paging(checkpointer: &dyn Checkpointer) {
     }
     let made: Vec<_> = made.iter().map(|address| &address.thread_id).collect();
     assert_eq!(names(&seen), made);
+}
+
+/// The thread that hasn't changed for the longest time comes first if that is asked for, page by page.
+pub async fn oldest_first(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 5).await;
+    Step::after(&made[1]).put(checkpointer).await;
+    let mut query = ListThreads::all().filter(word).oldest_first().limit(2);
+    let mut seen = Vec::new();
+    loop {
+        let page = threads(checkpointer, query.clone()).await;
+        let Some(last) = page.last() else { break };
+        query = query.after(last.clone());
+        seen.extend(page);
+    }
+    let expected = [0, 2, 3, 4, 1].map(|n: usize| &made[n].thread_id);
+    assert_eq!(names(&seen), expected);
+}
+
+/// Threads are found by the time of their last change, which is neither before nor after itself.
+pub async fn changed_before_and_after(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 4).await;
+    let query = ListThreads::all().filter(word).oldest_first();
+    let all = threads(checkpointer, query.clone()).await;
+    let [_, second, third, fourth] = all.as_slice() else {
+        panic!("{all:?}")
+    };
+    let (second, third, fourth) = (second.updated_at, third.updated_at, fourth.updated_at);
+    for (query, expected) in [
+        (query.clone().changed_before(third), vec![0, 1]),
+        (query.clone().changed_after(second), vec![2, 3]),
+        (
+            query.clone().changed_after(second).changed_before(fourth),
+            vec![2],
+        ),
+        (query.clone().changed_after(fourth), vec![]),
+    ] {
+        for is_reversed in [false, true] {
+            let mut query = query.clone();
+            let mut expected: Vec<_> = expected.iter().map(|n| &made[*n].thread_id).collect();
+            if is_reversed {
+                query.order = ThreadOrder::NewestFirst;
+                expected.reverse();
+            }
+            assert_eq!(names(&threads(checkpointer, query).await), expected);
+        }
+    }
+}
+
+/// A thread whose subgraphs have heads of their own is listed once, at the last change of them all.
+pub async fn once_whatever_its_namespaces(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 3).await;
+    for ns in ["a", "b", "c"] {
+        let child = Step::first(&made[0].thread_id).in_ns(ns);
+        child.put(checkpointer).await;
+    }
+    let newest = ListThreads::all().filter(word);
+    for (query, expected) in [
+        (newest.clone(), [0, 2, 1]),
+        (newest.oldest_first(), [1, 2, 0]),
+    ] {
+        let found = threads(checkpointer, query).await;
+        let expected = expected.map(|n: usize| &made[n].thread_id);
+        assert_eq!(names(&found), expected);
+    }
+}
+
+/// Threads without a head have their place among the others, by the time at which they were made.
+pub async fn without_a_head_in_order(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 2).await;
+    let thread_id = fresh_thread();
+    let address = CheckpointAddress::new(thread_id.clone(), super::step::id("later")).unwrap();
+    write(checkpointer, &address, "task", json!([["a", 1]])).await;
+    let set = checkpointer.set_thread_metadata(&thread_id, word.clone());
+    set.await.unwrap();
+    Step::after(&made[0]).put(checkpointer).await;
+    let query = ListThreads::all().filter(word);
+    let expected = [&made[0].thread_id, &thread_id, &made[1].thread_id];
+    let found = threads(checkpointer, query.clone()).await;
+    assert_eq!(names(&found), expected);
+
+    // Its first checkpoint makes it one like the others.
+    Step::first(&thread_id).put(checkpointer).await;
+    let found = threads(checkpointer, query).await;
+    let expected = [&thread_id, &made[0].thread_id, &made[1].thread_id];
+    assert_eq!(names(&found), expected);
+}
+
+/// Many threads, of which a filter picks a few, are listed whole, in order and once.
+pub async fn many_of_which_few_match(checkpointer: &dyn Checkpointer) {
+    let (word, many) = marked(checkpointer, 80).await;
+    let few: Vec<_> = many.iter().step_by(20).collect();
+    let mut chosen = word.clone();
+    chosen.insert("chosen".to_owned(), json!(true));
+    for address in &few {
+        let set = checkpointer.set_thread_metadata(&address.thread_id, chosen.clone());
+        set.await.unwrap();
+    }
+    for (filter, expected) in [(word, many.iter().collect::<Vec<_>>()), (chosen, few)] {
+        let query = ListThreads::all().filter(filter).oldest_first();
+        let found = threads(checkpointer, query).await;
+        let expected: Vec<_> = expected.iter().map(|address| &address.thread_id).collect();
+        assert_eq!(names(&found), expected);
+    }
+}
+
+/// Threads are found by what the state at their heads contains, whatever form it is stored in.
+pub async fn state_contains(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 3).await;
+    // Large enough to be stored in parts, where a store does that.
+    let messages = |last: &str| {
+        let long = (0..100).map(|n| json!({ "n": n, "text": "long ".repeat(30) }));
+        long.chain([json!({ "text": last })]).collect::<Value>()
+    };
+    for (address, values) in made.iter().zip([
+        json!({ "waits_for": "approval", "list": [1, [2]], "messages": messages("yes") }),
+        json!({ "waits_for": "approval", "list": 1, "messages": messages("no") }),
+        json!({ "waits_for": null, "messages": "yes" }),
+    ]) {
+        Step::after(address).values(values).put(checkpointer).await;
+        // What a subgraph holds is another state.
+        let child = Step::first(&address.thread_id).in_ns("child");
+        let child = child.values(json!({ "waits_for": "nothing" }));
+        child.put(checkpointer).await;
+    }
+    for (state, expected) in [
+        (json!({ "waits_for": "approval" }), vec![0, 1]),
+        (json!({ "waits_for": null }), vec![2]),
+        (json!({ "waits_for": "nothing" }), vec![]),
+        (json!({ "list": [1] }), vec![0]),
+        (json!({ "list": [[2]] }), vec![0]),
+        (json!({ "list": 1 }), vec![1]),
+        (json!({ "messages": [{ "text": "yes" }] }), vec![0]),
+        (
+            json!({ "messages": [{ "text": "no" }], "waits_for": "approval" }),
+            vec![1],
+        ),
+        (json!({ "missing": {} }), vec![]),
+        (json!({}), vec![0, 1, 2]),
+    ] {
+        let query = ListThreads::all().filter(word.clone()).oldest_first();
+        let found = threads(checkpointer, query.state_contains(map(state.clone()))).await;
+        let expected: Vec<_> = expected.iter().map(|n| &made[*n].thread_id).collect();
+        assert_eq!(names(&found), expected, "{state}");
+    }
 }
 
 /// A limit of 0 lists nothing.

@@ -205,9 +205,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Lists threads, the one that changed last first. Deleted ones aren't among them.
+    /// Lists threads by their last change. Deleted ones aren't among them.
     ///
-    /// The stream holds no connection between polls.
+    /// The stream holds no connection between polls. [`ListThreads`] says what becomes of a thread that
+    /// changes meanwhile.
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>>;
 
     /// Replaces the user's own metadata of a thread.

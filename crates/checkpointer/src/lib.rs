@@ -168,7 +168,7 @@ pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
 pub use removed::{NotRemoved, Removed};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
-    PruneStrategy, Put, PutWrites, Watch,
+    PruneStrategy, Put, PutWrites, ThreadOrder, Watch,
 };
 pub use typed::Thread;
 pub use version::Version;

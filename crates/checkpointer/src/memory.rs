@@ -22,7 +22,7 @@ use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, HeadChange, Lease,
     List, ListThreads, Prune, PruneStrategy, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo,
-    Watch,
+    ThreadOrder, Watch,
 };
 use containment::contains_map;
 use lease::Leased;
@@ -323,12 +323,23 @@ impl Store {
                 let filter = query.filter.as_ref();
                 filter.is_none_or(|filter| contains_map(&info.metadata, filter))
                     && query
+                        .changed_before
+                        .is_none_or(|time| info.updated_at < time)
+                    && query
+                        .changed_after
+                        .is_none_or(|time| info.updated_at > time)
+                    && query
                         .after
                         .as_ref()
-                        .is_none_or(|last| later(last, info).is_lt())
+                        .is_none_or(|last| in_order(query.order, last, info).is_lt())
+            })
+            .filter(|info| {
+                let thread = &self.threads[&info.thread_id];
+                let state = query.state.as_ref();
+                state.is_none_or(|state| thread.state_contains(state))
             })
             .collect();
-        found.sort_by(later);
+        found.sort_by(|left, right| in_order(query.order, left, right));
         found.truncate(query.limit.unwrap_or(usize::MAX));
         found
     }
@@ -344,9 +355,12 @@ fn address_of(put: &Put<'_>, generation: Generation) -> CheckpointAddress {
     }
 }
 
-/// The order of threads: the one that changed last first.
-fn later(left: &ThreadInfo, right: &ThreadInfo) -> Ordering {
-    let by_change = right.updated_at.cmp(&left.updated_at);
+/// The order of threads by their last change.
+fn in_order(order: ThreadOrder, left: &ThreadInfo, right: &ThreadInfo) -> Ordering {
+    let by_change = match order {
+        ThreadOrder::NewestFirst => right.updated_at.cmp(&left.updated_at),
+        ThreadOrder::OldestFirst => left.updated_at.cmp(&right.updated_at),
+    };
     by_change.then_with(|| left.thread_id.cmp(&right.thread_id))
 }
 

@@ -15,7 +15,7 @@ pub use channel_history::GetChannelHistory;
 pub use delete_thread::DeleteThread;
 pub use get_tuple::GetTuple;
 pub use list::List;
-pub use list_threads::ListThreads;
+pub use list_threads::{ListThreads, ThreadOrder};
 pub use projection::Projection;
 pub use prune::{Prune, PruneStrategy};
 pub use put::{ExpectedHead, Put};

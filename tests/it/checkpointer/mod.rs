@@ -12,6 +12,7 @@ mod lanes;
 mod late_writes;
 mod lease_guards;
 mod leases;
+mod lists;
 mod lost_answers;
 mod observed;
 mod order;

@@ -1,12 +1,14 @@
 //! The plans that PostgreSQL makes of the statements.
 
-use checkpointer::{Checkpointer as _, List, PostgresCheckpointer};
+use std::time::UNIX_EPOCH;
+
+use checkpointer::{Checkpointer as _, List, ListThreads, PostgresCheckpointer};
 use db::{GenericClient, Statement};
 use expect_test::expect;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 
-use super::step::{Step, get, large, thread, try_write};
+use super::step::{Step, get, large, map, thread, try_write};
 use rig::TestDb;
 
 /// The server makes a plan for the parameters at hand five times, and then decides whether one for
@@ -92,13 +94,25 @@ async fn nothing_reads_a_whole_table_because_the_planner_expects_many_rows() {
         let listed: Vec<_> = checkpointer.list(list).try_collect().await.unwrap();
         assert!(listed.len() <= 1);
     }
+    let all = ListThreads::all();
+    let filtered = all.clone().filter(map(json!({ "user": "ann" })));
+    let state = map(json!({ "messages": [] }));
+    for list in [
+        all.clone(),
+        all.clone().oldest_first().changed_after(UNIX_EPOCH),
+        all.clone().state_contains(state),
+        filtered,
+    ] {
+        let listed: Vec<_> = checkpointer.threads(list).try_collect().await.unwrap();
+        assert!(listed.len() <= 1);
+    }
     let runs = ["run".to_owned()];
     let removed = checkpointer.delete_for_runs(&runs).await.unwrap();
     removed.complete().unwrap();
 
     let connection = database.get().await.unwrap();
     let reads = connection.query(&READS, &[]).await.unwrap();
-    assert_eq!(reads.len(), 4);
+    assert_eq!(reads.len(), 8);
     let planner = test.observer().await;
     let generic = "SET plan_cache_mode = force_generic_plan; SET jit = off";
     planner.batch_execute(generic).await.unwrap();

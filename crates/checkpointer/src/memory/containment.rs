@@ -2,10 +2,18 @@
 
 use serde_json::{Map, Number, Value};
 
+use crate::ChannelValues;
+
 /// Whether `whole` contains all keys of `part`, each with a value that contains the part's.
 pub(super) fn contains_map(whole: &Map<String, Value>, part: &Map<String, Value>) -> bool {
     part.iter()
         .all(|(key, part)| whole.get(key).is_some_and(|whole| nested(whole, part)))
+}
+
+/// Whether the values of channels contain all of `part`, in the same sense.
+pub(super) fn contains_values(whole: &ChannelValues, part: &Map<String, Value>) -> bool {
+    part.iter()
+        .all(|(channel, part)| whole.get(channel).is_some_and(|whole| nested(whole, part)))
 }
 
 /// Below the top a container contains only containers of its own kind.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use super::containment::contains_values;
 use super::lease::Leased;
 use crate::prune::{Kept, Node, Nodes};
 use crate::{
@@ -113,6 +114,13 @@ impl Thread {
             })
         });
         heads.collect()
+    }
+
+    /// Whether the state at the head of the root namespace contains this.
+    pub(super) fn state_contains(&self, state: &Map<String, Value>) -> bool {
+        let root = self.namespaces.get(&CheckpointNs::ROOT);
+        let head = root.and_then(|root| root.checkpoints.get(root.head.as_ref()?));
+        head.is_some_and(|head| contains_values(&head.checkpoint.channel_values, state))
     }
 
     fn has(&self, checkpoint_ns: &CheckpointNs, checkpoint_id: &str) -> bool {

@@ -60,15 +60,6 @@ pub(super) struct ChunkRow<'r> {
     refs: Option<&'r [u8]>,
 }
 
-impl Read {
-    pub(super) fn nothing() -> Self {
-        Self {
-            tuples: Vec::new(),
-            is_whole: true,
-        }
-    }
-}
-
 impl<'a> Only<'a> {
     /// What a projection reads.
     pub(super) fn of(projection: &'a Projection) -> Self {

@@ -11,6 +11,7 @@ mod batch;
 mod history;
 mod lease;
 mod list;
+mod list_threads;
 mod locking;
 mod parameters;
 mod read;
@@ -22,20 +23,19 @@ mod write;
 
 use std::time::Duration;
 
-use super::wire::Jsonb;
 use crate::lease::MAX_TTL;
 pub(super) use batch::Batch;
 pub(super) use history::History;
 pub(super) use lease::{AcquireLease, ReleaseLease, RenewLease};
-pub(super) use list::{After, ListRestrictions};
+pub(super) use list::{After, CountedCheckpoints, ListRestrictions, Matching};
+pub(super) use list_threads::{AfterThread, CountedThreads, ThreadRestrictions};
 pub(super) use locking::{AnyThread, KnownThread, LeasedThread, Locking, Relied, ThreadLock};
 pub(super) use parameters::{Bound, Query};
 pub(super) use read::{OneCheckpoint, Only};
 pub(super) use remove::{NodesPage, RemovedCheckpoints, Runs, SweptThread};
 use template::Schema;
 pub(super) use threads::{
-    AfterThread, DeletedThread, LockedThread, MadeCopy, SweptTombstones, ThreadMetadata,
-    ThreadsOfCopy,
+    DeletedThread, LockedThread, MadeCopy, SweptTombstones, ThreadMetadata, ThreadsOfCopy,
 };
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
@@ -54,6 +54,8 @@ pub(super) struct Sql {
     pub(super) batch: Query<Batch<'static>>,
     pub(super) look: Query<Look<'static>>,
     pub(super) get_tuple: Query<(Only<'static>, OneCheckpoint<'static>)>,
+    pub(super) count_threads: Query<CountedThreads<'static>>,
+    pub(super) count_checkpoints: Query<CountedCheckpoints<'static>>,
     pub(super) set_thread_metadata: Query<ThreadMetadata<'static>>,
     pub(super) lock_thread: Query<LockedThread<'static>>,
     pub(super) delete_thread: Query<DeletedThread<'static>>,
@@ -101,6 +103,8 @@ impl Sql {
             batch: schema.writing(&batch::BATCH),
             look: schema.query(&write::LOOK),
             get_tuple: schema.query(&read::GET_TUPLE),
+            count_threads: schema.query(&list_threads::COUNT_THREADS),
+            count_checkpoints: schema.query(&list::COUNT_CHECKPOINTS),
             set_thread_metadata: schema.query(&threads::SET_THREAD_METADATA),
             lock_thread: schema.query(&threads::LOCK_THREAD),
             delete_thread: schema.query(&threads::DELETE_THREAD),
@@ -124,23 +128,13 @@ impl Sql {
     }
 
     /// A page of a list of checkpoints.
-    pub(super) fn list<'p>(
-        &self,
-        only: &'p Only<'p>,
-        limit: &'p i64,
-        restrictions: &'p ListRestrictions<'p>,
-    ) -> Bound<'p> {
-        self.schema.list(only, limit, restrictions)
+    pub(super) fn list<'p>(&self, only: &'p Only<'p>, page: &'p ListRestrictions<'p>) -> Bound<'p> {
+        self.schema.list(only, page)
     }
 
     /// A page of a list of threads.
-    pub(super) fn threads<'p>(
-        &self,
-        limit: &'p i64,
-        filter: &'p Option<Jsonb<'p>>,
-        after: &'p Option<AfterThread<'p>>,
-    ) -> Bound<'p> {
-        self.schema.threads(limit, filter, after)
+    pub(super) fn threads<'p>(&self, page: &'p ThreadRestrictions<'p>) -> Bound<'p> {
+        self.schema.threads(page)
     }
 }
 

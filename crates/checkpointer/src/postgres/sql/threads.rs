@@ -1,18 +1,8 @@
-//! Threads as a whole: listing, locking, deleting and copying them.
+//! Threads as a whole: locking, deleting and copying them.
 
-use std::time::SystemTime;
-
-use super::parameters::{Bound, parameters};
-use super::template::{Composed, Schema, Template};
+use super::parameters::parameters;
+use super::template::Template;
 use crate::postgres::wire::Jsonb;
-
-parameters! {
-    /// The thread after which a page goes on.
-    struct AfterThread<'a> {
-        last_at: SystemTime,
-        last_thread_id: &'a str,
-    }
-}
 
 parameters! {
     /// Metadata for a thread.
@@ -62,44 +52,6 @@ parameters! {
         operation: &'a str,
     }
 }
-
-impl Schema {
-    /// A page of a list of threads.
-    pub(super) fn threads<'p>(
-        &self,
-        limit: &'p i64,
-        filter: &'p Option<Jsonb<'p>>,
-        after: &'p Option<AfterThread<'p>>,
-    ) -> Bound<'p> {
-        let mut threads = Composed::new(THREADS);
-        threads.take("limit", limit);
-        threads.restrict("t.metadata @> {filter}", "filter", filter);
-        if let Some(after) = after {
-            threads.push(BEHIND_LAST);
-            threads.take_group(after);
-        }
-        threads.push(THREADS_ORDER);
-        self.composed(threads)
-    }
-}
-
-/// Lists threads by their last change.
-const THREADS: &str = "-- checkpointer::threads
-SELECT t.thread_id, t.metadata, t.created_at, t.generation, h.head,
-    coalesce(h.updated_at, t.created_at) AS updated_at
-FROM {schema}.threads AS t CROSS JOIN LATERAL (
-    SELECT max(updated_at) AS updated_at, max(checkpoint_id) FILTER (WHERE checkpoint_ns = '') AS head
-    FROM {schema}.heads WHERE thread_id = t.thread_id) AS h
-WHERE t.deleted_at IS NULL";
-
-/// Goes on after the last thread of a page.
-const BEHIND_LAST: &str = "
-  AND (coalesce(h.updated_at, t.created_at) < {last_at}
-    OR (coalesce(h.updated_at, t.created_at) = {last_at} AND t.thread_id > {last_thread_id}))";
-
-/// The order of the threads; the id decides between two that changed at once.
-const THREADS_ORDER: &str = "
-ORDER BY coalesce(h.updated_at, t.created_at) DESC, t.thread_id LIMIT {limit}";
 
 /// Replaces a thread's metadata, and says whether it is there to have any.
 pub(super) const SET_THREAD_METADATA: Template<ThreadMetadata<'static>> =
