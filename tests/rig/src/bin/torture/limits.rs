@@ -1,14 +1,16 @@
 //! Requests of the sizes that `docs/limits.md` has figures for: how long each takes, and how much
 //! memory.
 
+mod pages;
+
 use std::process;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use checkpointer::{
     Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer as _, DeleteThread,
-    Error, GetTuple, List, ListThreads, Metadata, PostgresCheckpointer, Projection, Prune,
-    PruneStrategy, Put, Result, Source, ThreadId, Version,
+    Error, GetTuple, List, Metadata, PostgresCheckpointer, Projection, Prune, PruneStrategy, Put,
+    Result, Source, ThreadId, Version,
 };
 use db::{Database, GenericClient, Statement};
 use futures_util::TryStreamExt as _;
@@ -39,7 +41,7 @@ pub(crate) async fn limits(scale: f64) -> anyhow::Result<Vec<String>> {
     limits.many_channels().await?;
     limits.many_keys().await?;
     limits.many_checkpoints().await?;
-    limits.many_threads().await?;
+    limits.pages().await?;
     Ok(limits.violations)
 }
 
@@ -385,31 +387,6 @@ impl Limits {
         self.expect(kept == 2, "a prune keeps the heads");
         Ok(())
     }
-
-    async fn many_threads(&mut self) -> anyhow::Result<()> {
-        let count = self.number(100_000);
-        let sql = THREADS.replace("{count}", &count.to_string());
-        self.sql(&format!("{count} threads: made by SQL"), &sql)
-            .await?;
-        for (what, list, expected) in [
-            ("  threads: the last 50", ListThreads::all().limit(50), 50),
-            (
-                "  threads: one, by its metadata",
-                {
-                    let filter = Map::from_iter([("n".to_owned(), Value::from(1))]);
-                    ListThreads::all().filter(filter)
-                },
-                1,
-            ),
-            ("  threads: all of them", ListThreads::all(), count),
-        ] {
-            let checkpointer = self.checkpointer.clone();
-            let found = checkpointer.threads(list).try_collect::<Vec<_>>();
-            let found = self.works(what, found).await?;
-            self.expect(found.len() >= expected, what);
-        }
-        Ok(())
-    }
 }
 
 /// Checkpoints in two namespaces, as a client stores them.
@@ -426,11 +403,4 @@ SELECT 'long', ns, 'made-' || lpad('{count}', 9, '0'), {count} + 1, now()
 FROM unnest(ARRAY['', 'sub']) AS ns
 ON CONFLICT (thread_id, checkpoint_ns) DO UPDATE
 SET checkpoint_id = excluded.checkpoint_id, seq = excluded.seq;
-ANALYZE";
-
-const THREADS: &str = "
-INSERT INTO checkpointer.threads (thread_id, metadata)
-SELECT 'thread ' || n, jsonb_build_object('n', n) FROM generate_series(1, {count}) AS n;
-INSERT INTO checkpointer.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
-SELECT 'thread ' || n, '', 'head', 1, now() - n * interval '1 s' FROM generate_series(1, {count}) AS n;
 ANALYZE";
