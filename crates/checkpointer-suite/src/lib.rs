@@ -260,11 +260,10 @@ macro_rules! __contract_cases {
     };
     (threads, $each:path) => {
         $each! { threads:
-            by_last_change, put_again_is_no_change, entry, metadata_filter, paging, limit_zero,
-            all, deleted_ones_are_not_listed, metadata_is_replaced, metadata_of_a_missing_thread,
-            writes_make_a_thread, oldest_first, changed_before_and_after,
-            once_whatever_its_namespaces, without_a_head_in_order, many_of_which_few_match,
-            state_contains,
+            by_last_change, put_again_is_no_change, entry, metadata_filter, paging, oldest_first,
+            changed_before_and_after, once_whatever_its_namespaces, without_a_head_in_order,
+            many_of_which_few_match, state_contains, limit_zero, all, deleted_ones_are_not_listed,
+            metadata_is_replaced, metadata_of_a_missing_thread, writes_make_a_thread,
         }
     };
     (watch, $each:path) => {

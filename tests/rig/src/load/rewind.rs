@@ -29,7 +29,9 @@ impl Rewind {
         let schema = quote_identifier(PostgresCheckpointer::migrations().schema(&database));
         let per_table = |template: &str, separator: &str| {
             let parts = TABLES.map(|table| {
-                let own = template.replace("{table}", table);
+                let own = template
+                    .replace("{table}", table)
+                    .replace("{columns}", columns(table));
                 own.replace("{schema}", &schema)
             });
             parts.join(separator)
@@ -48,14 +50,17 @@ impl Rewind {
         // One statement, and so one state of all the tables.
         let remember = per_table(
             "{table}_gone AS (DELETE FROM past.{table} WHERE thread_id = $1),
-{table}_now AS (INSERT INTO past.{table} SELECT * FROM {schema}.{table} WHERE thread_id = $1)",
+{table}_now AS (INSERT INTO past.{table} ({columns})
+    SELECT {columns} FROM {schema}.{table} WHERE thread_id = $1)",
             ",\n",
         );
         let bring_back = TABLES.iter().flat_map(|table| {
             [
                 format!("DELETE FROM {schema}.{table} WHERE thread_id = $1"),
                 format!(
-                    "INSERT INTO {schema}.{table} SELECT * FROM past.{table} WHERE thread_id = $1"
+                    "INSERT INTO {schema}.{table} ({columns})
+                     SELECT {columns} FROM past.{table} WHERE thread_id = $1",
+                    columns = columns(table)
                 ),
             ]
         });
@@ -98,5 +103,26 @@ impl Rewind {
                 done => return done.context("look at the tables"),
             }
         }
+    }
+}
+
+/// The columns that are written; the others are generated.
+fn columns(table: &str) -> &'static str {
+    match table {
+        "threads" => {
+            "thread_id, generation, gc, created_at, metadata, deleted_at, operation, \
+             lease_number, lease_token, lease_until, has_head"
+        }
+        "heads" => "thread_id, checkpoint_ns, checkpoint_id, seq, updated_at",
+        "checkpoints" => {
+            "thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq, \
+             checkpoint, channels, metadata"
+        }
+        "chunks" => "thread_id, hash, content, refs",
+        "pending_writes" => {
+            "thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, \
+             value, written_at"
+        }
+        _ => "",
     }
 }
