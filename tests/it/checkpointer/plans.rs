@@ -125,6 +125,10 @@ async fn nothing_reads_a_whole_table_because_the_planner_expects_many_rows() {
         let plan = planner.query(&explain, &[]).await.unwrap();
         let plan: Vec<&str> = plan.iter().map(|row| row.get(0)).collect();
         let plan = plan.join("\n");
+        // A nested loop looks up by key; any other join reads one side whole.
+        let mut joins = plan.lines().filter(|line| line.contains(" Join"));
+        let is_by_key = joins.all(|join| join.contains("Nested Loop"));
+        assert!(is_by_key, "{name}\n{sql}\n{plan}");
         for table in [
             "threads",
             "heads",

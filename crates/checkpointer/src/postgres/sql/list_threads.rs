@@ -212,7 +212,8 @@ const CONTAINS_STATE: &str = "
                 WHEN 'array' THEN channel.stored
                 WHEN 'object' THEN pg_catalog.jsonb_build_array(
                     {schema}.stored_value(t.thread_id, channel.stored))
-                END @> pg_catalog.jsonb_build_array(wanted.value), false)))";
+                END @> pg_catalog.jsonb_build_array(wanted.value), false))
+        OFFSET 0)";
 
 /// The page, and where the window ended if there is more: a row without a generation.
 const PAGE: &str = "
