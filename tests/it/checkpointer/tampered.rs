@@ -12,7 +12,7 @@ use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
-use rig::TestDb;
+use rig::{TestDb, written_columns};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_postgres::Client;
@@ -262,14 +262,13 @@ impl Stored {
 
     async fn restore(&self, table: &str) {
         let schema = self.test.schema();
-        // All but the last column of `heads`, which is generated.
-        let columns = match table {
-            "heads" => "thread_id, checkpoint_ns, checkpoint_id, seq, updated_at",
-            _ => "kept.*",
-        };
+        let columns = written_columns(&format!("{schema}.{table}"));
+        let columns = self.client.query_one(&columns, &[]).await.unwrap();
+        let columns: &str = columns.get(0);
         let sql = format!(
             "BEGIN; DELETE FROM {schema}.{table};
-             INSERT INTO {schema}.{table} SELECT {columns} FROM {schema}.kept_{table} AS kept; COMMIT"
+             INSERT INTO {schema}.{table} ({columns})
+             SELECT {columns} FROM {schema}.kept_{table}; COMMIT"
         );
         self.client.batch_execute(&sql).await.unwrap();
     }

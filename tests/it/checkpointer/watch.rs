@@ -165,7 +165,7 @@ async fn a_long_transaction_makes_nothing_be_told_again_and_again() {
     }
 }
 
-/// The heads of threads, as somebody knows them.
+/// The heads of threads, as a watcher has been told of them.
 type Heads = BTreeMap<(ThreadId, CheckpointNs), (Option<Generation>, CheckpointId)>;
 
 fn take_in(heads: &mut Heads, change: HeadChange) {

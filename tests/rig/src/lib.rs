@@ -19,6 +19,7 @@
 
 mod cancellable;
 mod chain;
+mod columns;
 mod compare;
 mod connect;
 mod eventually;
@@ -40,6 +41,7 @@ mod trace;
 
 pub use cancellable::at_every_poll;
 pub use chain::{chain, in_one_line, timeless};
+pub use columns::written_columns;
 pub use compare::Difference;
 pub use connect::{client, settings_for, try_settings_for};
 pub use eventually::eventually;

@@ -58,21 +58,21 @@ impl Link {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-        let mut was_prepared = self.statements().contains(statement);
         loop {
-            let error = match preparation {
-                Preparation::Nowhere => return self.unprepared(statement, params).await,
-                _ => match self.named(statement, params).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(error) => error,
-                },
+            if preparation == Preparation::Nowhere {
+                return self.unprepared(statement, params).await;
+            }
+            let known = self.statements().get(statement).cloned();
+            let was_prepared = known.is_some();
+            let error = match self.named(known, statement, params).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
             };
             // In these cases the server has run none of it.
             match preparation {
                 Preparation::InSession if was_prepared && is_stale(&error) => {
                     debug!(statement = call.name, "preparing a stale statement again");
                     self.statements().pop(statement);
-                    was_prepared = false;
                 }
                 Preparation::ByPooler if is_stale(&error) || is_misnamed(&error) => {
                     self.stop_preparing(statement, &error);
@@ -105,10 +105,10 @@ impl Link {
     /// Runs a statement under its name, and prepares it before if it has none.
     async fn named(
         &self,
+        known: Option<tokio_postgres::Statement>,
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-        let known = self.statements().get(statement).cloned();
         let prepared = match known {
             Some(prepared) => prepared,
             None => self.prepare(statement).await?,
@@ -145,6 +145,7 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
 /// What it means in a transaction that a session doesn't know the statement: the pooler lets no
 /// statement be prepared any more, and the connection isn't used again.
 fn lost_if_misnamed(call: Call<'_>, error: Error) -> Error {

@@ -5,6 +5,8 @@ use anyhow::{Context as _, Result};
 use checkpointer::PostgresCheckpointer;
 use db::{Database, GenericClient, Statement, Type, quote_identifier};
 
+use crate::columns::written_columns;
+
 /// The tables, which go back together.
 const TABLES: [&str; 5] = [
     "threads",
@@ -27,19 +29,22 @@ impl Rewind {
     /// Makes the tables that hold the past.
     pub(super) async fn setup(database: Database) -> Result<Self> {
         let schema = quote_identifier(PostgresCheckpointer::migrations().schema(&database));
-        let per_table = |template: &str, separator: &str| {
-            let parts = TABLES.map(|table| {
-                let own = template
-                    .replace("{table}", table)
-                    .replace("{columns}", columns(table));
+        let mut written = Vec::new();
+        for table in TABLES {
+            written.push((
+                table,
+                columns(&database, &format!("{schema}.{table}")).await?,
+            ));
+        }
+        let of_each = |template: &str| -> Vec<String> {
+            let parts = written.iter().map(|(table, columns)| {
+                let own = template.replace("{table}", table);
+                let own = own.replace("{columns}", columns);
                 own.replace("{schema}", &schema)
             });
-            parts.join(separator)
+            parts.collect()
         };
-        let past = per_table(
-            "CREATE TABLE past.{table} (LIKE {schema}.{table} INCLUDING GENERATED)",
-            ";\n",
-        );
+        let past = of_each("CREATE TABLE past.{table} (LIKE {schema}.{table})").join(";\n");
         let made = async {
             let sql = format!("CREATE SCHEMA past;\n{past}");
             database.get().await?.batch_execute(&sql).await
@@ -48,31 +53,28 @@ impl Rewind {
 
         let statement = |sql: String| Statement::from_parts(sql, vec![Type::TEXT]);
         // One statement, and so one state of all the tables.
-        let remember = per_table(
+        let remember = of_each(
             "{table}_gone AS (DELETE FROM past.{table} WHERE thread_id = $1),
-{table}_now AS (INSERT INTO past.{table} ({columns})
-    SELECT {columns} FROM {schema}.{table} WHERE thread_id = $1)",
-            ",\n",
+{table}_now AS (INSERT INTO past.{table}
+    SELECT * FROM {schema}.{table} WHERE thread_id = $1)",
         );
-        let bring_back = TABLES.iter().flat_map(|table| {
-            [
-                format!("DELETE FROM {schema}.{table} WHERE thread_id = $1"),
-                format!(
-                    "INSERT INTO {schema}.{table} ({columns})
-                     SELECT {columns} FROM past.{table} WHERE thread_id = $1",
-                    columns = columns(table)
-                ),
-            ]
-        });
+        let remember = remember.join(",\n");
+        let bring_back = [
+            of_each("DELETE FROM {schema}.{table} WHERE thread_id = $1"),
+            of_each(
+                "INSERT INTO {schema}.{table} ({columns})
+                 SELECT {columns} FROM past.{table} WHERE thread_id = $1",
+            ),
+        ];
         Ok(Self {
             remember: statement(format!("-- rig::remember\nWITH {remember}\nSELECT 1")),
             // No statement is under way when a server is lost: all wait here, and read what is
             // there afterwards.
             lock: Statement::from_parts(
-                format!("LOCK TABLE {}", per_table("{schema}.{table}", ", ")),
+                format!("LOCK TABLE {}", of_each("{schema}.{table}").join(", ")),
                 Vec::new(),
             ),
-            bring_back: bring_back.map(statement).collect(),
+            bring_back: bring_back.into_iter().flatten().map(statement).collect(),
             database,
         })
     }
@@ -106,23 +108,11 @@ impl Rewind {
     }
 }
 
-/// The columns that are written; the others are generated.
-fn columns(table: &str) -> &'static str {
-    match table {
-        "threads" => {
-            "thread_id, generation, gc, created_at, metadata, deleted_at, operation, \
-             lease_number, lease_token, lease_until, has_head"
-        }
-        "heads" => "thread_id, checkpoint_ns, checkpoint_id, seq, updated_at",
-        "checkpoints" => {
-            "thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq, \
-             checkpoint, channels, metadata"
-        }
-        "chunks" => "thread_id, hash, content, refs",
-        "pending_writes" => {
-            "thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, \
-             value, written_at"
-        }
-        _ => "",
-    }
+/// The columns of a table that are written.
+async fn columns(database: &Database, table: &str) -> Result<String> {
+    let asked = async {
+        let statement = Statement::from_parts(written_columns(table), Vec::new());
+        database.get().await?.query_one(&statement, &[]).await
+    };
+    Ok(asked.await.context("look at the tables")?.get(0))
 }

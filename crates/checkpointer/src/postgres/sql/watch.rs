@@ -39,10 +39,9 @@ parameters! {
 
 /// The changes of all threads. Nothing is found by the first look.
 ///
-/// The time bounds how much is read, by the index on the hour: a change is found if its transaction took
-/// less than ten minutes.
-/// On another server, or after a restart, the numbers of transactions say nothing: then everything of
-/// that time is found.
+/// The time bounds how much is read, by the index on the hour: a change is found if its transaction
+/// took less than ten minutes. On another server, or after a restart, the numbers of transactions say
+/// nothing: then everything of that time is found.
 pub(super) const WATCH_ALL: Template<(LastLook, Since)> = Template::new(&[
     "-- checkpointer::watch_all",
     LOOK,
