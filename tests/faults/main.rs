@@ -17,3 +17,4 @@ mod suite;
 mod target_session_attrs;
 mod tls;
 mod versions;
+mod within;

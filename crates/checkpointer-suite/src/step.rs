@@ -205,6 +205,12 @@ impl Step {
     ///
     /// As [`Checkpointer::put`].
     pub async fn try_put(&self, checkpointer: &dyn Checkpointer) -> Result<CheckpointAddress> {
+        checkpointer.put(self.request()).await
+    }
+
+    /// What asks to put it.
+    #[must_use]
+    pub fn request(&self) -> Put<'_> {
         let mut put = Put::new(&self.thread_id, &self.checkpoint, &self.metadata)
             .in_ns(&self.checkpoint_ns)
             .new_versions(&self.new_versions);
@@ -212,7 +218,7 @@ impl Step {
         put.generation = self.generation;
         put.expected_head = self.expected_head.clone();
         put.lease = self.lease.as_ref();
-        checkpointer.put(put).await
+        put
     }
 
     /// Puts it where that must succeed.

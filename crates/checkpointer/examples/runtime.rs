@@ -85,22 +85,24 @@ impl Runtime {
     ) -> checkpointer::Result<Vec<(String, Value)>> {
         let pending = &at.pending_writes;
         let done: BTreeSet<_> = pending.iter().map(|write| &write.task_id).collect();
-        let running = tasks.into_iter().map(async |task| {
-            if done.contains(&task.id) {
-                println!("{} is done already", task.id);
-                return Ok(Vec::new());
-            }
-            println!("{} runs", task.id);
-            tokio::time::sleep(task.takes).await;
-            let writes = vec![(task.channel, task.output)];
-            let put = PutWrites::new(&at.address, &task.id, &writes);
-            self.checkpointer.put_writes(put).await?;
-            if self.crash {
-                println!("{} is stored, crashing", task.id);
-                std::process::abort();
-            }
-            Ok(writes)
-        });
+        let running = tasks
+            .into_iter()
+            .map(async |task| -> checkpointer::Result<_> {
+                if done.contains(&task.id) {
+                    println!("{} is done already", task.id);
+                    return Ok(Vec::new());
+                }
+                println!("{} runs", task.id);
+                tokio::time::sleep(task.takes).await;
+                let writes = vec![(task.channel, task.output)];
+                let put = PutWrites::new(&at.address, &task.id, &writes);
+                self.checkpointer.put_writes(put).await?;
+                if self.crash {
+                    println!("{} is stored, crashing", task.id);
+                    std::process::abort();
+                }
+                Ok(writes)
+            });
         let new = try_join_all(running).await?;
         let stored = pending
             .iter()

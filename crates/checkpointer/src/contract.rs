@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointTuple, DeleteThread, Error,
-    GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads, Prune, Put, PutWrites,
-    Removed, Result, ThreadId, ThreadInfo, Version, Watch, generate,
+    GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put,
+    PutWrites, Removed, Result, ThreadId, ThreadInfo, Version, Watch, generate,
 };
 
 /// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
@@ -79,6 +79,82 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// If dropped once polled, the writes may or may not have been stored. Calling again with the
     /// same writes is harmless.
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()>;
+
+    /// Stores a checkpoint as [`put`](Self::put) does, within a transaction of the caller's: it
+    /// takes effect with the caller's commit, or not at all. No connection is used but the
+    /// caller's.
+    ///
+    /// Until the transaction ends, other writers to the thread wait for it; `docs/transactions.md`
+    /// says which. A call outside of the transaction that writes to the thread waits as well: if
+    /// the transaction awaits such a call, it waits for itself.
+    ///
+    /// The order of the calls that one program makes at the same time isn't kept here: await what
+    /// must come before. Nothing is tried again either. After an error that [is
+    /// transient](Error::is_transient), such as a deadlock, the caller repeats the whole
+    /// transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put), at once and not at the commit; [`Error::Unsupported`] by default.
+    /// After an [`Error::Database`] the transaction can only be rolled back. After any other error,
+    /// it can go on without the checkpoint.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the checkpoint may or may not be a part of the transaction: roll
+    /// back.
+    async fn put_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        put: Put<'_>,
+    ) -> Result<CheckpointAddress> {
+        match self.inner() {
+            Some(inner) => inner.put_within(transaction, put).await,
+            None => Err(Error::unsupported("put_within")),
+        }
+    }
+
+    /// Stores the outputs of a task as [`put_writes`](Self::put_writes) does, within a transaction
+    /// of the caller's. [`put_within`](Self::put_within) says what that means.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_writes`](Self::put_writes); [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the writes may or may not be a part of the transaction: roll back.
+    async fn put_writes_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        writes: PutWrites<'_>,
+    ) -> Result<()> {
+        match self.inner() {
+            Some(inner) => inner.put_writes_within(transaction, writes).await,
+            None => Err(Error::unsupported("put_writes_within")),
+        }
+    }
+
+    /// Reads as [`get_tuple`](Self::get_tuple) does, on the connection of the caller's transaction:
+    /// what the transaction has put is seen, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_tuple`](Self::get_tuple); [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    async fn get_tuple_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        query: GetTuple,
+    ) -> Result<Option<CheckpointTuple>> {
+        match self.inner() {
+            Some(inner) => inner.get_tuple_within(transaction, query).await,
+            None => Err(Error::unsupported("get_tuple_within")),
+        }
+    }
 
     /// Reads the head of a thread and namespace, or the checkpoint with an id.
     ///

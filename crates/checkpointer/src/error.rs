@@ -276,6 +276,13 @@ pub enum Error {
     },
 }
 
+/// For the body of a transaction that runs the caller's statements and stores checkpoints.
+impl From<db::Error> for Error {
+    fn from(source: db::Error) -> Self {
+        Self::database("run a transaction", source)
+    }
+}
+
 impl Error {
     /// A value was refused before it was sent.
     pub(crate) fn refused(thread_id: &ThreadId, place: &str, refused: &Refused) -> Self {

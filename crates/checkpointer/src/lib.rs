@@ -120,6 +120,10 @@
 //! The crate `checkpointer-suite` has the contract of [`Checkpointer`] as tests, for those who write
 //! another one.
 
+// The layout of a put's future is one query for each layer of it, more than the 128 that are allowed
+// otherwise.
+#![recursion_limit = "256"]
+
 // What users meet.
 mod contract;
 mod memory;
@@ -137,6 +141,7 @@ mod lease;
 mod metadata;
 mod removed;
 mod request;
+mod transaction;
 mod version;
 
 // Rules that every implementation shares.
@@ -170,5 +175,6 @@ pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
     PruneStrategy, Put, PutWrites, ThreadOrder, Watch,
 };
+pub use transaction::OpenTransaction;
 pub use typed::Thread;
 pub use version::Version;

@@ -28,6 +28,9 @@ mod sweep;
 // What a write stands on.
 mod basis;
 
+// The ways of a write to the server.
+mod delivery;
+
 // What all operations share.
 mod engine;
 
@@ -53,8 +56,9 @@ mod read;
 mod standby;
 mod tables;
 
-// Asking the server, and again after a failure.
+// Asking the server: again after a failure, or within a transaction of the caller's.
 mod retry;
+mod within;
 
 // What speaks to the server.
 mod store;
@@ -96,7 +100,7 @@ use tokio::runtime::Handle;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, DeleteThread, GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads,
-    Prune, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo, Watch,
+    OpenTransaction, Prune, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo, Watch,
 };
 use call::{Call, call};
 use engine::Engine;
@@ -353,6 +357,55 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_id = address.checkpoint_id.as_str(),
         );
         self.run(call, pin!(self.engine.put_writes(writes))).await
+    }
+
+    async fn put_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        put: Put<'_>,
+    ) -> Result<CheckpointAddress> {
+        let call = call!(
+            "put_within",
+            thread_id = put.thread_id.as_str(),
+            checkpoint_ns = put.checkpoint_ns.as_str(),
+            checkpoint_id = put.checkpoint.id.as_str(),
+        );
+        let work = self.engine.put_within(transaction, put);
+        let address = self.run(call, pin!(work)).await?;
+        let watchers = Arc::clone(&self.engine.watching.watchers);
+        transaction.after_commit(move || watchers.stir());
+        Ok(address)
+    }
+
+    async fn put_writes_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        writes: PutWrites<'_>,
+    ) -> Result<()> {
+        let address = writes.address;
+        let call = call!(
+            "put_writes_within",
+            thread_id = address.thread_id.as_str(),
+            checkpoint_ns = address.checkpoint_ns.as_str(),
+            checkpoint_id = address.checkpoint_id.as_str(),
+        );
+        let work = self.engine.put_writes_within(transaction, writes);
+        self.run(call, pin!(work)).await
+    }
+
+    async fn get_tuple_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        query: GetTuple,
+    ) -> Result<Option<CheckpointTuple>> {
+        let call = call!(
+            "get_tuple_within",
+            thread_id = query.thread_id.as_str(),
+            checkpoint_ns = query.checkpoint_ns.as_str(),
+            checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
+        );
+        let work = self.engine.get_tuple_within(transaction, query);
+        self.run(call, pin!(work)).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {

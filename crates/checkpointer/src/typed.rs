@@ -9,6 +9,7 @@ mod open;
 mod save;
 mod shape;
 mod to_value;
+mod within;
 
 #[cfg(test)]
 mod tests;
@@ -26,12 +27,13 @@ use serde_json::Value;
 use crate::channels::ROOT;
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Checkpointer, Error, ExpectedHead, GetTuple, List, Metadata, Projection, Put, Result, Source,
-    ThreadId,
+    Checkpointer, Error, ExpectedHead, GetTuple, Lease, List, Metadata, Projection, Put, Result,
+    Source, ThreadId,
 };
 use channels::Channels;
 use lease::Carried;
 use shape::Shape;
+use within::Uncommitted;
 
 /// A thread whose state is a `State`.
 ///
@@ -117,6 +119,8 @@ pub struct Thread<State> {
     position: Position,
     /// A save whose outcome isn't known.
     attempt: Option<Arc<Attempt>>,
+    /// The last save in a transaction of the caller's that may or may not be committed.
+    uncommitted: Option<Uncommitted>,
     /// What saves carry.
     lease: Carried,
     /// Whether a save drops the fields that the type doesn't know.
@@ -282,10 +286,15 @@ impl<State> Thread<State> {
         &self.thread_id
     }
 
-    /// Returns the checkpoint that was loaded or saved last.
+    /// Returns the checkpoint that was loaded or saved last. A save in a transaction of the caller's
+    /// counts from its commit on, or, if that isn't known, from the next call on.
     pub fn checkpoint_id(&self) -> Option<&CheckpointId> {
-        let parent = self.position.parent.as_ref()?;
-        Some(&parent.address.checkpoint_id)
+        let committed = self.uncommitted.as_ref().and_then(Uncommitted::committed);
+        let address = match committed {
+            Some(address) => address,
+            None => &self.position.parent.as_ref()?.address,
+        };
+        Some(&address.checkpoint_id)
     }
 
     /// Lists the checkpoints by id, the greatest first: ids, metadata, and when each was made.
@@ -328,8 +337,14 @@ impl<State> Thread<State> {
         })
     }
 
-    /// Ends the uncertainty about the last save: sends it again, as it was.
+    /// Ends the uncertainty about the last saves.
     async fn settle(&mut self) -> Result<()> {
+        self.settle_uncommitted().await?;
+        self.send_again().await
+    }
+
+    /// Sends a save whose outcome isn't known again, as it was.
+    async fn send_again(&mut self) -> Result<()> {
         if let Some(attempt) = self.attempt.clone() {
             self.send(attempt).await?;
         }
@@ -339,14 +354,7 @@ impl<State> Thread<State> {
     /// Sends a save, and keeps it until its outcome is known.
     async fn send(&mut self, attempt: Arc<Attempt>) -> Result<CheckpointAddress> {
         let again = self.attempt.replace(Arc::clone(&attempt)).is_some();
-        let mut put = Put::new(&self.thread_id, &attempt.checkpoint, &attempt.metadata)
-            .new_versions(&attempt.new_versions);
-        put.expected_head = ExpectedHead::Is(attempt.from.head.clone());
-        put.lease = self.lease();
-        if let Some(Parent { address, .. }) = &attempt.from.parent {
-            put.parent = Some(&address.checkpoint_id);
-            put.generation = address.generation;
-        }
+        let put = attempt.put(&self.thread_id, self.lease());
         let outcome = self.checkpointer.put(put).await;
         let unknown = |error: &Error| {
             // What keeps the database from storing it now says nothing about the first time.
@@ -357,14 +365,33 @@ impl<State> Thread<State> {
             self.attempt = None;
         }
         let address = outcome?;
-        self.position = Position {
+        self.position = attempt.stored_as(&address);
+        Ok(address)
+    }
+}
+
+impl Attempt {
+    fn put<'a>(&'a self, thread_id: &'a ThreadId, lease: Option<&'a Lease>) -> Put<'a> {
+        let mut put =
+            Put::new(thread_id, &self.checkpoint, &self.metadata).new_versions(&self.new_versions);
+        put.expected_head = ExpectedHead::Is(self.from.head.clone());
+        put.lease = lease;
+        if let Some(Parent { address, .. }) = &self.from.parent {
+            put.parent = Some(&address.checkpoint_id);
+            put.generation = address.generation;
+        }
+        put
+    }
+
+    /// What the next save follows once this one is stored.
+    fn stored_as(&self, address: &CheckpointAddress) -> Position {
+        Position {
             head: Some(address.checkpoint_id.clone()),
             parent: Some(Parent {
                 address: address.clone(),
-                ..attempt.to.clone()
+                ..self.to.clone()
             }),
-        };
-        Ok(address)
+        }
     }
 }
 
@@ -381,7 +408,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// If dropped, the handle is as before, or as after the last save.
     pub async fn load(&mut self) -> Result<Option<State>> {
-        match self.settle().await {
+        match self.send_again().await {
             // Lost to another program: what that has saved is loaded now.
             Ok(())
             | Err(
@@ -393,17 +420,8 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             Err(error) => return Err(error),
         }
         let query = GetTuple::head(&self.thread_id)?;
-        let Some(tuple) = self.checkpointer.get_tuple(query).await? else {
-            self.position = Position::default();
-            return Ok(None);
-        };
-        let head = Some(tuple.address.checkpoint_id.clone());
-        let (parent, state) = self.open(tuple, Source::Update)?;
-        self.position = Position {
-            parent: Some(parent),
-            head,
-        };
-        Ok(Some(state))
+        let tuple = self.checkpointer.get_tuple(query).await?;
+        self.take_head(tuple)
     }
 
     /// Reads the state at a checkpoint. What the next save follows stays as it is.
@@ -449,6 +467,21 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             parent: Some(parent),
             head,
         };
+        Ok(state)
+    }
+
+    /// Reads the state at the head, which the next save follows.
+    fn take_head(&mut self, head: Option<CheckpointTuple>) -> Result<Option<State>> {
+        let mut position = Position::default();
+        let mut state = None;
+        if let Some(tuple) = head {
+            position.head = Some(tuple.address.checkpoint_id.clone());
+            let (parent, read) = self.open(tuple, Source::Update)?;
+            position.parent = Some(parent);
+            state = Some(read);
+        }
+        self.position = position;
+        self.uncommitted = None;
         Ok(state)
     }
 

@@ -1,13 +1,17 @@
-//! What a connection and a transaction have in common: running statements.
+//! What connections and transactions have in common: running statements.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::{Error, Result, Statement};
 
-/// Runs statements: a [`Connection`](crate::Connection) or a [`Transaction`](crate::Transaction).
+/// Runs statements: a [`Connection`](crate::Connection), a [`Transaction`](crate::Transaction), or
+/// a transaction of the driver, [`tokio_postgres::Transaction`].
 ///
-/// A function that takes `&impl GenericClient` works within a transaction and without one.
+/// A function that takes `&impl GenericClient` works within a transaction and without one. A
+/// transaction of the driver comes from a pool that isn't this crate's, such as one of
+/// `bb8-postgres` or `deadpool-postgres`. Its statements have no limit but the server's, and the
+/// program that began it commits it.
 ///
 /// # Examples
 ///
@@ -141,7 +145,7 @@ pub trait GenericClient: sealed::Client {
 }
 
 pub(crate) mod sealed {
-    //! What tells the two apart, which no other type can implement.
+    //! What tells them apart, which no other type can implement.
 
     use super::{Result, Row, Statement, ToSql};
 

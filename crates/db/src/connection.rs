@@ -14,7 +14,7 @@ use crate::link::Link;
 use crate::manager::Manager;
 use crate::shared::Shared;
 use crate::watch::{Call, Limit, Scope};
-use crate::{Error, Result, Statement, statement};
+use crate::{Result, Statement, statement};
 
 /// A connection that is in use, until it is dropped.
 ///
@@ -61,13 +61,7 @@ impl Connection {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<(Vec<Row>, u64)> {
-        if params.len() != statement.types().len() {
-            return Err(Error::ParameterCount {
-                statement: statement.name().to_owned(),
-                expected: statement.types().len(),
-                given: params.len(),
-            });
-        }
+        statement.check_count(params)?;
         if statement.changes_session() {
             self.changed_by(statement.sql());
         }

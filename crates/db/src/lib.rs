@@ -147,6 +147,7 @@
 //! `docs/observability.md` lists them, and has alerts.
 
 // What programs call.
+mod after_commit;
 mod backoff;
 mod client;
 mod close;
@@ -167,6 +168,7 @@ mod connect;
 mod connect_failure;
 mod dependents;
 mod driver;
+mod driver_transaction;
 mod link;
 mod manager;
 mod meter;
@@ -187,6 +189,8 @@ mod tests;
 pub mod from_bb8_postgres {}
 
 pub use settings::PoolMode;
+/// The driver, in the version that [`GenericClient`] takes transactions of.
+pub use tokio_postgres;
 pub use tokio_postgres::error::SqlState;
 pub use tokio_postgres::types::{FromSql, ToSql, Type};
 pub use tokio_postgres::{Row, types};

@@ -17,6 +17,7 @@ use crate::error::Chain;
 use crate::meter::Place;
 use crate::watch::{Call, Limit, Scope, Watch};
 use crate::{Error, Result, Statement};
+pub(crate) use statements::unprepared;
 
 /// How long an abandoned statement may still run before it is cancelled.
 ///

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::identifier::in_schema;
+use crate::{Error, Result};
 
 /// A statement: its SQL and the types of its parameters.
 ///
@@ -106,6 +107,20 @@ impl Statement {
     }
 }
 
+impl Statement {
+    /// Refuses parameters that are more or fewer than the types.
+    pub(crate) fn check_count(&self, params: &[&(dyn ToSql + Sync)]) -> Result<()> {
+        if params.len() == self.types.len() {
+            return Ok(());
+        }
+        Err(Error::ParameterCount {
+            statement: self.name().to_owned(),
+            expected: self.types.len(),
+            given: params.len(),
+        })
+    }
+}
+
 /// The name of any SQL, as [`Statement::name`] defines it.
 pub(crate) fn name(sql: &str) -> &str {
     const LONGEST: usize = 60;
@@ -128,6 +143,12 @@ pub(crate) fn name(sql: &str) -> &str {
 pub(crate) const fn mentions_begin(sql: &str) -> bool {
     let sql = sql.as_bytes();
     contains(sql, b"begin") || contains(sql, b"start")
+}
+
+/// Whether SQL may roll back a transaction, or a part of it.
+pub(crate) const fn mentions_rollback(sql: &str) -> bool {
+    let sql = sql.as_bytes();
+    contains(sql, b"rollback") || contains(sql, b"abort")
 }
 
 /// Whether raw SQL mentions prepared statements: cleaning keeps those of the cache, so it can't

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use tracing::warn;
 
+use crate::after_commit::AfterCommit;
 use crate::client::GenericClient;
 use crate::client::sealed::Client;
 use crate::connect::lock_limit;
@@ -20,12 +21,13 @@ use crate::{Connection, Error, Result, Statement, statement};
 /// be switched off.
 const COMMIT: &str = "SAVEPOINT db_commit; COMMIT";
 
-/// An open transaction, whose methods [`GenericClient`] has.
+/// An open transaction. [`GenericClient`] has the methods that run statements.
 ///
 /// It ends with the body that it was given to: [`Connection::transaction`].
 #[derive(Debug)]
 pub struct Transaction<'a> {
     connection: &'a Connection,
+    after_commit: &'a AfterCommit,
     /// How long a statement may run, if not as long as any of the connection.
     limit: Option<Duration>,
 }
@@ -76,13 +78,16 @@ impl Connection {
     {
         self.settle().await?;
         self.begin().await?;
+        let after_commit = AfterCommit::default();
         let transaction = Transaction {
             connection: self,
+            after_commit: &after_commit,
             limit: None,
         };
         match body(&transaction).await {
             Ok(value) => {
                 self.commit().await?;
+                after_commit.run();
                 Ok(value)
             }
             Err(error) => {
@@ -163,22 +168,77 @@ impl Client for Transaction<'_> {
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<(Vec<Row>, u64)> {
+        if statement.changes_session() {
+            self.rolls_back_by(statement.sql());
+        }
         let call = self.call(statement.name());
         self.connection.run(call, statement, params).await
     }
 
     async fn batch(&self, sql: &str) -> Result<()> {
+        self.rolls_back_by(sql);
         let call = self.call(statement::name(sql));
         self.connection.run_batch(call, sql).await
     }
 }
 
 impl Transaction<'_> {
+    /// Calls a function once the transaction is known to be committed, before the call returns that
+    /// runs it. The functions are called in their order.
+    ///
+    /// The function is dropped without being called if the transaction is rolled back, if its future
+    /// is dropped, or if the outcome of its commit is unknown. It is also dropped if SQL that
+    /// follows it has the word `ROLLBACK` or `ABORT`: with a savepoint, SQL can take back a part of
+    /// the transaction, and the rest is committed.
+    ///
+    /// It is for what the program remembers, such as an entry of a cache. What must happen after
+    /// each commit belongs into a table of the same transaction, because the program can be killed
+    /// before the function is called.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the function is passed on. The transaction is committed then.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// use db::{Database, Error, GenericClient, Statement, Type};
+    ///
+    /// static INSERT: Statement =
+    ///     Statement::new("INSERT INTO orders (item) VALUES ($1)", &[Type::TEXT]);
+    ///
+    /// async fn order(db: &Database, stored: &Arc<AtomicU64>) -> db::Result<()> {
+    ///     db.transaction(async |tx| -> Result<(), Error> {
+    ///         tx.execute(&INSERT, &[&"a kettle"]).await?;
+    ///         let stored = Arc::clone(stored);
+    ///         tx.after_commit(move || {
+    ///             stored.fetch_add(1, Ordering::Relaxed);
+    ///         });
+    ///         Ok(())
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    pub fn after_commit(&self, call: impl FnOnce() + Send + 'static) {
+        self.after_commit.push(Box::new(call));
+    }
+
+    /// Forgets what was to be done after the commit, if SQL may take back what it is about.
+    fn rolls_back_by(&self, sql: &str) {
+        if statement::mentions_rollback(sql) {
+            self.after_commit.clear();
+        }
+    }
+
     /// The same transaction with another limit for its statements, as far as this crate keeps it
     /// and not the server.
     pub(crate) fn limited_to(&self, limit: Duration) -> Transaction<'_> {
         Transaction {
             connection: self.connection,
+            after_commit: self.after_commit,
             limit: Some(limit),
         }
     }

@@ -21,6 +21,7 @@ mod errors;
 mod leaks;
 mod outages;
 mod statements;
+mod within;
 
 use db::Database;
 use rig::{PgBouncer, PrivateServer, Release, client, settings_for};

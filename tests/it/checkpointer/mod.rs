@@ -31,3 +31,4 @@ mod tampered;
 mod tombstones;
 mod updates;
 mod watch;
+mod within;

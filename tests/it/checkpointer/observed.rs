@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use checkpointer::{
     AcquireLease, CheckpointAddress, CheckpointNs, Checkpointer, DeleteThread, Error,
-    GetChannelHistory, GetTuple, List, ListThreads, PostgresCheckpointer, Prune, PruneStrategy,
-    Removed, ThreadId, Watch,
+    GetChannelHistory, GetTuple, List, ListThreads, OpenTransaction, PostgresCheckpointer, Prune,
+    PruneStrategy, PutWrites, Removed, Result, TaskId, ThreadId, Watch,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -103,6 +103,20 @@ async fn call_everything(test: &TestDb) {
         .copy_thread(&thread_id, &thread("copy"))
         .await
         .unwrap();
+
+    let within: Result<()> = database
+        .transaction(async |tx| {
+            let tx = OpenTransaction::from(tx);
+            let step = Step::after(&next).values(json!({ SECRET: SECRET }));
+            let last = checkpointer.put_within(tx, step.request()).await?;
+            let (task_id, writes) = (TaskId::new("task")?, [("said".to_owned(), json!(SECRET))]);
+            let writes = PutWrites::new(&last, &task_id, &writes);
+            checkpointer.put_writes_within(tx, writes).await?;
+            let read = checkpointer.get_tuple_within(tx, GetTuple::at(&last));
+            read.await.map(drop)
+        })
+        .await;
+    within.unwrap();
 
     let watch = Watch::thread(&thread_id).unwrap().in_ns(CheckpointNs::ROOT);
     let mut changes = checkpointer.watch(watch).await.unwrap();

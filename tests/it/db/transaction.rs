@@ -1,6 +1,8 @@
 //! Transactions: what is committed, and what is said if it is not.
 
-use db::{Database, Error, GenericClient, Statement, Type};
+use std::sync::{Arc, Mutex};
+
+use db::{Database, Error, GenericClient, Statement, Transaction, Type};
 
 use rig::{TcpProxy, TestDb, chain, url};
 
@@ -222,4 +224,88 @@ async fn a_transaction_is_read_committed_whatever_the_default_is() {
         .unwrap();
     assert_eq!(row.get::<_, &str>(0), "serializable");
     assert_eq!(row.get::<_, &str>(1), "read committed");
+}
+
+#[tokio::test]
+async fn what_is_to_be_done_after_the_commit_is_done_after_a_commit_only() {
+    let test = TestDb::new().await;
+    let proxy = TcpProxy::new();
+    let db = Database::connect(&test.settings_through(&proxy, &[]))
+        .await
+        .unwrap();
+    let notes = Notes::new(&db, test).await;
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let note = |tx: &Transaction<'_>, number: i64| {
+        let done = Arc::clone(&done);
+        tx.after_commit(move || done.lock().unwrap().push(number));
+    };
+    let committed = db.transaction(async |tx| -> db::Result<()> {
+        note(tx, 1);
+        tx.execute(&notes.insert, &[&1_i64, &"one"]).await?;
+        note(tx, 2);
+        assert!(done.lock().unwrap().is_empty());
+        Ok(())
+    });
+    committed.await.unwrap();
+    assert_eq!(*done.lock().unwrap(), [1, 2]);
+
+    let rolled_back = db.transaction(async |tx| -> Result<(), OwnError> {
+        note(tx, 3);
+        Err(OwnError::Refused)
+    });
+    rolled_back.await.unwrap_err();
+    let failed = db.transaction(async |tx| -> db::Result<()> {
+        note(tx, 4);
+        tx.execute(&notes.insert, &[&1_i64, &"one"]).await.ok();
+        Ok(())
+    });
+    failed.await.unwrap_err();
+    let unknown = db.transaction(async |tx| -> db::Result<()> {
+        note(tx, 5);
+        tx.execute(&notes.insert, &[&2_i64, &"two"]).await?;
+        proxy.cut_instead_of_answer_to("db_commit");
+        Ok(())
+    });
+    assert!(unknown.await.unwrap_err().is_outcome_unknown());
+    let taken_back = db.transaction(async |tx| -> db::Result<()> {
+        tx.batch_execute("SAVEPOINT a").await?;
+        note(tx, 6);
+        tx.batch_execute("ROLLBACK TO a").await?;
+        note(tx, 7);
+        Ok(())
+    });
+    taken_back.await.unwrap();
+    assert_eq!(*done.lock().unwrap(), [1, 2, 7]);
+}
+
+#[tokio::test]
+async fn a_transaction_of_the_driver_runs_statements_and_says_what_failed() {
+    async fn insert(client: &impl GenericClient, insert: &Statement, id: i64) -> db::Result<u64> {
+        client.execute(insert, &[&id, &"a note"]).await
+    }
+    let (db, notes) = notes().await;
+    let mut client = notes.test.observer().await;
+    let tx = client.transaction().await.unwrap();
+    assert_eq!(insert(&tx, &notes.insert, 1).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(
+        insert(&db.get().await.unwrap(), &notes.insert, 2)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(notes.ids().await, [1, 2]);
+
+    let tx = client.transaction().await.unwrap();
+    let twice = insert(&tx, &notes.insert, 1).await.unwrap_err();
+    assert_eq!(twice.code(), Some(&db::SqlState::UNIQUE_VIOLATION));
+    let too_many = GenericClient::execute(&tx, &notes.insert, &[]).await;
+    assert!(matches!(too_many, Err(Error::ParameterCount { .. })));
+    drop(tx);
+
+    let tx = client.transaction().await.unwrap();
+    let kill = Statement::new("SELECT pg_terminate_backend(pg_backend_pid())", &[]);
+    let lost = GenericClient::query(&tx, &kill, &[]).await.unwrap_err();
+    assert!(matches!(lost, Error::ConnectionLost { .. }), "{lost:?}");
+    assert!(lost.is_transient() && !lost.is_outcome_unknown());
 }

@@ -26,7 +26,9 @@ pub(super) async fn send_batch(
     for row in &rows {
         let place = place(row);
         if let (Some(write), Some(outcome)) = (writes.get(place), outcomes.get_mut(place)) {
-            *outcome = Some(write.outcome(store, &Answer::read(row)));
+            let known = Outcome::of(Some(&Answer::read(row)));
+            write.note(store, known);
+            *outcome = Some(known);
         }
     }
     Ok(outcomes)

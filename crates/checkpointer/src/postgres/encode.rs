@@ -47,6 +47,13 @@ impl Chunks {
         self.relied.is_empty() && self.new.is_empty()
     }
 
+    /// The chunks to store, and those relied on.
+    pub(super) fn into_hashes(self) -> Vec<ContentHash> {
+        let mut hashes = self.hashes;
+        hashes.extend(self.relied);
+        hashes
+    }
+
     /// How many bytes the chunks to store have.
     pub(super) fn bytes(&self) -> usize {
         let parts = self.new.iter().flat_map(|new| [&new.content, &new.refs]);

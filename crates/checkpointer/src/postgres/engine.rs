@@ -10,7 +10,8 @@ use super::order::Order;
 use super::refusal::cut_off;
 use super::store::Store;
 use super::watching::Watching;
-use crate::Result;
+use super::within::Within;
+use crate::{OpenTransaction, Result};
 
 /// What does the work of a checkpointer. Each operation adds its method in a file of its own.
 #[derive(Debug)]
@@ -28,6 +29,14 @@ impl Engine {
     pub(super) fn begin(&self) -> Result<Begun<'_>> {
         self.store.check_open()?;
         Ok(self.lanes.begin())
+    }
+
+    /// The tables as a transaction of the caller's sees them.
+    pub(super) fn within<'a>(&'a self, transaction: OpenTransaction<'a>) -> Within<'a> {
+        Within {
+            store: &self.store,
+            transaction,
+        }
     }
 
     /// Runs a write to its end, even if the caller is dropped: until then it keeps its turn.

@@ -28,10 +28,9 @@ use super::batch::send_batch;
 use super::call::Call;
 use super::meter;
 use super::order::Turn;
-use super::outgoing::{Outcome, Outgoing, Why};
+use super::outgoing::{Outcome, Outgoing, Sent, Why};
 use super::refusal::{busy, cut_off};
 use super::store::Store;
-use super::view::View;
 use crate::{Error, Result};
 use lane::{Lane, Sending};
 pub(super) use lone::Begun;
@@ -50,16 +49,9 @@ const BATCH_WRITES: usize = 64;
 /// About how many bytes share a transaction at most; a write that is larger by itself goes alone.
 const BATCH_BYTES: usize = 512 << 10;
 
-/// What the caller of a write gets back: its turn is over once the write is stored.
-#[derive(Debug)]
-pub(super) enum Sent {
-    Stored(View),
-    NotStored(Why, Turn),
-}
-
 /// The writes that were handed over.
 pub(super) struct Lanes {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     /// How many there are; none if each write goes alone.
     count: usize,
     accepted: Arc<Semaphore>,
@@ -87,7 +79,7 @@ struct Job {
 /// What a write holds until its outcome is known.
 struct Waiting {
     turn: Turn,
-    caller: oneshot::Sender<Result<Sent>>,
+    caller: oneshot::Sender<Result<Sent<Turn>>>,
     /// The room it takes, its share of the gauge, and what `close` waits for.
     _held: (OwnedSemaphorePermit, meter::UnderWay, TaskTrackerToken),
 }
@@ -140,7 +132,7 @@ impl Lanes {
 
     /// Hands a write over, and gives its turn back if it wasn't stored. From then on it is sent
     /// even if the caller is dropped, and keeps its turn until its outcome is known.
-    pub(super) async fn send(self: &Arc<Self>, write: Outgoing, turn: Turn) -> Result<Sent> {
+    pub(super) async fn send(self: &Arc<Self>, write: Outgoing, turn: Turn) -> Result<Sent<Turn>> {
         let under_way = meter::UnderWay::new();
         let accepted = Arc::clone(&self.accepted);
         let Ok(accepted) = accepted.acquire_owned().await else {

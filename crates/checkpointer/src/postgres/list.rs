@@ -11,8 +11,8 @@ use super::sql::{After, CountedCheckpoints, ListRestrictions, Matching, Only};
 use super::standby::Standby;
 use super::wire::Jsonb;
 use crate::{
-    CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, List, Projection, Result,
-    ThreadId,
+    CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Error, List, Projection,
+    Result, ThreadId,
 };
 
 /// How many checkpoints a page has at most if their values are read. It has fewer if they are
@@ -66,7 +66,7 @@ pub(super) fn pages(
     };
     let pages = stream::try_unfold(pages, |mut pages| async move {
         let page = pages.next().await?;
-        Ok(page.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
+        Ok::<_, Error>(page.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
     });
     pages.try_flatten().boxed()
 }

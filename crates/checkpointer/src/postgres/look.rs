@@ -1,4 +1,4 @@
-//! Looking at a thread.
+//! Looking at a thread: in its committed state, or as a transaction of the caller's sees it.
 
 use db::Row;
 
@@ -6,6 +6,7 @@ use super::refusal::{lost, refusal};
 use super::sql;
 use super::store::Store;
 use super::view::View;
+use super::within::Within;
 use crate::{CheckpointId, CheckpointNs, Error, Lease, Result, ThreadId};
 
 /// What a look at a thread has shown.
@@ -29,41 +30,75 @@ pub(super) struct Seen {
     pub(super) inherits: bool,
 }
 
+/// What a write asks of its thread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LookFor<'a> {
+    pub(super) thread_id: &'a ThreadId,
+    pub(super) checkpoint_ns: &'a CheckpointNs,
+    pub(super) checkpoint_id: &'a CheckpointId,
+    pub(super) parent: Option<&'a CheckpointId>,
+    pub(super) lease: Option<&'a Lease>,
+}
+
+/// What a look is called in errors.
+const OPERATION: &str = "look at the thread";
+
 impl Store {
     /// Reads the state of a thread as of now, and remembers it.
-    pub(super) async fn look(
-        &self,
-        thread_id: &ThreadId,
-        checkpoint_ns: &CheckpointNs,
-        checkpoint_id: &CheckpointId,
-        parent: Option<&CheckpointId>,
-        lease: Option<&Lease>,
-    ) -> Result<Look> {
-        let look = sql::Look {
-            thread_id: thread_id.as_str(),
-            ns: checkpoint_ns.as_str(),
-            id: checkpoint_id.as_str(),
-            parent: parent.map(CheckpointId::as_str),
-            lease: lease.map(|lease| lease.token.as_str()),
-        };
-        let row = self
-            .query_opt("look at the thread", self.sql.look.with(&look))
-            .await?;
-        self.chunks.forget(thread_id);
+    pub(super) async fn look(&self, asked: LookFor<'_>) -> Result<Look> {
+        let look = asked.parameters();
+        let row = self.query_opt(OPERATION, self.sql.look.with(&look)).await?;
+        self.chunks.forget(asked.thread_id);
+        let look = Look::read(asked, row.as_ref());
+        if let Some(seen) = row.as_ref().map(Seen::read)
+            && !seen.deleted
+        {
+            let no_chunk = std::iter::empty();
+            self.chunks.note(asked.thread_id, seen.view, no_chunk);
+        }
+        Ok(look)
+    }
+}
+
+impl Within<'_> {
+    /// Reads the state of a thread as the transaction sees it. What it sees may never be committed,
+    /// so nothing is remembered.
+    pub(super) async fn look(&self, asked: LookFor<'_>) -> Result<Look> {
+        let look = asked.parameters();
+        let look = self.store.sql.look.with(&look);
+        let row = self.query_opt(OPERATION, look).await?;
+        Ok(Look::read(asked, row.as_ref()))
+    }
+}
+
+impl<'a> LookFor<'a> {
+    fn parameters(&self) -> sql::Look<'a> {
+        sql::Look {
+            thread_id: self.thread_id.as_str(),
+            ns: self.checkpoint_ns.as_str(),
+            id: self.checkpoint_id.as_str(),
+            parent: self.parent.map(CheckpointId::as_str),
+            lease: self.lease.map(|lease| lease.token.as_str()),
+        }
+    }
+}
+
+impl Look {
+    fn read(asked: LookFor<'_>, row: Option<&Row>) -> Self {
+        let LookFor {
+            thread_id, lease, ..
+        } = asked;
         let Some(row) = row else {
-            return Ok(Look {
+            return Self {
                 thread: None,
                 refusal: lease.map(|_| lost(thread_id)),
-            });
+            };
         };
-        let seen = Seen::read(&row);
-        if !seen.deleted {
-            self.chunks.note(thread_id, seen.view, std::iter::empty());
-        }
-        Ok(Look {
-            refusal: refusal(thread_id, lease.is_some(), &row),
+        let seen = Seen::read(row);
+        Self {
+            refusal: refusal(thread_id, lease.is_some(), row),
             thread: (!seen.is_reserved()).then_some(seen),
-        })
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::sql::{
 use super::store::Store;
 use super::view::View;
 use super::wire::Jsonb;
+use super::within::Within;
 use crate::{CheckpointId, CheckpointNs, ExpectedHead, Result, TaskId, ThreadId};
 
 /// A write, encoded for one state of its thread.
@@ -87,6 +88,13 @@ pub(super) enum Outcome {
     NotStored(Why),
 }
 
+/// What the caller of a write gets back: its turn is over once the write is stored.
+#[derive(Debug)]
+pub(super) enum Sent<Turn> {
+    Stored(View),
+    NotStored(Why, Turn),
+}
+
 /// Why a write wasn't stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Why {
@@ -112,8 +120,32 @@ impl Outgoing {
             Body::Checkpoint(checkpoint) => self.send_checkpoint(store, checkpoint).await?,
             Body::Writes(writes) => self.send_writes(store, writes).await?,
         };
-        let outcome = row.map(|row| self.outcome(store, &Answer::read(&row)));
-        Ok(outcome.unwrap_or(Outcome::NotStored(Why::Changed)))
+        let outcome = Outcome::of(row.as_ref().map(Answer::read).as_ref());
+        self.note(store, outcome);
+        Ok(outcome)
+    }
+
+    /// Sends the write within a transaction of the caller's. It notes nothing.
+    ///
+    /// Such a transaction must not fail by a key that exists, so a put is never an append.
+    pub(super) async fn send_within(&self, within: &Within<'_>) -> Result<Outcome> {
+        let sql = &within.store.sql;
+        let (lock, chunks) = (self.thread_lock(), self.new_chunks());
+        let row = match &self.body {
+            Body::Checkpoint(put) => {
+                let (checkpoint, inherited) = (put.parameters(), put.inherited());
+                let put = sql
+                    .put_within
+                    .with(&lock, ((&checkpoint, &chunks), &inherited));
+                within.query_opt(self.operation(), put).await?
+            }
+            Body::Writes(writes) => {
+                let writes = writes.parameters();
+                let put_writes = sql.put_writes_within.with(&lock, (&chunks, &writes));
+                within.query_opt(self.operation(), put_writes).await?
+            }
+        };
+        Ok(Outcome::of(row.as_ref().map(Answer::read).as_ref()))
     }
 
     async fn send_checkpoint(
@@ -149,19 +181,12 @@ impl Outgoing {
         store.query_opt(self.operation(), put_writes).await
     }
 
-    /// What an answer says, and notes which chunks it shows to be stored.
-    pub(super) fn outcome(&self, store: &Store, answer: &Answer) -> Outcome {
-        if answer.done {
+    /// Notes which chunks are stored if the write is: its statement was committed.
+    pub(super) fn note(&self, store: &Store, outcome: Outcome) {
+        if let Outcome::Stored(view) = outcome {
             let shown = self.chunks.hashes.iter().chain(&self.chunks.relied);
-            store
-                .chunks
-                .note(&self.thread_id, answer.view, shown.copied());
-            return Outcome::Stored(answer.view);
+            store.chunks.note(&self.thread_id, view, shown.copied());
         }
-        Outcome::NotStored(match answer.belongs {
-            true => Why::NotTheHead,
-            false => Why::NotThisGeneration,
-        })
     }
 
     /// What the write does, as its errors say.
@@ -312,6 +337,18 @@ impl EncodedWrites {
             indexes: &self.indexes,
             channels: &self.channels,
             values: self.values.iter().map(|json| Jsonb(json)).collect(),
+        }
+    }
+}
+
+impl Outcome {
+    /// What the answer to a write says; none if its thread isn't as expected.
+    pub(super) fn of(answer: Option<&Answer>) -> Self {
+        match answer {
+            Some(answer) if answer.done => Self::Stored(answer.view),
+            Some(answer) if answer.belongs => Self::NotStored(Why::NotTheHead),
+            Some(_) => Self::NotStored(Why::NotThisGeneration),
+            None => Self::NotStored(Why::Changed),
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Storing a checkpoint.
 
 use super::basis::Basis;
+use super::delivery::Delivery;
 use super::encode::Encoder;
 use super::engine::Engine;
-use super::lanes::Sent;
 use super::last_values::Cuts;
-use super::look::Seen;
-use super::outgoing::{Body, EncodedCheckpoint, Generations, Outgoing, Why};
+use super::look::{LookFor, Seen};
+use super::outgoing::{Body, EncodedCheckpoint, Generations, Outgoing, Sent, Why};
 use super::refusal::{MAX_ROUNDS, busy, deleted};
 use super::sql::DroppedWrites;
 use super::view::View;
 use crate::codec::ContentHash;
 use crate::{
-    ChannelVersions, CheckpointAddress, CheckpointNs, Error, ExpectedHead, Generation, Put, Result,
-    check,
+    ChannelVersions, CheckpointAddress, CheckpointNs, Error, ExpectedHead, Generation,
+    OpenTransaction, Put, Result, check,
 };
 
 /// What a look at its thread means for a put.
@@ -28,29 +28,54 @@ impl Engine {
     pub(super) async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         put.check()?;
         // Cut before the turn is waited for: this is the expensive part.
+        let cuts = self.cuts(&put);
+        let turn = self.order.alone(put.thread_id).await;
+        self.deliver(&put, &cuts, &self.lanes, turn).await
+    }
+
+    /// Puts within a transaction of the caller's.
+    pub(super) async fn put_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        put: Put<'_>,
+    ) -> Result<CheckpointAddress> {
+        put.check()?;
+        let cuts = self.cuts(&put);
+        let within = self.within(transaction);
+        self.deliver(&put, &cuts, &within, ()).await
+    }
+
+    fn cuts(&self, put: &Put<'_>) -> Cuts<'_> {
         let values = &put.checkpoint.channel_values;
-        let cuts = self
-            .last_values
-            .cut(put.thread_id, &put.checkpoint_ns, values);
-        let mut turn = self.order.alone(put.thread_id).await;
+        self.last_values
+            .cut(put.thread_id, &put.checkpoint_ns, values)
+    }
+
+    async fn deliver<D: Delivery>(
+        &self,
+        put: &Put<'_>,
+        cuts: &Cuts<'_>,
+        delivery: &D,
+        mut turn: D::Turn,
+    ) -> Result<CheckpointAddress> {
         let mut known = self.remembered(put.thread_id, put.generation);
-        if known.is_none() && !needs_view(&put) {
+        if known.is_none() && !needs_view(put) {
             known = Some(Basis::Nothing);
         }
         let mut met_another_head = false;
         for round in 0..MAX_ROUNDS {
             let basis = match known.take() {
                 Some(basis) => basis,
-                None => match self.look_for(&put, met_another_head).await? {
-                    Verdict::Stored(view) => return Ok(stored_as(&put, view)),
+                None => match look_for(put, delivery, met_another_head).await? {
+                    Verdict::Stored(view) => return Ok(stored_as(put, view)),
                     Verdict::Send(view) => Basis::looked(view, round > 0),
                 },
             };
-            let outgoing = self.encode(&put, &cuts, basis)?;
-            turn = match self.lanes.send(outgoing, turn).await? {
-                Sent::Stored(view) => return Ok(stored_as(&put, view)),
+            let outgoing = self.encode(put, cuts, basis)?;
+            turn = match delivery.send(outgoing, turn).await? {
+                Sent::Stored(view) => return Ok(stored_as(put, view)),
                 Sent::NotStored(Why::NotThisGeneration, _turn) => {
-                    self.drop_writes(&put).await?;
+                    drop_writes(put, delivery).await?;
                     return Err(deleted(put.thread_id));
                 }
                 Sent::NotStored(why @ (Why::NotTheHead | Why::Changed), turn) => {
@@ -60,20 +85,6 @@ impl Engine {
             };
         }
         Err(busy(put.thread_id))
-    }
-
-    /// Looks at the thread, in a new statement, and decides.
-    async fn look_for(&self, put: &Put<'_>, met_another_head: bool) -> Result<Verdict> {
-        let (ns, id) = (&put.checkpoint_ns, &put.checkpoint.id);
-        let look = self
-            .store
-            .look(put.thread_id, ns, id, put.parent, put.lease)
-            .await?;
-        match (decide(put, look.thread, met_another_head), look.refusal) {
-            // What was stored before the lease was lost is stored.
-            (Err(_) | Ok(Verdict::Send(_)), Some(refusal)) => Err(refusal),
-            (verdict, _) => verdict,
-        }
     }
 
     fn encode(&self, put: &Put<'_>, cuts: &Cuts<'_>, basis: Basis) -> Result<Outgoing> {
@@ -107,19 +118,37 @@ impl Engine {
             body: Body::Checkpoint(checkpoint),
         })
     }
+}
 
-    /// Drops the pending writes to a checkpoint whose put is refused.
-    async fn drop_writes(&self, put: &Put<'_>) -> Result<()> {
-        let dropped = DroppedWrites {
-            thread_id: put.thread_id.as_str(),
-            ns: put.checkpoint_ns.as_str(),
-            id: put.checkpoint.id.as_str(),
-        };
-        let drop_writes = self.store.sql.drop_writes.with(&dropped);
-        self.store
-            .execute("drop the writes of a refused put", drop_writes)
-            .await
+/// Looks at the thread, in a new statement, and decides.
+async fn look_for(
+    put: &Put<'_>,
+    delivery: &impl Delivery,
+    met_another_head: bool,
+) -> Result<Verdict> {
+    let asked = LookFor {
+        thread_id: put.thread_id,
+        checkpoint_ns: &put.checkpoint_ns,
+        checkpoint_id: &put.checkpoint.id,
+        parent: put.parent,
+        lease: put.lease,
+    };
+    let look = delivery.look(asked).await?;
+    match (decide(put, look.thread, met_another_head), look.refusal) {
+        // What was stored before the lease was lost is stored.
+        (Err(_) | Ok(Verdict::Send(_)), Some(refusal)) => Err(refusal),
+        (verdict, _) => verdict,
     }
+}
+
+/// Drops the pending writes to a checkpoint whose put is refused.
+async fn drop_writes(put: &Put<'_>, delivery: &impl Delivery) -> Result<()> {
+    let dropped = DroppedWrites {
+        thread_id: put.thread_id.as_str(),
+        ns: put.checkpoint_ns.as_str(),
+        id: put.checkpoint.id.as_str(),
+    };
+    delivery.drop_writes(dropped).await
 }
 
 /// What a put does, by what its thread looks like.

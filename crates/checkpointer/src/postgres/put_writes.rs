@@ -2,27 +2,49 @@
 
 use super::basis::Basis;
 use super::cut::Cut;
+use super::delivery::Delivery;
 use super::encode::Encoder;
 use super::engine::Engine;
-use super::lanes::Sent;
-use super::look::Look;
-use super::outgoing::{Body, EncodedWrites, Generations, Outgoing};
+use super::look::{Look, LookFor};
+use super::outgoing::{Body, EncodedWrites, Generations, Outgoing, Sent};
 use super::refusal::{MAX_ROUNDS, busy, deleted};
 use super::view::View;
 use crate::codec::ContentHash;
 use crate::writes::{self, Numbered};
-use crate::{Generation, PutWrites, Result};
+use crate::{Generation, OpenTransaction, PutWrites, Result};
 
 impl Engine {
     pub(super) async fn put_writes(&self, put: PutWrites<'_>) -> Result<()> {
         put.check()?;
+        let turn = self.order.shared(&put.address.thread_id);
+        self.deliver_writes(&put, &self.lanes, turn).await
+    }
+
+    /// Puts a task's writes within a transaction of the caller's.
+    pub(super) async fn put_writes_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        put: PutWrites<'_>,
+    ) -> Result<()> {
+        put.check()?;
+        let within = self.within(transaction);
+        self.deliver_writes(&put, &within, std::future::ready(()))
+            .await
+    }
+
+    async fn deliver_writes<D: Delivery>(
+        &self,
+        put: &PutWrites<'_>,
+        delivery: &D,
+        turn: impl Future<Output = D::Turn>,
+    ) -> Result<()> {
         let (thread_id, generation) = (&put.address.thread_id, put.address.generation);
         let writes = writes::number(put.writes);
         let cuts: Vec<_> = writes
             .iter()
             .map(|write| Cut::of_write(write.value))
             .collect();
-        let mut turn = self.order.shared(thread_id).await;
+        let mut turn = turn.await;
         let mut known = self.remembered(thread_id, generation);
         if known.is_none() && generation.is_none() {
             known = Some(Basis::Nothing);
@@ -30,40 +52,15 @@ impl Engine {
         for round in 0..MAX_ROUNDS {
             let basis = match known.take() {
                 Some(basis) => basis,
-                None => Basis::looked(self.look_for_writes(&put).await?, round > 0),
+                None => Basis::looked(look_for(put, delivery).await?, round > 0),
             };
-            let outgoing = self.encode_writes(&put, &writes, &cuts, basis)?;
-            turn = match self.lanes.send(outgoing, turn).await? {
+            let outgoing = self.encode_writes(put, &writes, &cuts, basis)?;
+            turn = match delivery.send(outgoing, turn).await? {
                 Sent::Stored(_) => return Ok(()),
                 Sent::NotStored(_, turn) => turn,
             };
         }
         Err(busy(thread_id))
-    }
-
-    /// Looks at the thread: its state, or none if there is no such thread yet.
-    async fn look_for_writes(&self, put: &PutWrites<'_>) -> Result<Option<View>> {
-        let address = put.address;
-        let (ns, id) = (&address.checkpoint_ns, &address.checkpoint_id);
-        let Look { thread, refusal } = self
-            .store
-            .look(&address.thread_id, ns, id, None, put.lease)
-            .await?;
-        if let Some(refusal) = refusal {
-            return Err(refusal);
-        }
-        let read = address.generation;
-        match thread {
-            Some(seen) => {
-                let is_another = |Generation(read)| read != seen.view.generation;
-                match seen.deleted || read.is_some_and(is_another) {
-                    true => Err(deleted(&address.thread_id)),
-                    false => Ok(Some(seen.view)),
-                }
-            }
-            None if read.is_some() => Err(deleted(&address.thread_id)),
-            None => Ok(None),
-        }
     }
 
     fn encode_writes(
@@ -103,5 +100,33 @@ impl Engine {
                 values,
             }),
         })
+    }
+}
+
+/// Looks at the thread: its state, or none if there is no such thread yet.
+async fn look_for(put: &PutWrites<'_>, delivery: &impl Delivery) -> Result<Option<View>> {
+    let address = put.address;
+    let asked = LookFor {
+        thread_id: &address.thread_id,
+        checkpoint_ns: &address.checkpoint_ns,
+        checkpoint_id: &address.checkpoint_id,
+        parent: None,
+        lease: put.lease,
+    };
+    let Look { thread, refusal } = delivery.look(asked).await?;
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    let read = address.generation;
+    match thread {
+        Some(seen) => {
+            let is_another = |Generation(read)| read != seen.view.generation;
+            match seen.deleted || read.is_some_and(is_another) {
+                true => Err(deleted(&address.thread_id)),
+                false => Ok(Some(seen.view)),
+            }
+        }
+        None if read.is_some() => Err(deleted(&address.thread_id)),
+        None => Ok(None),
     }
 }

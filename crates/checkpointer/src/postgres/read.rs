@@ -81,6 +81,20 @@ impl<'a> Only<'a> {
 impl Store {
     /// Puts together the checkpoints of a read, in their order, and remembers what it has shown.
     pub(super) fn tuples(&self, rows: &[Row], projection: &Projection) -> Result<Read> {
+        Read::of(rows, projection, |thread_id, view, hashes| {
+            self.chunks.note(thread_id, view, hashes);
+        })
+    }
+}
+
+impl Read {
+    /// Puts together the checkpoints of a read, in their order. `shown` is told each thread, its
+    /// state, and the chunks that it holds.
+    pub(super) fn of(
+        rows: &[Row],
+        projection: &Projection,
+        mut shown: impl FnMut(&ThreadId, View, &mut dyn Iterator<Item = ContentHash>),
+    ) -> Result<Self> {
         let mut checkpoints = BTreeMap::new();
         let mut writes: HashMap<i64, Vec<WriteRow<'_>>> = HashMap::new();
         let mut chunks = Vec::new();
@@ -113,10 +127,9 @@ impl Store {
             tuples.push(checkpoint.tuple(&decoder, writes, projection)?);
         }
         for (thread_id, view) in seen {
-            self.chunks
-                .note(&thread_id, view, decoder.hashes(&thread_id));
+            shown(&thread_id, view, &mut decoder.hashes(&thread_id));
         }
-        Ok(Read {
+        Ok(Self {
             is_whole: tuples.len() == found,
             tuples,
         })

@@ -48,6 +48,9 @@ pub(super) struct Sql {
     pub(super) append: Query<((KnownThread<'static>, Relied<'static>), PutParameters)>,
     pub(super) put: Locking<(PutParameters, Inherited<'static>)>,
     pub(super) put_writes: Locking<(NewChunks<'static>, NewWrites<'static>)>,
+    /// The same for a transaction of the caller's, whose commit is the caller's matter.
+    pub(super) put_within: Locking<(PutParameters, Inherited<'static>)>,
+    pub(super) put_writes_within: Locking<(NewChunks<'static>, NewWrites<'static>)>,
     /// Pending writes that need no chunk, of a thread that the client knows: each step that is left
     /// out saves time.
     pub(super) put_small_writes: Query<(KnownThread<'static>, NewWrites<'static>)>,
@@ -86,11 +89,22 @@ impl Sql {
             name: schema.to_owned(),
             commit,
         };
+        let within = Schema {
+            name: schema.name.clone(),
+            commit: "",
+        };
         Self {
             append: schema.locking("put", &locking::KNOWN_THREAD, &write::APPEND),
             put: Locking::new(&schema, "put", &locking::WITH_HEAD, &write::PUT),
             put_writes: Locking::new(
                 &schema,
+                "put_writes",
+                &locking::WITHOUT_HEAD,
+                &write::PUT_WRITES,
+            ),
+            put_within: Locking::new(&within, "put", &locking::WITH_HEAD, &write::PUT),
+            put_writes_within: Locking::new(
+                &within,
                 "put_writes",
                 &locking::WITHOUT_HEAD,
                 &write::PUT_WRITES,

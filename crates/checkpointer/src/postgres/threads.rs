@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::sql::{AfterThread, CountedThreads, ThreadRestrictions};
 use super::standby::Standby;
 use super::wire::Jsonb;
-use crate::{CheckpointId, Generation, ListThreads, Result, ThreadId, ThreadInfo};
+use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo};
 
 /// How many changes the first window has, and the further ones, which are held in memory.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +100,7 @@ pub(super) fn pages(
     pages.window = pages.left.min(PAGE).max(pages.windows().smallest);
     let pages = stream::try_unfold(pages, |mut pages| async move {
         let page = pages.next().await?;
-        Ok(page.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
+        Ok::<_, Error>(page.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
     });
     pages.try_flatten().boxed()
 }

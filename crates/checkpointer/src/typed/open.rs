@@ -27,6 +27,7 @@ impl<State> Thread<State> {
             shape: Shape::default(),
             position: Position::default(),
             attempt: None,
+            uncommitted: None,
             lease: Carried::default(),
             owns_all: false,
             state: PhantomData,

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::channels::Channels;
-use super::{Attempt, Parent, Thread};
+use super::{Attempt, Parent, Position, Thread};
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Error, Metadata,
     Result, Source,
@@ -42,7 +42,8 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     pub async fn save(&mut self, state: &State) -> Result<CheckpointAddress> {
         self.settle().await?;
         let channels = Channels::of(&self.thread_id, state)?;
-        self.send(Arc::new(self.attempt(channels))).await
+        let attempt = self.attempt(self.position.clone(), channels);
+        self.send(Arc::new(attempt)).await
     }
 
     /// Loads the state at the head, or the default one, changes it and saves it. If another program
@@ -86,9 +87,8 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
 }
 
 impl<State> Thread<State> {
-    /// A save of `channels`, after the current position.
-    fn attempt(&self, mut channels: Channels) -> Attempt {
-        let from = self.position.clone();
+    /// A save of `channels`, after a position.
+    pub(super) fn attempt(&self, from: Position, mut channels: Channels) -> Attempt {
         let parent = from.parent.as_ref();
         let unknown = match parent {
             Some(parent) if channels.is_struct() && !self.owns_all => parent.unknown.clone(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use futures_util::TryStreamExt;
 use lru::LruCache;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, RowStream};
+use tokio_postgres::{Client, Row, RowStream};
 use tracing::{debug, warn};
 
 use super::Link;
@@ -60,7 +60,7 @@ impl Link {
     ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
         loop {
             if preparation == Preparation::Nowhere {
-                return self.unprepared(statement, params).await;
+                return unprepared(&self.client, statement, params).await;
             }
             let known = self.statements().get(statement).cloned();
             let was_prepared = known.is_some();
@@ -127,23 +127,24 @@ impl Link {
         Ok(prepared)
     }
 
-    async fn unprepared(
-        &self,
-        statement: &Statement,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-        let params = params
-            .iter()
-            .copied()
-            .zip(statement.types().iter().cloned());
-        collect(self.client.query_typed_raw(statement.sql(), params).await).await
-    }
-
     fn statements(&self) -> MutexGuard<'_, LruCache<Statement, tokio_postgres::Statement>> {
         self.statements
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs a statement without preparing it, in one round trip.
+pub(crate) async fn unprepared(
+    client: &Client,
+    statement: &Statement,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let params = params
+        .iter()
+        .copied()
+        .zip(statement.types().iter().cloned());
+    collect(client.query_typed_raw(statement.sql(), params).await).await
 }
 
 /// What it means in a transaction that a session doesn't know the statement: the pooler lets no

@@ -1,0 +1,205 @@
+//! Who waits for whom.
+
+use std::time::Duration;
+
+use checkpointer::{Checkpointer, Error, OpenTransaction, PostgresCheckpointer, Result};
+use db::{Database, GenericClient};
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{ALL, Of, Shop, changed_my_mind};
+use crate::checkpointer::step::{Step, large, thread, try_write};
+use rig::eventually;
+
+/// What would take an hour if it weren't ended.
+const SOON: Duration = Duration::from_secs(60);
+
+const ROOM: [(&str, &str); 1] = [("DB_POOL_MAX", "8")];
+
+async fn waits(shop: &Shop, count: i64) {
+    let observer = shop.test.observer().await;
+    eventually("others wait for the lock", async || {
+        let of_test = shop
+            .test
+            .backends(&observer, "wait_event_type = 'Lock'")
+            .await;
+        of_test == count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_transactions_that_expect_one_head_the_second_learns_what_became_of_the_first() {
+    for mode in ["session", "transaction"] {
+        for commits in [true, false] {
+            let shop = Shop::with(Of::Db(mode), &ROOM, None).await;
+            let last = Step::first(&thread("thread")).put(&shop.checkpointer).await;
+            let (first, second) = [1, 2].map(|_| Step::after(&last).expect_head(&last)).into();
+            let (put, was_put) = oneshot::channel();
+            let (goes_on, go_on) = oneshot::channel::<()>();
+            let one = shop.order(1, async |tx| {
+                let address = shop.checkpointer.put_within(tx, first.request()).await?;
+                put.send(()).unwrap();
+                go_on.await.unwrap();
+                match commits {
+                    true => Ok(address),
+                    false => Err(changed_my_mind()),
+                }
+            });
+            let other = async {
+                was_put.await.unwrap();
+                let ordered = shop.order(2, async |tx| {
+                    shop.checkpointer.put_within(tx, second.request()).await
+                });
+                ordered.await
+            };
+            let release = async {
+                waits(&shop, 1).await;
+                goes_on.send(()).unwrap();
+            };
+            let (one, other, ()) = timeout(SOON, async { tokio::join!(one, other, release) })
+                .await
+                .unwrap();
+            match commits {
+                true => {
+                    let stored = one.unwrap().checkpoint_id;
+                    let lost = other.unwrap_err();
+                    assert!(matches!(lost, Error::Conflict { head, .. } if head == Some(stored)));
+                    assert_eq!(shop.orders().await, [1]);
+                }
+                false => {
+                    one.unwrap_err();
+                    other.unwrap();
+                    assert_eq!(shop.orders().await, [2]);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn writers_of_the_thread_wait_for_the_transaction_and_no_other_call_does() {
+    for of in ALL {
+        let shop = Shop::with(of, &ROOM, None).await;
+        let checkpointer = &shop.checkpointer;
+        let last = Step::first(&thread("thread")).put(checkpointer).await;
+        let other = Step::first(&thread("other")).put(checkpointer).await;
+        let within = Step::after(&last).expect_head(&last);
+        let waiting = Step::after(&last);
+        let ordered = shop.order(1, async |tx| {
+            let put = checkpointer.put_within(tx, within.request()).await?;
+            // What belongs to the thread and follows no head of this namespace goes on.
+            try_write(checkpointer, &last, "task", &large(1)).await?;
+            let subgraph = Step::after(&last).without_parent().in_ns("subgraph");
+            subgraph.put(checkpointer).await;
+            let mut waits_for_us = Box::pin(waiting.try_put(checkpointer));
+            assert!(waits_for_us.as_mut().now_or_never().is_none());
+            // Others aren't held up by it, in whatever batch it is.
+            for _ in 0..10 {
+                Step::after(&other).put(checkpointer).await;
+            }
+            // Readers see what is committed.
+            assert_eq!(shop.head("thread").await.unwrap(), last);
+            assert!(waits_for_us.as_mut().now_or_never().is_none());
+            Ok((put, waits_for_us))
+        });
+        let (_, waited_for_us) = timeout(SOON, ordered).await.unwrap().unwrap();
+        let stored = timeout(SOON, waited_for_us).await.unwrap().unwrap();
+        assert_eq!(shop.head("thread").await.unwrap(), stored, "{of:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_the_transaction_does_not_keep_the_transaction_from_going_on() {
+    for of in ALL {
+        let shop = Shop::with(of, &ROOM, None).await;
+        let checkpointer = &shop.checkpointer;
+        let last = Step::first(&thread("thread")).put(checkpointer).await;
+        let ordered = shop.order(1, async |tx| {
+            let put = async |step: Step| checkpointer.put_within(tx, step.request()).await;
+            let first = put(Step::after(&last)).await?;
+            // It has its turn, and waits for the lock.
+            let (waiting, checkpointer) = (Step::after(&last), checkpointer.clone());
+            let waits_for_us = tokio::spawn(async move { waiting.put(&checkpointer).await });
+            waits(&shop, 1).await;
+            put(Step::after(&first)).await?;
+            Ok(waits_for_us)
+        });
+        let waited_for_us = timeout(SOON, ordered).await.unwrap().unwrap();
+        let stored = timeout(SOON, waited_for_us).await.unwrap().unwrap();
+        assert_eq!(shop.head("thread").await.unwrap(), stored, "{of:?}");
+    }
+}
+
+/// Puts to two threads, the second after the other transaction has put to its first.
+async fn crossing(
+    (database, checkpointer): (&Database, &PostgresCheckpointer),
+    steps: [Step; 2],
+    barrier: &tokio::sync::Barrier,
+) -> Result<()> {
+    database
+        .transaction(async |tx| {
+            let within = OpenTransaction::from(tx);
+            let [first, second] = &steps;
+            checkpointer.put_within(within, first.request()).await?;
+            barrier.wait().await;
+            checkpointer.put_within(within, second.request()).await?;
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn two_transactions_that_wait_for_each_other_are_a_deadlock_of_which_one_is_told() {
+    for mode in ["session", "transaction"] {
+        let shop = Shop::with(Of::Db(mode), &ROOM, None).await;
+        let checkpointer = &shop.checkpointer;
+        let on = (&shop.database, checkpointer);
+        let a = Step::first(&thread("a")).put(checkpointer).await;
+        let b = Step::first(&thread("b")).put(checkpointer).await;
+        let barrier = tokio::sync::Barrier::new(2);
+        let both = async {
+            tokio::join!(
+                crossing(on, [Step::after(&a), Step::after(&b)], &barrier),
+                crossing(on, [Step::after(&b), Step::after(&a)], &barrier),
+            )
+        };
+        let (one, other) = timeout(SOON, both).await.unwrap();
+        let told = match (one, other) {
+            (Err(told), Ok(())) | (Ok(()), Err(told)) => told,
+            outcome => panic!("{outcome:?}"),
+        };
+        assert!(told.is_transient() && !told.is_outcome_unknown(), "{told}");
+        let Error::Database { source, .. } = told else {
+            panic!("{told}");
+        };
+        assert_eq!(source.code(), Some(&db::SqlState::T_R_DEADLOCK_DETECTED));
+    }
+}
+
+#[tokio::test]
+async fn with_one_snapshot_for_all_a_put_that_was_overtaken_is_for_the_caller_to_repeat() {
+    for mode in ["session", "transaction"] {
+        for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+            let shop = Shop::with(Of::Db(mode), &ROOM, None).await;
+            let checkpointer = &shop.checkpointer;
+            let last = Step::first(&thread("thread")).put(checkpointer).await;
+            let within = Step::after(&last).expect_head(&last);
+            let outcome: Result<()> = shop
+                .database
+                .transaction(async |tx| {
+                    let set = format!("SET TRANSACTION ISOLATION LEVEL {level}; SELECT 1");
+                    tx.batch_execute(&set).await?;
+                    tx.query(&shop.insert(), &[&1_i64]).await?;
+                    Step::after(&last).put(checkpointer).await;
+                    checkpointer.put_within(tx.into(), within.request()).await?;
+                    Ok(())
+                })
+                .await;
+            let error = outcome.unwrap_err();
+            assert!(error.is_transient(), "{level}: {error}");
+            assert_eq!(shop.orders().await, [0_i64; 0]);
+        }
+    }
+}
