@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use checkpointer::{Checkpointer as _, List, PostgresCheckpointer, Projection, Thread, ThreadId};
+use checkpointer::{
+    Checkpointer as _, List, PostgresCheckpointer, Projection, PutWrites, TaskId, Thread, ThreadId,
+};
+use checkpointer_suite::step::{Step, get};
 use db::{Database, GenericClient, Statement};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 use rig::{Stop, chain, client, eventually};
+use tokio::task::JoinHandle;
 
 use crate::pair::{Pair, count, reload};
 
@@ -208,6 +212,58 @@ async fn nothing_is_acknowledged_that_a_synchronous_standby_does_not_have() {
     let state = thread.load().await.unwrap();
     assert_eq!(thread.checkpoint_id(), Some(&saved.checkpoint_id));
     assert_eq!(state, Some(vec![(1, text(1))]));
+}
+
+#[tokio::test]
+async fn outputs_that_another_execution_has_stored_are_acknowledged_when_the_standby_has_them() {
+    let pair = Pair::start().await;
+    pair.synchronous().await;
+    // The wait for the standby is cut short, again and again: what was stored can be seen before.
+    let variables = [
+        ("DB_STATEMENT_TIMEOUT", "300ms"),
+        ("DB_RETRY_TIMEOUT", "5min"),
+    ];
+    let settings = pair.settings("read-write", &variables);
+    let database = Database::connect(&settings).await.unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let address = Step::first(&ThreadId::new("twice").unwrap());
+    let address = address.put(&checkpointer).await;
+
+    pair.standby.stop(Stop::Immediate).await.unwrap();
+    let executions = ["one", "other"].map(|execution| {
+        let (checkpointer, address) = (checkpointer.clone(), address.clone());
+        tokio::spawn(async move {
+            let writes = ["a", "b"].map(|channel| (channel.to_owned(), execution.into()));
+            let task_id = TaskId::new("task").unwrap();
+            let writes = PutWrites::new(&address, &task_id, &writes);
+            checkpointer.put_writes(writes).await
+        })
+    });
+    let primary = client(&pair.primary.url()).await.unwrap();
+    eventually("the outputs of one can be seen", async || {
+        let sql = "SELECT count(*) FROM checkpointer.pending_writes";
+        count(&primary, sql).await == 2
+    })
+    .await;
+    for _ in 0..3 {
+        eventually("a commit waits for the standby", async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity \
+                WHERE wait_event = 'SyncRep' AND query LIKE '%checkpointer::put_writes%'";
+            count(&primary, sql).await > 0
+        })
+        .await;
+        assert!(!executions.iter().any(JoinHandle::is_finished));
+    }
+    pair.standby.start_again().await.unwrap();
+    for execution in executions {
+        execution.await.unwrap().unwrap();
+    }
+
+    pair.primary.stop(Stop::Immediate).await.unwrap();
+    pair.standby.promote().await.unwrap();
+    let written = get(&checkpointer, &address).await.pending_writes;
+    assert_eq!(written.len(), 2);
+    assert_eq!(written[0].value, written[1].value);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,13 +128,77 @@ pub async fn cleared_on_next_checkpoint(checkpointer: &dyn Checkpointer) {
     assert_eq!(pending(&second), json!([]));
 }
 
-/// Of regular writes the first one stays.
+/// Of a task's regular writes those of the first call stay, as a whole, however many there are.
 pub async fn regular_keeps_the_first(checkpointer: &dyn Checkpointer) {
     let address = stored(checkpointer).await;
-    write(checkpointer, &address, "task", json!([["a", 1]])).await;
-    write(checkpointer, &address, "task", json!([["b", 2], ["c", 3]])).await;
+    for task in ["few", "many"] {
+        let few = json!([["a", 1]]);
+        let many = json!([["b", 2], ["c", 3], ["d", 4]]);
+        let (first, second) = match task {
+            "few" => (few, many),
+            _ => (many, few),
+        };
+        write(checkpointer, &address, task, first).await;
+        write(checkpointer, &address, task, second).await;
+    }
     let tuple = get(checkpointer, &address).await;
-    assert_eq!(pending(&tuple), json!([["task", "a", 1], ["task", "c", 3]]));
+    let expected = json!([
+        ["few", "a", 1],
+        ["many", "b", 2],
+        ["many", "c", 3],
+        ["many", "d", 4],
+    ]);
+    assert_eq!(pending(&tuple), expected);
+}
+
+/// The first call with regular writes counts, also if it has special ones in front of them, or comes
+/// after one that has only special ones.
+pub async fn regular_of_a_mixed_call_keep_the_first(checkpointer: &dyn Checkpointer) {
+    let address = stored(checkpointer).await;
+    for writes in [
+        json!([["__interrupt__", 1]]),
+        json!([["__resume__", 1], ["a", 1], ["__error__", 1]]),
+        json!([["a", 2], ["b", 2], ["__resume__", 2]]),
+        json!([["c", 3], ["d", 3]]),
+    ] {
+        write(checkpointer, &address, "task", writes).await;
+    }
+    let tuple = get(checkpointer, &address).await;
+    let expected = json!([
+        ["task", "__resume__", 2],
+        ["task", "__interrupt__", 1],
+        ["task", "__error__", 1],
+        ["task", "a", 1],
+    ]);
+    assert_eq!(pending(&tuple), expected);
+}
+
+/// Of two executions of a task at the same moment, all that one has written is stored, and nothing
+/// of the other's.
+pub async fn concurrent_executions(checkpointer: &dyn Checkpointer) {
+    let address = stored(checkpointer).await;
+    for round in 0..20 {
+        let task = &format!("task {round:02}");
+        let short = write(checkpointer, &address, task, json!([["a", "short"]]));
+        let mixed = json!([["a", "mixed"], ["b", "mixed"], ["__error__", "no"]]);
+        let mixed = write(checkpointer, &address, task, mixed);
+        let long = json!([["a", "long"], ["b", "long"], ["c", "long"]]);
+        let long = write(checkpointer, &address, task, long);
+        futures_util::join!(long, mixed, short);
+    }
+    let tuple = get(checkpointer, &address).await;
+    for task in tuple.pending_writes.chunk_by(|a, b| a.task_id == b.task_id) {
+        let outputs: Vec<_> = task
+            .iter()
+            .filter(|write| write.channel != "__error__")
+            .map(|write| write.value.as_str().unwrap())
+            .collect();
+        let (whose, count) = (outputs[0], outputs.len());
+        assert_eq!(outputs, vec![whose; count]);
+        let written = [("short", 1), ("mixed", 2), ("long", 3)];
+        assert!(written.contains(&(whose, count)), "{whose}: {count}");
+        assert_eq!(task.len(), count + 1, "the special one is stored anyway");
+    }
 }
 
 /// In a mixed call each write goes by its own rule: special ones replace, regular ones stay.

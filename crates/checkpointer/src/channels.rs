@@ -1,7 +1,7 @@
 //! The names of channels that have a meaning of their own, as LangGraph has them.
 //!
 //! The first four are for pending writes: what a runtime notes about a task, rather than the task's
-//! output. Such a write replaces the one before it, where a regular one stays as it is.
+//! output. Such a write replaces the one before it. Of regular writes those of the first call stay.
 //!
 //! # Examples
 //!

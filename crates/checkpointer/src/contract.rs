@@ -66,8 +66,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
 
     /// Stores the outputs of a task: all or nothing.
     ///
-    /// A write that is already stored stays as it is, but for the special ones among the
-    /// [`channels`](crate::channels), where the last one counts.
+    /// Of the outputs of a task on one checkpoint, those of the first call are stored, as a whole.
+    /// A later call, of a second execution perhaps, succeeds, and its outputs are ignored: the
+    /// checkpoint that is put next is made of what is stored. Only of a write to one of the special
+    /// [`channels`](crate::channels) the last one counts.
     ///
     /// # Errors
     ///

@@ -27,20 +27,23 @@ pub(crate) struct Numbered<'a> {
 }
 
 impl Numbered<'_> {
-    /// Whether it replaces a stored write of the same index, which otherwise stays.
-    pub(crate) fn replaces(&self) -> bool {
-        self.idx < 0
+    /// Whether it is one of the task's outputs, of which those of the first call stay. Any other
+    /// replaces a stored write of the same index.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.idx >= 0
     }
 }
 
 /// Numbers the writes of one call, each index once, the smallest first.
 ///
-/// A regular write has its position, counted among all of the call; of several to one special
-/// channel the last one counts.
+/// Regular writes count from 0, so that two calls of one task collide, whatever else they hold; of
+/// several to one special channel the last one counts.
 pub(crate) fn number(writes: &[(String, Value)]) -> Vec<Numbered<'_>> {
     let mut numbered = BTreeMap::new();
-    for (position, (channel, value)) in (0..).zip(writes) {
-        let idx = special_index(channel).unwrap_or(position);
+    let mut regular = 0;
+    for (channel, value) in writes {
+        let idx = special_index(channel).unwrap_or(regular);
+        regular = regular.max(idx + 1);
         let write = Numbered {
             idx,
             channel,

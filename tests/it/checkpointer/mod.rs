@@ -4,6 +4,7 @@ mod checker;
 mod concurrency;
 mod contract;
 mod dropped;
+mod executions;
 mod fidelity;
 mod formats;
 mod growth;

@@ -246,24 +246,24 @@ impl Namespace {
         is_new
     }
 
-    /// Stores the outputs of a task.
+    /// Stores the outputs of a task, unless a call before this one has stored some.
     pub(super) fn put_writes(&mut self, put: &PutWrites<'_>) {
         let of_checkpoint = self.writes.entry(put.address.checkpoint_id.clone());
         let stored = of_checkpoint.or_default();
+        let is_later = stored.contains_key(&(put.task_id.clone(), 0));
         for write in writes::number(put.writes) {
-            let known = stored
+            if write.is_regular() && is_later {
+                continue;
+            }
+            // A write that is replaced keeps its task path.
+            let written = stored
                 .entry((put.task_id.clone(), write.idx))
-                .and_modify(|known| {
-                    if write.replaces() {
-                        write.channel.clone_into(&mut known.channel);
-                        known.value = write.value.clone();
-                    }
+                .or_insert_with(|| Write {
+                    task_path: put.task_path.to_owned(),
+                    channel: write.channel.to_owned(),
+                    value: Value::Null,
                 });
-            known.or_insert_with(|| Write {
-                task_path: put.task_path.to_owned(),
-                channel: write.channel.to_owned(),
-                value: write.value.clone(),
-            });
+            written.value = write.value.clone();
         }
     }
 

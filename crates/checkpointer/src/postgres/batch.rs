@@ -1,8 +1,9 @@
 //! Sending many writes as one statement, in which each is a few rows.
 
-use db::{GenericClient, Row};
+use db::Row;
 
 use super::outgoing::{Answer, Body, EncodedCheckpoint, EncodedWrites, Outcome, Outgoing};
+use super::retry::is_stored;
 use super::sql::Batch;
 use super::store::Store;
 use super::wire::Jsonb;
@@ -18,10 +19,15 @@ pub(super) async fn send_batch(
     for (call, write) in (1..).zip(writes) {
         batch.add(call, write);
     }
-    let asked = store.sql.batch.with(&batch);
-    let connection = store.database.get().await?;
-    let rows = connection.query(&asked.statement, &asked.values).await?;
-    drop(connection);
+    let rows = match writes.iter().any(|write| write.has_special()) {
+        true => store.query_once(store.sql.batch.with(&batch)).await?,
+        false => match store.query_once(store.sql.new_batch.with(&batch)).await {
+            Err(error) if is_stored(&error) => {
+                store.query_once(store.sql.batch.with(&batch)).await?
+            }
+            rows => rows?,
+        },
+    };
     let mut outcomes = vec![None; writes.len()];
     for row in &rows {
         let place = place(row);

@@ -43,10 +43,6 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn are_none(&self) -> bool {
-        self.relied.is_empty() && self.new.is_empty()
-    }
-
     /// The chunks to store, and those relied on.
     pub(super) fn into_hashes(self) -> Vec<ContentHash> {
         let mut hashes = self.hashes;

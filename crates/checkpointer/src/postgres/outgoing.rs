@@ -1,6 +1,6 @@
 //! A put, or the pending writes of a task, encoded and ready to be sent.
 
-use db::{Row, SqlState};
+use db::Row;
 
 use super::encode::Chunks;
 use super::sql::{
@@ -160,11 +160,8 @@ impl Outgoing {
             && let ThreadLock::Known(known, relied) = &lock
         {
             let append = store.sql.append.with(((known, relied), new));
-            // It is stored already: as if its thread had changed.
-            let is_stored = |error: &db::Error| error.code() == Some(&SqlState::UNIQUE_VIOLATION);
-            return store
-                .query_opt_unless(self.operation(), append, is_stored)
-                .await;
+            // If it is stored already, it is as if its thread had changed.
+            return store.query_opt_or(self.operation(), append, None).await;
         }
         let put = store.sql.put.with(&lock, (new, &inherited));
         store.query_opt(self.operation(), put).await
@@ -172,13 +169,14 @@ impl Outgoing {
 
     async fn send_writes(&self, store: &Store, encoded: &EncodedWrites) -> Result<Option<Row>> {
         let (lock, chunks, writes) = (self.thread_lock(), self.new_chunks(), encoded.parameters());
-        let put_writes = match &lock {
-            ThreadLock::Known(known, _) if self.chunks.are_none() => {
-                store.sql.put_small_writes.with((known, &writes))
-            }
-            lock => store.sql.put_writes.with(lock, (&chunks, &writes)),
-        };
-        store.query_opt(self.operation(), put_writes).await
+        let put_writes = store.sql.put_writes.with(&lock, &chunks, &writes);
+        if self.has_special() {
+            return store.query_opt(self.operation(), put_writes).await;
+        }
+        let new_writes = store.sql.new_writes.with(&lock, &chunks, &writes);
+        store
+            .query_opt_or(self.operation(), new_writes, Some(put_writes))
+            .await
     }
 
     /// Notes which chunks are stored if the write is: its statement was committed.
@@ -219,6 +217,14 @@ impl Outgoing {
         match self.lock {
             Lock::Known(view) => Some(view),
             Lock::Any(_) => None,
+        }
+    }
+
+    /// Whether it holds pending writes to special channels. (The smallest index is the first.)
+    pub(super) fn has_special(&self) -> bool {
+        match &self.body {
+            Body::Checkpoint(_) => false,
+            Body::Writes(writes) => writes.indexes.first().is_some_and(|idx| *idx < 0),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Asking the server, and again after a transient failure.
 
-use db::{GenericClient, Row};
+use db::{GenericClient, Row, SqlState};
 
 use super::call::Call;
 use super::sql::Bound;
@@ -21,27 +21,45 @@ impl Store {
         self.retry(operation, attempt).await
     }
 
+    /// Asks for rows, and not again.
+    pub(super) async fn query_once(&self, asked: Bound<'_>) -> Result<Vec<Row>, db::Error> {
+        let connection = self.database.get().await?;
+        connection.query(&asked.statement, &asked.values).await
+    }
+
     /// Asks for one row at most.
     pub(super) async fn query_opt(
         &self,
         operation: &'static str,
         asked: Bound<'_>,
     ) -> Result<Option<Row>> {
-        self.query_opt_unless(operation, asked, |_| false).await
+        let attempt = || async {
+            let connection = self.database.get().await?;
+            connection.query_opt(&asked.statement, &asked.values).await
+        };
+        self.retry(operation, attempt).await
     }
 
-    /// Asks for one row at most. An error that says `is_no_row` is as good as no row.
-    pub(super) async fn query_opt_unless(
+    /// Asks for one row at most. Where the statement would insert a key that exists, it asks
+    /// something else, or there is no row.
+    pub(super) async fn query_opt_or(
         &self,
         operation: &'static str,
         asked: Bound<'_>,
-        is_no_row: fn(&db::Error) -> bool,
+        otherwise: Option<Bound<'_>>,
     ) -> Result<Option<Row>> {
+        // One attempt does both: if an earlier one's outcome is unknown, a key that exists doesn't
+        // end the retries.
         let attempt = || async {
             let connection = self.database.get().await?;
-            match connection.query_opt(&asked.statement, &asked.values).await {
-                Err(error) if is_no_row(&error) => Ok(None),
-                answer => answer,
+            let answer = connection.query_opt(&asked.statement, &asked.values).await;
+            match (answer, &otherwise) {
+                (Err(error), Some(otherwise)) if is_stored(&error) => {
+                    let (statement, values) = (&otherwise.statement, &otherwise.values);
+                    connection.query_opt(statement, values).await
+                }
+                (Err(error), None) if is_stored(&error) => Ok(None),
+                (answer, _) => answer,
             }
         };
         self.retry(operation, attempt).await
@@ -82,4 +100,9 @@ impl Store {
             .await
             .map_err(|source| Error::Database { operation, source })
     }
+}
+
+/// Whether a statement has failed because a key that it inserts exists.
+pub(super) fn is_stored(error: &db::Error) -> bool {
+    error.code() == Some(&SqlState::UNIQUE_VIOLATION)
 }

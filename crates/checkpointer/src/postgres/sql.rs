@@ -33,7 +33,7 @@ pub(super) use locking::{AnyThread, KnownThread, LeasedThread, Locking, Relied, 
 pub(super) use parameters::{Bound, Query};
 pub(super) use read::{OneCheckpoint, Only};
 pub(super) use remove::{NodesPage, RemovedCheckpoints, Runs, SweptThread};
-use template::Schema;
+use template::{Schema, Template};
 pub(super) use threads::{
     DeletedThread, LockedThread, MadeCopy, SweptTombstones, ThreadMetadata, ThreadsOfCopy,
 };
@@ -47,13 +47,15 @@ pub(super) struct Sql {
     /// A put to a namespace that has a head, of a thread that the client knows.
     pub(super) append: Query<((KnownThread<'static>, Relied<'static>), PutParameters)>,
     pub(super) put: Locking<(PutParameters, Inherited<'static>)>,
-    pub(super) put_writes: Locking<(NewChunks<'static>, NewWrites<'static>)>,
+    /// Pending writes to regular channels only.
+    pub(super) new_writes: WritesSql,
+    /// Pending writes to any channels, of a task that may have stored some.
+    pub(super) put_writes: WritesSql,
     /// The same for a transaction of the caller's, whose commit is the caller's matter.
     pub(super) put_within: Locking<(PutParameters, Inherited<'static>)>,
     pub(super) put_writes_within: Locking<(NewChunks<'static>, NewWrites<'static>)>,
-    /// Pending writes that need no chunk, of a thread that the client knows: each step that is left
-    /// out saves time.
-    pub(super) put_small_writes: Query<(KnownThread<'static>, NewWrites<'static>)>,
+    /// Many writes at once, the pending writes to regular channels only.
+    pub(super) new_batch: Query<Batch<'static>>,
     pub(super) batch: Query<Batch<'static>>,
     pub(super) look: Query<Look<'static>>,
     pub(super) get_tuple: Query<(Only<'static>, OneCheckpoint<'static>)>,
@@ -79,6 +81,15 @@ pub(super) struct Sql {
     pub(super) watch_threads: Query<(LastLook, WatchedThreads<'static>)>,
 }
 
+/// The statements for pending writes.
+#[derive(Debug)]
+pub(super) struct WritesSql {
+    pub(super) any: Locking<(NewChunks<'static>, NewWrites<'static>)>,
+    /// For those that need no chunk, of a thread that the client knows: each step that is left out
+    /// saves time.
+    pub(super) small: Query<(KnownThread<'static>, NewWrites<'static>)>,
+}
+
 /// What every put sends.
 type PutParameters = (NewCheckpoint<'static>, NewChunks<'static>);
 
@@ -96,12 +107,8 @@ impl Sql {
         Self {
             append: schema.locking("put", &locking::KNOWN_THREAD, &write::APPEND),
             put: Locking::new(&schema, "put", &locking::WITH_HEAD, &write::PUT),
-            put_writes: Locking::new(
-                &schema,
-                "put_writes",
-                &locking::WITHOUT_HEAD,
-                &write::PUT_WRITES,
-            ),
+            new_writes: WritesSql::new(&schema, &write::NEW_WRITES, &write::NEW_SMALL_WRITES),
+            put_writes: WritesSql::new(&schema, &write::PUT_WRITES, &write::PUT_SMALL_WRITES),
             put_within: Locking::new(&within, "put", &locking::WITH_HEAD, &write::PUT),
             put_writes_within: Locking::new(
                 &within,
@@ -109,11 +116,7 @@ impl Sql {
                 &locking::WITHOUT_HEAD,
                 &write::PUT_WRITES,
             ),
-            put_small_writes: schema.locking(
-                "put_writes",
-                &locking::KNOWN_THREAD_ONLY,
-                &write::PUT_SMALL_WRITES,
-            ),
+            new_batch: schema.writing(&batch::NEW_BATCH),
             batch: schema.writing(&batch::BATCH),
             look: schema.query(&write::LOOK),
             get_tuple: schema.query(&read::GET_TUPLE),
@@ -149,6 +152,36 @@ impl Sql {
     /// A page of a list of threads.
     pub(super) fn threads<'p>(&self, page: &'p ThreadRestrictions<'p>) -> Bound<'p> {
         self.schema.threads(page)
+    }
+}
+
+impl WritesSql {
+    fn new(
+        schema: &Schema,
+        any: &Template<(NewChunks<'static>, NewWrites<'static>)>,
+        small: &Template<NewWrites<'static>>,
+    ) -> Self {
+        Self {
+            any: Locking::new(schema, "put_writes", &locking::WITHOUT_HEAD, any),
+            small: schema.locking("put_writes", &locking::KNOWN_THREAD_ONLY, small),
+        }
+    }
+
+    /// The statement for a lock, with the values for it and for what is written.
+    pub(super) fn with<'p>(
+        &'p self,
+        lock: &'p ThreadLock<'p>,
+        chunks: &'p NewChunks<'p>,
+        writes: &'p NewWrites<'p>,
+    ) -> Bound<'p> {
+        match lock {
+            ThreadLock::Known(known, relied)
+                if chunks.hashes.is_empty() && relied.relied.is_empty() =>
+            {
+                self.small.with((known, writes))
+            }
+            lock => self.any.with(lock, (chunks, writes)),
+        }
     }
 }
 

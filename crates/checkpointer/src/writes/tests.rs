@@ -14,7 +14,12 @@ fn numbers(writes: &[(&str, i32)]) -> Vec<(i32, String, i64, bool)> {
         .into_iter()
         .map(|write| {
             let value = write.value.as_i64().unwrap();
-            (write.idx, write.channel.to_owned(), value, write.replaces())
+            (
+                write.idx,
+                write.channel.to_owned(),
+                value,
+                write.is_regular(),
+            )
         })
         .collect()
 }
@@ -29,12 +34,13 @@ fn special_channels_have_the_indexes_of_langgraph() {
 }
 
 #[test]
-fn a_mixed_call_counts_positions_over_all_of_it() {
-    let numbered = numbers(&[("a", 0), ("__error__", 1), ("b", 2)]);
+fn regular_writes_count_from_zero_whatever_stands_between_them() {
+    let numbered = numbers(&[("__error__", 0), ("a", 1), ("__resume__", 2), ("b", 3)]);
     let expected = [
-        (-1, "__error__".to_owned(), 1, true),
-        (0, "a".to_owned(), 0, false),
-        (2, "b".to_owned(), 2, false),
+        (-4, "__resume__".to_owned(), 2, false),
+        (-1, "__error__".to_owned(), 0, false),
+        (0, "a".to_owned(), 1, true),
+        (1, "b".to_owned(), 3, true),
     ];
     assert_eq!(numbered, expected);
 }
@@ -43,8 +49,8 @@ fn a_mixed_call_counts_positions_over_all_of_it() {
 fn the_last_write_to_a_special_channel_counts() {
     let numbered = numbers(&[("__resume__", 1), ("a", 2), ("__resume__", 3)]);
     let expected = [
-        (-4, "__resume__".to_owned(), 3, true),
-        (1, "a".to_owned(), 2, false),
+        (-4, "__resume__".to_owned(), 3, false),
+        (0, "a".to_owned(), 2, true),
     ];
     assert_eq!(numbered, expected);
 }

@@ -146,7 +146,7 @@ impl<'r, 'a> Thread<'r, 'a> {
         let address = address.in_ns(CheckpointNs::new(&place.checkpoint_ns)?);
         let task_id = TaskId::new(&place.task_id)?;
         let task_path = task.task_path();
-        let writes = task.in_positions();
+        let writes = task.into_writes();
         let mut put = PutWrites::new(&address, &task_id, &writes).task_path(&task_path);
         put.lease = self.leased.lease().await?;
         self.run.checkpointer.put_writes(put).await?;

@@ -35,27 +35,11 @@ impl TaskWrites {
             .to_owned()
     }
 
-    /// Channels and values, each regular write at its position. A checkpointer numbers them by
-    /// position, and a task that is run again must find its writes under the same numbers.
-    ///
-    /// A special write has a negative index. It stood at one of the positions that are missing, and
-    /// doesn't depend on which.
-    pub(super) fn in_positions(self) -> Vec<(String, Value)> {
-        let (special, regular): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|row| row.idx < 0);
-        let positions = regular.last().map_or(0, |last| i64::from(last.idx) + 1);
-        let gaps = positions - regular.len() as i64;
-        let fills = gaps <= special.len() as i64;
-        let mut special = special.into_iter();
-        let mut rows = Vec::new();
-        for row in regular {
-            while fills && (rows.len() as i64) < i64::from(row.idx) {
-                rows.extend(special.next());
-            }
-            rows.push(row);
-        }
-        rows.extend(special);
+    /// Channels and values by index. The indexes themselves don't come over: a checkpointer counts
+    /// regular writes from 0, and LangGraph's savers count special ones along.
+    pub(super) fn into_writes(self) -> Vec<(String, Value)> {
         let write = |row: WriteRow| (row.channel, row.value.to_json());
-        rows.into_iter().map(write).collect()
+        self.0.into_iter().map(write).collect()
     }
 }
 

@@ -192,12 +192,24 @@ SELECT locked.generation, locked.gc, checked.belongs,
     EXISTS (SELECT FROM accepted) AS done{commit}
 FROM locked, checked"]);
 
-/// Stores the outputs of a task, with the chunks they need.
-pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
-    Template::new(&[CHUNKS_OF_WRITES, INSERT_WRITES]);
+/// Stores outputs of a task, none of them to a special channel, with the chunks they need. Nearly
+/// every call is sent so. If a call before this one has stored some, a key exists: an error, and
+/// nothing was changed. Then the client sends [`PUT_WRITES`].
+pub(super) const NEW_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
+    Template::new(&[CHUNKS_OF_WRITES, INSERT_WRITES, ANSWER_TO_WRITES]);
 
 /// The same for outputs that need no chunk.
-pub(super) const PUT_SMALL_WRITES: Template<NewWrites<'static>> = Template::new(&[INSERT_WRITES]);
+pub(super) const NEW_SMALL_WRITES: Template<NewWrites<'static>> =
+    Template::new(&[INSERT_WRITES, ANSWER_TO_WRITES]);
+
+/// Stores outputs of a task to channels of any kind, whatever is stored of the task, with the
+/// chunks they need.
+pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
+    Template::new(&[CHUNKS_OF_WRITES, PLACE_WRITES, ANSWER_TO_WRITES]);
+
+/// The same for outputs that need no chunk.
+pub(super) const PUT_SMALL_WRITES: Template<NewWrites<'static>> =
+    Template::new(&[PLACE_WRITES, ANSWER_TO_WRITES]);
 
 const CHUNKS_OF_WRITES: &str = "inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
@@ -206,17 +218,39 @@ const CHUNKS_OF_WRITES: &str = "inserted_chunks AS (
     ON CONFLICT DO NOTHING
 ), ";
 
-/// Of a task's outputs to a special channel the last one counts, of those to a regular one the
-/// first.
 const INSERT_WRITES: &str = "inserted_writes AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
     SELECT {thread_id}, {ns}, {id}, {task_id}, new.idx, {task_path}, new.channel, new.value
     FROM locked, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
+)";
+
+/// Of a task's outputs to a special channel the last one counts; of those to regular ones, all of
+/// the first call.
+///
+/// The regular writes of every call begin with index 0. Which call is the first is decided by that
+/// row: `placed` waits for another call that inserts it at the same moment. The other regular writes
+/// follow it, or stay away with it.
+const PLACE_WRITES: &str = "placed AS (
+    INSERT INTO {schema}.pending_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+    SELECT {thread_id}, {ns}, {id}, {task_id}, new.idx, {task_path}, new.channel, new.value
+    FROM locked, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
+    WHERE new.idx <= 0
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, value = excluded.value
     WHERE excluded.idx < 0
-)
+    RETURNING idx
+), following AS (
+    INSERT INTO {schema}.pending_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+    SELECT {thread_id}, {ns}, {id}, {task_id}, new.idx, {task_path}, new.channel, new.value
+    FROM locked, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
+    WHERE new.idx > 0 AND EXISTS (SELECT FROM placed WHERE idx = 0)
+    ON CONFLICT DO NOTHING
+)";
+
+const ANSWER_TO_WRITES: &str = "
 SELECT generation, gc, true AS belongs, true AS done{commit} FROM locked";
 
 /// Reads a thread's state as of now: before a put that needs to know it, and before a conflict or a

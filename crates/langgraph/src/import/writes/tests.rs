@@ -1,4 +1,4 @@
-//! At which positions the writes of a task are put.
+//! How rows become the writes of a task.
 
 use super::*;
 use crate::Serialized;
@@ -15,32 +15,6 @@ fn task(rows: &[(&str, i32)]) -> TaskWrites {
         value: Serialized::new("null", []),
     };
     TaskWrites(rows.iter().map(row).collect())
-}
-
-#[track_caller]
-fn check(rows: &[(&str, i32)], expected: &[&str]) {
-    let writes = task(rows).in_positions();
-    let channels: Vec<_> = writes.iter().map(|(channel, _)| channel.as_str()).collect();
-    assert_eq!(channels, expected);
-}
-
-#[test]
-fn regular_writes_keep_their_positions() {
-    check(&[("a", 0), ("b", 1)], &["a", "b"]);
-    check(&[("__error__", -1), ("a", 0)], &["a", "__error__"]);
-    check(&[("__error__", -1), ("a", 1)], &["__error__", "a"]);
-    check(
-        &[("__resume__", -4), ("__error__", -1), ("a", 0), ("b", 3)],
-        &["a", "__resume__", "__error__", "b"],
-    );
-    check(&[("__interrupt__", -3)], &["__interrupt__"]);
-}
-
-/// Rows were removed by hand: nothing can stand where they stood.
-#[test]
-fn gaps_that_nothing_explains_are_closed() {
-    check(&[("a", 1), ("b", 5)], &["a", "b"]);
-    check(&[("__error__", -1), ("a", i32::MAX)], &["a", "__error__"]);
 }
 
 #[test]
