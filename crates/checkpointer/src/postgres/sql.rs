@@ -51,7 +51,7 @@ pub(super) struct Sql {
     pub(super) new_writes: WritesSql,
     /// Pending writes to any channels, of a task that may have stored some.
     pub(super) put_writes: WritesSql,
-    /// The same for a transaction of the caller's, whose commit is the caller's matter.
+    /// Puts within a transaction of the caller's, whose commit is the caller's matter.
     pub(super) put_within: Locking<(PutParameters, Inherited<'static>)>,
     pub(super) put_writes_within: Locking<(NewChunks<'static>, NewWrites<'static>)>,
     /// Many writes at once, the pending writes to regular channels only.
