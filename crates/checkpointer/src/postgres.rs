@@ -165,8 +165,8 @@ pub struct PostgresCheckpointer {
 }
 
 impl PostgresCheckpointer {
-    /// Makes or migrates the tables, in the schema of the settings or else in `checkpointer`, and
-    /// uses them.
+    /// Makes or migrates the tables, and uses them. They are in the
+    /// [schema](db::Database::in_schema) of the database's handle, or else in `checkpointer`.
     ///
     /// Many programs may start at once. The role needs the right to create tables; where it must
     /// not have it, apply [`PostgresCheckpointer::migrations`] by other means and use

@@ -22,7 +22,8 @@ use crate::{Connection, Error, Result, Transaction};
 
 /// A handle to a pool of connections to one database.
 ///
-/// Cloning it is cheap, and every clone is the same pool.
+/// Cloning it is cheap, and every clone is the same pool. A handle with
+/// [another schema](Self::in_schema) is, too.
 ///
 /// # Runtimes
 ///
@@ -57,13 +58,15 @@ use crate::{Connection, Error, Result, Transaction};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Database(Arc<Inner>);
+pub struct Database {
+    pool: Arc<Inner>,
+    schema: Option<Arc<str>>,
+}
 
 struct Inner {
     pool: bb8::Pool<Manager>,
     shared: Arc<Shared>,
     server: Server,
-    schema: Option<String>,
     max: u32,
     statement_timeout: Option<Duration>,
     retries: Retries,
@@ -200,16 +203,18 @@ impl Database {
                  set `ALTER ROLE … SET jit = off`"
             );
         }
-        Ok(Self(Arc::new(Inner {
-            _may_open: shared.meter.may_open(settings.pool_max()),
-            pool,
-            shared,
-            server,
-            schema: settings.schema().map(str::to_owned),
-            max: settings.pool_max(),
-            statement_timeout: settings.statement_timeout(),
-            retries: Retries::new(settings),
-        })))
+        Ok(Self {
+            pool: Arc::new(Inner {
+                _may_open: shared.meter.may_open(settings.pool_max()),
+                pool,
+                shared,
+                server,
+                max: settings.pool_max(),
+                statement_timeout: settings.statement_timeout(),
+                retries: Retries::new(settings),
+            }),
+            schema: settings.schema().map(Arc::from),
+        })
     }
 
     /// Acquires a connection; dropping it returns it.
@@ -224,7 +229,7 @@ impl Database {
     ///
     /// If dropped, nothing is acquired.
     pub async fn get(&self) -> Result<Connection> {
-        let Inner { pool, shared, .. } = &*self.0;
+        let Inner { pool, shared, .. } = &*self.pool;
         let meter = shared.meter.acquire();
         // Before anything is acquired, so that a close waits for it.
         let in_use = shared.in_use.token();
@@ -248,7 +253,7 @@ impl Database {
                     link,
                     in_use,
                     shared,
-                    self.0.statement_timeout,
+                    self.pool.statement_timeout,
                 ))
             }
             Ok(Some(Err(RunError::User(source)))) => Err(Error::Unreachable { waited, source }),
@@ -298,7 +303,7 @@ impl Database {
     pub fn state(&self) -> State {
         let Inner {
             pool, shared, max, ..
-        } = &*self.0;
+        } = &*self.pool;
         let closed = shared.closing.is_cancelled();
         let bb8::State {
             connections,
@@ -321,44 +326,94 @@ impl Database {
 
     /// The runtime in which the database was connected, for tasks that must last as long as it.
     pub fn runtime(&self) -> &Handle {
-        self.0.shared.runtime.handle()
+        self.pool.shared.runtime.handle()
     }
 
-    /// The schema that the settings name, if they name one.
+    /// Makes a handle to the same pool that names another schema, as for the tables of a tenant.
+    ///
+    /// What is given this handle has its tables in that schema: the [`Migrations`](crate::Migrations) that it applies,
+    /// the statements made for [`Migrations::schema`](crate::Migrations::schema), and a `PostgresCheckpointer`. Statements name
+    /// their schema, so connections and what is prepared there are shared by all schemas, in both
+    /// pool modes. Nothing is sent: the schema is made by the first set of migrations that is
+    /// applied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SchemaName`] if no schema can have this name.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use db::{Database, Migration, Migrations, Statement, Type};
+    ///
+    /// const SHOP: Migrations = Migrations::new(
+    ///     "shop",
+    ///     &[Migration {
+    ///         number: 1,
+    ///         name: "orders",
+    ///         sql: "CREATE TABLE {schema}.orders (id bigint PRIMARY KEY, item text NOT NULL);",
+    ///     }],
+    /// );
+    ///
+    /// # async fn example(database: &Database) -> db::Result<()> {
+    /// for tenant in ["acme", "globex"] {
+    ///     let database = database.in_schema(tenant)?;
+    ///     SHOP.apply(&database).await?;
+    ///     let insert = Statement::in_schema(
+    ///         "INSERT INTO {schema}.orders (id, item) VALUES ($1, $2)",
+    ///         vec![Type::INT8, Type::TEXT],
+    ///         SHOP.schema(&database),
+    ///     );
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_schema(&self, schema: &str) -> Result<Self> {
+        if !settings::is_schema_name(schema) {
+            let schema = schema.to_owned();
+            return Err(Error::SchemaName { schema });
+        }
+        Ok(Self {
+            pool: Arc::clone(&self.pool),
+            schema: Some(Arc::from(schema)),
+        })
+    }
+
+    /// The schema that [`in_schema`](Self::in_schema) or else the settings name, if they name one.
     ///
     /// [`Migrations::schema`](crate::Migrations::schema) says where the tables of a set are.
     pub fn schema(&self) -> Option<&str> {
-        self.0.schema.as_deref()
+        self.schema.as_deref()
     }
 
     /// Whether a connection lasts for a session or for a transaction.
     pub fn pool_mode(&self) -> PoolMode {
-        self.0.shared.mode
+        self.pool.shared.mode
     }
 
     /// How the settings want failures to be retried that may pass: what [`retry`](Self::retry)
     /// keeps to. Nothing is repeated without it.
     pub fn retries(&self) -> Retries {
-        self.0.retries
+        self.pool.retries
     }
 
     /// The server's version as one number: 150018 is 15.18.
     pub fn server_version(&self) -> u32 {
-        self.0.server.version
+        self.pool.server.version
     }
 
     /// The database's encoding, such as `UTF8`.
     pub fn server_encoding(&self) -> &str {
-        &self.0.server.encoding
+        &self.pool.server.encoding
     }
 
     pub(crate) fn shared(&self) -> &Shared {
-        &self.0.shared
+        &self.pool.shared
     }
 
     /// Whether both are handles to the same pool.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.pool, &other.pool)
     }
 
     fn timed_out(&self, waited: Duration) -> Error {
@@ -371,12 +426,12 @@ impl Database {
         if connections >= max {
             return Error::AcquireTimeout {
                 in_use,
-                by_caller: self.0.shared.meter.in_use_by_caller(),
+                by_caller: self.pool.shared.meter.in_use_by_caller(),
                 max,
                 waited,
             };
         }
-        match &*self.0.shared.failure.borrow() {
+        match &*self.pool.shared.failure.borrow() {
             Some(source) => Error::Unreachable {
                 waited,
                 source: Arc::clone(source),
@@ -387,10 +442,10 @@ impl Database {
 
     /// Waits until there is no connection, nor any point in waiting for one.
     async fn hopeless(&self) -> Arc<Error> {
-        let mut failure = self.0.shared.failure.subscribe();
+        let mut failure = self.pool.shared.failure.subscribe();
         let is_hopeless = |failure: &Option<Arc<Error>>| {
             failure.as_ref().is_some_and(|error| !error.is_transient())
-                && self.0.pool.state().connections == 0
+                && self.pool.pool.state().connections == 0
         };
         if let Ok(failure) = failure.wait_for(is_hopeless).await
             && let Some(failure) = &*failure
@@ -412,8 +467,8 @@ impl Drop for Inner {
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
-            .field("schema", &self.0.schema)
-            .field("pool_mode", &self.0.shared.mode)
+            .field("schema", &self.schema)
+            .field("pool_mode", &self.pool.shared.mode)
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

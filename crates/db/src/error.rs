@@ -111,6 +111,16 @@ pub enum Error {
         /// The failures of others.
         others: Vec<Box<dyn StdError + Send + Sync>>,
     },
+    /// No schema can have this name: the server keeps `pg_` for itself, and cuts off a longer name.
+    #[error(
+        "no schema can be named {schema:?}: expected {}",
+        settings::SCHEMA_NAME
+    )]
+    #[non_exhaustive]
+    SchemaName {
+        /// The name.
+        schema: String,
+    },
     /// `get_connection` was called before `init_db`.
     #[error("the database is not initialised; call `init_db` first")]
     NotInitialised,
@@ -252,22 +262,30 @@ pub enum Error {
         number: i32,
     },
     /// The database was migrated by a newer program.
-    #[error("the database is at migration {database} of `{set}`, this program knows {program}")]
+    #[error(
+        "schema `{schema}` is at migration {database} of `{set}`, this program knows {program}"
+    )]
     #[non_exhaustive]
     DatabaseNewer {
         /// The set.
         set: &'static str,
+        /// The schema that holds its tables.
+        schema: String,
         /// The last migration the database has.
         database: i32,
         /// The last migration the program has.
         program: i32,
     },
     /// The database lacks migrations that the program needs.
-    #[error("the database is at migration {database} of `{set}`, this program needs {program}")]
+    #[error(
+        "schema `{schema}` is at migration {database} of `{set}`, this program needs {program}"
+    )]
     #[non_exhaustive]
     DatabaseOlder {
         /// The set.
         set: &'static str,
+        /// The schema that holds its tables.
+        schema: String,
         /// The last migration the database has, 0 if none.
         database: i32,
         /// The last migration the program has.
@@ -320,6 +338,7 @@ impl Error {
             | Self::OutcomeUnknown { .. } => true,
             Self::StillInUse { .. }
             | Self::Unfinished { .. }
+            | Self::SchemaName { .. }
             | Self::NotInitialised
             | Self::AlreadyInitialised
             | Self::Query { .. }

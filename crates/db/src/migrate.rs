@@ -77,9 +77,10 @@ pub struct Migration {
 
 /// A named set of migrations, which keeps its own account of what was applied.
 ///
-/// The account is the table `<set>_migrations` in the schema of the settings, or in one that is
-/// named like the set if they name none. What is missing is applied in one transaction, by one
-/// process at a time, so any number of them may start at once. It works in both pool modes.
+/// The account is the table `<set>_migrations` in the [schema](Database::schema) of the database's
+/// handle, or in one that is named like the set if there is none. What is missing is applied in one
+/// transaction, by one process at a time, so any number of them may start at once. It works in both
+/// pool modes.
 ///
 /// # Examples
 ///
@@ -144,8 +145,8 @@ impl Migrations {
         }
     }
 
-    /// The schema that holds the tables in this database, not yet quoted: that of the settings, or
-    /// else one that is named like the set.
+    /// The schema that holds the tables in this database, not yet quoted: that of the
+    /// [handle](Database::in_schema), or else one that is named like the set.
     pub fn schema<'a>(&self, db: &'a Database) -> &'a str {
         db.schema().unwrap_or(self.set)
     }
@@ -241,14 +242,14 @@ impl Migrations {
     ///
     /// Harmless: it only reads.
     pub async fn verify(&self, db: &Database) -> Result<()> {
+        let schema = self.schema(db);
         let applied = db
-            .transaction(async |tx| -> Result<Vec<Applied>> {
-                self.applied(tx, self.schema(db)).await
-            })
+            .transaction(async |tx| -> Result<Vec<Applied>> { self.applied(tx, schema).await })
             .await?;
         if applied.len() < self.migrations.len() {
             return Err(Error::DatabaseOlder {
                 set: self.set,
+                schema: schema.to_owned(),
                 database: applied.last().map_or(0, |last| last.number),
                 program: self.last(),
             });
@@ -317,14 +318,15 @@ impl Migrations {
                 checksum: row.get(1),
             })
             .collect();
-        self.compare(applied)
+        self.compare(schema, applied)
     }
 
-    fn compare(&self, applied: Vec<Applied>) -> Result<Vec<Applied>> {
+    fn compare(&self, schema: &str, applied: Vec<Applied>) -> Result<Vec<Applied>> {
         let set = self.set;
         if let Some(last) = applied.last().filter(|last| last.number > self.last()) {
             return Err(Error::DatabaseNewer {
                 set,
+                schema: schema.to_owned(),
                 database: last.number,
                 program: self.last(),
             });
@@ -389,7 +391,7 @@ impl Migrations {
             name,
             source: Box::new(source),
         })?;
-        info!(set = self.set, number, name, "applied a migration");
+        info!(set = self.set, schema, number, name, "applied a migration");
         Ok(())
     }
 

@@ -219,25 +219,27 @@ fn errors_of_migrations_name_the_set() {
         migration 2 of `shop` is missing from the database, later ones are there
     "#]],
     );
-    let (database, program) = (3, 2);
+    let (schema, database, program) = ("tenant".to_owned(), 3, 2);
     check(
         &Error::DatabaseNewer {
             set,
+            schema: schema.clone(),
             database,
             program,
         },
         &expect![[r#"
-            the database is at migration 3 of `shop`, this program knows 2
+            schema `tenant` is at migration 3 of `shop`, this program knows 2
         "#]],
     );
     check(
         &Error::DatabaseOlder {
             set,
+            schema,
             database: 1,
             program,
         },
         &expect![[r#"
-            the database is at migration 1 of `shop`, this program needs 2
+            schema `tenant` is at migration 1 of `shop`, this program needs 2
         "#]],
     );
 }

@@ -145,6 +145,7 @@ mod settings;
 
 mod host;
 mod modes;
+mod schema;
 mod secret;
 mod tls;
 
@@ -165,6 +166,7 @@ pub use builder::Builder;
 pub use error::{Error, Problem, Result};
 pub use host::Host;
 pub use modes::{ChannelBinding, PoolMode, TargetSessionAttrs, TlsMode};
+pub use schema::{SCHEMA_NAME, is_schema_name};
 pub use secret::Secret;
 pub use settings::Settings;
 pub use tls::{ClientCertificate, RootCertificates};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::Problems;
 use crate::given::{Entry, Given};
+use crate::schema::{SCHEMA_NAME, is_schema_name};
 use crate::value::{Limit, Rule, Times, Value, Whole};
 use crate::{ChannelBinding, PoolMode, RootCertificates, TargetSessionAttrs, TlsMode};
 
@@ -188,13 +189,9 @@ pub(crate) const SCHEMA: Variable<Option<String>> = Variable {
     entry: |given| &mut given.db_schema,
     parameter: None,
     default: None,
-    // The server cuts off the rest and keeps `pg_` for itself.
     bounds: Rule {
-        expected: "1 to 63 bytes without NUL, not beginning with `pg_`",
-        is_kept: |text| {
-            let allowed = !text.contains('\0') && !text.starts_with("pg_");
-            allowed && (1..=63).contains(&text.len())
-        },
+        expected: SCHEMA_NAME,
+        is_kept: is_schema_name,
     },
 };
 

@@ -20,6 +20,7 @@ mod cost;
 mod errors;
 mod leaks;
 mod outages;
+mod schemas;
 mod statements;
 mod within;
 

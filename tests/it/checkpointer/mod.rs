@@ -25,6 +25,7 @@ mod replay;
 mod retries;
 mod round_trips;
 mod runtimes;
+mod schemas;
 mod sizes;
 mod sql;
 mod step;

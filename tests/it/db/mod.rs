@@ -14,6 +14,7 @@ mod pool;
 mod refused;
 mod retry;
 mod runtimes;
+mod schemas;
 mod silence;
 mod statements;
 mod transaction;

@@ -2,6 +2,7 @@
 
 const README: &str = include_str!("../../../../README.md");
 const OBSERVABILITY: &str = include_str!("../../../../docs/observability.md");
+const SCHEMAS: &str = include_str!("../../../../docs/schemas.md");
 const TRANSACTIONS: &str = include_str!("../../../../docs/transactions.md");
 const WATCHING: &str = include_str!("../../../../docs/watching.md");
 
@@ -34,6 +35,12 @@ fn the_readme_shows_a_step_of_a_runtime_that_is_tested() {
 fn the_page_on_observability_shows_its_example_as_it_is() {
     let observed = include_str!("../../examples/observed.rs");
     assert!(OBSERVABILITY.contains(&program(observed)));
+}
+
+#[test]
+fn the_page_on_schemas_shows_its_example_as_it_is() {
+    let tenants = include_str!("../../examples/tenants.rs");
+    assert!(SCHEMAS.contains(&program(tenants)));
 }
 
 #[test]
