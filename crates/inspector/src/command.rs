@@ -1,0 +1,161 @@
+//! The commands: a file for each, and what they share.
+
+// The commands.
+mod copy;
+mod delete;
+mod diff;
+mod fork;
+mod history;
+mod import;
+mod manual;
+mod migrate;
+mod show;
+mod threads;
+mod watch;
+mod writes;
+
+// What is asked for, and what is answered.
+mod at;
+mod confirm;
+mod exit;
+mod json_arg;
+mod moment;
+mod pick;
+
+// How it is printed.
+mod output;
+mod paint;
+mod progress;
+mod table;
+mod value;
+
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use inspector::visible;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use self::exit::Outcome;
+use self::output::Output;
+use self::session::Session;
+
+/// What is printed below the options.
+const AFTER_HELP: &str = "\
+It reads DATABASE_URL and the DB_* variables, also from a file `.env`, as the programs do whose threads \
+it shows.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 in conflict with another program, 5 the \
+database can't be used now and the same command may succeed later, 6 not confirmed, 130 interrupted.";
+
+/// Looks into the threads of a checkpointer, and changes them
+#[derive(Debug, Parser)]
+#[command(name = "checkpointer", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    /// Print JSON for programs: one value on each line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Threads(threads::Args),
+    History(history::Args),
+    Show(show::Args),
+    Diff(diff::Args),
+    Writes(writes::Args),
+    Watch(watch::Args),
+    Fork(fork::Args),
+    Copy(copy::Args),
+    Delete(delete::Args),
+    Import(import::Args),
+    Migrate(migrate::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    let mut output = Output::stdout(cli.json);
+    let outcome = run(cli.command, &mut output);
+    let outcome = outcome.and_then(|outcome| output.flush().map(|()| outcome));
+    outcome.unwrap_or_else(|error| report(&error)).into()
+}
+
+/// Warnings go to the terminal, unless `RUST_LOG` says otherwise.
+fn log_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_env_filter(
+            EnvFilter::builder()
+                .with_default_directive(LevelFilter::WARN.into())
+                .from_env_lossy(),
+        )
+        .init();
+}
+
+fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Completions(args) => return manual::completions(&args, output),
+        Command::Man(args) => return manual::man(&args, output),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let outcome = runtime.block_on(connected(command, output));
+    // It doesn't wait for a question that was interrupted.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Runs a command on the database. When it is interrupted, what was sent is waited for, unless that is
+/// interrupted too.
+async fn connected(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
+    let Some(session) = until_interrupted(Session::connect()).await? else {
+        return Ok(Outcome::Interrupted);
+    };
+    let outcome = until_interrupted(session.run(command, output)).await;
+    let closed = until_interrupted(session.close()).await;
+    let outcome = outcome?.unwrap_or(Outcome::Interrupted);
+    closed?;
+    Ok(outcome)
+}
+
+/// What `work` comes to; none if Ctrl-C ends it.
+async fn until_interrupted<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        done = work => done.map(Some),
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt.context("failed to wait for Ctrl-C")?;
+            Ok(None)
+        }
+    }
+}
+
+/// Says what failed and why, and finds the exit code for it. Who closed the pipe has read enough.
+fn report(error: &anyhow::Error) -> Outcome {
+    if exit::is_closed_pipe(error) {
+        return Outcome::Done;
+    }
+    let text = format!("{error:#}");
+    let lines: Vec<_> = text.lines().map(visible).collect();
+    // If the terminal is gone too, the exit code says it.
+    let _ = writeln!(io::stderr(), "error: {}", lines.join("\n"));
+    Outcome::of(error)
+}

@@ -1,0 +1,43 @@
+//! `delete`
+
+use checkpointer::serde_json::json;
+use checkpointer::{Checkpointer, DeleteThread, GetTuple, Projection, ThreadId};
+
+use super::confirm::Confirm;
+use super::exit::{Failure, Outcome};
+use super::output::Output;
+
+/// Delete a thread with everything in it
+///
+/// A thread that is deleted and started again while the question waits stays.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The thread
+    #[arg(value_parser = |text: &str| ThreadId::new(text))]
+    thread: ThreadId,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+pub(crate) async fn run(
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let thread = &args.thread;
+    let head = GetTuple::head(thread)?.project(Projection::Metadata);
+    let head = checkpointer.get_tuple(head).await?;
+    let head = head.ok_or_else(|| Failure::not_found(format!("there is no thread `{thread}`")))?;
+    args.confirm
+        .ask(&format!("delete thread `{thread}` with everything in it"))
+        .await?;
+    let mut delete = DeleteThread::new(thread)?;
+    delete.generation = head.address.generation;
+    checkpointer.delete_thread(delete).await?;
+    if output.is_json() {
+        output.json(&json!({ "deleted": thread.as_str() }))?;
+    } else {
+        output.line("deleted")?;
+    }
+    Ok(Outcome::Done)
+}

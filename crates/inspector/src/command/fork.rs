@@ -1,0 +1,86 @@
+//! `fork`
+
+use checkpointer::serde_json::{Map, Value, json};
+use checkpointer::{
+    Checkpoint, CheckpointAddress, CheckpointTuple, Checkpointer, GetTuple, Metadata, Projection,
+    Put, Source,
+};
+use inspector::visible;
+
+use super::at::{At, Place};
+use super::confirm::Confirm;
+use super::exit::Outcome;
+use super::json_arg;
+use super::output::Output;
+use super::paint::{ID, Painted};
+
+/// Go back: put a new head that follows an earlier checkpoint, with its state
+///
+/// The next run goes on from there. The checkpoints in between stay. It fails if another program moves
+/// the head meanwhile.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// The checkpoint to go on from: `head`, `head~3`, an id, or the beginning or end of one
+    #[arg(value_name = "CHECKPOINT", value_parser = At::parse)]
+    at: At,
+    /// Give a channel another value: `channel=value`, or a JSON object
+    #[arg(long, value_name = "MEMBERS", value_parser = json_arg::members)]
+    set: Vec<Map<String, Value>>,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+pub(crate) async fn run(
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let place = &args.place;
+    let head = GetTuple::head(&place.thread)?.in_ns(&place.checkpoint_ns);
+    let head = checkpointer
+        .get_tuple(head.project(Projection::Metadata))
+        .await?;
+    let head = head.ok_or_else(|| place.not_found())?;
+    let from = place.read(checkpointer, &args.at, Projection::All).await?;
+
+    let id = &from.address.checkpoint_id;
+    args.confirm
+        .ask(&format!(
+            "make a fork of checkpoint `{id}` the head of {}",
+            place.name()
+        ))
+        .await?;
+    let changes = json_arg::joined(&args.set).unwrap_or_default();
+    let put = put(checkpointer, &from, &head.address, changes).await?;
+    if output.is_json() {
+        output.json(&json!({ "head": inspector::json::address(&put) }))?;
+    } else {
+        let id = Painted(ID, visible(put.checkpoint_id.as_str()));
+        output.line(format!("the head is now {id}"))?;
+    }
+    Ok(Outcome::Done)
+}
+
+async fn put(
+    checkpointer: &dyn Checkpointer,
+    from: &CheckpointTuple,
+    head: &CheckpointAddress,
+    changes: Map<String, Value>,
+) -> checkpointer::Result<CheckpointAddress> {
+    let mut fork = Checkpoint::child_of(from);
+    fork.write(checkpointer, changes);
+    let step = from
+        .metadata
+        .step()
+        .map_or(0, |step| step.saturating_add(1));
+    let mut metadata = Metadata::new(Source::Fork, step);
+    if let Some(parents) = from.metadata.get("parents") {
+        metadata = metadata.with("parents", parents.clone());
+    }
+    // All channels are named, so that none is taken from a parent that is pruned meanwhile.
+    let versions = fork.channel_versions.clone();
+    let put = Put::after(&from.address, &fork, &metadata).new_versions(&versions);
+    checkpointer.put(put.expect_head(&head.checkpoint_id)).await
+}

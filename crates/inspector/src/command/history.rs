@@ -1,0 +1,181 @@
+//! `history`
+
+use checkpointer::{CheckpointId, CheckpointNs, Checkpointer, ThreadId};
+use inspector::{History, HistoryQuery, Line, Node, Row, json, visible};
+
+use super::exit::{Failure, Outcome};
+use super::output::Output;
+use super::paint::{FAINT, ID, MARK, NAME, Painted};
+
+/// Show the checkpoints of a thread as a tree, the newest first, with forks and subgraphs
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The thread
+    #[arg(value_parser = |text: &str| ThreadId::new(text))]
+    thread: ThreadId,
+    /// Only this namespace; `""` is the root graph's
+    #[arg(long = "ns", value_name = "NAMESPACE", value_parser = |text: &str| CheckpointNs::new(text))]
+    checkpoint_ns: Option<CheckpointNs>,
+    /// Only checkpoints before this one, by id
+    #[arg(long, value_name = "CHECKPOINT", value_parser = |text: &str| CheckpointId::new(text))]
+    before: Option<CheckpointId>,
+    /// Show so many checkpoints at most; 0 is all
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
+}
+
+pub(crate) async fn run(
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let mut query = HistoryQuery::new(&args.thread)?;
+    query.checkpoint_ns = args.checkpoint_ns.clone();
+    query.before = args.before.clone();
+    query.limit = (args.limit > 0).then_some(args.limit);
+    let history = History::read(checkpointer, query).await?;
+    let history = history.ok_or_else(|| {
+        Failure::not_found(format!("thread `{}` has no such checkpoints", args.thread))
+    })?;
+    if output.is_json() {
+        output.json(&json::history(&history))?;
+    } else {
+        print(&history, output)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn print(history: &History, output: &mut Output) -> anyhow::Result<()> {
+    for line in history
+        .lines
+        .iter()
+        .filter(|line| !is_nested(line, history))
+    {
+        if !line.checkpoint_ns.is_root() {
+            output.line(title(&line.checkpoint_ns))?;
+        }
+        print_line(line, history, "", output)?;
+    }
+    if history.more {
+        let oldest = history
+            .lines
+            .iter()
+            .flat_map(|line| &line.nodes)
+            .map(Node::id)
+            .min();
+        let oldest = oldest.map(|id| id.as_str()).unwrap_or_default();
+        let more = format!("there are older ones: --before {}", visible(oldest));
+        output.line(Painted(FAINT, more))?;
+    }
+    Ok(())
+}
+
+/// Whether all of a namespace's checkpoints are shown below those from which they were called.
+fn is_nested(line: &Line, history: &History) -> bool {
+    line.nodes.iter().all(|node| {
+        (node.within.as_ref()).is_some_and(|within| {
+            let outer = history.line(&within.checkpoint_ns);
+            outer.is_some_and(|outer| outer.nodes.iter().any(|node| node.tuple.address == *within))
+        })
+    })
+}
+
+fn print_line(
+    line: &Line,
+    history: &History,
+    indent: &str,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    for (node, row) in line.nodes.iter().zip(line.rows()) {
+        output.line(format!(
+            "{indent}{}  {}",
+            drawn(&row),
+            described(node, &row)
+        ))?;
+        let below = format!("{indent}{}    ", passing(&row));
+        for inner in node.subgraphs.iter().filter_map(|ns| history.line(ns)) {
+            print_subgraph(inner, node, history, &below, output)?;
+        }
+    }
+    Ok(())
+}
+
+/// The checkpoints of a subgraph that were put in the call from `caller`.
+fn print_subgraph(
+    line: &Line,
+    caller: &Node,
+    history: &History,
+    indent: &str,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let mut called = line.clone();
+    (called.nodes).retain(|node| node.within.as_ref() == Some(&caller.tuple.address));
+    output.line(format!("{indent}{}", title(&line.checkpoint_ns)))?;
+    print_line(&called, history, indent, output)
+}
+
+fn title(checkpoint_ns: &CheckpointNs) -> String {
+    let name = format!("namespace {}", visible(checkpoint_ns.as_str()));
+    Painted(NAME, name).to_string()
+}
+
+/// The columns of a row: the dot, the lines that pass, and those that end here.
+fn drawn(row: &Row) -> String {
+    let mut drawing = String::new();
+    let last = row.joining.last().copied().unwrap_or(row.column);
+    for at in 0..columns(row) {
+        let joins = row.joining.contains(&at);
+        let passes = row.passing.get(at) == Some(&true);
+        drawing.push(match (at == row.column, joins, passes) {
+            (true, ..) => '●',
+            (_, true, _) if at == last => '╯',
+            (_, true, _) => '┴',
+            (_, _, true) if (row.column..last).contains(&at) => '┼',
+            (_, _, true) => '│',
+            _ if (row.column..last).contains(&at) => '─',
+            _ => ' ',
+        });
+        drawing.push(if (row.column..last).contains(&at) {
+            '─'
+        } else {
+            ' '
+        });
+    }
+    drawing.trim_end().to_owned()
+}
+
+/// The lines that go on below a row.
+fn passing(row: &Row) -> String {
+    let columns = (0..columns(row)).map(|at| {
+        let goes_on = row.passing.get(at) == Some(&true) || (at == row.column && row.continues);
+        if goes_on { "│ " } else { "  " }
+    });
+    columns.collect::<String>().trim_end().to_owned()
+}
+
+fn columns(row: &Row) -> usize {
+    let last = row.joining.last().copied().unwrap_or_default();
+    row.passing.len().max(row.column + 1).max(last + 1)
+}
+
+/// What is known of a checkpoint, on one line.
+fn described(node: &Node, row: &Row) -> String {
+    let metadata = &node.tuple.metadata;
+    let mut parts = vec![Painted(ID, visible(node.id().as_str())).to_string()];
+    if node.is_head {
+        parts.push(Painted(MARK, "head").to_string());
+    }
+    parts.push(visible(&node.tuple.checkpoint.ts).into_owned());
+    parts.extend(metadata.step().map(|step| format!("step {step}")));
+    parts.extend(metadata.source().map(|source| visible(source).into_owned()));
+    parts.extend(metadata.run_id().map(|run| format!("run {}", visible(run))));
+    if node.children.len() > 1 {
+        let forks = format!("{} branches", node.children.len());
+        parts.push(Painted(MARK, forks).to_string());
+    }
+    if let Some(parent) = node.parent_id().filter(|_| !row.continues) {
+        let parent = format!("follows {}, which isn't below", visible(parent.as_str()));
+        parts.push(Painted(FAINT, parent).to_string());
+    }
+    parts.join("  ")
+}

@@ -1,0 +1,71 @@
+//! The database for the time of one command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use checkpointer::{Checkpointer, PostgresCheckpointer};
+use db::Database;
+use settings::Settings;
+
+use super::exit::Outcome;
+use super::output::Output;
+use super::{
+    Command, copy, delete, diff, fork, history, import, migrate, show, threads, watch, writes,
+};
+
+/// How long it is waited for writes that were sent.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A connection to the database that the environment names.
+pub(crate) struct Session {
+    database: Database,
+}
+
+impl Session {
+    /// Reads the settings, and connects.
+    pub(crate) async fn connect() -> anyhow::Result<Self> {
+        let settings = Settings::load().context("the settings can't be used")?;
+        let database = Database::connect(&settings).await?;
+        Ok(Self { database })
+    }
+
+    /// Runs a command.
+    pub(crate) async fn run(
+        &self,
+        command: Command,
+        output: &mut Output,
+    ) -> anyhow::Result<Outcome> {
+        if let Command::Migrate(args) = &command {
+            return migrate::run(&self.database, args, output).await;
+        }
+        let checkpointer = self.open().await?;
+        let on = &*checkpointer;
+        match command {
+            Command::Threads(args) => threads::run(on, &args, output).await,
+            Command::History(args) => history::run(on, &args, output).await,
+            Command::Show(args) => show::run(on, &args, output).await,
+            Command::Diff(args) => diff::run(on, &args, output).await,
+            Command::Writes(args) => writes::run(on, &args, output).await,
+            Command::Watch(args) => watch::run(on, &args, output).await,
+            Command::Fork(args) => fork::run(on, &args, output).await,
+            Command::Copy(args) => copy::run(on, &args, output).await,
+            Command::Delete(args) => delete::run(on, &args, output).await,
+            Command::Import(args) => import::run(&self.database, on, &args, output).await,
+            Command::Migrate(_) | Command::Completions(_) | Command::Man(_) => Ok(Outcome::Done),
+        }
+    }
+
+    /// Opens the tables, which must be those of this program.
+    async fn open(&self) -> anyhow::Result<Arc<dyn Checkpointer>> {
+        let checkpointer = PostgresCheckpointer::open(self.database.clone()).await;
+        let checkpointer = checkpointer
+            .context("the tables can't be used (`checkpointer migrate` says what they lack)")?;
+        Ok(Arc::new(checkpointer))
+    }
+
+    /// Waits for what was sent, and closes.
+    pub(crate) async fn close(&self) -> anyhow::Result<()> {
+        Ok(self.database.close(CLOSE_DEADLINE).await?)
+    }
+}
