@@ -155,9 +155,10 @@ macro_rules! __contract_cases {
             basic, multiple_writes_same_task, multiple_tasks, preserves_task_id,
             preserves_channel_and_value, task_path, idempotent, special_channels,
             across_namespaces, cleared_on_next_checkpoint, regular_keeps_the_first,
-            regular_of_a_mixed_call_keep_the_first, mixed_call_each_for_itself, resume_takes_the_last, order, order_of_many,
+            regular_of_a_mixed_call_keep_the_first, concurrent_executions,
+            mixed_call_each_for_itself, resume_takes_the_last, order, order_of_many,
             replaced_keeps_its_task_path, before_their_checkpoint, none, on_an_old_checkpoint,
-            concurrent_tasks, concurrent_executions,
+            concurrent_tasks,
         }
     };
     (get_tuple, $each:path) => {
