@@ -442,12 +442,17 @@ impl Migration {
 
 fn table_ddl(table: &str) -> String {
     format!(
-        "CREATE TABLE IF NOT EXISTS {table} (\n    \
-             number integer PRIMARY KEY,\n    \
-             name text NOT NULL,\n    \
-             checksum text NOT NULL,\n    \
-             applied_at timestamptz NOT NULL DEFAULT pg_catalog.now()\n\
-         )"
+        "CREATE TABLE IF NOT EXISTS {table} (
+    number integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE {table} IS 'The migrations that were applied to this schema';
+COMMENT ON COLUMN {table}.number IS 'The number of the migration, from 1 without gaps';
+COMMENT ON COLUMN {table}.name IS 'What the migration does';
+COMMENT ON COLUMN {table}.checksum IS 'The SHA-256 of its SQL: once applied it must not change';
+COMMENT ON COLUMN {table}.applied_at IS 'When it was applied'"
     )
 }
 

@@ -436,6 +436,11 @@ fn the_sql_of_a_set_can_be_printed() {
             checksum text NOT NULL,
             applied_at timestamptz NOT NULL DEFAULT pg_catalog.now()
         );
+        COMMENT ON TABLE "my ""schema"""."shop_migrations" IS 'The migrations that were applied to this schema';
+        COMMENT ON COLUMN "my ""schema"""."shop_migrations".number IS 'The number of the migration, from 1 without gaps';
+        COMMENT ON COLUMN "my ""schema"""."shop_migrations".name IS 'What the migration does';
+        COMMENT ON COLUMN "my ""schema"""."shop_migrations".checksum IS 'The SHA-256 of its SQL: once applied it must not change';
+        COMMENT ON COLUMN "my ""schema"""."shop_migrations".applied_at IS 'When it was applied';
 
         -- 1: orders
 

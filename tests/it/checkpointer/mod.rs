@@ -1,6 +1,7 @@
 //! The crate `checkpointer`, on a server.
 
 mod checker;
+mod comments;
 mod concurrency;
 mod contract;
 mod dropped;

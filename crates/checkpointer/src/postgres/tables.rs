@@ -34,6 +34,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
             name: "lists",
             sql: include_str!("../../migrations/0005_lists.sql"),
         },
+        Migration {
+            number: 6,
+            name: "comments",
+            sql: include_str!("../../migrations/0006_comments.sql"),
+        },
     ],
 );
 
