@@ -27,7 +27,7 @@ const ODD_NAMES: [&str; 12] = [
 ];
 
 /// Values that are easily changed on the way.
-fn odd_values() -> Vec<Value> {
+pub(crate) fn odd_values() -> Vec<Value> {
     let text =
         "NUL \0, escapes \u{1}s\u{1}n0\u{1}, \\u0000 \" \\ \n\t\u{7f}\u{2028}\u{FFFE}\u{1F600}";
     vec![
@@ -74,7 +74,7 @@ fn deep(levels: usize) -> Value {
 
 /// Equal as JSON, and to the bits of every float.
 #[track_caller]
-fn assert_same(got: &Value, put: &Value) {
+pub(crate) fn assert_same(got: &Value, put: &Value) {
     assert_eq!(got, put);
     // `==` hides the sign of a zero, the text shows it.
     let [got, put] = [got, put].map(|value| {

@@ -78,6 +78,7 @@ pub mod put;
 pub mod put_writes;
 pub mod step;
 pub mod threads;
+pub mod transfer;
 pub mod watch;
 
 #[doc(hidden)]
@@ -106,8 +107,8 @@ macro_rules! __contract_groups {
     ($each:path $(, $checkpointer:expr;)?) => {
         $each! { $($checkpointer;)?
             put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
-            channel_history, forks, guards, generations, leases, threads, watch, fidelity, model,
-            lifecycle
+            channel_history, forks, guards, generations, leases, threads, transfer, watch, fidelity,
+            model, lifecycle
         }
     };
 }
@@ -264,7 +265,15 @@ macro_rules! __contract_cases {
             by_last_change, put_again_is_no_change, entry, metadata_filter, paging, oldest_first,
             changed_before_and_after, once_whatever_its_namespaces, without_a_head_in_order,
             many_of_which_few_match, state_contains, limit_zero, all, deleted_ones_are_not_listed,
-            metadata_is_replaced, metadata_of_a_missing_thread, writes_make_a_thread,
+            metadata_is_replaced, metadata_of_a_missing_thread, writes_make_a_thread, one,
+        }
+    };
+    (transfer, $each:path) => {
+        $each! { transfer:
+            is_equal, exported_again_is_the_same, preserves_values, preserves_the_head,
+            preserves_indexes, goes_on, of_a_pruned_thread, onto_an_existing_one,
+            of_a_missing_thread, after_a_deletion, a_bad_line_leaves_nothing,
+            an_early_end_leaves_nothing, several_threads, others_wait, lines_are_json,
         }
     };
     (watch, $each:path) => {

@@ -33,6 +33,7 @@ fn every_case_is_in_the_table() {
         generations,
         leases,
         threads,
+        transfer,
         watch,
         fidelity,
         model,

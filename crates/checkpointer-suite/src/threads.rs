@@ -308,3 +308,23 @@ pub async fn writes_make_a_thread(checkpointer: &dyn Checkpointer) {
     assert_eq!(names(&found), [&thread_id]);
     assert_eq!(found[0].head, None);
 }
+
+/// What is known of one thread is what a list says of it.
+pub async fn one(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 1).await;
+    Step::after(&made[0]).in_ns("child").put(checkpointer).await;
+    let listed = threads(checkpointer, ListThreads::all().filter(word)).await;
+    let thread_id = &made[0].thread_id;
+    let one = checkpointer.thread_info(thread_id).await.unwrap();
+    assert_eq!(one.as_slice(), listed);
+    assert_eq!(
+        checkpointer.thread_info(&fresh_thread()).await.unwrap(),
+        None
+    );
+    delete(checkpointer, thread_id).await;
+    assert_eq!(checkpointer.thread_info(thread_id).await.unwrap(), None);
+    let before = CheckpointAddress::new(fresh_thread(), "1").unwrap();
+    write(checkpointer, &before, "task", json!([["a", 1]])).await;
+    let written = checkpointer.thread_info(&before.thread_id).await.unwrap();
+    assert_eq!(written.map(|thread| thread.head), Some(None));
+}

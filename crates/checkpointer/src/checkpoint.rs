@@ -230,6 +230,11 @@ impl CheckpointAddress {
 pub struct PendingWrite {
     /// The task that wrote it.
     pub task_id: TaskId,
+    /// Where in the graph the task stands.
+    pub task_path: String,
+    /// Its index among the task's writes, which is below 0 for the special
+    /// [`channels`](crate::channels).
+    pub idx: i32,
     /// The channel it is for.
     pub channel: String,
     /// The value.
@@ -237,11 +242,13 @@ pub struct PendingWrite {
 }
 
 impl PendingWrite {
-    /// Makes a write of `task_id` to `channel`.
+    /// Makes a write of `task_id` to `channel`: the first of the task, which has no path.
     #[must_use]
     pub fn new(task_id: TaskId, channel: impl Into<String>, value: Value) -> Self {
         Self {
             task_id,
+            task_path: String::new(),
+            idx: 0,
             channel: channel.into(),
             value,
         }

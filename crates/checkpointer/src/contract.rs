@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
@@ -289,6 +292,29 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// changes meanwhile.
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>>;
 
+    /// Reads what is known of one thread; none if there is no such thread, or it was deleted.
+    ///
+    /// By default it looks for the thread among all [`threads`](Self::threads).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the thread's metadata can't be decoded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
+        match self.inner() {
+            Some(inner) => inner.thread_info(thread_id).await,
+            None => {
+                let all = self.threads(ListThreads::all());
+                let mut found =
+                    pin!(all.try_filter(|thread| ready(thread.thread_id == *thread_id)));
+                found.try_next().await
+            }
+        }
+    }
+
     /// Replaces the user's own metadata of a thread.
     ///
     /// # Errors
@@ -526,6 +552,10 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     fn threads(&self, query: ListThreads) -> BoxStream<'static, Result<ThreadInfo>> {
         (**self).threads(query)
+    }
+
+    async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
+        (**self).thread_info(thread_id).await
     }
 
     async fn set_thread_metadata(

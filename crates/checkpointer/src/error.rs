@@ -65,6 +65,15 @@ pub enum Error {
         /// What it must be.
         expected: &'static str,
     },
+    /// An exported thread can't be read. What was stored of it is deleted again.
+    #[error("line {line} of the export {what}")]
+    #[non_exhaustive]
+    MalformedExport {
+        /// The line, the first being 1.
+        line: u64,
+        /// What is wrong with it. It quotes no value.
+        what: String,
+    },
     /// The head isn't the one that the put expects: another put came in between, or the thread
     /// wasn't loaded. Load, and decide.
     #[error(

@@ -128,6 +128,7 @@
 mod contract;
 mod memory;
 mod postgres;
+mod transfer;
 mod typed;
 
 // The words.
@@ -176,5 +177,6 @@ pub use request::{
     PruneStrategy, Put, PutWrites, ThreadOrder, Watch,
 };
 pub use transaction::OpenTransaction;
+pub use transfer::{Import, Imported, export};
 pub use typed::Thread;
 pub use version::Version;

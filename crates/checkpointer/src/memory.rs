@@ -484,6 +484,11 @@ impl Checkpointer for MemoryCheckpointer {
         }
     }
 
+    async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
+        let store = self.open()?;
+        Ok(store.live(thread_id).map(|thread| thread.info(thread_id)))
+    }
+
     async fn set_thread_metadata(
         &self,
         thread_id: &ThreadId,

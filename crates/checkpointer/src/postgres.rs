@@ -480,6 +480,12 @@ impl Checkpointer for PostgresCheckpointer {
         call!("threads").stream(threads::pages(engine, standby, query))
     }
 
+    async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
+        let call = call!("thread_info", thread_id = thread_id.as_str());
+        self.run(call, pin!(self.engine.thread_info(thread_id)))
+            .await
+    }
+
     async fn set_thread_metadata(
         &self,
         thread_id: &ThreadId,

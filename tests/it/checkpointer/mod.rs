@@ -32,6 +32,7 @@ mod sql;
 mod step;
 mod tampered;
 mod tombstones;
+mod transfer;
 mod updates;
 mod watch;
 mod within;

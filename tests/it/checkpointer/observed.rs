@@ -94,6 +94,7 @@ async fn call_everything(test: &TestDb) {
         .set_thread_metadata(&thread_id, metadata)
         .await
         .unwrap();
+    checkpointer.thread_info(&thread_id).await.unwrap();
     checkpointer
         .threads(ListThreads::all())
         .try_collect::<Vec<_>>()

@@ -86,7 +86,8 @@ impl Error {
             | Self::Unstorable { .. }
             | Self::UnstorableState { .. }
             | Self::PartialCheckpoint { .. }
-            | Self::MalformedCheckpoint { .. } => ErrorKind::Invalid,
+            | Self::MalformedCheckpoint { .. }
+            | Self::MalformedExport { .. } => ErrorKind::Invalid,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Busy { .. } | Self::Closed => ErrorKind::Unavailable,
             Self::Corrupt { .. }

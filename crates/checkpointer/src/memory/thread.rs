@@ -278,9 +278,13 @@ impl Namespace {
         let mut writes: Vec<_> = writes.collect();
         // By task and index they are sorted already, and the sort is stable.
         writes.sort_by_key(|(_, write)| &write.task_path);
-        let pending = writes.into_iter().map(|((task_id, _), write)| {
-            PendingWrite::new(task_id.clone(), &write.channel, write.value.clone())
-        });
+        let pending = writes
+            .into_iter()
+            .map(|((task_id, idx), write)| PendingWrite {
+                task_path: write.task_path.clone(),
+                idx: *idx,
+                ..PendingWrite::new(task_id.clone(), &write.channel, write.value.clone())
+            });
         pending.collect()
     }
 

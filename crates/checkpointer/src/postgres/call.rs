@@ -207,6 +207,7 @@ fn outcome(error: &Error) -> &'static str {
         Error::Unstorable { .. } | Error::UnstorableState { .. } => "unstorable",
         Error::PartialCheckpoint { .. } => "partial_checkpoint",
         Error::MalformedCheckpoint { .. } => "malformed_checkpoint",
+        Error::MalformedExport { .. } => "malformed_export",
         Error::Conflict { .. } => "conflict",
         Error::ThreadDeleted { .. } => "thread_deleted",
         Error::LeaseHeld { .. } => "lease_held",

@@ -234,7 +234,11 @@ impl<'r> WriteRow<'r> {
     ) -> Result<PendingWrite> {
         let value = decoder.value(thread_id, self.value.0, self.channel)?;
         let task_id = TaskId::trusted(self.task_id.to_owned());
-        Ok(PendingWrite::new(task_id, self.channel, value))
+        Ok(PendingWrite {
+            task_path: self.task_path.to_owned(),
+            idx: self.idx,
+            ..PendingWrite::new(task_id, self.channel, value)
+        })
     }
 }
 

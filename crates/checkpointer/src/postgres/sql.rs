@@ -35,7 +35,8 @@ pub(super) use read::{OneCheckpoint, Only};
 pub(super) use remove::{NodesPage, RemovedCheckpoints, Runs, SweptThread};
 use template::{Schema, Template};
 pub(super) use threads::{
-    DeletedThread, LockedThread, MadeCopy, SweptTombstones, ThreadMetadata, ThreadsOfCopy,
+    DeletedThread, LockedThread, MadeCopy, OneThread, SweptTombstones, ThreadMetadata,
+    ThreadsOfCopy,
 };
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
@@ -61,6 +62,7 @@ pub(super) struct Sql {
     pub(super) get_tuple: Query<(Only<'static>, OneCheckpoint<'static>)>,
     pub(super) count_threads: Query<CountedThreads<'static>>,
     pub(super) count_checkpoints: Query<CountedCheckpoints<'static>>,
+    pub(super) thread_info: Query<OneThread<'static>>,
     pub(super) set_thread_metadata: Query<ThreadMetadata<'static>>,
     pub(super) lock_thread: Query<LockedThread<'static>>,
     pub(super) delete_thread: Query<DeletedThread<'static>>,
@@ -122,6 +124,7 @@ impl Sql {
             get_tuple: schema.query(&read::GET_TUPLE),
             count_threads: schema.query(&list_threads::COUNT_THREADS),
             count_checkpoints: schema.query(&list::COUNT_CHECKPOINTS),
+            thread_info: schema.query(&threads::THREAD_INFO),
             set_thread_metadata: schema.query(&threads::SET_THREAD_METADATA),
             lock_thread: schema.query(&threads::LOCK_THREAD),
             delete_thread: schema.query(&threads::DELETE_THREAD),

@@ -1,4 +1,4 @@
-//! Listing threads, page by page.
+//! What is known of threads: of one, or of all, page by page.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use super::decode;
 use super::encode::encode_filter;
 use super::engine::Engine;
-use super::sql::{AfterThread, CountedThreads, ThreadRestrictions};
+use super::sql::{AfterThread, CountedThreads, OneThread, ThreadRestrictions};
 use super::standby::Standby;
 use super::wire::Jsonb;
 use crate::{CheckpointId, Error, Generation, ListThreads, Result, ThreadId, ThreadInfo};
@@ -105,6 +105,18 @@ pub(super) fn pages(
     pages.try_flatten().boxed()
 }
 
+impl Engine {
+    pub(super) async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
+        let one = OneThread {
+            thread_id: thread_id.as_str(),
+        };
+        let asked = self.store.sql.thread_info.with(&one);
+        let row = self.store.query_opt("read a thread", asked).await?;
+        let info = row.map(|row| info(&row, Generation(row.get("generation"))));
+        info.transpose()
+    }
+}
+
 impl Pages {
     fn windows(&self) -> Windows {
         match (&self.filter, &self.state) {
@@ -181,7 +193,7 @@ impl Window {
         for row in rows {
             match row.get("generation") {
                 Some(generation) => {
-                    let thread = thread_info(row, Generation(generation))?;
+                    let thread = info(row, Generation(generation))?;
                     window.threads.push(thread);
                 }
                 None => {
@@ -194,7 +206,7 @@ impl Window {
     }
 }
 
-fn thread_info(row: &Row, generation: Generation) -> Result<ThreadInfo> {
+fn info(row: &Row, generation: Generation) -> Result<ThreadInfo> {
     let thread_id = ThreadId::trusted(row.get("thread_id"));
     let Jsonb(metadata) = row.get("metadata");
     let metadata = decode::object(&thread_id, metadata, || "the thread's metadata".to_owned())?;

@@ -1,6 +1,7 @@
 //! The programs in the documents are those that are compiled.
 
 const README: &str = include_str!("../../../../README.md");
+const EXPORT: &str = include_str!("../../../../docs/export.md");
 const OBSERVABILITY: &str = include_str!("../../../../docs/observability.md");
 const SCHEMAS: &str = include_str!("../../../../docs/schemas.md");
 const TRANSACTIONS: &str = include_str!("../../../../docs/transactions.md");
@@ -29,6 +30,14 @@ fn the_readme_shows_the_quickstart_as_it_is() {
 fn the_readme_shows_a_step_of_a_runtime_that_is_tested() {
     let step = function(include_str!("step.rs"), "async fn step(");
     assert!(README.contains(&step));
+}
+
+#[test]
+fn the_page_on_exports_shows_its_functions_as_they_are() {
+    let example = include_str!("../../examples/move_thread.rs");
+    for begin in ["async fn save(", "async fn read("] {
+        assert!(EXPORT.contains(&function(example, begin)));
+    }
 }
 
 #[test]

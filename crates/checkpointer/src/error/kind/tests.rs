@@ -46,6 +46,10 @@ fn examples() -> Vec<Error> {
             field: String::new(),
             expected: "an object",
         },
+        Error::MalformedExport {
+            line: 3,
+            what: "has no `ts`".to_owned(),
+        },
         Error::Conflict {
             thread_id: thread_id.clone(),
             checkpoint_ns: CheckpointNs::ROOT,

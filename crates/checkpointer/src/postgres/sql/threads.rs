@@ -5,6 +5,13 @@ use super::template::Template;
 use crate::postgres::wire::Jsonb;
 
 parameters! {
+    /// A thread to read.
+    struct OneThread<'a> {
+        thread_id: &'a str,
+    }
+}
+
+parameters! {
     /// Metadata for a thread.
     struct ThreadMetadata<'a> {
         thread_id: &'a str,
@@ -52,6 +59,16 @@ parameters! {
         operation: &'a str,
     }
 }
+
+/// What is known of one thread.
+pub(super) const THREAD_INFO: Template<OneThread<'static>> =
+    Template::new(&["-- checkpointer::thread_info
+SELECT t.thread_id, t.metadata, t.created_at, t.generation,
+    coalesce((SELECT max(h.updated_at) FROM {schema}.heads AS h
+        WHERE h.thread_id = t.thread_id), t.created_at) AS updated_at,
+    (SELECT h.checkpoint_id FROM {schema}.heads AS h
+        WHERE h.thread_id = t.thread_id AND h.checkpoint_ns = '') AS head
+FROM {schema}.threads AS t WHERE t.thread_id = {thread_id} AND t.deleted_at IS NULL"]);
 
 /// Replaces a thread's metadata, and says whether it is there to have any.
 pub(super) const SET_THREAD_METADATA: Template<ThreadMetadata<'static>> =

@@ -1,0 +1,51 @@
+//! Threads as lines of JSON: out of one checkpointer, and into another.
+//!
+//! `docs/export.md` describes the format.
+
+mod export;
+mod import;
+mod incoming;
+mod parse;
+mod positions;
+mod same;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::{Checkpoint, CheckpointId, CheckpointNs, Metadata, PendingWrite, ThreadId};
+
+pub use export::export;
+pub use import::{Import, Imported};
+
+/// The version of the format. Lines of every earlier one can be read.
+const FORMAT: i64 = 1;
+
+/// The first line of a thread.
+#[derive(Debug)]
+struct Header {
+    thread_id: ThreadId,
+    metadata: Map<String, Value>,
+    heads: BTreeMap<CheckpointNs, CheckpointId>,
+}
+
+/// A line for each checkpoint.
+#[derive(Debug)]
+struct Step {
+    checkpoint_ns: CheckpointNs,
+    parent: Option<CheckpointId>,
+    checkpoint: Checkpoint,
+    metadata: Metadata,
+    writes: Vec<PendingWrite>,
+}
+
+/// The last line of a thread: how much there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct End {
+    checkpoints: u64,
+    writes: u64,
+}
