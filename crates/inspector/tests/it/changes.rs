@@ -1,0 +1,85 @@
+//! Commands that change threads.
+
+use std::time::Duration;
+
+use checkpointer::serde_json::json;
+use checkpointer::{AcquireLease, Checkpointer};
+
+use crate::program::{Program, head, with_support_thread};
+
+const CHANGES: [&[&str]; 3] = [
+    &["delete", "support-4711"],
+    &["copy", "support-4711", "copy"],
+    &["fork", "support-4711", "head~1"],
+];
+
+#[tokio::test]
+async fn what_changes_something_is_refused_without_a_confirmation() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    let before = head(&checkpointer, "support-4711").await;
+    for args in CHANGES {
+        let ran = program.run(args).await;
+        assert_eq!(ran.code, 6, "{args:?} {ran:?}");
+        assert!(ran.stderr.contains("add --yes"), "{args:?} {ran:?}");
+    }
+    assert_eq!(head(&checkpointer, "support-4711").await, before);
+    assert_eq!(head(&checkpointer, "copy").await, None);
+}
+
+#[tokio::test]
+async fn changes_that_are_confirmed_are_made() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+
+    program
+        .json(&["copy", "support-4711", "copy", "--yes"])
+        .await;
+    let copy = head(&checkpointer, "copy").await.unwrap();
+
+    let forked = program
+        .json(&["fork", "copy", "head~2", "--set", "plan=wait", "--yes"])
+        .await;
+    let fork = head(&checkpointer, "copy").await.unwrap();
+    assert_eq!(
+        forked[0]["head"]["checkpoint_id"],
+        fork.address.checkpoint_id.as_str()
+    );
+    assert_ne!(fork.address, copy.address);
+    let values = json!(fork.checkpoint.channel_values);
+    assert_eq!(
+        values,
+        json!({ "messages": ["Where is my order?"], "plan": "wait" })
+    );
+
+    program.json(&["delete", "copy", "--yes"]).await;
+    assert_eq!(head(&checkpointer, "copy").await, None);
+    assert!(head(&checkpointer, "support-4711").await.is_some());
+}
+
+#[tokio::test]
+async fn conflicts_with_other_programs_change_nothing_and_have_a_code() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    with_support_thread(&checkpointer, "copy").await;
+    let acquire = AcquireLease::new("support-4711", Duration::from_secs(600)).unwrap();
+    checkpointer.acquire_lease(acquire).await.unwrap();
+    let before = head(&checkpointer, "support-4711").await;
+    for args in CHANGES {
+        let args: Vec<_> = args.iter().copied().chain(["--yes"]).collect();
+        let ran = program.run(&args).await;
+        assert_eq!(ran.code, 4, "{args:?} {ran:?}");
+        assert!(ran.stderr.starts_with("error: "), "{args:?} {ran:?}");
+    }
+    assert_eq!(head(&checkpointer, "support-4711").await, before);
+}
+
+#[tokio::test]
+async fn a_thread_that_does_not_exist_is_not_deleted() {
+    let program = Program::new().await;
+    let ran = program.run(&["delete", "another", "--yes"]).await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+}

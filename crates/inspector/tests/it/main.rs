@@ -1,0 +1,8 @@
+//! The program `checkpointer`, run as people run it, on a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod changes;
+mod interrupts;
+mod program;
+mod reads;
+mod tables;

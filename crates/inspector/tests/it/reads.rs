@@ -1,0 +1,174 @@
+//! Commands that only read.
+
+use std::process::Stdio;
+
+use checkpointer::serde_json::json;
+
+use crate::program::{Program, finished, with_support_thread};
+
+#[tokio::test]
+async fn every_command_that_reads_prints_text_and_json() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    for args in [
+        &["threads"][..],
+        &[
+            "threads", "--since", "1h", "--sort", "oldest", "--limit", "1",
+        ],
+        &["threads", "--state", "plan=look it up"],
+        &["history", "support-4711"],
+        &["history", "support-4711", "--ns", "research:task-1"],
+        &["show", "support-4711"],
+        &["show", "support-4711", "head~2", "--channel", "messages"],
+        &["show", "support-4711", "--ns", "research:task-1"],
+        &["diff", "support-4711"],
+        &["diff", "support-4711", "head~2", "head", "--full"],
+        &["writes"],
+        &["writes", "support-4711", "--waiting"],
+        &["watch", "support-4711", "--limit", "1"],
+        &["migrate", "check"],
+    ] {
+        let text = program.done(args).await;
+        assert!(!text.trim().is_empty(), "{args:?}");
+        assert!(!text.contains('\u{1b}'), "{args:?} {text}");
+        let json = program.json(args).await;
+        assert!(
+            !json.is_empty() && json.iter().all(|value| value.is_object()),
+            "{args:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_history_shows_the_subgraph_where_it_was_called() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    let text = program.done(&["history", "support-4711"]).await;
+    let shapes: Vec<_> = text
+        .lines()
+        .map(|line| line.split("  ").next().unwrap())
+        .collect();
+    assert_eq!(shapes, ["●", "●", "│", "│", "●"], "{text}");
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    assert!(lines[2].ends_with("namespace research:task-1"), "{text}");
+    assert!(lines[3].contains("●"), "{text}");
+}
+
+#[tokio::test]
+async fn who_waits_is_found_with_the_question() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    let waiting = program.json(&["writes", "--waiting"]).await;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0]["at"]["thread_id"], "support-4711");
+    assert_eq!(
+        waiting[0]["tasks"][0]["question"],
+        json!("Refund the order?")
+    );
+}
+
+#[tokio::test]
+async fn threads_are_picked_and_sorted() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    for thread in ["a", "b", "c"] {
+        with_support_thread(&checkpointer, thread).await;
+    }
+    let names = async |args: &[&str]| -> Vec<String> {
+        let threads = program.json(args).await;
+        (threads.iter())
+            .map(|thread| thread["thread_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&["threads"]).await, ["c", "b", "a"]);
+    assert_eq!(
+        names(&["threads", "--sort", "oldest", "-n", "2"]).await,
+        ["a", "b"]
+    );
+    assert!(names(&["threads", "--until", "1h"]).await.is_empty());
+    assert!(
+        names(&["threads", "--state", "plan=other"])
+            .await
+            .is_empty()
+    );
+    let text = program.done(&["threads", "-n", "1"]).await;
+    assert!(text.contains("there are more"), "{text}");
+}
+
+#[tokio::test]
+async fn exit_codes_say_what_is_wrong() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    let unreachable = [
+        ("DATABASE_URL", "postgres://x@127.0.0.1:1/x"),
+        ("DB_STARTUP_TIMEOUT", "0"),
+    ];
+    for (args, variables, code) in [
+        (&["diff", "support-4711", "--exit-code"][..], &[][..], 1),
+        (
+            &["diff", "support-4711", "head", "head", "--exit-code"],
+            &[],
+            0,
+        ),
+        (&["threads", "--since", "yesterday"], &[], 2),
+        (&["unknown"], &[], 2),
+        (&["show", "another"], &[], 3),
+        (&["history", "another"], &[], 3),
+        (&["show", "support-4711", "another"], &[], 3),
+        (&["diff", "support-4711", "head~2"], &[], 3),
+        (&["copy", "support-4711", "support-4711-2"], &[], 6),
+        (&["threads"], &unreachable, 5),
+        (&["threads"], &[("DATABASE_URL", "")], 1),
+    ] {
+        let mut command = program.command(args);
+        command.envs(variables.iter().copied());
+        let ran = finished(command.spawn().unwrap()).await;
+        assert_eq!(ran.code, code, "{args:?} {ran:?}");
+        let is_quiet = code == 0 || args.contains(&"--exit-code");
+        assert_eq!(ran.stderr.is_empty(), is_quiet, "{args:?} {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn colours_come_only_if_they_are_wanted() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    for (variables, coloured) in [
+        (&[("CLICOLOR_FORCE", "1")][..], true),
+        (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+        (&[], false),
+    ] {
+        let mut command = program.command(&["diff", "support-4711"]);
+        command.envs(variables.iter().copied());
+        let ran = finished(command.spawn().unwrap()).await;
+        assert_eq!(ran.stdout.contains('\u{1b}'), coloured, "{variables:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_read_enough_is_no_failure() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = program.command(&["show", "support-4711"]);
+    command.stdout(Stdio::from(writer));
+    let ran = finished(command.spawn().unwrap()).await;
+    assert_eq!((ran.code, &*ran.stderr), (0, ""));
+}
+
+#[tokio::test]
+async fn completions_and_the_manual_need_no_database() {
+    let program = Program::without_tables().await;
+    for args in [
+        &["completions", "bash"][..],
+        &["completions", "zsh"],
+        &["man"],
+        &["man", "diff"],
+    ] {
+        let mut command = program.command(args);
+        let ran = finished(command.env_remove("DATABASE_URL").spawn().unwrap()).await;
+        assert_eq!(ran.code, 0, "{args:?} {ran:?}");
+        assert!(ran.stdout.contains("checkpointer"), "{args:?}");
+    }
+}
