@@ -65,6 +65,7 @@ pub mod copy_thread;
 pub mod delete_for_runs;
 pub mod delete_thread;
 pub mod fidelity;
+pub mod forgotten;
 pub mod forks;
 pub mod generations;
 pub mod get_tuple;
@@ -234,6 +235,13 @@ macro_rules! __contract_cases {
             conflict_stores_nothing, conflict_makes_no_thread, fork_expects_the_newest, again,
             again_after_the_head_moved_on, stored_under_another_parent, per_namespace,
             one_of_many, one_first_of_many,
+        }
+    };
+    (forgotten, $each:path) => {
+        $each! { forgotten:
+            a_put_starts_it, a_put_without_its_values_is_refused, writes_start_it,
+            a_subgraph_starts_it, a_late_put_is_stored_after_a_restart,
+            a_named_generation_is_refused, a_guarded_put_is_refused,
         }
     };
     (generations, $each:path) => {

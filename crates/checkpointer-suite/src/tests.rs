@@ -29,6 +29,7 @@ fn every_case_is_in_the_table() {
         prune,
         channel_history,
         forks,
+        forgotten,
         guards,
         generations,
         leases,

@@ -1,3 +1,12 @@
 //! The contract suite on the checkpointer in memory.
 
 checkpointer_suite::contract_tests!(checkpointer::MemoryCheckpointer::new());
+
+mod forgetting {
+    use checkpointer::{DeletedThreads, MemoryCheckpointer};
+
+    checkpointer_suite::contract_tests!(
+        MemoryCheckpointer::new().deleted_threads(DeletedThreads::Forgotten);
+        put, put_writes, get_tuple, delete_thread, forgotten
+    );
+}

@@ -134,6 +134,7 @@ mod typed;
 // The words.
 pub mod channels;
 mod checkpoint;
+mod deleted_threads;
 mod error;
 mod head_change;
 mod ids;
@@ -161,6 +162,7 @@ pub use checkpoint::{
     Generation, Loaded, PendingWrite, ThreadInfo,
 };
 pub use contract::Checkpointer;
+pub use deleted_threads::DeletedThreads;
 pub use error::{Error, ErrorKind, Result};
 pub use head_change::HeadChange;
 pub use ids::{CheckpointId, CheckpointNs, IntoName, NameProblem, TaskId, ThreadId};

@@ -20,9 +20,9 @@ use serde_json::{Map, Value};
 use crate::watchers::Watchers;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
-    DeleteThread, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple, HeadChange, Lease,
-    List, ListThreads, Prune, PruneStrategy, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo,
-    ThreadOrder, Watch,
+    DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple,
+    HeadChange, Lease, List, ListThreads, Prune, PruneStrategy, Put, PutWrites, Removed, Result,
+    ThreadId, ThreadInfo, ThreadOrder, Watch,
 };
 use containment::contains_map;
 use lease::Leased;
@@ -67,6 +67,7 @@ struct Store {
     /// The last time given out, in microseconds: no two changes have the same.
     last_change: u64,
     watchers: Arc<Watchers>,
+    deleted_threads: DeletedThreads,
 }
 
 impl MemoryCheckpointer {
@@ -74,6 +75,14 @@ impl MemoryCheckpointer {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Chooses what becomes of writes that come to a thread after its deletion, for all handles of the
+    /// store. Defaults to [`DeletedThreads::Remembered`].
+    #[must_use]
+    pub fn deleted_threads(self, deleted_threads: DeletedThreads) -> Self {
+        self.lock().deleted_threads = deleted_threads;
+        self
     }
 
     fn open(&self) -> Result<MutexGuard<'_, Store>> {
@@ -176,13 +185,19 @@ impl Store {
         }
         admitted?;
         let (thread_id, ns) = (put.thread_id, &*put.checkpoint_ns);
+        let forgets = self.deleted_threads.are_forgotten() && put.generation.is_none();
         let is_first = put.parent.is_none() && ns.is_root() && put.generation.is_none();
         let expects_none = !matches!(put.expected_head, ExpectedHead::Is(Some(_)));
-        let generation = self.admit(thread_id, put.generation, is_first && expects_none)?;
+        let generation = self.admit(
+            thread_id,
+            put.generation,
+            (is_first || forgets) && expects_none,
+        )?;
         let address = address_of(put, generation);
 
         let live = self.live(thread_id);
-        if live.is_some_and(|thread| put.generation.is_none() && !thread.may_hold(put)) {
+        if live.is_some_and(|thread| put.generation.is_none() && !forgets && !thread.may_hold(put))
+        {
             let thread = self.threads.get_mut(thread_id);
             if let Some(stored) = thread.and_then(|thread| thread.namespaces.get_mut(ns)) {
                 stored.drop_writes(&put.checkpoint.id);
@@ -211,7 +226,8 @@ impl Store {
     fn put_writes(&mut self, put: &PutWrites<'_>) -> Result<()> {
         let address = put.address;
         self.admit_lease(&address.thread_id, put.lease)?;
-        let generation = self.admit(&address.thread_id, address.generation, false)?;
+        let forgets = self.deleted_threads.are_forgotten() && address.generation.is_none();
+        let generation = self.admit(&address.thread_id, address.generation, forgets)?;
         let now = self.now();
         let thread = self.live_or_new(&address.thread_id, generation, now);
         let ns = thread.namespaces.entry(address.checkpoint_ns.clone());

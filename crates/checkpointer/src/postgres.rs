@@ -289,6 +289,7 @@ impl PostgresCheckpointer {
                 order: Order::default(),
                 last_values: LastValues::new(options.cache_shares().1),
                 retention,
+                forgets_deleted: options.are_deleted_threads_forgotten(),
                 watching: Watching::new(options.interval_of_looks()),
             }),
             standby: None,

@@ -9,3 +9,18 @@ checkpointer_suite::contract_tests!(
         .await
         .unwrap()
 );
+
+mod forgetting {
+    use checkpointer::{DeletedThreads, PostgresOptions};
+
+    use rig::TestDb;
+
+    checkpointer_suite::contract_tests!(
+        PostgresOptions::default()
+            .deleted_threads(DeletedThreads::Forgotten)
+            .setup(TestDb::new().await.connect(&[]).await)
+            .await
+            .unwrap();
+        put, put_writes, get_tuple, delete_thread, forgotten
+    );
+}

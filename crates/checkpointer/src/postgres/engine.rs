@@ -21,6 +21,8 @@ pub(super) struct Engine {
     pub(super) order: Order,
     pub(super) last_values: LastValues,
     pub(super) retention: Retention,
+    /// Whether late writes start a deleted thread again.
+    pub(super) forgets_deleted: bool,
     pub(super) watching: Watching,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::sql::micros;
+use crate::DeletedThreads;
 
 /// How long the tombstone of a deleted thread stays.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -41,6 +42,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 pub struct PostgresOptions {
     shared_transactions: bool,
     durability: Durability,
+    deleted_threads: DeletedThreads,
     tombstone_retention: Duration,
     orphaned_write_retention: Duration,
     cache_bytes: usize,
@@ -78,6 +80,7 @@ impl Default for PostgresOptions {
         Self {
             shared_transactions: true,
             durability: Durability::default(),
+            deleted_threads: DeletedThreads::default(),
             tombstone_retention: TOMBSTONE_RETENTION,
             orphaned_write_retention: ORPHANED_WRITE_RETENTION,
             cache_bytes: CACHE_BYTES,
@@ -101,6 +104,16 @@ impl PostgresOptions {
     /// Chooses what is certain once a write has returned. Defaults to [`Durability::Full`].
     pub fn durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
+    }
+
+    /// Chooses what becomes of writes that come to a thread after its deletion. Defaults to
+    /// [`DeletedThreads::Remembered`]. All programs that write to the same threads should choose the
+    /// same.
+    pub fn deleted_threads(self, deleted_threads: DeletedThreads) -> Self {
+        Self {
+            deleted_threads,
+            ..self
+        }
     }
 
     /// Chooses how long a deleted thread is remembered, for as long as late writes may come: a
@@ -169,6 +182,10 @@ impl PostgresOptions {
             tombstones: micros(self.tombstone_retention.max(shortest)),
             orphaned_writes: micros(self.orphaned_write_retention),
         }
+    }
+
+    pub(super) fn are_deleted_threads_forgotten(&self) -> bool {
+        self.deleted_threads.are_forgotten()
     }
 
     pub(super) fn shares_transactions(&self) -> bool {

@@ -66,7 +66,7 @@ impl Engine {
         for round in 0..MAX_ROUNDS {
             let basis = match known.take() {
                 Some(basis) => basis,
-                None => match look_for(put, delivery, met_another_head).await? {
+                None => match self.look_for(put, delivery, met_another_head).await? {
                     Verdict::Stored(view) => return Ok(stored_as(put, view)),
                     Verdict::Send(view) => Basis::looked(view, round > 0),
                 },
@@ -94,7 +94,10 @@ impl Engine {
             .unchanged()
             .map(|(channel, version)| (channel.clone(), version.clone()))
             .collect();
-        let required = required(put, basis);
+        let required = match self.forgets_deleted {
+            true => None,
+            false => required(put, basis),
+        };
         let checkpoint = EncodedCheckpoint {
             ns: put.checkpoint_ns.clone().into_owned(),
             id: put.checkpoint.id.clone(),
@@ -110,7 +113,7 @@ impl Engine {
         Ok(Outgoing {
             thread_id: put.thread_id.clone(),
             lease: put.lease.map(|lease| lease.token.clone()),
-            lock: basis.lock(match starts_thread(put) {
+            lock: basis.lock(match self.starts_thread(put) {
                 true => Generations::CurrentOrNew,
                 false => Generations::First,
             }),
@@ -118,26 +121,86 @@ impl Engine {
             body: Body::Checkpoint(checkpoint),
         })
     }
-}
 
-/// Looks at the thread, in a new statement, and decides.
-async fn look_for(
-    put: &Put<'_>,
-    delivery: &impl Delivery,
-    met_another_head: bool,
-) -> Result<Verdict> {
-    let asked = LookFor {
-        thread_id: put.thread_id,
-        checkpoint_ns: &put.checkpoint_ns,
-        checkpoint_id: &put.checkpoint.id,
-        parent: put.parent,
-        lease: put.lease,
-    };
-    let look = delivery.look(asked).await?;
-    match (decide(put, look.thread, met_another_head), look.refusal) {
-        // What was stored before the lease was lost is stored.
-        (Err(_) | Ok(Verdict::Send(_)), Some(refusal)) => Err(refusal),
-        (verdict, _) => verdict,
+    /// Looks at the thread, in a new statement, and decides.
+    async fn look_for(
+        &self,
+        put: &Put<'_>,
+        delivery: &impl Delivery,
+        met_another_head: bool,
+    ) -> Result<Verdict> {
+        let asked = LookFor {
+            thread_id: put.thread_id,
+            checkpoint_ns: &put.checkpoint_ns,
+            checkpoint_id: &put.checkpoint.id,
+            parent: put.parent,
+            lease: put.lease,
+        };
+        let look = delivery.look(asked).await?;
+        match (
+            self.decide(put, look.thread, met_another_head),
+            look.refusal,
+        ) {
+            // What was stored before the lease was lost is stored.
+            (Err(_) | Ok(Verdict::Send(_)), Some(refusal)) => Err(refusal),
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// What a put does, by what its thread looks like.
+    fn decide(&self, put: &Put<'_>, seen: Option<Seen>, met_another_head: bool) -> Result<Verdict> {
+        // On a thread that was started again, the put itself finds out whether it belongs there.
+        let is_asked = |seen: &Seen| {
+            seen.view.generation > 1 && put.generation.is_none() && !self.forgets_deleted
+        };
+        let head = match &seen {
+            Some(seen) if seen.deleted && !self.starts_thread(put) => {
+                return Err(deleted(put.thread_id));
+            }
+            Some(seen) if seen.deleted => {
+                check::parent(put, false)?;
+                return Ok(Verdict::Send(None));
+            }
+            Some(seen) => {
+                let generation = Generation(seen.view.generation);
+                if put.generation.is_some_and(|read| read != generation) {
+                    return Err(deleted(put.thread_id));
+                }
+                seen.head.as_ref()
+            }
+            None if put.generation.is_some() => return Err(deleted(put.thread_id)),
+            None => None,
+        };
+        match &put.expected_head {
+            ExpectedHead::Is(expected) if expected.as_ref() != head => match &seen {
+                Some(seen) if seen.stored => Ok(Verdict::Stored(seen.view)),
+                // That it doesn't belong there says more than that the head is another.
+                Some(seen) if is_asked(seen) && !met_another_head => {
+                    Ok(Verdict::Send(Some(seen.view)))
+                }
+                _ => Err(Error::Conflict {
+                    thread_id: put.thread_id.clone(),
+                    checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+                    expected: expected.clone(),
+                    head: head.cloned(),
+                }),
+            },
+            _ => {
+                let inherits = seen
+                    .as_ref()
+                    .is_some_and(|seen| seen.inherits || is_asked(seen));
+                check::parent(put, inherits)?;
+                Ok(Verdict::Send(seen.map(|seen| seen.view)))
+            }
+        }
+    }
+
+    /// Whether the put starts a thread, again if it was deleted.
+    fn starts_thread(&self, put: &Put<'_>) -> bool {
+        let is_first = put.parent.is_none() && put.checkpoint_ns.is_root();
+        (is_first || self.forgets_deleted)
+            && put.generation.is_none()
+            && !matches!(put.expected_head, ExpectedHead::Is(Some(_)))
     }
 }
 
@@ -151,45 +214,6 @@ async fn drop_writes(put: &Put<'_>, delivery: &impl Delivery) -> Result<()> {
     delivery.drop_writes(dropped).await
 }
 
-/// What a put does, by what its thread looks like.
-fn decide(put: &Put<'_>, seen: Option<Seen>, met_another_head: bool) -> Result<Verdict> {
-    // On a thread that was started again, the put itself finds out whether it belongs there.
-    let is_asked = |seen: &Seen| seen.view.generation > 1 && put.generation.is_none();
-    let head = match &seen {
-        Some(seen) if seen.deleted && !starts_thread(put) => return Err(deleted(put.thread_id)),
-        Some(seen) if seen.deleted => return Ok(Verdict::Send(None)),
-        Some(seen) => {
-            let generation = Generation(seen.view.generation);
-            if put.generation.is_some_and(|read| read != generation) {
-                return Err(deleted(put.thread_id));
-            }
-            seen.head.as_ref()
-        }
-        None if put.generation.is_some() => return Err(deleted(put.thread_id)),
-        None => None,
-    };
-    match &put.expected_head {
-        ExpectedHead::Is(expected) if expected.as_ref() != head => match &seen {
-            Some(seen) if seen.stored => Ok(Verdict::Stored(seen.view)),
-            // That it doesn't belong there says more than that the head is another.
-            Some(seen) if is_asked(seen) && !met_another_head => Ok(Verdict::Send(Some(seen.view))),
-            _ => Err(Error::Conflict {
-                thread_id: put.thread_id.clone(),
-                checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
-                expected: expected.clone(),
-                head: head.cloned(),
-            }),
-        },
-        _ => {
-            let inherits = seen
-                .as_ref()
-                .is_some_and(|seen| seen.inherits || is_asked(seen));
-            check::parent(put, inherits)?;
-            Ok(Verdict::Send(seen.map(|seen| seen.view)))
-        }
-    }
-}
-
 /// Whether the checkpoint is taken to be new, and its namespace to have a head.
 fn appends(put: &Put<'_>, basis: Basis) -> bool {
     let is_first_attempt = match basis {
@@ -198,14 +222,6 @@ fn appends(put: &Put<'_>, basis: Basis) -> bool {
         Basis::Nothing => false,
     };
     is_first_attempt && put.parent.is_some() && !matches!(put.expected_head, ExpectedHead::Is(None))
-}
-
-/// Whether the put starts a thread, again if it was deleted.
-fn starts_thread(put: &Put<'_>) -> bool {
-    put.parent.is_none()
-        && put.checkpoint_ns.is_root()
-        && put.generation.is_none()
-        && !matches!(put.expected_head, ExpectedHead::Is(Some(_)))
 }
 
 /// Whether the put can't be sent without knowing its thread's state: it must not make the thread,

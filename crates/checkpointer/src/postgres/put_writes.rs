@@ -52,7 +52,7 @@ impl Engine {
         for round in 0..MAX_ROUNDS {
             let basis = match known.take() {
                 Some(basis) => basis,
-                None => Basis::looked(look_for(put, delivery).await?, round > 0),
+                None => Basis::looked(self.look_for_writes(put, delivery).await?, round > 0),
             };
             let outgoing = self.encode_writes(put, &writes, &cuts, basis)?;
             turn = match delivery.send(outgoing, turn).await? {
@@ -85,7 +85,10 @@ impl Engine {
             lease: put.lease.map(|lease| lease.token.clone()),
             // Writes that come before their checkpoint stay invisible until it comes, so a thread
             // that was started again will do.
-            lock: basis.lock(Generations::Current),
+            lock: basis.lock(match self.forgets_deleted {
+                true => Generations::CurrentOrNew,
+                false => Generations::Current,
+            }),
             chunks: encoder.into_chunks(),
             body: Body::Writes(EncodedWrites {
                 ns: address.checkpoint_ns.clone(),
@@ -101,32 +104,39 @@ impl Engine {
             }),
         })
     }
-}
 
-/// Looks at the thread: its state, or none if there is no such thread yet.
-async fn look_for(put: &PutWrites<'_>, delivery: &impl Delivery) -> Result<Option<View>> {
-    let address = put.address;
-    let asked = LookFor {
-        thread_id: &address.thread_id,
-        checkpoint_ns: &address.checkpoint_ns,
-        checkpoint_id: &address.checkpoint_id,
-        parent: None,
-        lease: put.lease,
-    };
-    let Look { thread, refusal } = delivery.look(asked).await?;
-    if let Some(refusal) = refusal {
-        return Err(refusal);
-    }
-    let read = address.generation;
-    match thread {
-        Some(seen) => {
-            let is_another = |Generation(read)| read != seen.view.generation;
-            match seen.deleted || read.is_some_and(is_another) {
-                true => Err(deleted(&address.thread_id)),
-                false => Ok(Some(seen.view)),
-            }
+    /// Looks at the thread: its state, or none if there is no such thread yet.
+    async fn look_for_writes(
+        &self,
+        put: &PutWrites<'_>,
+        delivery: &impl Delivery,
+    ) -> Result<Option<View>> {
+        let address = put.address;
+        let asked = LookFor {
+            thread_id: &address.thread_id,
+            checkpoint_ns: &address.checkpoint_ns,
+            checkpoint_id: &address.checkpoint_id,
+            parent: None,
+            lease: put.lease,
+        };
+        let Look { thread, refusal } = delivery.look(asked).await?;
+        if let Some(refusal) = refusal {
+            return Err(refusal);
         }
-        None if read.is_some() => Err(deleted(&address.thread_id)),
-        None => Ok(None),
+        let read = address.generation;
+        match thread {
+            Some(seen) => {
+                if seen.deleted && read.is_none() && self.forgets_deleted {
+                    return Ok(None);
+                }
+                let is_another = |Generation(read)| read != seen.view.generation;
+                match seen.deleted || read.is_some_and(is_another) {
+                    true => Err(deleted(&address.thread_id)),
+                    false => Ok(Some(seen.view)),
+                }
+            }
+            None if read.is_some() => Err(deleted(&address.thread_id)),
+            None => Ok(None),
+        }
     }
 }
