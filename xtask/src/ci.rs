@@ -71,6 +71,10 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             ),
         ),
         (
+            "the Python package",
+            cmd!(sh, "cargo xtask conformance --quick"),
+        ),
+        (
             "a sample of torture",
             cmd!(sh, "cargo xtask torture --scale 0.05"),
         ),

@@ -23,13 +23,16 @@ use self::program::OnServer;
 
 mod cargo;
 mod ci;
+mod conformance;
 mod db_down;
 mod db_up;
 mod db_url;
 mod matrix;
 mod program;
+mod python;
 mod server;
 mod test;
+mod wheel;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +51,8 @@ enum Xtask {
     Torture(torture::Args),
     Soak(soak::Args),
     Replay(OnServer<replay::Args>),
+    Wheel(wheel::Args),
+    Conformance(conformance::Args),
     Ci(ci::Args),
 }
 
@@ -75,6 +80,8 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
         Xtask::DbUrl(args) => db_url::run(&sh, args)?,
         Xtask::Test(args) => test::run(&sh, args)?,
         Xtask::Matrix(args) => matrix::run(&sh, args)?,
+        Xtask::Wheel(args) => wheel::run(&sh, args)?,
+        Xtask::Conformance(args) => conformance::run(&sh, args)?,
         Xtask::Ci(args) => ci::run(&sh, args)?,
     }
     Ok(ExitCode::SUCCESS)

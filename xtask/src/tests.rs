@@ -9,6 +9,7 @@ use xshell::{Shell, cmd};
 use crate::Xtask;
 use crate::cargo::without_own_variables;
 use crate::ci::is_oldest;
+use crate::conformance::suite;
 use crate::matrix::{Row, table};
 use crate::program::without_source;
 use crate::test::Counts;
@@ -160,4 +161,18 @@ fn a_program_is_not_told_where_its_server_comes_from() {
     let given = "--tasks 3 --from package --ask --from=docker --dir from";
     let kept = without_source(given.split(' ').map(Into::into));
     assert_eq!(kept, ["--tasks", "3", "--ask", "--dir", "from"]);
+}
+
+#[test]
+fn a_test_that_passes_with_langgraphs_saver_only_is_found() {
+    let official = suite::read("passed a[postgres]\npassed b\nfailed c\nskipped d").unwrap();
+    let jsonb = suite::read("failed a[postgres]\npassed b\nfailed c\nskipped d").unwrap();
+    assert_eq!(suite::regressed(&official, &jsonb), ["a[postgres]"]);
+    expect_test::expect![[r#"
+        saver                           passed  failed  skipped
+        langgraph-checkpoint-postgres        2       1        1
+        langgraph-checkpoint-jsonb           1       2        1
+    "#]]
+    .assert_eq(&format!("{}\n", suite::table(&official, &jsonb)));
+    assert!(suite::read("").is_err());
 }

@@ -1,0 +1,93 @@
+//! A checkpointer that is connected once it is needed.
+
+use std::time::Duration;
+
+use checkpointer::{
+    Checkpointer as _, DeletedThreads, Durability, PostgresCheckpointer, PostgresOptions,
+};
+use db::Database;
+use settings::Settings;
+use tokio::sync::OnceCell;
+
+use crate::failure::Result;
+
+/// How long a close waits for calls that are under way.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A checkpointer of one process, with the database that it is on.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    settings: Settings,
+    options: PostgresOptions,
+    database: OnceCell<Database>,
+    checkpointer: OnceCell<PostgresCheckpointer>,
+}
+
+/// What can be chosen about the checkpointer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) synchronous_commit: bool,
+    pub(crate) cache_bytes: Option<usize>,
+}
+
+impl Options {
+    fn for_postgres(self) -> PostgresOptions {
+        // LangGraph saves in the background, and knows of no generation.
+        let options = PostgresOptions::default().deleted_threads(DeletedThreads::Forgotten);
+        let options = options.durability(match self.synchronous_commit {
+            true => Durability::Full,
+            false => Durability::Relaxed,
+        });
+        match self.cache_bytes {
+            Some(cache_bytes) => options.cache_bytes(cache_bytes),
+            None => options,
+        }
+    }
+}
+
+impl Connected {
+    pub(crate) fn new(settings: Settings, options: Options) -> Self {
+        Self {
+            settings,
+            options: options.for_postgres(),
+            database: OnceCell::new(),
+            checkpointer: OnceCell::new(),
+        }
+    }
+
+    /// Connects, unless that is done.
+    pub(crate) async fn database(&self) -> Result<&Database> {
+        let connect = || async { Ok(Database::connect(&self.settings).await?) };
+        self.database.get_or_try_init(connect).await
+    }
+
+    /// Uses the tables, which must be there.
+    pub(crate) async fn checkpointer(&self) -> Result<&PostgresCheckpointer> {
+        let open = || async {
+            let database = self.database().await?.clone();
+            Ok(self.options.clone().open(database).await?)
+        };
+        self.checkpointer.get_or_try_init(open).await
+    }
+
+    /// Makes the tables or migrates them.
+    pub(crate) async fn setup(&self) -> Result<()> {
+        let database = self.database().await?.clone();
+        let checkpointer = self.options.clone().setup(database).await?;
+        if let Err(_used_already) = self.checkpointer.set(checkpointer) {
+            // Another call has opened them, or set them up, at the same time.
+        }
+        Ok(())
+    }
+
+    /// Waits for the writes that were handed over, and closes the connections.
+    pub(crate) async fn close(&self) -> Result<()> {
+        if let Some(checkpointer) = self.checkpointer.get() {
+            checkpointer.close().await?;
+        }
+        match self.database.get() {
+            Some(database) => Ok(database.close(CLOSE_TIMEOUT).await?),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The calls that read.
+
+use std::sync::Arc;
+
+use checkpointer::futures_util::StreamExt as _;
+use checkpointer::futures_util::stream::BoxStream;
+use checkpointer::{
+    CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer, Error, GetChannelHistory, GetTuple,
+    List, ThreadId,
+};
+use futures_util::FutureExt as _;
+use langgraph::Serialized;
+use pyo3::prelude::*;
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use crate::answer::{Answer, History, Tuple};
+use crate::call::call;
+use crate::connected::Connected;
+use crate::failure::Result;
+use crate::inbox::Inbox;
+
+/// The first format of checkpoints whose tasks' sends are a channel of their own.
+const SENDS_ARE_A_CHANNEL: i64 = 4;
+
+/// The channel of what tasks send to others.
+const TASKS: &str = "__pregel_tasks";
+
+/// At most so many checkpoints of a list are handed over at once.
+const PAGE: usize = 32;
+
+/// Names a checkpoint, or a head.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) thread_id: String,
+    pub(crate) checkpoint_ns: String,
+    pub(crate) checkpoint_id: Option<String>,
+}
+
+impl Target {
+    fn query(self) -> Result<GetTuple> {
+        let ns = CheckpointNs::new(self.checkpoint_ns)?;
+        let mut query = GetTuple::head(self.thread_id)?.in_ns(ns);
+        query.checkpoint_id = self.checkpoint_id.map(CheckpointId::new).transpose()?;
+        Ok(query)
+    }
+}
+
+pub(crate) async fn get_tuple(connected: Arc<Connected>, target: Target) -> Result<Answer> {
+    let checkpointer = connected.checkpointer().await?;
+    let found = checkpointer.get_tuple(target.query()?).await?;
+    let Some(found) = found else {
+        return Ok(Answer::Tuple(None));
+    };
+    Ok(Answer::Tuple(Some(Box::new(
+        tuple(checkpointer, found).await?,
+    ))))
+}
+
+async fn tuple(checkpointer: &dyn Checkpointer, found: CheckpointTuple) -> Result<Tuple> {
+    let sends = match &found.parent_address {
+        Some(parent) if found.checkpoint.v < SENDS_ARE_A_CHANNEL => {
+            sends(checkpointer.get_tuple(GetTuple::at(parent)).await?)?
+        }
+        _ => Vec::new(),
+    };
+    Tuple::new(found, sends)
+}
+
+/// What the tasks that ran on a checkpoint have sent to others.
+fn sends(parent: Option<CheckpointTuple>) -> Result<Vec<Serialized>> {
+    let writes = parent.map(|parent| parent.pending_writes);
+    let writes = writes.unwrap_or_default().into_iter();
+    writes
+        .filter(|write| write.channel == TASKS)
+        .map(|write| Ok(Serialized::from_json(&write.value)?))
+        .collect()
+}
+
+pub(crate) async fn channel_history(
+    connected: Arc<Connected>,
+    target: Target,
+    channels: Vec<String>,
+) -> Result<Answer> {
+    let query = GetChannelHistory::new(target.query()?, channels)?;
+    let checkpointer = connected.checkpointer().await?;
+    let histories = checkpointer.channel_history(query).await?.into_iter();
+    let histories = histories.map(|(channel, history)| History::new(channel, history));
+    Ok(Answer::Histories(histories.collect::<Result<_>>()?))
+}
+
+/// Which checkpoints are to be listed.
+#[derive(Debug, Default)]
+pub(crate) struct Selection {
+    pub(crate) thread_id: Option<String>,
+    pub(crate) checkpoint_ns: Option<String>,
+    pub(crate) checkpoint_id: Option<String>,
+    /// As JSON.
+    pub(crate) filter: Option<String>,
+    pub(crate) before: Option<String>,
+    pub(crate) limit: Option<usize>,
+}
+
+impl Selection {
+    fn query(self) -> Result<List> {
+        let filter = self.filter.as_deref();
+        let filter = filter.map(serde_json::from_str::<Map<String, Value>>);
+        let mut list = List::all();
+        list.thread_id = self.thread_id.map(ThreadId::new).transpose()?;
+        list.checkpoint_ns = self.checkpoint_ns.map(CheckpointNs::new).transpose()?;
+        list.checkpoint_id = self.checkpoint_id.map(CheckpointId::new).transpose()?;
+        list.filter = filter.transpose()?;
+        list.before = self.before.map(CheckpointId::new).transpose()?;
+        list.limit = self.limit;
+        Ok(list)
+    }
+}
+
+/// A list under way. It holds no connection between two pages.
+#[pyclass(frozen, module = "langgraph.checkpoint.jsonb._native")]
+pub(crate) struct Listing {
+    connected: Arc<Connected>,
+    stage: Arc<Mutex<Stage>>,
+}
+
+enum Stage {
+    Asked(Option<Selection>),
+    Begun(BoxStream<'static, Result<CheckpointTuple, Error>>),
+}
+
+impl std::fmt::Debug for Listing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listing").finish_non_exhaustive()
+    }
+}
+
+impl Listing {
+    pub(crate) fn new(connected: Arc<Connected>, selection: Selection) -> Self {
+        Self {
+            connected,
+            stage: Arc::new(Mutex::new(Stage::Asked(Some(selection)))),
+        }
+    }
+}
+
+#[pymethods]
+impl Listing {
+    /// Reads the next checkpoints; none are left if there are none.
+    #[pyo3(signature = (inbox))]
+    fn next<'py>(&self, py: Python<'py>, inbox: Option<&Inbox>) -> PyResult<Bound<'py, PyAny>> {
+        let connected = Arc::clone(&self.connected);
+        let stage = Arc::clone(&self.stage);
+        call(py, inbox, async move { page(&connected, &stage).await })
+    }
+}
+
+async fn page(connected: &Connected, stage: &Mutex<Stage>) -> Result<Answer> {
+    let checkpointer = connected.checkpointer().await?;
+    let mut stage = stage.lock().await;
+    if let Stage::Asked(selection) = &mut *stage {
+        let query = selection.take().unwrap_or_default().query()?;
+        *stage = Stage::Begun(checkpointer.list(query));
+    }
+    let mut page = Vec::new();
+    if let Stage::Begun(list) = &mut *stage {
+        let mut next = list.next().await;
+        while let Some(found) = next {
+            page.push(tuple(checkpointer, found?).await?);
+            if page.len() == PAGE {
+                break;
+            }
+            next = list.next().now_or_never().flatten();
+        }
+    }
+    Ok(Answer::Page(page))
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask conformance`
+
+pub(crate) mod suite;
+
+use anyhow::ensure;
+use xshell::{Shell, cmd};
+
+use crate::python::{self, Environment, PACKAGE};
+use crate::server::{self, Machine, ServerArgs};
+
+/// Test the Python package against LangGraph, starting PostgreSQL first if needed
+///
+/// Builds the wheel, and installs it with LangGraph in an environment under `target`. Runs
+/// the package's own tests, with LangGraph's conformance suite among them, and checks its
+/// types. Then it runs LangGraph's own tests, from its sdist, with LangGraph's saver and with
+/// this one: what passes with that must pass with this.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Leave out LangGraph's own tests, which take most of the time
+    #[arg(long)]
+    quick: bool,
+    /// What `pytest` takes: names of tests, -k, -x …; then LangGraph's own tests aren't run
+    #[arg(last = true, value_name = "ARGS")]
+    rest: Vec<String>,
+}
+
+pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
+    let server = server::ensure(&Machine::detect(sh)?, args.server.wanted(None))?;
+    let _url = sh.push_env("DATABASE_URL", &server.url);
+    let environment = Environment::ensure(sh)?;
+    install(sh, &environment)?;
+
+    let mut failed = Vec::new();
+    if !passes_own_tests(sh, &environment, &args.rest) {
+        failed.push("the package's own tests");
+    }
+    if args.rest.is_empty() && !has_sound_types(sh, &environment) {
+        failed.push("the check of types");
+    }
+    if args.rest.is_empty() && !args.quick && !suite::passes(sh, &environment)? {
+        failed.push("LangGraph's own tests");
+    }
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn install(sh: &Shell, environment: &Environment) -> anyhow::Result<()> {
+    let wheel = python::wheel(sh, environment, "dev")?;
+    let wheel = wheel.to_string_lossy();
+    environment.pip_install(sh, &["--force-reinstall", "--no-deps", &wheel])
+}
+
+fn passes_own_tests(sh: &Shell, environment: &Environment, rest: &[String]) -> bool {
+    let python = environment.program("python");
+    let _package = sh.push_dir(PACKAGE);
+    cmd!(sh, "{python} -m pytest {rest...}").run().is_ok()
+}
+
+fn has_sound_types(sh: &Shell, environment: &Environment) -> bool {
+    let (mypy, stubtest) = (environment.program("mypy"), environment.program("stubtest"));
+    let _package = sh.push_dir(PACKAGE);
+    let checked = cmd!(sh, "{mypy}").run();
+    let stubs = cmd!(sh, "{stubtest} langgraph.checkpoint.jsonb._native").run();
+    checked.is_ok() && stubs.is_ok()
+}

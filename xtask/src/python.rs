@@ -1,0 +1,78 @@
+//! The Python package of `crates/python`: its environment, and its wheel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use xshell::{Shell, cmd};
+
+use crate::cargo::without_own_variables;
+
+/// Where the package is.
+pub(crate) const PACKAGE: &str = "crates/python";
+
+/// A virtual environment with what builds and tests the package.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    folder: PathBuf,
+}
+
+impl Environment {
+    /// Makes the environment under `target`, unless it is there.
+    pub(crate) fn ensure(sh: &Shell) -> anyhow::Result<Self> {
+        let folder = sh.current_dir().join("target/python/venv");
+        let environment = Self { folder };
+        let requirements = Path::new(PACKAGE).join("tests/requirements.txt");
+        let wanted = sh.read_file(&requirements)?;
+        // Written last: an environment without it was left half made.
+        let stamp = environment.folder.join("requirements.txt");
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Ok(environment);
+        }
+        let folder = &environment.folder;
+        eprintln!("installing Python's packages in {}", folder.display());
+        cmd!(sh, "python3 -m venv --clear {folder}")
+            .quiet()
+            .run()
+            .context("make a virtual environment: Python 3.10 or newer with `venv` is needed")?;
+        environment.pip_install(sh, &["--requirement", &requirements.to_string_lossy()])?;
+        sh.write_file(stamp, wanted)?;
+        Ok(environment)
+    }
+
+    /// A program of the environment.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    pub(crate) fn pip_install(&self, sh: &Shell, arguments: &[&str]) -> anyhow::Result<()> {
+        let python = self.program("python");
+        cmd!(
+            sh,
+            "{python} -m pip install --quiet --disable-pip-version-check {arguments...}"
+        )
+        .quiet()
+        .run()
+        .context("install packages from PyPI")
+    }
+}
+
+/// Builds the wheel with a profile of cargo, and returns its path.
+pub(crate) fn wheel(sh: &Shell, by: &Environment, profile: &str) -> anyhow::Result<PathBuf> {
+    let folder = sh.current_dir().join("target/wheels").join(profile);
+    sh.remove_path(&folder)?;
+    let maturin = by.program("maturin");
+    let manifest = Path::new(PACKAGE).join("Cargo.toml");
+    let build = cmd!(
+        sh,
+        "{maturin} build --locked --profile {profile} --manifest-path {manifest} --out {folder}"
+    );
+    without_own_variables(build).quiet().run()?;
+    let mut wheels = sh.read_dir(&folder)?;
+    ensure!(
+        wheels.len() == 1,
+        "there is no wheel in {}",
+        folder.display()
+    );
+    Ok(wheels.remove(0))
+}
