@@ -4,9 +4,11 @@
 mod copy;
 mod delete;
 mod diff;
+mod export;
 mod fork;
 mod history;
 mod import;
+mod label;
 mod manual;
 mod migrate;
 mod show;
@@ -18,6 +20,7 @@ mod writes;
 mod at;
 mod confirm;
 mod exit;
+mod interrupt;
 mod json_arg;
 mod moment;
 mod pick;
@@ -44,6 +47,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use self::exit::Outcome;
+use self::interrupt::{interrupted, until_interrupted};
 use self::output::Output;
 use self::session::Session;
 
@@ -76,7 +80,9 @@ enum Command {
     Watch(watch::Args),
     Fork(fork::Args),
     Copy(copy::Args),
+    Label(label::Args),
     Delete(delete::Args),
+    Export(export::Args),
     Import(import::Args),
     Migrate(migrate::Args),
     Completions(manual::CompletionsArgs),
@@ -125,27 +131,15 @@ fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
 /// Runs a command on the database. When it is interrupted, what was sent is waited for, unless that is
 /// interrupted too.
 async fn connected(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
-    let Some(session) = until_interrupted(Session::connect()).await? else {
-        return Ok(Outcome::Interrupted);
+    let session = tokio::select! {
+        session = Session::connect() => session?,
+        interrupted = interrupted() => return interrupted,
     };
-    let outcome = until_interrupted(session.run(command, output)).await;
+    let outcome = session.run(command, output).await;
     let closed = until_interrupted(session.close()).await;
-    let outcome = outcome?.unwrap_or(Outcome::Interrupted);
+    let outcome = outcome?;
     closed?;
     Ok(outcome)
-}
-
-/// What `work` comes to; none if Ctrl-C ends it.
-async fn until_interrupted<T>(
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<Option<T>> {
-    tokio::select! {
-        done = work => done.map(Some),
-        interrupt = tokio::signal::ctrl_c() => {
-            interrupt.context("failed to wait for Ctrl-C")?;
-            Ok(None)
-        }
-    }
 }
 
 /// Says what failed and why, and finds the exit code for it. Who closed the pipe has read enough.

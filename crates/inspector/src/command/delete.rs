@@ -1,7 +1,7 @@
 //! `delete`
 
 use checkpointer::serde_json::json;
-use checkpointer::{Checkpointer, DeleteThread, GetTuple, Projection, ThreadId};
+use checkpointer::{Checkpointer, DeleteThread, ThreadId};
 
 use super::confirm::Confirm;
 use super::exit::{Failure, Outcome};
@@ -25,14 +25,12 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let thread = &args.thread;
-    let head = GetTuple::head(thread)?.project(Projection::Metadata);
-    let head = checkpointer.get_tuple(head).await?;
-    let head = head.ok_or_else(|| Failure::not_found(format!("there is no thread `{thread}`")))?;
+    let info = checkpointer.thread_info(thread).await?;
+    let info = info.ok_or_else(|| Failure::not_found(format!("there is no thread `{thread}`")))?;
     args.confirm
         .ask(&format!("delete thread `{thread}` with everything in it"))
         .await?;
-    let mut delete = DeleteThread::new(thread)?;
-    delete.generation = head.address.generation;
+    let delete = DeleteThread::new(thread)?.generation(info.generation);
     checkpointer.delete_thread(delete).await?;
     if output.is_json() {
         output.json(&json!({ "deleted": thread.as_str() }))?;

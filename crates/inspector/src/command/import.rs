@@ -1,34 +1,54 @@
 //! `import`
 
 use std::env;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use anyhow::Context;
-use checkpointer::Checkpointer;
 use checkpointer::serde_json::{Value, json};
+use checkpointer::{Checkpointer, Import, Imported, ThreadId};
 use db::Database;
 use inspector::visible;
-use langgraph::{Import, Report};
+use langgraph::Report;
 use settings::Settings;
+use tokio::fs::File;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use super::confirm::Confirm;
 use super::exit::Outcome;
+use super::interrupt::{interrupted, until_interrupted};
 use super::output::Output;
 use super::progress::Progress;
 
-/// Import the threads of LangGraph's PostgreSQL saver from its tables
+/// Import threads from a file of `export`, or from the tables of LangGraph's PostgreSQL saver
 ///
-/// It may be interrupted and run again, as long as no agent works on the threads here. Exits with 1 if
+/// An import from a file that fails or is interrupted leaves no part of a thread. One of LangGraph's tables
+/// may be interrupted and run again, as long as no agent works on the threads here; it exits with 1 if
 /// something couldn't be imported.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("from").required(true))]
 pub(crate) struct Args {
-    /// From the tables of LangGraph's saver
-    #[arg(long, required = true)]
+    /// The file; `-` is the standard input
+    #[arg(group = "from")]
+    file: Option<PathBuf>,
+    /// Give the thread in the file another id
+    #[arg(long = "as", value_name = "THREAD", requires = "file",
+        value_parser = |text: &str| ThreadId::new(text))]
+    into: Option<ThreadId>,
+    /// Import from the tables of LangGraph's saver
+    #[arg(long, group = "from")]
     langgraph: bool,
-    /// The environment variable with the URL of the database that has them; else it is this database
-    #[arg(long, value_name = "VARIABLE")]
+    /// The environment variable with the URL of the database that has LangGraph's tables; else they are
+    /// in this database
+    #[arg(long, value_name = "VARIABLE", requires = "langgraph")]
     url_from: Option<String>,
-    /// The schema that has them
-    #[arg(long, value_name = "SCHEMA", default_value = "public")]
+    /// The schema of LangGraph's tables
+    #[arg(
+        long,
+        value_name = "SCHEMA",
+        default_value = "public",
+        requires = "langgraph"
+    )]
     schema: String,
     #[command(flatten)]
     confirm: Confirm,
@@ -40,7 +60,88 @@ pub(crate) async fn run(
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    args.confirm
+    match &args.file {
+        Some(path) => from_file(checkpointer, path, args, output).await,
+        None => until_interrupted(from_langgraph(database, checkpointer, args, output)).await,
+    }
+}
+
+async fn from_file(
+    checkpointer: &dyn Checkpointer,
+    path: &Path,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let what = format!("import the threads in `{}`", path.display());
+    let confirmed = async { args.confirm.ask(&what).await.map(|()| Outcome::Done) };
+    if until_interrupted(confirmed).await? == Outcome::Interrupted {
+        return Ok(Outcome::Interrupted);
+    }
+    let mut lines = open(path).await?.lines();
+    let mut import = Import::new(checkpointer);
+    if let Some(thread) = &args.into {
+        import = import.into_thread(thread)?;
+    }
+    let progress = Progress::begin("importing");
+    let mut interrupted = pin!(interrupted());
+    let mut read = 0;
+    loop {
+        let line = tokio::select! {
+            biased;
+            interrupted = &mut interrupted => {
+                // What was stored of a thread in the middle is deleted, which is reported as an error.
+                let _ = import.finish().await;
+                return interrupted;
+            }
+            line = lines.next_line() => line?,
+        };
+        let Some(line) = line else { break };
+        read += 1;
+        progress.note(format!("{read} lines"));
+        if let Some(thread) = import.line(&line).await? {
+            print_thread(&thread, output)?;
+        }
+    }
+    import.finish().await?;
+    Ok(Outcome::Done)
+}
+
+async fn open(path: &Path) -> anyhow::Result<Box<dyn AsyncBufRead + Unpin>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(tokio::io::stdin())));
+    }
+    let file = File::open(path).await;
+    let file = file.with_context(|| format!("`{}` can't be read", path.display()))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+fn print_thread(thread: &Imported, output: &mut Output) -> anyhow::Result<()> {
+    let Imported {
+        thread_id,
+        checkpoints,
+        writes,
+        ..
+    } = thread;
+    if output.is_json() {
+        return output.json(&json!({
+            "thread_id": thread_id.as_str(),
+            "checkpoints": checkpoints,
+            "writes": writes,
+        }));
+    }
+    let thread_id = visible(thread_id.as_str());
+    output.line(format!(
+        "imported thread {thread_id}: {checkpoints} checkpoints, {writes} pending writes"
+    ))
+}
+
+async fn from_langgraph(
+    database: &Database,
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    (args.confirm)
         .ask("import all threads of LangGraph's saver")
         .await?;
     let source = match &args.url_from {
@@ -48,7 +149,7 @@ pub(crate) async fn run(
         None => database.clone(),
     };
     let progress = Progress::begin("importing");
-    let import = Import::new(source).schema(&args.schema);
+    let import = langgraph::Import::new(source).schema(&args.schema);
     let report = import.run_with(checkpointer, |report| {
         let Report {
             threads,

@@ -9,9 +9,11 @@ use db::Database;
 use settings::Settings;
 
 use super::exit::Outcome;
+use super::interrupt::until_interrupted;
 use super::output::Output;
 use super::{
-    Command, copy, delete, diff, fork, history, import, migrate, show, threads, watch, writes,
+    Command, copy, delete, diff, export, fork, history, import, label, migrate, show, threads,
+    watch, writes,
 };
 
 /// How long it is waited for writes that were sent.
@@ -37,23 +39,34 @@ impl Session {
         output: &mut Output,
     ) -> anyhow::Result<Outcome> {
         if let Command::Migrate(args) = &command {
-            return migrate::run(&self.database, args, output).await;
+            return until_interrupted(migrate::run(&self.database, args, output)).await;
         }
         let checkpointer = self.open().await?;
         let on = &*checkpointer;
-        match command {
-            Command::Threads(args) => threads::run(on, &args, output).await,
-            Command::History(args) => history::run(on, &args, output).await,
-            Command::Show(args) => show::run(on, &args, output).await,
-            Command::Diff(args) => diff::run(on, &args, output).await,
-            Command::Writes(args) => writes::run(on, &args, output).await,
-            Command::Watch(args) => watch::run(on, &args, output).await,
-            Command::Fork(args) => fork::run(on, &args, output).await,
-            Command::Copy(args) => copy::run(on, &args, output).await,
-            Command::Delete(args) => delete::run(on, &args, output).await,
-            Command::Import(args) => import::run(&self.database, on, &args, output).await,
-            Command::Migrate(_) | Command::Completions(_) | Command::Man(_) => Ok(Outcome::Done),
+        if let Command::Import(args) = &command {
+            // It undoes what is half done.
+            return import::run(&self.database, on, args, output).await;
         }
+        until_interrupted(async {
+            match command {
+                Command::Threads(args) => threads::run(on, &args, output).await,
+                Command::History(args) => history::run(on, &args, output).await,
+                Command::Show(args) => show::run(on, &args, output).await,
+                Command::Diff(args) => diff::run(on, &args, output).await,
+                Command::Writes(args) => writes::run(on, &args, output).await,
+                Command::Watch(args) => watch::run(on, &args, output).await,
+                Command::Fork(args) => fork::run(on, &args, output).await,
+                Command::Copy(args) => copy::run(on, &args, output).await,
+                Command::Label(args) => label::run(on, &args, output).await,
+                Command::Delete(args) => delete::run(on, &args, output).await,
+                Command::Export(args) => export::run(on, &args, output).await,
+                Command::Import(_)
+                | Command::Migrate(_)
+                | Command::Completions(_)
+                | Command::Man(_) => Ok(Outcome::Done),
+            }
+        })
+        .await
     }
 
     /// Opens the tables, which must be those of this program.
@@ -65,7 +78,8 @@ impl Session {
     }
 
     /// Waits for what was sent, and closes.
-    pub(crate) async fn close(&self) -> anyhow::Result<()> {
-        Ok(self.database.close(CLOSE_DEADLINE).await?)
+    pub(crate) async fn close(&self) -> anyhow::Result<Outcome> {
+        self.database.close(CLOSE_DEADLINE).await?;
+        Ok(Outcome::Done)
     }
 }

@@ -7,7 +7,8 @@ use checkpointer::{AcquireLease, Checkpointer};
 
 use crate::program::{Program, head, with_support_thread};
 
-const CHANGES: [&[&str]; 3] = [
+const CHANGES: [&[&str]; 4] = [
+    &["label", "support-4711", "customer=ann"],
     &["delete", "support-4711"],
     &["copy", "support-4711", "copy"],
     &["fork", "support-4711", "head~1"],
@@ -68,7 +69,8 @@ async fn conflicts_with_other_programs_change_nothing_and_have_a_code() {
     let acquire = AcquireLease::new("support-4711", Duration::from_secs(600)).unwrap();
     checkpointer.acquire_lease(acquire).await.unwrap();
     let before = head(&checkpointer, "support-4711").await;
-    for args in CHANGES {
+    // A lease is about checkpoints and pending writes.
+    for args in &CHANGES[1..] {
         let args: Vec<_> = args.iter().copied().chain(["--yes"]).collect();
         let ran = program.run(&args).await;
         assert_eq!(ran.code, 4, "{args:?} {ran:?}");
@@ -82,4 +84,33 @@ async fn a_thread_that_does_not_exist_is_not_deleted() {
     let program = Program::new().await;
     let ran = program.run(&["delete", "another", "--yes"]).await;
     assert_eq!(ran.code, 3, "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_label_adds_and_removes_members_and_finds_threads() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    let set = [
+        "label",
+        "support-4711",
+        "customer=ann",
+        r#"{"vip":true}"#,
+        "--yes",
+    ];
+    program.done(&set).await;
+    let shown = program.done(&["label", "support-4711"]).await;
+    assert_eq!(shown, "customer: \"ann\"\nvip: true\n");
+    let found = program.json(&["threads", "--metadata", "vip=true"]).await;
+    assert_eq!(found[0]["thread_id"], "support-4711");
+    let removed = program
+        .json(&["label", "support-4711", "--remove", "vip", "--yes"])
+        .await;
+    assert_eq!(removed[0]["metadata"], json!({ "customer": "ann" }));
+    assert!(
+        program
+            .json(&["threads", "--metadata", "vip=true"])
+            .await
+            .is_empty()
+    );
 }

@@ -6,3 +6,4 @@ mod interrupts;
 mod program;
 mod reads;
 mod tables;
+mod transfer;

@@ -1,0 +1,65 @@
+//! `label`
+
+use checkpointer::serde_json::{Map, Value, json};
+use checkpointer::{Checkpointer, ThreadId};
+use inspector::visible;
+
+use super::confirm::Confirm;
+use super::exit::{Failure, Outcome};
+use super::output::Output;
+use super::paint::{NAME, Painted};
+use super::{json_arg, value};
+
+/// Set or remove members of a thread's metadata; without any, show it
+///
+/// `threads --metadata` finds threads by it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The thread
+    #[arg(value_parser = |text: &str| ThreadId::new(text))]
+    thread: ThreadId,
+    /// What to set: `key=value`, or a JSON object
+    #[arg(value_name = "MEMBERS", value_parser = json_arg::members)]
+    set: Vec<Map<String, Value>>,
+    /// Remove a member
+    #[arg(long, value_name = "KEY")]
+    remove: Vec<String>,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+pub(crate) async fn run(
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let thread = &args.thread;
+    let mut metadata = read(checkpointer, thread).await?;
+    if !args.set.is_empty() || !args.remove.is_empty() {
+        let what = format!("change the metadata of thread `{thread}`");
+        args.confirm.ask(&what).await?;
+        // What another program has set while the question waited stays.
+        metadata = read(checkpointer, thread).await?;
+        metadata.retain(|key, _| !args.remove.contains(key));
+        metadata.extend(json_arg::joined(&args.set).unwrap_or_default());
+        (checkpointer.set_thread_metadata(thread, metadata.clone())).await?;
+    }
+    if output.is_json() {
+        output.json(&json!({ "thread_id": thread.as_str(), "metadata": metadata }))?;
+        return Ok(Outcome::Done);
+    }
+    for (key, value) in &metadata {
+        let value = value::short(value, 200);
+        output.line(format!("{}: {value}", Painted(NAME, visible(key))))?;
+    }
+    Ok(Outcome::Done)
+}
+
+async fn read(
+    checkpointer: &dyn Checkpointer,
+    thread: &ThreadId,
+) -> anyhow::Result<Map<String, Value>> {
+    let info = checkpointer.thread_info(thread).await?;
+    let info = info.ok_or_else(|| Failure::not_found(format!("there is no thread `{thread}`")))?;
+    Ok(info.metadata)
+}
