@@ -1,7 +1,7 @@
 //! A checkpoint, and what surrounds it when it is read.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -143,6 +143,30 @@ impl Checkpoint {
         new_versions
     }
 
+    /// When the checkpoint was made, if [`ts`](Self::ts) says so by RFC 3339, with any offset from UTC.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{Checkpoint, CheckpointId};
+    ///
+    /// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+    /// assert!(checkpoint.made_at().is_some_and(|made_at| made_at.elapsed().is_ok()));
+    ///
+    /// checkpoint.ts = "2026-11-29T09:00:00+01:00".to_owned();
+    /// let made_at = checkpoint.made_at();
+    /// checkpoint.ts = "2026-11-29T08:00:00Z".to_owned();
+    /// assert_eq!(checkpoint.made_at(), made_at);
+    /// ```
+    pub fn made_at(&self) -> Option<SystemTime> {
+        let (time, ahead) = in_utc(&self.ts)?;
+        let time = humantime::parse_rfc3339_weak(&time).ok()?;
+        match ahead {
+            Offset::Ahead(offset) => time.checked_sub(offset),
+            Offset::Behind(offset) => time.checked_add(offset),
+        }
+    }
+
     /// Says how much of the state was read.
     ///
     /// Only a checkpoint of which everything was read can be put again.
@@ -154,6 +178,30 @@ impl Checkpoint {
     #[must_use]
     pub fn with_loaded(self, loaded: Loaded) -> Self {
         Self { loaded, ..self }
+    }
+}
+
+/// How far a clock's time is from UTC.
+enum Offset {
+    Ahead(Duration),
+    Behind(Duration),
+}
+
+/// Splits a time into what a clock shows, as if it were in UTC, and its offset.
+fn in_utc(ts: &str) -> Option<(String, Offset)> {
+    let (date, time) = ts.split_at_checked("2026-11-29T".len())?;
+    let Some(at) = time.find(['+', '-']) else {
+        return Some((ts.to_owned(), Offset::Ahead(Duration::ZERO)));
+    };
+    let (time, offset) = time.split_at(at);
+    let (sign, offset) = offset.split_at(1);
+    let (hours, minutes) = offset.split_once(':')?;
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let offset = Duration::from_secs(60 * (60 * u64::from(hours) + u64::from(minutes)));
+    let time = format!("{date}{time}Z");
+    match sign {
+        "+" => Some((time, Offset::Ahead(offset))),
+        _ => Some((time, Offset::Behind(offset))),
     }
 }
 

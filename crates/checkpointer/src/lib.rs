@@ -180,5 +180,5 @@ pub use request::{
 };
 pub use transaction::OpenTransaction;
 pub use transfer::{Import, Imported, export};
-pub use typed::Thread;
+pub use typed::{History, SaveOptions, Thread};
 pub use version::Version;

@@ -3,12 +3,16 @@
 mod channels;
 mod checked;
 mod fields;
+mod fork_into;
+mod history;
 mod lease;
 mod notes;
 mod open;
 mod save;
+mod save_options;
 mod shape;
 mod to_value;
+mod update;
 mod within;
 
 #[cfg(test)]
@@ -19,7 +23,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,11 +30,13 @@ use serde_json::Value;
 use crate::channels::ROOT;
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Checkpointer, Error, ExpectedHead, GetTuple, Lease, List, Metadata, Projection, Put, Result,
-    Source, ThreadId,
+    Checkpointer, Error, ExpectedHead, GetTuple, Lease, Metadata, Projection, Put, Result, Source,
+    ThreadId,
 };
 use channels::Channels;
+pub use history::History;
 use lease::Carried;
+pub use save_options::SaveOptions;
 use shape::Shape;
 use within::Uncommitted;
 
@@ -145,6 +150,8 @@ struct Parent {
     /// Its fields that the type doesn't know.
     unknown: Channels,
     source: Source,
+    /// Whether the state is stored in the version of the type.
+    is_current: bool,
 }
 
 /// A save with its id, so that sending it again has the effect of one save.
@@ -295,36 +302,6 @@ impl<State> Thread<State> {
             None => &self.position.parent.as_ref()?.address,
         };
         Some(&address.checkpoint_id)
-    }
-
-    /// Lists the checkpoints by id, the greatest first: ids, metadata, and when each was made.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use checkpointer::futures_util::TryStreamExt;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), checkpointer::Error> {
-    /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
-    /// let mut thread = checkpointer.thread::<Vec<String>>("support-4711")?;
-    /// thread.save(&vec!["Where is my order?".to_owned()]).await?;
-    ///
-    /// let mut history = thread.history();
-    /// while let Some(step) = history.try_next().await? {
-    ///     println!("{} {}", step.checkpoint.ts, step.address.checkpoint_id);
-    ///     println!("{:?}", thread.at(&step.address.checkpoint_id).await?);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn history(&self) -> BoxStream<'static, Result<CheckpointTuple>> {
-        let list = List {
-            thread_id: Some(self.thread_id.clone()),
-            ..List::all()
-        };
-        let list = list.in_ns(CheckpointNs::ROOT);
-        self.checkpointer.list(list.project(Projection::Metadata))
     }
 
     async fn tuple(&self, checkpoint_id: &CheckpointId) -> Result<CheckpointTuple> {
@@ -492,6 +469,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         let channels = channels::hashes(&values);
         let is_struct = !values.contains_key(ROOT);
         let state = channels::state(values);
+        let is_current = self.shape.is_current(&tuple.metadata);
         let state = self.shape.current(&tuple.address, &tuple.metadata, state)?;
         let unknown = match is_struct && !self.owns_all {
             true => channels::unknown::<State>(&state),
@@ -505,6 +483,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             channels,
             unknown,
             source,
+            is_current,
         };
         Ok((parent, state))
     }

@@ -1,88 +1,70 @@
 //! Saving a state.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use db::Backoff;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use super::channels::Channels;
-use super::{Attempt, Parent, Position, Thread};
+use super::{Attempt, Parent, Position, SaveOptions, Thread};
 use crate::{
-    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Error, Metadata,
-    Result, Source,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Metadata, Result,
+    Source,
 };
-
-/// For how long [`Thread::update`] tries to save between the saves of others.
-const UPDATE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest pause after its first conflict. Each further one may be twice as long.
-const FIRST_UPDATE_PAUSE: Duration = Duration::from_millis(5);
-
-/// The longest pause of all.
-const LONGEST_UPDATE_PAUSE: Duration = Duration::from_millis(500);
 
 impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     /// Saves a state, after the one that was loaded or saved last.
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if another save came in between, or the thread has checkpoints and this
-    /// handle has loaded none, [`Error::ThreadDeleted`] if the thread was deleted: load, and decide.
-    /// [`Error::LeaseHeld`] if another program has a lease on the thread, [`Error::LeaseLost`] if this handle's isn't the thread's any more.
-    /// [`Error::UnstorableState`] for what JSON can't hold, [`Error::Unstorable`] for what is too
-    /// large or too deep. Nothing is saved then.
+    /// [`Conflict`](crate::Error::Conflict) if another save came in between, or the thread has checkpoints and
+    /// this handle has loaded none, [`ThreadDeleted`](crate::Error::ThreadDeleted) if the thread was deleted:
+    /// load, and decide. [`LeaseHeld`](crate::Error::LeaseHeld) if another program has a lease on the thread,
+    /// [`LeaseLost`](crate::Error::LeaseLost) if this handle's isn't the thread's any more.
+    /// [`UnstorableState`](crate::Error::UnstorableState) for what JSON can't hold,
+    /// [`Unstorable`](crate::Error::Unstorable) for what is too large or too deep. Nothing is saved then.
     ///
     /// # Cancel safety
     ///
     /// If dropped once polled, or after an error whose outcome is unknown, the state may or may not
     /// have been saved. The next call finds out, and never conflicts with its own attempt.
     pub async fn save(&mut self, state: &State) -> Result<CheckpointAddress> {
-        self.settle().await?;
-        let channels = Channels::of(&self.thread_id, state)?;
-        let attempt = self.attempt(self.position.clone(), channels);
-        self.send(Arc::new(attempt)).await
+        self.save_with(state, SaveOptions::default()).await
     }
 
-    /// Loads the state at the head, or the default one, changes it and saves it. If another program
-    /// saves in between, it does all of that again, for up to 30 seconds, with growing pauses. Returns
-    /// the state that was saved. A thread that was deleted before is started again.
+    /// Saves a state as [`save`](Self::save) does, with metadata of the caller's: see [`SaveOptions`].
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load) and [`save`](Self::save), but for the conflicts;
-    /// [`Error::Busy`] if there are still conflicts after 30 seconds.
-    ///
-    /// # Panics
-    ///
-    /// Outside a Tokio runtime with timers, at the first conflict.
+    /// As [`save`](Self::save); [`Unstorable`](crate::Error::Unstorable) for metadata that can't be stored.
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, or after an error whose outcome is unknown, the change may or may
-    /// not have been saved: load before making it again.
-    pub async fn update(&mut self, mut change: impl FnMut(&mut State)) -> Result<State>
-    where
-        State: Default,
-    {
-        let give_up = Instant::now() + UPDATE_TIMEOUT;
-        let mut backoff = Backoff::new(FIRST_UPDATE_PAUSE, LONGEST_UPDATE_PAUSE);
-        loop {
-            let mut state = self.load().await?.unwrap_or_default();
-            change(&mut state);
-            match self.save(&state).await {
-                Ok(_) => return Ok(state),
-                Err(Error::Conflict { .. }) if Instant::now() >= give_up => {
-                    return Err(Error::busy(&self.thread_id));
-                }
-                Err(Error::Conflict { .. }) => {
-                    tokio::time::sleep(backoff.pause()).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    /// As [`save`](Self::save).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::SaveOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+    /// let mut thread = checkpointer.thread::<Vec<String>>("support-4711")?;
+    /// let options = SaveOptions::new().metadata("run_id", "run-17").metadata("tokens", 812);
+    /// thread.save_with(&vec!["Where is my order?".to_owned()], options).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn save_with(
+        &mut self,
+        state: &State,
+        options: SaveOptions,
+    ) -> Result<CheckpointAddress> {
+        self.settle().await?;
+        let channels = Channels::of(&self.thread_id, state)?;
+        let attempt = self.attempt(self.position.clone(), channels);
+        self.send(Arc::new(attempt.with(options))).await
     }
 }
 
@@ -132,6 +114,7 @@ impl<State> Thread<State> {
                 channels: channels.hashes,
                 unknown,
                 source: Source::Update,
+                is_current: true,
             },
             checkpoint,
             new_versions,

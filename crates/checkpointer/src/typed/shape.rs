@@ -12,7 +12,7 @@ use crate::codec::Path;
 use crate::{CheckpointAddress, Error, Metadata, Result};
 
 /// The key of a checkpoint's metadata that holds its state's version.
-const STATE_VERSION: &str = "state_version";
+pub(super) const STATE_VERSION: &str = "state_version";
 
 /// Any error, as an upgrade returns it.
 type AnyError = Box<dyn StdError + Send + Sync>;
@@ -44,6 +44,11 @@ impl Shape {
             0 => metadata,
             version => metadata.with(STATE_VERSION, version),
         }
+    }
+
+    /// Whether a checkpoint's state is stored in the current shape.
+    pub(super) fn is_current(&self, metadata: &Metadata) -> bool {
+        version(metadata) == Some(self.version)
     }
 
     /// Brings a checkpoint's state into the current shape.
