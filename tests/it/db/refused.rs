@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use db::ConnectFailure::{
-    Authentication, OutOfResources, PasswordMissing, StartupParameter, TlsNotOffered,
+    Authentication, BrokenOff, OutOfResources, PasswordMissing, StartupParameter, TlsNotOffered,
     TooManyConnections,
 };
 use db::{ConnectFailure, Database, Error};
@@ -126,6 +126,22 @@ async fn refusals_that_pass_are_told_from_those_that_do_not() {
         };
         let found = (*found, error.is_transient());
         assert_eq!(found, (failure, is_transient), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_within_a_message_is_tried_again() {
+    let whole = message(
+        "57P01",
+        "terminating connection due to administrator command",
+    );
+    for length in [1, 5, whole.len() / 2, whole.len() - 1] {
+        let error = refused(whole[..length].to_vec(), "app:secret", "disable").await;
+        let Error::Connect { failure, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(*failure, BrokenOff, "{length}: {}", timeless(&error));
+        assert!(error.is_transient());
     }
 }
 

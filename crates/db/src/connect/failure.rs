@@ -123,12 +123,18 @@ pub(crate) fn classify_io(error: &io::Error) -> ConnectFailure {
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => ConnectFailure::BrokenOff,
+        _ if broke_off_within_message(error) => ConnectFailure::BrokenOff,
         ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => ConnectFailure::LocalResources,
         _ if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => {
             ConnectFailure::LocalResources
         }
         _ => ConnectFailure::Rejected,
     }
+}
+
+/// Whether the connection ended within a message, for which the codec has no kind.
+fn broke_off_within_message(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string() == "bytes remaining on stream"
 }
 
 /// Which of the two failures helps more to put it right.
