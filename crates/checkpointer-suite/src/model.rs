@@ -20,12 +20,17 @@ const STEPS: usize = 400;
 /// One of the seeds is new in each run: a failure names it.
 pub async fn random_operations(checkpointer: &dyn Checkpointer) {
     for seed in [1, 2, fastrand::u64(..)] {
-        let mut race = Both::new(checkpointer, seed);
-        for step in 0..STEPS {
-            race.step(step).await;
-        }
-        race.compare_all("at the end").await;
+        operations(checkpointer, seed, STEPS).await;
     }
+}
+
+/// So many operations, which `seed` chooses.
+pub async fn operations(checkpointer: &dyn Checkpointer, seed: u64, steps: usize) {
+    let mut both = Both::new(checkpointer, seed);
+    for step in 0..steps {
+        both.step(step).await;
+    }
+    both.compare_all("at the end").await;
 }
 
 /// A checkpointer and its model.

@@ -6,7 +6,7 @@ use db::{ConnectFailure, Database, Error};
 use expect_test::{Expect, expect};
 use settings::Settings;
 
-use rig::{TcpProxy, TestDb, chain, url};
+use rig::{Fault, Instead, Moment, TcpProxy, TestDb, chain, url};
 
 /// Compares the kind of failure, and what is said about it.
 #[track_caller]
@@ -176,7 +176,14 @@ async fn a_server_that_comes_up_two_seconds_late_is_waited_for() {
 async fn a_server_that_is_starting_up_is_waited_for() {
     let db = TestDb::without_schema().await;
     let proxy = TcpProxy::new();
-    proxy.not_ready(3);
+    let starting_up = Fault {
+        moment: Moment::StartUp,
+        instead: Instead::Error {
+            code: "57P03",
+            text: "the database system is starting up",
+        },
+    };
+    proxy.fail([starting_up; 3]);
     let db = Database::connect(&db.settings_through(&proxy, &[]))
         .await
         .unwrap();

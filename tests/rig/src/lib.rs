@@ -59,5 +59,5 @@ pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;
 pub use server::{PgBouncer, PrivateServer, Programs, Release, Stop, Workspace};
 pub use spans::{Seen, Spans};
-pub use tcp_proxy::TcpProxy;
+pub use tcp_proxy::{Fault, Instead, Moment, TcpProxy};
 pub use test_db::{NOTES, TestDb, url};

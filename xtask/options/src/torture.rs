@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 
-/// Try to break the guarantees: crashes and races in large numbers
+/// Try to break the guarantees: crashes, races and refusals in large numbers
 ///
 /// Starts PostgreSQL servers of its own from the programs on this machine. Exits with 0 only if no
 /// guarantee was violated.
@@ -31,6 +31,12 @@ pub enum Section {
     Chunks,
     /// Two processes save on one head: 10,000 rounds
     Guards,
+    /// Tokio runtimes come and go while agents on them share one database: 1,000 runtimes
+    Runtimes,
+    /// A proxy refuses as servers and poolers are known to, at start-up and later: 2,000 rounds
+    Refusals,
+    /// Random operations have the same answers in PostgreSQL and in memory: 20,000 operations
+    Model,
     /// Large requests, such as a state of 100 MB and a thread of a million checkpoints, with their
     /// cost
     Limits,

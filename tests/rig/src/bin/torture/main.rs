@@ -1,5 +1,5 @@
-//! Tries to break the checkpointer's guarantees, with servers of its own: crashes and races in
-//! large numbers, and a check of what is stored afterwards.
+//! Tries to break the checkpointer's guarantees, with servers of its own: crashes, races and
+//! refusals in large numbers, and a check of what is stored afterwards.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,6 +7,9 @@
 )]
 
 mod limits;
+mod model;
+mod refusals;
+mod runtimes;
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -55,6 +58,9 @@ async fn run_section(section: Section, scale: f64, seed: u64) -> anyhow::Result<
         Section::Crashes => crash(Victim::Server, number(200.0), seed).await,
         Section::Chunks => chunks(number(100_000.0).into(), seed).await,
         Section::Guards => guards(number(10_000.0) as usize).await,
+        Section::Runtimes => runtimes::runtimes(number(1_000.0), seed).await,
+        Section::Refusals => refusals::refusals(number(2_000.0), seed).await,
+        Section::Model => model::model(number(20_000.0) as usize, seed).await,
         Section::Limits => limits::limits(scale).await,
     }
 }
