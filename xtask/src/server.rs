@@ -37,6 +37,19 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// The programs that run it, if they are this machine's own.
     pub(crate) programs: Option<Programs>,
+    /// Whether it was started just now.
+    pub(crate) was_started: bool,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = if self.was_started { "started" } else { "using" };
+        write!(f, "{done} {}", self.place)?;
+        match &self.programs {
+            Some(programs) => write!(f, ", run from {}", programs.folder().display()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where a [`Server`] is.
@@ -73,14 +86,7 @@ pub(crate) fn ensure(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Se
         let _lock = machine.lock()?;
         source::server(machine, wanted)?
     };
-    match &server.programs {
-        Some(programs) => eprintln!(
-            "using {}, run from {}",
-            server.place,
-            programs.folder().display()
-        ),
-        None => eprintln!("using {}", server.place),
-    }
+    eprintln!("{server}");
     Ok(server)
 }
 

@@ -22,11 +22,13 @@ pub(super) fn server(machine: &Machine<'_>, major: Option<u32>) -> anyhow::Resul
     if major.is_some() || !engine_answers(machine.sh) {
         return Ok(None);
     }
+    let was_running = url(machine).is_some_and(|url| url::probe(&url).is_ok());
     let url = up(machine)?;
     Ok(Some(Server {
         place: Place::Docker,
         url,
         programs: None,
+        was_started: !was_running,
     }))
 }
 

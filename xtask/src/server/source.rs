@@ -173,7 +173,9 @@ fn cluster_for(machine: &Machine<'_>, major: Option<u32>, programs: &Programs) -
 }
 
 fn run(cluster: &Cluster, programs: Programs) -> anyhow::Result<Server> {
+    let was_running = cluster.exists() && cluster.is_running(&programs);
     Ok(Server {
+        was_started: !was_running,
         url: cluster.start(&programs)?,
         place: Place::Cluster {
             home: cluster.home().to_owned(),

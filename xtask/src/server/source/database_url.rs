@@ -21,6 +21,7 @@ pub(super) fn server(machine: &Machine<'_>, major: Option<u32>) -> anyhow::Resul
         place: Place::DatabaseUrl,
         url,
         programs: None,
+        was_started: false,
     }))
 }
 

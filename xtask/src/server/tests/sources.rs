@@ -1,0 +1,122 @@
+//! Which source is used, and what is said where none will do.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::ValueEnum as _;
+use expect_test::expect;
+use servers::Programs;
+
+use super::{Sandbox, start};
+use crate::server::{Source, Wanted, ensure, programs_for};
+
+fn folder_of(programs: Option<Programs>) -> Option<PathBuf> {
+    programs.map(|programs| programs.folder().to_owned())
+}
+
+#[test]
+fn binaries_on_the_path_come_before_installed_ones_newest_first() {
+    let sandbox = Sandbox::bare();
+    let find = |major| folder_of(sandbox.machine().places.postgresql(major));
+    assert_eq!(find(None), None);
+
+    sandbox.stand_in_binaries("installed/13/bin", "13.9");
+    assert_eq!(find(None), None);
+    let old = sandbox.stand_in_binaries("installed/9/bin", "14.1");
+    assert_eq!(find(None), Some(old.clone()));
+    let new = sandbox.stand_in_binaries("installed/postgresql@17/bin", "17beta1");
+    assert_eq!(find(None), Some(new));
+    assert_eq!(find(Some(14)), Some(old));
+    let on_path = sandbox.stand_in_binaries("bin", "15.18 (Debian 15.18-0+deb12u1)");
+    assert_eq!(find(None), Some(on_path));
+    sandbox.stand_in("bin/pg_ctl", "exit 127");
+    assert_eq!(find(None), find(Some(17)));
+}
+
+#[test]
+fn without_any_source_the_message_says_what_to_install() {
+    let sandbox = Sandbox::bare();
+    let error = start(&sandbox.machine()).unwrap_err();
+    expect![[r#"
+        no PostgreSQL was found; any one of these will do:
+          - install Python 3 with pip, or npm: they bring packages with PostgreSQL
+          - install PostgreSQL 14 or newer (Debian, Ubuntu: sudo apt-get install postgresql;
+            Fedora: sudo dnf install postgresql-server; macOS: brew install postgresql@17)
+          - start a Docker engine that has the compose plugin
+          - set DATABASE_URL to the URL of a PostgreSQL 14 or newer
+    "#]]
+    .assert_eq(&format!("{error:#}\n"));
+}
+
+#[test]
+fn the_source_that_is_named_is_the_only_one_tried() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_binaries("installed/17/bin", "17.5");
+    let mut said = String::new();
+    for source in Source::value_variants() {
+        let wanted = Wanted {
+            from: Some(*source),
+            // Docker's has the version that it has, and so on.
+            major: Some(16),
+        };
+        said += &format!("{}\n", ensure(&sandbox.machine(), wanted).unwrap_err());
+    }
+    expect![[r#"
+        --from database-url: DATABASE_URL isn't set to a server that isn't this checkout's own
+        --from cluster: this checkout has no such private cluster
+        --from docker: no Docker engine answers that could run such a server
+        --from machine: no such PostgreSQL is on this machine
+        --from package: no such package can be had: those of PyPI need Python 3 with pip, those of npm need npm, and all need Linux or macOS
+        --from apt: only root can install packages, on Debian or Ubuntu
+    "#]]
+    .assert_eq(&said);
+}
+
+#[test]
+fn a_version_that_no_source_has_is_said() {
+    let wanted = Wanted {
+        from: None,
+        major: Some(14),
+    };
+    let error = ensure(&Sandbox::bare().machine(), wanted).unwrap_err();
+    expect!["PostgreSQL 14 is neither on this machine, nor in a package that can be had: install it, or npm (for 17 and 18 Python 3 with pip will do)"]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_package_comes_after_the_machine_and_before_apt() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_apt();
+    for client in ["python3", "npm"] {
+        // It answers, and brings nothing.
+        let script = format!(
+            r#"case "$*" in *--version) ;; *) echo {client} >> "{}"; exit 1 ;; esac"#,
+            sandbox.path("calls").display()
+        );
+        sandbox.stand_in(&format!("bin/{client}"), &script);
+    }
+    let calls = || fs::read_to_string(sandbox.path("calls")).unwrap_or_default();
+    let wanted = Wanted::default();
+
+    sandbox.stand_in_binaries("prepared/17/bin", "17.5");
+    programs_for(&sandbox.debian(), wanted).unwrap();
+    let called = calls();
+    let package = called
+        .find("npm\n")
+        .expect("npm has a package for every machine");
+    assert!(package < called.find("apt-get").unwrap(), "{called}");
+
+    programs_for(&sandbox.debian(), wanted).unwrap();
+    assert_eq!(calls(), called);
+    let wanted = Wanted {
+        from: Some(Source::Package),
+        major: None,
+    };
+    let error = programs_for(&sandbox.debian(), wanted).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("no package with PostgreSQL can be had: "),
+        "{error}"
+    );
+}
