@@ -12,7 +12,9 @@ mod label;
 mod manual;
 mod migrate;
 mod show;
+mod size;
 mod threads;
+mod verify;
 mod watch;
 mod writes;
 
@@ -77,7 +79,9 @@ enum Command {
     Show(show::Args),
     Diff(diff::Args),
     Writes(writes::Args),
+    Size(size::Args),
     Watch(watch::Args),
+    Verify(verify::Args),
     Fork(fork::Args),
     Copy(copy::Args),
     Label(label::Args),

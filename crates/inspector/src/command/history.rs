@@ -6,6 +6,7 @@ use inspector::{History, HistoryQuery, Line, Node, Row, json, visible};
 use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::paint::{FAINT, ID, MARK, NAME, Painted};
+use super::value;
 
 /// Show the checkpoints of a thread as a tree, the newest first, with forks and subgraphs
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Only checkpoints before this one, by id
     #[arg(long, value_name = "CHECKPOINT", value_parser = |text: &str| CheckpointId::new(text))]
     before: Option<CheckpointId>,
+    /// Show these members of each checkpoint's metadata, such as a release that your program puts there
+    #[arg(long, value_name = "KEY")]
+    metadata: Vec<String>,
     /// Show so many checkpoints at most; 0 is all
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 50)]
     limit: usize,
@@ -40,34 +44,67 @@ pub(crate) async fn run(
     if output.is_json() {
         output.json(&json::history(&history))?;
     } else {
-        print(&history, output)?;
+        let printer = Printer {
+            history: &history,
+            keys: &args.metadata,
+            output,
+        };
+        printer.all()?;
     }
     Ok(Outcome::Done)
 }
 
-fn print(history: &History, output: &mut Output) -> anyhow::Result<()> {
-    for line in history
-        .lines
-        .iter()
-        .filter(|line| !is_nested(line, history))
-    {
-        if !line.checkpoint_ns.is_root() {
-            output.line(title(&line.checkpoint_ns))?;
+/// Prints a history.
+struct Printer<'a> {
+    history: &'a History,
+    keys: &'a [String],
+    output: &'a mut Output,
+}
+
+impl Printer<'_> {
+    fn all(mut self) -> anyhow::Result<()> {
+        let history = self.history;
+        for line in &history.lines {
+            if is_nested(line, history) {
+                continue;
+            }
+            if !line.checkpoint_ns.is_root() {
+                self.output.line(title(&line.checkpoint_ns))?;
+            }
+            self.line(line, "")?;
         }
-        print_line(line, history, "", output)?;
+        if history.more {
+            let oldest = history.lines.iter().flat_map(|line| &line.nodes);
+            let oldest = oldest.map(|node| node.id().as_str()).min();
+            let oldest = visible(oldest.unwrap_or_default());
+            let more = format!("there are older ones: --before {oldest}");
+            self.output.line(Painted(FAINT, more))?;
+        }
+        Ok(())
     }
-    if history.more {
-        let oldest = history
-            .lines
-            .iter()
-            .flat_map(|line| &line.nodes)
-            .map(Node::id)
-            .min();
-        let oldest = oldest.map(|id| id.as_str()).unwrap_or_default();
-        let more = format!("there are older ones: --before {}", visible(oldest));
-        output.line(Painted(FAINT, more))?;
+
+    fn line(&mut self, line: &Line, indent: &str) -> anyhow::Result<()> {
+        for (node, row) in line.nodes.iter().zip(line.rows()) {
+            let what = described(node, &row, self.keys);
+            self.output
+                .line(format!("{indent}{}  {what}", drawn(&row)))?;
+            let below = format!("{indent}{}    ", passing(&row));
+            let history = self.history;
+            for inner in node.subgraphs.iter().filter_map(|ns| history.line(ns)) {
+                self.subgraph(inner, node, &below)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The checkpoints of a subgraph that were put in the call from `caller`.
+    fn subgraph(&mut self, line: &Line, caller: &Node, indent: &str) -> anyhow::Result<()> {
+        let mut called = line.clone();
+        (called.nodes).retain(|node| node.within.as_ref() == Some(&caller.tuple.address));
+        self.output
+            .line(format!("{indent}{}", title(&line.checkpoint_ns)))?;
+        self.line(&called, indent)
+    }
 }
 
 /// Whether all of a namespace's checkpoints are shown below those from which they were called.
@@ -78,40 +115,6 @@ fn is_nested(line: &Line, history: &History) -> bool {
             outer.is_some_and(|outer| outer.nodes.iter().any(|node| node.tuple.address == *within))
         })
     })
-}
-
-fn print_line(
-    line: &Line,
-    history: &History,
-    indent: &str,
-    output: &mut Output,
-) -> anyhow::Result<()> {
-    for (node, row) in line.nodes.iter().zip(line.rows()) {
-        output.line(format!(
-            "{indent}{}  {}",
-            drawn(&row),
-            described(node, &row)
-        ))?;
-        let below = format!("{indent}{}    ", passing(&row));
-        for inner in node.subgraphs.iter().filter_map(|ns| history.line(ns)) {
-            print_subgraph(inner, node, history, &below, output)?;
-        }
-    }
-    Ok(())
-}
-
-/// The checkpoints of a subgraph that were put in the call from `caller`.
-fn print_subgraph(
-    line: &Line,
-    caller: &Node,
-    history: &History,
-    indent: &str,
-    output: &mut Output,
-) -> anyhow::Result<()> {
-    let mut called = line.clone();
-    (called.nodes).retain(|node| node.within.as_ref() == Some(&caller.tuple.address));
-    output.line(format!("{indent}{}", title(&line.checkpoint_ns)))?;
-    print_line(&called, history, indent, output)
 }
 
 fn title(checkpoint_ns: &CheckpointNs) -> String {
@@ -159,7 +162,7 @@ fn columns(row: &Row) -> usize {
 }
 
 /// What is known of a checkpoint, on one line.
-fn described(node: &Node, row: &Row) -> String {
+fn described(node: &Node, row: &Row, keys: &[String]) -> String {
     let metadata = &node.tuple.metadata;
     let mut parts = vec![Painted(ID, visible(node.id().as_str())).to_string()];
     if node.is_head {
@@ -169,6 +172,11 @@ fn described(node: &Node, row: &Row) -> String {
     parts.extend(metadata.step().map(|step| format!("step {step}")));
     parts.extend(metadata.source().map(|source| visible(source).into_owned()));
     parts.extend(metadata.run_id().map(|run| format!("run {}", visible(run))));
+    for key in keys {
+        if let Some(value) = metadata.get(key) {
+            parts.push(format!("{}={}", visible(key), value::short(value, 60)));
+        }
+    }
     if node.children.len() > 1 {
         let forks = format!("{} branches", node.children.len());
         parts.push(Painted(MARK, forks).to_string());

@@ -12,8 +12,8 @@ use super::exit::Outcome;
 use super::interrupt::until_interrupted;
 use super::output::Output;
 use super::{
-    Command, copy, delete, diff, export, fork, history, import, label, migrate, show, threads,
-    watch, writes,
+    Command, copy, delete, diff, export, fork, history, import, label, migrate, show, size,
+    threads, verify, watch, writes,
 };
 
 /// How long it is waited for writes that were sent.
@@ -54,6 +54,8 @@ impl Session {
                 Command::Show(args) => show::run(on, &args, output).await,
                 Command::Diff(args) => diff::run(on, &args, output).await,
                 Command::Writes(args) => writes::run(on, &args, output).await,
+                Command::Size(args) => size::run(on, &args, output).await,
+                Command::Verify(args) => verify::run(on, &args, output).await,
                 Command::Watch(args) => watch::run(on, &args, output).await,
                 Command::Fork(args) => fork::run(on, &args, output).await,
                 Command::Copy(args) => copy::run(on, &args, output).await,

@@ -58,10 +58,25 @@ fn line((checkpoint_ns, mut nodes): (CheckpointNs, Vec<Node>)) -> Line {
         let id = nodes[child].id().clone();
         nodes[parent].children.push(id);
     }
+    let mut nodes = sorted(nodes, &parents);
+    hand_down_callers(&mut nodes);
     Line {
         checkpoint_ns,
         head: None,
-        nodes: sorted(nodes, &parents),
+        nodes,
+    }
+}
+
+/// A checkpoint that doesn't say from where its graph was called belongs to the call of its parent.
+fn hand_down_callers(nodes: &mut [Node]) {
+    let mut callers: HashMap<CheckpointId, CheckpointAddress> = HashMap::new();
+    for node in nodes.iter_mut().rev() {
+        if node.within.is_none() {
+            node.within = node.parent_id().and_then(|id| callers.get(id)).cloned();
+        }
+        if let Some(caller) = &node.within {
+            callers.insert(node.id().clone(), caller.clone());
+        }
     }
 }
 

@@ -131,7 +131,7 @@ async fn subgraphs_are_known_where_they_were_called() {
     let puts = [
         ("", "1", None, None),
         ("research:a", "2", None, Some("1")),
-        ("research:a", "3", Some("2"), Some("1")),
+        ("research:a", "3", Some("2"), None),
         ("write:b", "4", None, Some("1")),
         ("", "5", Some("1"), None),
     ];
@@ -145,7 +145,10 @@ async fn subgraphs_are_known_where_they_were_called() {
         "write:b"
         * 4, head, root
     "#]];
-    check(&puts, None, drawing).await;
+    let history = check(&puts, None, drawing).await;
+    let nodes = history.lines.iter().flat_map(|line| &line.nodes);
+    let inside = nodes.filter(|node| node.within.is_some()).count();
+    assert_eq!(inside, 3);
 }
 
 #[tokio::test]

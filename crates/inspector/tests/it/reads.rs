@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use checkpointer::serde_json::json;
+use checkpointer::serde_json::{Value, from_str, json};
 
 use crate::program::{Program, finished, with_support_thread};
 
@@ -24,6 +24,10 @@ async fn every_command_that_reads_prints_text_and_json() {
         &["diff", "support-4711"],
         &["diff", "support-4711", "head~2", "head", "--full"],
         &["writes"],
+        &["size", "support-4711"],
+        &["verify"],
+        &["verify", "support-4711"],
+        &["history", "support-4711", "--metadata", "run_id"],
         &["writes", "support-4711", "--waiting"],
         &["watch", "support-4711", "--limit", "1"],
         &["migrate", "check"],
@@ -171,4 +175,40 @@ async fn completions_and_the_manual_need_no_database() {
         assert_eq!(ran.code, 0, "{args:?} {ran:?}");
         assert!(ran.stdout.contains("checkpointer"), "{args:?}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_found_and_does_not_hide_the_rest() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    let pages: Vec<_> = (0..500)
+        .map(|page| format!("page {page}: {}", "x".repeat(90)))
+        .collect();
+    checkpointer
+        .thread("report-9")
+        .unwrap()
+        .save(&pages)
+        .await
+        .unwrap();
+    let sql = format!("DELETE FROM {}.chunks", program.test.schema());
+    program
+        .test
+        .observer()
+        .await
+        .batch_execute(&sql)
+        .await
+        .unwrap();
+
+    let ran = program.run(&["verify", "--json"]).await;
+    assert_eq!((ran.code, &*ran.stderr), (1, ""), "{ran:?}");
+    let lines: Vec<Value> = (ran.stdout.lines())
+        .map(|line| from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["damaged"]["thread_id"], "report-9");
+    assert_eq!(
+        lines[1]["read"],
+        json!({ "threads": 2, "checkpoints": 5, "damaged": 1 })
+    );
+    assert_eq!(program.run(&["verify", "support-4711"]).await.code, 0);
 }

@@ -1,0 +1,123 @@
+//! `size`
+
+use std::io::{self, Write};
+
+use checkpointer::serde_json::{Value, json, to_writer};
+use checkpointer::{CheckpointTuple, Checkpointer, Projection};
+use inspector::visible;
+
+use super::at::{At, Place};
+use super::exit::Outcome;
+use super::output::Output;
+use super::table::Table;
+
+/// Show how large a state is: each channel's length as JSON, the largest first
+///
+/// It is what a program reads and holds. In PostgreSQL a value takes less: it is compressed, and what
+/// checkpoints share is stored once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// The checkpoint: `head`, `head~3`, an id, or the beginning or end of one
+    #[arg(value_name = "CHECKPOINT", default_value = "head", value_parser = At::parse)]
+    at: At,
+}
+
+/// The length of one part of a checkpoint.
+struct Part {
+    kind: &'static str,
+    name: String,
+    bytes: u64,
+    items: Option<usize>,
+}
+
+pub(crate) async fn run(
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let tuple = (args.place)
+        .read(checkpointer, &args.at, Projection::All)
+        .await?;
+    let parts = parts(&tuple)?;
+    let total: u64 = parts.iter().map(|part| part.bytes).sum();
+    if output.is_json() {
+        let parts = parts.iter().map(|part| {
+            json!({ "kind": part.kind, "name": part.name, "bytes": part.bytes, "items": part.items })
+        });
+        output.json(&json!({
+            "at": inspector::json::address(&tuple.address),
+            "bytes": total,
+            "parts": parts.collect::<Value>(),
+        }))?;
+        return Ok(Outcome::Done);
+    }
+    let id = visible(tuple.address.checkpoint_id.as_str());
+    output.line(format!("checkpoint {id}: {}", shown(total)))?;
+    let mut table = Table::new(&["SIZE", "ITEMS", "KIND", "NAME"]);
+    for part in parts {
+        let items = part
+            .items
+            .map_or_else(String::new, |items| items.to_string());
+        table.row([shown(part.bytes), items, part.kind.to_owned(), part.name]);
+    }
+    table.print(output)?;
+    Ok(Outcome::Done)
+}
+
+fn parts(tuple: &CheckpointTuple) -> anyhow::Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for (channel, value) in &tuple.checkpoint.channel_values {
+        parts.push(Part::new("channel", channel, value)?);
+    }
+    for write in &tuple.pending_writes {
+        let name = format!("{} of task {}", write.channel, write.task_id);
+        parts.push(Part::new("pending write", &name, &write.value)?);
+    }
+    let metadata = Value::Object(tuple.metadata.as_map().clone());
+    parts.push(Part::new("metadata", "", &metadata)?);
+    parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+    Ok(parts)
+}
+
+impl Part {
+    fn new(kind: &'static str, name: &str, value: &Value) -> anyhow::Result<Self> {
+        let mut counter = Counter(0);
+        to_writer(&mut counter, value)?;
+        let items = match value {
+            Value::Array(items) => Some(items.len()),
+            Value::Object(members) => Some(members.len()),
+            _ => None,
+        };
+        Ok(Self {
+            kind,
+            name: name.to_owned(),
+            bytes: counter.0,
+            items,
+        })
+    }
+}
+
+/// Counts what is written.
+struct Counter(u64);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A number of bytes in a unit that suits it.
+fn shown(bytes: u64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
