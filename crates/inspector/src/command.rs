@@ -11,6 +11,7 @@ mod import;
 mod label;
 mod manual;
 mod migrate;
+mod serve;
 mod show;
 mod size;
 mod threads;
@@ -82,6 +83,7 @@ enum Command {
     Size(size::Args),
     Watch(watch::Args),
     Verify(verify::Args),
+    Serve(serve::Args),
     Fork(fork::Args),
     Copy(copy::Args),
     Label(label::Args),

@@ -8,6 +8,7 @@
 //! - [`Difference`] is what differs between two states: by channel, by item, and by word.
 //! - [`Pending`] is what the tasks of a checkpoint have left, and which of them wait for an answer.
 //! - [`json`] is all of these as JSON, for programs.
+//! - [`page`] shows threads in a browser: a router for a service of your own.
 //! - [`visible()`] makes text from a state safe to show.
 //!
 //! # Examples
@@ -41,6 +42,7 @@
 mod difference;
 mod history;
 pub mod json;
+pub mod page;
 mod pending;
 mod visible;
 

@@ -3,6 +3,7 @@
 const README: &str = include_str!("../../../../README.md");
 const EXPORT: &str = include_str!("../../../../docs/export.md");
 const OBSERVABILITY: &str = include_str!("../../../../docs/observability.md");
+const PAGE: &str = include_str!("../../../../docs/page.md");
 const SCHEMAS: &str = include_str!("../../../../docs/schemas.md");
 const TRANSACTIONS: &str = include_str!("../../../../docs/transactions.md");
 const WATCHING: &str = include_str!("../../../../docs/watching.md");
@@ -44,6 +45,12 @@ fn the_page_on_exports_shows_its_functions_as_they_are() {
 fn the_page_on_observability_shows_its_example_as_it_is() {
     let observed = include_str!("../../examples/observed.rs");
     assert!(OBSERVABILITY.contains(&program(observed)));
+}
+
+#[test]
+fn the_page_on_the_inspectors_page_shows_its_example_as_it_is() {
+    let mounted = include_str!("../../../inspector/examples/mounted.rs");
+    assert!(PAGE.contains(&program(mounted)));
 }
 
 #[test]

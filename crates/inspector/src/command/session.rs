@@ -12,7 +12,7 @@ use super::exit::Outcome;
 use super::interrupt::until_interrupted;
 use super::output::Output;
 use super::{
-    Command, copy, delete, diff, export, fork, history, import, label, migrate, show, size,
+    Command, copy, delete, diff, export, fork, history, import, label, migrate, serve, show, size,
     threads, verify, watch, writes,
 };
 
@@ -57,6 +57,7 @@ impl Session {
                 Command::Size(args) => size::run(on, &args, output).await,
                 Command::Verify(args) => verify::run(on, &args, output).await,
                 Command::Watch(args) => watch::run(on, &args, output).await,
+                Command::Serve(args) => serve::run(Arc::clone(&checkpointer), &args, output).await,
                 Command::Fork(args) => fork::run(on, &args, output).await,
                 Command::Copy(args) => copy::run(on, &args, output).await,
                 Command::Label(args) => label::run(on, &args, output).await,

@@ -1,0 +1,127 @@
+// What the page does beside htmx: walks through the checkpoints by keys and slider, and asks now and then
+// whether a list has changed. It makes no HTML of its own.
+"use strict";
+(() => {
+  const ASK_EVERY_MS = 2000;
+  const live = document.getElementById("live");
+  const slider = document.getElementById("slider");
+  const said = document.getElementById("said");
+  const say = (text) => { said.textContent = text; };
+
+  const rows = () => Array.from(document.querySelectorAll(".row > a"));
+  const current = (list) => list.findIndex((row) => row.hasAttribute("aria-current"));
+
+  // The slider's right end is the newest, which is the first of the list.
+  const place = () => {
+    if (!slider) return;
+    const list = rows();
+    slider.max = String(Math.max(list.length - 1, 0));
+    const at = current(list);
+    slider.value = String(list.length - 1 - Math.max(at, 0));
+    slider.setAttribute("aria-valuetext", at < 0 ? "" : list[at].querySelector(".first").textContent);
+  };
+
+  const mark = (chosen) => {
+    for (const row of rows()) {
+      if (row === chosen) row.setAttribute("aria-current", "true");
+      else row.removeAttribute("aria-current");
+    }
+    place();
+  };
+
+  const choose = (row) => {
+    if (!row) return;
+    mark(row);
+    row.scrollIntoView({ block: "nearest" });
+    row.click();
+  };
+
+  // One further down the list is one older. At its end the older ones are asked for.
+  const walk = (by) => {
+    const list = rows();
+    const at = current(list);
+    const next = list[at < 0 ? 0 : at + by];
+    if (next) choose(next);
+    else if (by > 0) document.querySelector(".older button")?.click();
+  };
+
+  let pending;
+  slider?.addEventListener("input", () => {
+    const list = rows();
+    const row = list[list.length - 1 - Number(slider.value)];
+    mark(row);
+    row.scrollIntoView({ block: "nearest" });
+    clearTimeout(pending);
+    pending = setTimeout(() => row.click(), 60);
+  });
+
+  document.addEventListener("click", (event) => {
+    const row = event.target.closest(".row > a");
+    if (row) {
+      if (live) delete live.dataset.follows;
+      mark(row);
+    }
+    const step = event.target.closest("[data-walk]");
+    if (step) walk(Number(step.dataset.walk));
+  });
+
+  const KEYS = { j: 1, k: -1, ArrowDown: 1, ArrowUp: -1 };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.closest("input, textarea, select");
+    if (event.key === "/" && !typing) {
+      const search = document.querySelector("[data-search]");
+      if (search) { event.preventDefault(); search.focus(); }
+      return;
+    }
+    const by = KEYS[event.key];
+    if (!by || typing || !slider) return;
+    // In the checkpoint itself, arrows scroll.
+    if (event.key.startsWith("Arrow") && event.target.closest("#detail")) return;
+    event.preventDefault();
+    const inList = event.target.closest(".row > a");
+    walk(by);
+    if (inList) rows()[current(rows())]?.focus();
+  });
+
+  document.addEventListener("htmx:afterSettle", place);
+  document.addEventListener("htmx:sendError", () => say("The page can't be reached."));
+  document.addEventListener("htmx:afterOnLoad", (event) => {
+    if (event.detail.xhr.status < 400) say("");
+  });
+
+  // Whether the list has changed. One of which older pages were opened isn't taken away.
+  const ask = async () => {
+    if (document.hidden || !live) return;
+    const link = live.dataset.poll;
+    const join = link.includes("?") ? "&" : "?";
+    let answer;
+    try {
+      answer = await fetch(link + join + "seen=" + live.dataset.seen, { credentials: "same-origin" });
+    } catch {
+      return say("The page can't be reached.");
+    }
+    if (answer.status !== 200) {
+      if (answer.status === 204) say("");
+      return;
+    }
+    if (document.querySelector(".paged")) return say("There are new checkpoints: load the page again.");
+    const chosen = document.querySelector(".row > a[aria-current]")?.getAttribute("href");
+    const focused = document.activeElement?.closest?.(".row > a, .threads a")?.getAttribute("href");
+    live.dataset.seen = answer.headers.get("x-seen") ?? "";
+    htmx.swap(live, await answer.text(), { swapStyle: "innerHTML" });
+    const link_to = (href) => Array.from(live.querySelectorAll("a")).find((a) => a.getAttribute("href") === href);
+    if ("follows" in live.dataset) {
+      const head = live.querySelector("circle.head")?.closest("a") ?? rows()[0];
+      if (head && head.getAttribute("href") !== chosen) {
+        choose(head);
+        live.dataset.follows = "";
+      } else mark(head);
+    } else mark(link_to(chosen));
+    if (focused) link_to(focused)?.focus();
+    say("The list has changed.");
+  };
+  if (live?.dataset.poll) setInterval(ask, ASK_EVERY_MS);
+  document.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  place();
+})();

@@ -1,0 +1,151 @@
+//! What the page may change, where that is allowed: it forks, answers questions and sets the metadata of
+//! threads. Each form carries the page's key.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use checkpointer::channels::RESUME;
+use checkpointer::serde_json::{Map, Value};
+use checkpointer::{
+    Checkpoint, CheckpointId, CheckpointTuple, Metadata, Projection, Put, PutWrites, Source, TaskId,
+};
+use serde::Deserialize;
+
+use super::app::App;
+use super::document;
+use super::links::Place;
+use super::problem::Problem;
+use super::turn::Turn;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/fork", post(fork))
+        .route("/answer", post(answer))
+        .route("/metadata", post(set_metadata))
+}
+
+/// Asks to make a checkpoint that follows an earlier one.
+#[derive(Deserialize)]
+struct Fork {
+    #[serde(flatten)]
+    place: Place,
+    form_key: String,
+    /// The head that the person has seen.
+    #[serde(default)]
+    head: String,
+    /// The channels that get another value, as a JSON object.
+    #[serde(default)]
+    changes: String,
+}
+
+async fn fork(State(app): State<Arc<App>>, Form(fork): Form<Fork>) -> Result<Response, Problem> {
+    app.form_key.check(&fork.form_key)?;
+    let head = CheckpointId::new(&fork.head)?;
+    let changes = object(&fork.changes)?;
+    let turn = app.turn().await?;
+    let from = document::read(&*turn, &fork.place, Projection::All).await?;
+    let mut checkpoint = Checkpoint::child_of(&from);
+    let changed = checkpoint.write(&*turn, changes);
+    let metadata = forked(&from);
+    let put = Put::after(&from.address, &checkpoint, &metadata).new_versions(&changed);
+    let stored = turn.put(put.expect_head(head)).await?;
+    Ok(see(&Place::of(&stored)))
+}
+
+/// What is said about a fork: the step after, within the same graphs.
+fn forked(from: &CheckpointTuple) -> Metadata {
+    let step = from
+        .metadata
+        .step()
+        .map_or(0, |step| step.saturating_add(1));
+    let metadata = Metadata::new(Source::Fork, step);
+    match from.metadata.get("parents") {
+        Some(parents) => metadata.with("parents", parents.clone()),
+        None => metadata,
+    }
+}
+
+/// Asks to answer a task's question.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(flatten)]
+    place: Place,
+    form_key: String,
+    task: String,
+    answer: String,
+}
+
+async fn answer(
+    State(app): State<Arc<App>>,
+    Form(answer): Form<Answer>,
+) -> Result<Response, Problem> {
+    app.form_key.check(&answer.form_key)?;
+    let task = TaskId::new(&answer.task)?;
+    let turn = app.turn().await?;
+    let at = document::read(&*turn, &answer.place, Projection::All).await?;
+    let writes = [(
+        RESUME.to_owned(),
+        answers(&at, &task, json_or_text(&answer.answer)),
+    )];
+    turn.put_writes(PutWrites::new(&at.address, &task, &writes))
+        .await?;
+    Ok(see(&answer.place))
+}
+
+/// The answers that a task has, and one more.
+fn answers(at: &CheckpointTuple, task: &TaskId, answer: Value) -> Value {
+    let mut writes = at.pending_writes.iter();
+    let given = writes.find(|write| write.task_id == *task && write.channel == RESUME);
+    let mut answers = match given.map(|write| &write.value) {
+        Some(Value::Array(answers)) => answers.clone(),
+        Some(answer) => vec![answer.clone()],
+        None => Vec::new(),
+    };
+    answers.push(answer);
+    answers.into()
+}
+
+/// Asks to replace a thread's metadata.
+#[derive(Deserialize)]
+struct SetMetadata {
+    #[serde(flatten)]
+    place: Place,
+    form_key: String,
+    metadata: String,
+}
+
+async fn set_metadata(
+    State(app): State<Arc<App>>,
+    Form(set): Form<SetMetadata>,
+) -> Result<Response, Problem> {
+    app.form_key.check(&set.form_key)?;
+    let metadata = object(&set.metadata)?;
+    let turn: Turn<'_> = app.turn().await?;
+    turn.set_thread_metadata(&set.place.thread_id()?, metadata)
+        .await?;
+    Ok(see(&set.place))
+}
+
+/// Leads to where the change can be seen.
+fn see(place: &Place) -> Response {
+    (StatusCode::SEE_OTHER, [(LOCATION, place.link("thread"))]).into_response()
+}
+
+/// A JSON object; an empty one where nothing is written.
+fn object(text: &str) -> Result<Map<String, Value>, Problem> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    checkpointer::serde_json::from_str(text)
+        .map_err(|error| Problem::malformed(format!("no JSON object: {error}")))
+}
+
+/// What a person writes: JSON, or else a text.
+fn json_or_text(text: &str) -> Value {
+    checkpointer::serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}

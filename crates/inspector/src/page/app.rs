@@ -1,0 +1,31 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use checkpointer::Checkpointer;
+use tokio::sync::Semaphore;
+
+use super::access::Access;
+use super::forgery::FormKey;
+use super::options::Options;
+
+/// What all requests share.
+pub(super) struct App {
+    pub(super) checkpointer: Arc<dyn Checkpointer>,
+    pub(super) access: Option<Access>,
+    pub(super) form_key: FormKey,
+    pub(super) turns: Semaphore,
+    pub(super) options: Options,
+}
+
+impl App {
+    pub(super) fn new(checkpointer: Arc<dyn Checkpointer>, options: Options) -> Self {
+        Self {
+            checkpointer,
+            access: options.token.as_ref().map(Access::new),
+            form_key: FormKey::new(options.token.as_ref()),
+            turns: Semaphore::new(options.parallel.clamp(1, Semaphore::MAX_PERMITS)),
+            options,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! How things are written on the page: texts, sizes, times, and what frames each page.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use axum::response::Html;
+
+use super::assets;
+use super::problem::Problem;
+use crate::visible;
+
+/// The answer of a page or of a part of one.
+pub(super) type Shown = Result<Html<String>, Problem>;
+
+/// Writes a template out.
+pub(super) fn show(template: &impl askama::Template) -> Shown {
+    Ok(Html(template.render()?))
+}
+
+/// What is around each page.
+pub(super) struct Frame {
+    pub(super) title: String,
+    pub(super) edition: &'static str,
+}
+
+impl Frame {
+    pub(super) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            edition: &assets::EDITION,
+        }
+    }
+}
+
+/// A text with what can't be seen made visible.
+pub(super) fn text(text: &str) -> String {
+    visible(text).into_owned()
+}
+
+/// A text of several lines with what can't be seen made visible, but for the ends of its lines.
+pub(super) fn lines(text: &str) -> String {
+    let lines = text
+        .split('\n')
+        .map(|line| visible(line.trim_end_matches('\r')));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// JSON to be changed, in which what can't be seen is escaped as JSON has it.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    let mut shown = String::new();
+    for char in checkpointer::serde_json::to_string_pretty(value)
+        .unwrap_or_default()
+        .chars()
+    {
+        let is_shown =
+            char == '\n' || matches!(visible(char.encode_utf8(&mut [0; 4])), Cow::Borrowed(_));
+        if is_shown {
+            shown.push(char);
+            continue;
+        }
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            // Writing to a string doesn't fail.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
+}
+
+/// The start of a text: at most so many characters, with a sign that there are more.
+pub(super) fn start(of: &str, characters: usize) -> String {
+    match of.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", visible(&of[..end])),
+        None => text(of),
+    }
+}
+
+/// A number of bytes as people read it.
+pub(super) fn size(bytes: usize) -> String {
+    let scaled = |unit: f64| bytes as f64 / unit;
+    match bytes {
+        ..1_000 => format!("{bytes} B"),
+        1_000..10_000 => format!("{:.1} kB", scaled(1e3)),
+        10_000..1_000_000 => format!("{:.0} kB", scaled(1e3)),
+        1_000_000..10_000_000 => format!("{:.1} MB", scaled(1e6)),
+        _ => format!("{:.0} MB", scaled(1e6)),
+    }
+}
+
+/// A time as a checkpoint has it, without fractions of a second. What isn't a time stays as it is.
+pub(super) fn time(ts: &str) -> String {
+    match humantime::parse_rfc3339_weak(ts.get(..19).unwrap_or_default()) {
+        Ok(_) => ts[..19].replace('T', " "),
+        Err(_) => start(ts, 40),
+    }
+}
+
+/// How many of something, in words.
+pub(super) fn count(number: usize, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    }
+}

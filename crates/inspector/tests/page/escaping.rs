@@ -1,0 +1,110 @@
+//! Text of others stays text, wherever a thread may hold it.
+
+use checkpointer::MemoryCheckpointer;
+use inspector::page::Options;
+use rig::Story;
+
+use crate::browser::Browser;
+
+const HOSTILE: [&str; 9] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "' onmouseover='alert(1)",
+    "</textarea></pre></title><svg onload=alert(1)>",
+    "javascript:alert(1)//<a href=javascript:alert(1)>",
+    "{{ 7 * 7 }}<!-- --><base href=//evil.example>",
+    "<div hx-get=//evil.example hx-trigger=load>",
+    "https://evil.example/\u{202e}fdp\u{200b}",
+    "/../..//%2e%2e?id=1&at=2#\\",
+];
+
+#[tokio::test]
+async fn nothing_in_a_thread_becomes_part_of_the_page() {
+    let memory = MemoryCheckpointer::new();
+    for thread_id in ["hostile", HOSTILE[1]] {
+        Story::new(&memory, thread_id).hostile(&HOSTILE).await;
+    }
+    let browser = Browser::new(memory, Options::new().allow_writes());
+    let answers = browser.crawl("threads").await;
+    assert!(answers.len() > 50, "only {} answers", answers.len());
+    for (link, answer) in &answers {
+        let is_asset = link.starts_with("assets/");
+        assert!(
+            is_asset || answer.status.is_success() || answer.status.is_redirection(),
+            "{link}: {}",
+            answer.status
+        );
+        if !is_asset {
+            check(link, &answer.body);
+        }
+    }
+}
+
+/// Reads a page as a browser does, and checks that it holds only what its templates have.
+fn check(link: &str, body: &str) {
+    assert!(
+        !body.contains(['\u{202e}', '\u{200b}']),
+        "{link} hides characters"
+    );
+    for tag in tags(body) {
+        let name = tag
+            .split([' ', '>', '/'])
+            .find(|name| !name.is_empty())
+            .unwrap_or_default();
+        assert!(
+            !["img", "base", "iframe", "object", "embed", "style"].contains(&name),
+            "{link}: <{tag}"
+        );
+        for (attribute, value) in attributes(tag) {
+            assert!(!attribute.starts_with("on"), "{link}: <{tag}");
+            assert_ne!(attribute, "style", "{link}: <{tag}");
+            let is_link = [
+                "href",
+                "src",
+                "action",
+                "hx-get",
+                "hx-replace-url",
+                "data-poll",
+            ]
+            .contains(&&*attribute);
+            let to = value.split('?').next().unwrap_or_default();
+            let is_own = to
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-./".contains(&byte))
+                && !to.starts_with('/')
+                && !to.contains("..");
+            assert!(!is_link || is_own, "{link}: <{tag}");
+        }
+    }
+    let scripts = tags(body).filter(|tag| tag.starts_with("script")).count();
+    let own = body.matches("<script src=\"assets/").count();
+    assert_eq!(scripts, own, "{link}");
+}
+
+/// What stands between `<` and the `>` that ends the tag, outside of quotes.
+fn tags(body: &str) -> impl Iterator<Item = &str> {
+    body.split('<').skip(1).map(|rest| {
+        let mut quoted = false;
+        let end = rest.find(|char| {
+            quoted ^= char == '"';
+            char == '>' && !quoted
+        });
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+/// The attributes of a tag, whose values all have double quotes but for those of htmx's configuration.
+fn attributes(tag: &str) -> Vec<(String, String)> {
+    let mut parts = tag.split('"');
+    let mut attributes = Vec::new();
+    while let (Some(before), Some(value)) = (parts.next(), parts.next()) {
+        let name = before
+            .trim()
+            .trim_end_matches('=')
+            .rsplit(' ')
+            .next()
+            .unwrap_or_default();
+        attributes.push((name.to_owned(), value.to_owned()));
+    }
+    attributes
+}

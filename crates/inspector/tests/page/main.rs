@@ -1,0 +1,12 @@
+//! The page over HTTP, on the checkpointer in memory: what it shows, and each thing that it promises to
+//! refuse.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access;
+mod browser;
+mod escaping;
+mod origin;
+mod shown;
+mod turns;
+mod writes;
