@@ -6,7 +6,6 @@ mod export;
 mod import;
 mod incoming;
 mod parse;
-mod positions;
 mod same;
 mod write;
 

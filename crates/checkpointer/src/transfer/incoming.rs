@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use super::positions::in_positions;
 use super::{End, Header, Step};
 use crate::{
     AcquireLease, ChannelValues, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer,
@@ -165,11 +164,10 @@ impl<'c> Incoming<'c> {
         let Some(first) = task.first() else {
             return Ok(());
         };
-        let writes = in_positions(task).ok_or_else(|| {
-            let reason = "its indexes can't be those of a task's writes";
-            let place = format!("the writes of task `{}`", first.task_id);
-            Error::unstorable(&self.thread_id, &place, "idx", reason)
-        })?;
+        let writes = task.iter();
+        let writes: Vec<_> = writes
+            .map(|write| (write.channel.clone(), write.value.clone()))
+            .collect();
         let mut put = PutWrites::new(address, &first.task_id, &writes).task_path(&first.task_path);
         put.lease = self.lease.as_ref();
         self.checkpointer.put_writes(put).await?;

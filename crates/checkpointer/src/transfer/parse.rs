@@ -125,12 +125,8 @@ fn values(fields: &mut Fields, before: &ChannelValues) -> Result<ChannelValues, 
 
 fn write(write: Value) -> Result<PendingWrite, Problem> {
     let mut fields = Fields::of(write)?;
-    let idx = fields.integer("idx")?;
     let write = PendingWrite {
         task_path: fields.text("task_path")?,
-        idx: idx
-            .try_into()
-            .map_err(|_| "has an `idx` that is too large")?,
         ..PendingWrite::new(
             name(TaskId::new(fields.text("task_id")?))?,
             fields.text("channel")?,

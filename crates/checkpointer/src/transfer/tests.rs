@@ -1,16 +1,15 @@
 //! Lines of exported threads, as they are written and read.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use expect_test::{Expect, expect};
+use expect_test::expect;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
 use super::parse::Line;
-use super::positions::in_positions;
 use super::same::Change;
 use crate::{
-    Checkpoint, CheckpointId, Checkpointer, Import, MemoryCheckpointer, Metadata, PendingWrite,
-    Put, PutWrites, TaskId, ThreadId, export,
+    Checkpoint, CheckpointId, Checkpointer, Import, MemoryCheckpointer, Metadata, Put, PutWrites,
+    TaskId, ThreadId, export,
 };
 
 /// A thread whose lines are always the same, but for its times.
@@ -59,8 +58,8 @@ async fn lines_are_as_the_page_describes_them() {
     let text = format!("{}\n", lines.join("\n"));
     expect![[r#"
         {"thread":{"format":1,"thread_id":"support-4711","metadata":{},"created_at":"…","updated_at":"…","heads":{"":"2"}}}
-        {"checkpoint":{"checkpoint_ns":"","checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":3},"versions_seen":{"__input__":{"messages":3}},"updated_channels":["messages"],"metadata":{"step":1},"values":{"messages":["Hello"],"zero":"\u0001n-0.0"},"appended":{},"same":[],"writes":[{"task_id":"task","task_path":"p","idx":0,"channel":"a","value":[1]}]}}
-        {"checkpoint":{"checkpoint_ns":"","checkpoint_id":"2","parent_checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":3},"versions_seen":{"__input__":{"messages":3}},"updated_channels":["messages"],"metadata":{"step":1},"values":{},"appended":{"messages":["\u0001s\u00010"]},"same":["zero"],"writes":[{"task_id":"task","task_path":"p","idx":0,"channel":"a","value":[1]}]}}
+        {"checkpoint":{"checkpoint_ns":"","checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":3},"versions_seen":{"__input__":{"messages":3}},"updated_channels":["messages"],"metadata":{"step":1},"values":{"messages":["Hello"],"zero":"\u0001n-0.0"},"appended":{},"same":[],"writes":[{"task_id":"task","task_path":"p","channel":"a","value":[1]}]}}
+        {"checkpoint":{"checkpoint_ns":"","checkpoint_id":"2","parent_checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":3},"versions_seen":{"__input__":{"messages":3}},"updated_channels":["messages"],"metadata":{"step":1},"values":{},"appended":{"messages":["\u0001s\u00010"]},"same":["zero"],"writes":[{"task_id":"task","task_path":"p","channel":"a","value":[1]}]}}
         {"end":{"checkpoints":2,"writes":2}}
     "#]].assert_eq(&text);
 }
@@ -77,7 +76,7 @@ async fn a_line_that_was_changed_is_refused_and_the_reason_is_told() {
         (1, r#""v":4"#, r#""v":4,"w":1"#),
         (1, r#""v":4,"#, ""),
         (1, r#"{"messages":3}"#, r#"{"messages":null}"#),
-        (1, r#""idx":0"#, r#""idx":4294967296"#),
+        (1, r#""task_path":"p","#, ""),
         (1, "checkpoint\":{", "checkpoints\":{"),
         (2, r#""same":["zero"]"#, r#""same":["one"]"#),
         (2, r#""appended":{"messages""#, r#""appended":{"zero""#),
@@ -101,7 +100,7 @@ async fn a_line_that_was_changed_is_refused_and_the_reason_is_told() {
         line 2 of the export has a field that this program doesn't know
         line 2 of the export has no `v`
         line 2 of the export has no version of channel `messages`
-        line 2 of the export has an `idx` that is too large
+        line 2 of the export has no `task_path`
         line 2 of the export is of no known kind
         line 3 of the export needs a value of channel `one`, which the line before doesn't have
         line 3 of the export needs a value of channel `zero`, which the line before doesn't have
@@ -132,34 +131,6 @@ fn only_what_is_the_same_to_the_bits_is_left_out() {
         Change::Other(&longer)
     );
     assert_eq!(Change::of(None, &longer), Change::Other(&longer));
-}
-
-/// The positions of writes with these indexes.
-#[track_caller]
-fn check(indexes: &[i32], expected: Expect) {
-    let write = |idx: &i32| PendingWrite {
-        idx: *idx,
-        ..PendingWrite::new(TaskId::new("task").unwrap(), idx.to_string(), json!(null))
-    };
-    let writes: Vec<_> = indexes.iter().map(write).collect();
-    let placed = in_positions(&writes).map(|writes| {
-        let channels: Vec<_> = writes.into_iter().map(|(channel, _)| channel).collect();
-        channels.join(" ")
-    });
-    expected.assert_eq(&placed.unwrap_or_else(|| "impossible".to_owned()));
-}
-
-#[test]
-fn special_writes_fill_the_positions_that_are_missing() {
-    check(&[0, 1], expect!["0 1"]);
-    check(&[-3, 0, 2], expect!["0 -3 2"]);
-    check(&[-4, -3, 0], expect!["0 -4 -3"]);
-    check(&[-4, -3, 1, 2], expect!["-4 1 2 -3"]);
-    check(&[-3, 2], expect!["-3 -3 2"]);
-    check(&[-1], expect!["-1"]);
-    check(&[1], expect!["impossible"]);
-    check(&[-1, i32::MAX], expect!["impossible"]);
-    check(&[0, 0], expect!["impossible"]);
 }
 
 #[test]

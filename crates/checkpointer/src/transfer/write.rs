@@ -182,7 +182,6 @@ fn writes(line: &mut Line, writes: &[PendingWrite]) -> Result<(), Refused> {
         line.open(b'{');
         line.value("task_id", write.task_id.as_str())?;
         line.value("task_path", write.task_path.as_str())?;
-        line.value("idx", write.idx)?;
         line.value("channel", write.channel.as_str())?;
         line.borrowed("value", &write.value)?;
         line.close(b'}');

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use checkpointer::PostgresCheckpointer;
-use checkpointer_suite::model;
+use checkpointer_suite::model::operations;
 use db::Database;
 use rig::{PrivateServer, settings_for};
 
@@ -24,7 +24,7 @@ pub(crate) async fn model(operations: usize, seed: u64) -> anyhow::Result<Vec<St
         left -= steps;
         let checkpointer = checkpointer.clone();
         let run = tokio::spawn(async move {
-            model::operations(&checkpointer, seed, steps).await;
+            operations::carry_out(&checkpointer, seed, steps).await;
         });
         if let Err(panicked) = run.await {
             let why = panicked.into_panic();
