@@ -273,7 +273,10 @@ macro_rules! __contract_cases {
             by_last_change, put_again_is_no_change, entry, metadata_filter, paging, oldest_first,
             changed_before_and_after, once_whatever_its_namespaces, without_a_head_in_order,
             many_of_which_few_match, state_contains, limit_zero, all, deleted_ones_are_not_listed,
-            metadata_is_replaced, metadata_of_a_missing_thread, writes_make_a_thread, one,
+            metadata_is_replaced, metadata_of_a_missing_thread, metadata_is_changed_by_key,
+            metadata_of_a_missing_thread_is_not_changed, metadata_with_a_put,
+            metadata_with_a_refused_put, metadata_with_a_put_that_starts_again,
+            writes_make_a_thread, one,
         }
     };
     (transfer, $each:path) => {

@@ -296,6 +296,128 @@ pub async fn metadata_of_a_missing_thread(checkpointer: &dyn Checkpointer) {
     assert!(matches!(set, Err(Error::ThreadNotFound { .. })), "{set:?}");
 }
 
+/// Keys of metadata are changed one by one: null removes one, a value is replaced as a whole.
+pub async fn metadata_is_changed_by_key(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 1).await;
+    let thread_id = &made[0].thread_id;
+    for (changes, expected) in [
+        (
+            json!({ "a": 1, "b": { "c": null, "d": 1 } }),
+            json!({ "a": 1, "b": { "c": null, "d": 1 } }),
+        ),
+        (
+            json!({ "a": null, "b": { "e": 2 }, "none": null }),
+            json!({ "b": { "e": 2 } }),
+        ),
+        (
+            json!({ "\0": 1, "\u{1}": 2 }),
+            json!({ "b": { "e": 2 }, "\0": 1, "\u{1}": 2 }),
+        ),
+        (json!({ "\0": null, "b": null }), json!({ "\u{1}": 2 })),
+        (json!({}), json!({ "\u{1}": 2 })),
+    ] {
+        let update = checkpointer.update_thread_metadata(thread_id, map(changes));
+        update.await.unwrap();
+        let mut expected = map(expected);
+        expected.extend(word.clone());
+        let thread = checkpointer.thread_info(thread_id).await.unwrap();
+        assert_eq!(thread.map(|thread| thread.metadata), Some(expected));
+    }
+}
+
+/// A thread that doesn't exist, or was deleted, has no metadata to change.
+pub async fn metadata_of_a_missing_thread_is_not_changed(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let changes = map(json!({ "a": 1 }));
+    let update = checkpointer.update_thread_metadata(&thread_id, changes.clone());
+    let missing = update.await;
+    assert!(
+        matches!(missing, Err(Error::ThreadNotFound { .. })),
+        "{missing:?}"
+    );
+    put_chain(checkpointer, &thread_id, 1).await;
+    delete(checkpointer, &thread_id).await;
+    let update = checkpointer.update_thread_metadata(&thread_id, changes);
+    let deleted = update.await;
+    assert!(
+        matches!(deleted, Err(Error::ThreadDeleted { .. })),
+        "{deleted:?}"
+    );
+}
+
+/// A put changes the thread's metadata, and the thread is found by it.
+pub async fn metadata_with_a_put(checkpointer: &dyn Checkpointer) {
+    let word = map(json!({ "word": fresh_word() }));
+    let first = Step::first(&fresh_thread());
+    let put = first.request().thread_metadata(&word);
+    let address = checkpointer.put(put.expect_no_head()).await.unwrap();
+    let found = threads(checkpointer, ListThreads::all().filter(word.clone())).await;
+    assert_eq!(names(&found), [&address.thread_id]);
+    assert_eq!(found[0].head, Some(address.checkpoint_id.clone()));
+
+    let second = Step::after(&address);
+    let changes = map(json!({ "status": "open", "word": null }));
+    let put = second.request().thread_metadata(&changes);
+    let address = checkpointer
+        .put(put.expect_head(&address.checkpoint_id))
+        .await;
+    let thread_id = address.unwrap().thread_id;
+    let found = threads(checkpointer, ListThreads::all().filter(word)).await;
+    assert_eq!(found, []);
+    let thread = checkpointer.thread_info(&thread_id).await.unwrap();
+    let status = map(json!({ "status": "open" }));
+    assert_eq!(thread.map(|thread| thread.metadata), Some(status));
+}
+
+/// A put that is refused changes no metadata, and one whose metadata can't be stored stores nothing.
+pub async fn metadata_with_a_refused_put(checkpointer: &dyn Checkpointer) {
+    let (word, made) = marked(checkpointer, 1).await;
+    let changes = map(json!({ "word": null, "more": 1 }));
+    let step = Step::after(&made[0]);
+    let put = step.request().thread_metadata(&changes).expect_no_head();
+    let refused = checkpointer.put(put).await;
+    assert!(
+        matches!(refused, Err(Error::Conflict { .. })),
+        "{refused:?}"
+    );
+    let too_deep = (0..200).fold(json!(0), |inner, _| json!([inner]));
+    let too_deep = map(json!({ "more": too_deep }));
+    let refused = checkpointer
+        .put(step.request().thread_metadata(&too_deep))
+        .await;
+    assert!(
+        matches!(refused, Err(Error::Unstorable { .. })),
+        "{refused:?}"
+    );
+    let thread = checkpointer
+        .thread_info(&made[0].thread_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(thread.metadata, word);
+    assert_eq!(thread.head, Some(made[0].checkpoint_id.clone()));
+}
+
+/// A thread that is started again by a put has the metadata of that put alone.
+pub async fn metadata_with_a_put_that_starts_again(checkpointer: &dyn Checkpointer) {
+    let (_, made) = marked(checkpointer, 1).await;
+    let thread_id = &made[0].thread_id;
+    delete(checkpointer, thread_id).await;
+    let changes = map(json!({ "again": true }));
+    let late = Step::after(&made[0]);
+    let refused = checkpointer
+        .put(late.request().thread_metadata(&changes))
+        .await;
+    assert!(super::step::is_deleted(&refused), "{refused:?}");
+    let first = Step::first(thread_id);
+    let put = checkpointer
+        .put(first.request().thread_metadata(&changes))
+        .await;
+    put.unwrap();
+    let thread = checkpointer.thread_info(thread_id).await.unwrap().unwrap();
+    assert_eq!(thread.metadata, changes);
+}
+
 /// Writes before the first checkpoint make the thread, without a head.
 pub async fn writes_make_a_thread(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();

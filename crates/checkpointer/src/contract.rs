@@ -32,7 +32,9 @@ use crate::{
 /// - A deletion without a generation, by [`delete_thread`](Self::delete_thread) or
 ///   [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), deletes a thread that was started again
 ///   since.
-/// - [`set_thread_metadata`](Self::set_thread_metadata) replaces what another program has set since.
+/// - [`set_thread_metadata`](Self::set_thread_metadata),
+///   [`update_thread_metadata`](Self::update_thread_metadata) and a put with [`Put::thread_metadata`]
+///   replace what another program has set since.
 ///
 /// Puts, pending writes and deletions carry a [`Lease`], if there is one. While a thread is leased, they
 /// fail with [`Error::LeaseHeld`] if they carry none, and with [`Error::LeaseLost`] if theirs is no longer
@@ -337,6 +339,41 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         }
     }
 
+    /// Changes the user's own metadata of a thread, key by key: each key gets its new value as a whole,
+    /// null removes it, and the others stay. [`Put::thread_metadata`] does it together with a put.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_thread_metadata`](Self::set_thread_metadata).
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the keys may or may not have been changed. Calling again changes them
+    /// again, also what another program has set meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::serde_json::json;
+    /// use checkpointer::{Checkpointer, Result, ThreadId};
+    ///
+    /// async fn close(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Result<()> {
+    ///     let changes = json!({ "status": "closed", "waits_for": null });
+    ///     let changes = changes.as_object().cloned().unwrap_or_default();
+    ///     checkpointer.update_thread_metadata(thread_id, changes).await
+    /// }
+    /// ```
+    async fn update_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        changes: Map<String, Value>,
+    ) -> Result<()> {
+        match self.inner() {
+            Some(inner) => inner.update_thread_metadata(thread_id, changes).await,
+            None => Err(Error::unsupported("update_thread_metadata")),
+        }
+    }
+
     /// Takes a lease on a thread, so that no other program writes to it: see [`Lease`]. The thread
     /// needn't exist, and the call doesn't make it.
     ///
@@ -564,6 +601,14 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
         metadata: Map<String, Value>,
     ) -> Result<()> {
         (**self).set_thread_metadata(thread_id, metadata).await
+    }
+
+    async fn update_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        changes: Map<String, Value>,
+    ) -> Result<()> {
+        (**self).update_thread_metadata(thread_id, changes).await
     }
 
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {

@@ -216,11 +216,22 @@ impl Store {
 
         let now = self.now();
         let thread = self.live_or_new(thread_id, generation, now);
+        if let Some(changes) = put.thread_metadata {
+            thread.update_metadata(changes);
+        }
         if thread.namespaces.entry(ns.clone()).or_default().put(put) {
             thread.updated_at = now;
             self.watchers.tell(&HeadChange::Moved(address.clone()));
         }
         Ok(address)
+    }
+
+    /// A thread that can have metadata.
+    fn thread_for_metadata(&mut self, thread_id: &ThreadId) -> Result<&mut Thread> {
+        self.admit(thread_id, None, false)?;
+        let thread = self.threads.get_mut(thread_id);
+        let thread = thread.filter(|thread| !thread.is_reserved());
+        thread.ok_or_else(|| Error::thread_not_found(thread_id))
     }
 
     fn put_writes(&mut self, put: &PutWrites<'_>) -> Result<()> {
@@ -511,13 +522,20 @@ impl Checkpointer for MemoryCheckpointer {
         metadata: Map<String, Value>,
     ) -> Result<()> {
         check::thread_metadata(thread_id, &metadata)?;
+        self.open()?.thread_for_metadata(thread_id)?.metadata = metadata;
+        Ok(())
+    }
+
+    async fn update_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        changes: Map<String, Value>,
+    ) -> Result<()> {
+        check::thread_metadata(thread_id, &changes)?;
         let mut store = self.open()?;
-        store.admit(thread_id, None, false)?;
-        let thread = store.threads.get_mut(thread_id);
-        let Some(thread) = thread.filter(|thread| !thread.is_reserved()) else {
-            return Err(Error::thread_not_found(thread_id));
-        };
-        thread.metadata = metadata;
+        store
+            .thread_for_metadata(thread_id)?
+            .update_metadata(&changes);
         Ok(())
     }
 

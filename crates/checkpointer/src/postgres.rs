@@ -16,9 +16,11 @@ mod list;
 mod prune;
 mod put;
 mod put_writes;
-mod set_thread_metadata;
 mod threads;
 mod watch;
+
+// A put may change it.
+mod thread_metadata;
 
 // A prune may delete whole threads, and both sweep.
 mod delete;
@@ -494,6 +496,16 @@ impl Checkpointer for PostgresCheckpointer {
     ) -> Result<()> {
         let call = call!("set_thread_metadata", thread_id = thread_id.as_str());
         let work = self.engine.set_thread_metadata(thread_id, metadata);
+        self.run(call, pin!(work)).await
+    }
+
+    async fn update_thread_metadata(
+        &self,
+        thread_id: &ThreadId,
+        changes: Map<String, Value>,
+    ) -> Result<()> {
+        let call = call!("update_thread_metadata", thread_id = thread_id.as_str());
+        let work = self.engine.update_thread_metadata(thread_id, changes);
         self.run(call, pin!(work)).await
     }
 

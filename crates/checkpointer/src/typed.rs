@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::channels::ROOT;
 use crate::{
@@ -159,6 +159,8 @@ struct Parent {
 struct Attempt {
     checkpoint: Checkpoint,
     metadata: Metadata,
+    /// What changes in the thread's own.
+    thread_metadata: Map<String, Value>,
     new_versions: ChannelVersions,
     from: Position,
     to: Parent,
@@ -353,6 +355,9 @@ impl Attempt {
             Put::new(thread_id, &self.checkpoint, &self.metadata).new_versions(&self.new_versions);
         put.expected_head = ExpectedHead::Is(self.from.head.clone());
         put.lease = lease;
+        if !self.thread_metadata.is_empty() {
+            put.thread_metadata = Some(&self.thread_metadata);
+        }
         if let Some(Parent { address, .. }) = &self.from.parent {
             put.parent = Some(&address.checkpoint_id);
             put.generation = address.generation;

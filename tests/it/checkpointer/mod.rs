@@ -31,6 +31,7 @@ mod sizes;
 mod sql;
 mod step;
 mod tampered;
+mod thread_metadata;
 mod tombstones;
 mod transfer;
 mod updates;

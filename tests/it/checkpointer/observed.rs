@@ -94,6 +94,11 @@ async fn call_everything(test: &TestDb) {
         .set_thread_metadata(&thread_id, metadata)
         .await
         .unwrap();
+    let metadata = map(json!({ "status": SECRET }));
+    checkpointer
+        .update_thread_metadata(&thread_id, metadata)
+        .await
+        .unwrap();
     checkpointer.thread_info(&thread_id).await.unwrap();
     checkpointer
         .threads(ListThreads::all())

@@ -18,7 +18,11 @@ pub(super) fn put(put: &Put<'_>) -> Result<()> {
         ("extra".to_owned(), Value::Object(checkpoint.extra.clone())),
     ]);
     object(thread_id, "the checkpoint's own fields", &fields)?;
-    object(thread_id, "the metadata", put.metadata.as_map())
+    object(thread_id, "the metadata", put.metadata.as_map())?;
+    match put.thread_metadata {
+        Some(changes) => thread_metadata(thread_id, changes),
+        None => Ok(()),
+    }
 }
 
 /// Checks all that a task's writes bring.

@@ -102,6 +102,16 @@ impl Thread {
         }
     }
 
+    /// Changes metadata key by key; null removes a key.
+    pub(super) fn update_metadata(&mut self, changes: &Map<String, Value>) {
+        for (key, value) in changes {
+            match value {
+                Value::Null => self.metadata.remove(key),
+                value => self.metadata.insert(key.clone(), value.clone()),
+            };
+        }
+    }
+
     /// The heads of all namespaces.
     pub(super) fn heads(&self, thread_id: &ThreadId) -> Vec<CheckpointAddress> {
         let namespaces = self.namespaces.iter();

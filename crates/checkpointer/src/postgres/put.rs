@@ -1,5 +1,7 @@
 //! Storing a checkpoint.
 
+use db::Transaction;
+
 use super::basis::Basis;
 use super::delivery::Delivery;
 use super::encode::Encoder;
@@ -9,6 +11,7 @@ use super::look::{LookFor, Seen};
 use super::outgoing::{Body, EncodedCheckpoint, Generations, Outgoing, Sent, Why};
 use super::refusal::{MAX_ROUNDS, busy, deleted};
 use super::sql::DroppedWrites;
+use super::thread_metadata::Changes;
 use super::view::View;
 use crate::codec::ContentHash;
 use crate::{
@@ -26,6 +29,9 @@ enum Verdict {
 
 impl Engine {
     pub(super) async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
+        if put.thread_metadata.is_some() {
+            return self.put_with_metadata(put).await;
+        }
         put.check()?;
         // Cut before the turn is waited for: this is the expensive part.
         let cuts = self.cuts(&put);
@@ -40,9 +46,38 @@ impl Engine {
         put: Put<'_>,
     ) -> Result<CheckpointAddress> {
         put.check()?;
+        let changes = put.thread_metadata;
+        let changes = changes.map(|changes| Changes::of(put.thread_id, changes));
+        let changes = changes.transpose()?;
         let cuts = self.cuts(&put);
         let within = self.within(transaction);
-        self.deliver(&put, &cuts, &within, ()).await
+        if changes.is_some() {
+            within.lock_for_metadata(put.thread_id).await?;
+        }
+        let address = self.deliver(&put, &cuts, &within, ()).await?;
+        if let Some(changes) = &changes {
+            within
+                .update_thread_metadata(put.thread_id, changes)
+                .await?;
+        }
+        Ok(address)
+    }
+
+    /// Puts a checkpoint and changes the thread's metadata, in a transaction of its own. It shares
+    /// no statement with other writes.
+    async fn put_with_metadata(&self, put: Put<'_>) -> Result<CheckpointAddress> {
+        let _turn = self.order.alone(put.thread_id).await;
+        let attempt = || async {
+            let put = async |tx: &Transaction<'_>| match self
+                .put_within(OpenTransaction::from(tx), put.clone())
+                .await
+            {
+                Err(Error::Database { source, .. }) => Err(source),
+                outcome => Ok(outcome),
+            };
+            self.store.database.transaction(put).await
+        };
+        self.store.retry("put a checkpoint", attempt).await?
     }
 
     fn cuts(&self, put: &Put<'_>) -> Cuts<'_> {

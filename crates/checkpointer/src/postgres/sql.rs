@@ -35,8 +35,8 @@ pub(super) use read::{OneCheckpoint, Only};
 pub(super) use remove::{NodesPage, RemovedCheckpoints, Runs, SweptThread};
 use template::{Schema, Template};
 pub(super) use threads::{
-    DeletedThread, LockedThread, MadeCopy, OneThread, SweptTombstones, ThreadMetadata,
-    ThreadsOfCopy,
+    ChangedMetadata, DeletedThread, LockedThread, MadeCopy, OneThread, SweptTombstones,
+    ThreadMetadata, ThreadsOfCopy,
 };
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
@@ -64,6 +64,8 @@ pub(super) struct Sql {
     pub(super) count_checkpoints: Query<CountedCheckpoints<'static>>,
     pub(super) thread_info: Query<OneThread<'static>>,
     pub(super) set_thread_metadata: Query<ThreadMetadata<'static>>,
+    pub(super) update_thread_metadata: Query<ChangedMetadata<'static>>,
+    pub(super) lock_for_metadata: Query<OneThread<'static>>,
     pub(super) lock_thread: Query<LockedThread<'static>>,
     pub(super) delete_thread: Query<DeletedThread<'static>>,
     pub(super) drop_writes: Query<DroppedWrites<'static>>,
@@ -126,6 +128,8 @@ impl Sql {
             count_checkpoints: schema.query(&list::COUNT_CHECKPOINTS),
             thread_info: schema.query(&threads::THREAD_INFO),
             set_thread_metadata: schema.query(&threads::SET_THREAD_METADATA),
+            update_thread_metadata: schema.query(&threads::UPDATE_THREAD_METADATA),
+            lock_for_metadata: schema.query(&threads::LOCK_FOR_METADATA),
             lock_thread: schema.query(&threads::LOCK_THREAD),
             delete_thread: schema.query(&threads::DELETE_THREAD),
             drop_writes: schema.query(&write::DROP_WRITES),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Generation, Lease,
     Metadata, ThreadId, Version,
@@ -73,6 +75,8 @@ pub struct Put<'a> {
     pub expected_head: ExpectedHead,
     /// The lease on the thread.
     pub lease: Option<&'a Lease>,
+    /// What changes in the thread's own metadata, if the checkpoint is stored.
+    pub thread_metadata: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Put<'a> {
@@ -93,6 +97,7 @@ impl<'a> Put<'a> {
             new_versions: Cow::Owned(ChannelVersions::new()),
             expected_head: ExpectedHead::Any,
             lease: None,
+            thread_metadata: None,
         }
     }
 
@@ -173,6 +178,20 @@ impl<'a> Put<'a> {
     pub fn lease(self, lease: &'a Lease) -> Self {
         Self {
             lease: Some(lease),
+            ..self
+        }
+    }
+
+    /// Changes the thread's own metadata in the same transaction, as
+    /// [`update_thread_metadata`](crate::Checkpointer::update_thread_metadata) does: with the
+    /// checkpoint, or not at all. Defaults to no change.
+    ///
+    /// In PostgreSQL, such a put takes a transaction of several statements, and other writes to the
+    /// thread wait for it. It is for metadata that changes now and then.
+    #[must_use]
+    pub fn thread_metadata(self, changes: &'a Map<String, Value>) -> Self {
+        Self {
+            thread_metadata: Some(changes),
             ..self
         }
     }

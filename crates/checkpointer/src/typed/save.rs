@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Map;
 
 use super::channels::Channels;
 use super::{Attempt, Parent, Position, SaveOptions, Thread};
@@ -32,7 +33,8 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
         self.save_with(state, SaveOptions::default()).await
     }
 
-    /// Saves a state as [`save`](Self::save) does, with metadata of the caller's: see [`SaveOptions`].
+    /// Saves a state as [`save`](Self::save) does, with metadata of the caller's, of the checkpoint and of
+    /// the thread: see [`SaveOptions`].
     ///
     /// # Errors
     ///
@@ -51,7 +53,7 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     /// # async fn main() -> Result<(), checkpointer::Error> {
     /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
     /// let mut thread = checkpointer.thread::<Vec<String>>("support-4711")?;
-    /// let options = SaveOptions::new().metadata("run_id", "run-17").metadata("tokens", 812);
+    /// let options = SaveOptions::new().metadata("run_id", "run-17").thread_metadata("customer", "ann");
     /// thread.save_with(&vec!["Where is my order?".to_owned()], options).await?;
     /// # Ok(())
     /// # }
@@ -102,6 +104,7 @@ impl<State> Thread<State> {
         };
         Attempt {
             metadata: self.shape.mark(Metadata::new(source, step)),
+            thread_metadata: Map::new(),
             to: Parent {
                 address: CheckpointAddress {
                     thread_id: self.thread_id.clone(),

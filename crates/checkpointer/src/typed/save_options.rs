@@ -12,6 +12,8 @@ use crate::Metadata;
 pub struct SaveOptions {
     /// The caller's own metadata of the checkpoint.
     pub metadata: Map<String, Value>,
+    /// What changes in the thread's own metadata.
+    pub thread_metadata: Map<String, Value>,
 }
 
 impl SaveOptions {
@@ -30,6 +32,15 @@ impl SaveOptions {
         self.metadata.insert(key.into(), value.into());
         self
     }
+
+    /// Changes a key of the thread's own metadata together with the save, by which
+    /// [`ListThreads::filter`](crate::ListThreads::filter) finds the thread. Null removes the key, and
+    /// others stay: see [`Put::thread_metadata`](crate::Put::thread_metadata).
+    #[must_use]
+    pub fn thread_metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.thread_metadata.insert(key.into(), value.into());
+        self
+    }
 }
 
 impl Attempt {
@@ -41,6 +52,7 @@ impl Attempt {
         metadata.extend(self.metadata.into_map());
         Self {
             metadata: Metadata::from(metadata),
+            thread_metadata: options.thread_metadata,
             ..self
         }
     }

@@ -20,6 +20,16 @@ parameters! {
 }
 
 parameters! {
+    /// Changes of a thread's metadata.
+    struct ChangedMetadata<'a> {
+        thread_id: &'a str,
+        set: Jsonb<'a>,
+        /// Keys as they are stored.
+        removed: &'a [String],
+    }
+}
+
+parameters! {
     /// A thread to lock alone.
     struct LockedThread<'a> {
         thread_id: &'a str,
@@ -79,6 +89,21 @@ WITH updated AS (
 )
 SELECT deleted_at IS NOT NULL AS deleted FROM {schema}.threads
 WHERE thread_id = {thread_id} AND (deleted_at IS NULL OR generation > 1)"]);
+
+/// Changes some of the keys of a thread's metadata, and says whether it is there to have any.
+pub(super) const UPDATE_THREAD_METADATA: Template<ChangedMetadata<'static>> =
+    Template::new(&["-- checkpointer::update_thread_metadata
+WITH updated AS (
+    UPDATE {schema}.threads SET metadata = (metadata || {set}) - {removed}
+    WHERE thread_id = {thread_id} AND deleted_at IS NULL
+)
+SELECT deleted_at IS NOT NULL AS deleted FROM {schema}.threads
+WHERE thread_id = {thread_id} AND (deleted_at IS NULL OR generation > 1)"]);
+
+/// Locks a thread whose metadata a put changes, before the put locks it as one of several writers.
+pub(super) const LOCK_FOR_METADATA: Template<OneThread<'static>> =
+    Template::new(&["-- checkpointer::lock_for_metadata
+SELECT FROM {schema}.threads WHERE thread_id = {thread_id} FOR NO KEY UPDATE"]);
 
 /// Locks a thread alone, before anything in it is deleted: what is read next is newer than every
 /// write that held the lock.
