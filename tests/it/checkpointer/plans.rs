@@ -16,7 +16,7 @@ use rig::TestDb;
 static PLANS: Statement = Statement::new(
     "SELECT split_part(statement, chr(10), 1), generic_plans > 0, custom_plans > 5
     FROM pg_prepared_statements
-    WHERE generic_plans + custom_plans > 5 ORDER BY 1",
+    WHERE generic_plans + custom_plans > 5 AND statement LIKE '-- checkpointer::%' ORDER BY 1",
     &[],
 );
 
