@@ -77,6 +77,7 @@ pub mod model;
 pub mod prune;
 pub mod put;
 pub mod put_writes;
+pub mod retention;
 pub mod step;
 pub mod threads;
 pub mod transfer;
@@ -108,8 +109,8 @@ macro_rules! __contract_groups {
     ($each:path $(, $checkpointer:expr;)?) => {
         $each! { $($checkpointer;)?
             put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
-            channel_history, forks, guards, generations, leases, threads, transfer, watch, fidelity,
-            model, lifecycle
+            retention, channel_history, forks, guards, generations, leases, threads, transfer, watch,
+            fidelity, model, lifecycle
         }
     };
 }
@@ -211,6 +212,17 @@ macro_rules! __contract_cases {
             keeps_subgraphs_with_state, keeps_calls_before_their_root,
             keeps_what_writes_are_rebuilt_from, keeps_all_writes_without_a_seed,
             an_emptied_channel_keeps_nobody, keeps_pending_sends_of_old_formats, one_failure_keeps_nothing_else, counts,
+        }
+    };
+    (retention, $each:path) => {
+        $each! { retention:
+            keeps_the_last, keeps_the_last_of_each_namespace, keeps_what_is_new, takes_any_age,
+            keeps_the_tips_of_forks, keeps_what_is_pinned, keeps_what_a_pinned_one_is_rebuilt_from,
+            keeps_pins_of_calls, a_pin_is_seen, a_pin_outlives_a_put_and_a_copy,
+            a_missing_checkpoint_is_not_pinned, a_pin_stops_no_deletion_by_name,
+            deletes_threads_that_rest, a_lease_stops_only_deletions,
+            is_for_threads_of_its_metadata, a_dry_run_is_what_the_run_is, finds_what_is_due,
+            tries_again_what_failed,
         }
     };
     (channel_history, $each:path) => {

@@ -27,6 +27,7 @@ fn every_case_is_in_the_table() {
         delete_for_runs,
         copy_thread,
         prune,
+        retention,
         channel_history,
         forks,
         forgotten,

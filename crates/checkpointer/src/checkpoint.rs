@@ -318,10 +318,12 @@ pub struct CheckpointTuple {
     /// The outputs of the tasks that ran on it, by task path, task and index. Read only with
     /// [`Projection::All`](crate::Projection::All).
     pub pending_writes: Vec<PendingWrite>,
+    /// Whether it is [pinned](crate::Checkpointer::set_pinned).
+    pub pinned: bool,
 }
 
 impl CheckpointTuple {
-    /// Makes a tuple without a parent and without pending writes.
+    /// Makes a tuple without a parent and without pending writes, which isn't pinned.
     #[must_use]
     pub fn new(address: CheckpointAddress, checkpoint: Checkpoint, metadata: Metadata) -> Self {
         Self {
@@ -330,6 +332,7 @@ impl CheckpointTuple {
             metadata,
             parent_address: None,
             pending_writes: Vec::new(),
+            pinned: false,
         }
     }
 }

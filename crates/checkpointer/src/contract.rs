@@ -236,7 +236,11 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Removes old checkpoints of threads, thread by thread.
+    /// Removes old checkpoints of threads, or the threads, by a [policy](crate::Retention), thread by
+    /// thread. The head of a namespace, pinned checkpoints, and what these are rebuilt from stay.
+    ///
+    /// It works beside writers: a long thread is pruned in steps, between which they get in. A
+    /// checkpoint that is put meanwhile stays, with what it is rebuilt from.
     ///
     /// A thread that fails doesn't stop the rest: [`Removed`] says what was done, what wasn't and why.
     /// Such a thread is one on which another program has a lease, if threads are to be deleted.
@@ -248,13 +252,37 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once polled, some of the threads may have been pruned. Calling again is harmless,
-    /// but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), which deletes threads that were
-    /// started again.
+    /// If dropped once polled, some of the threads may have been pruned, one of them in part. Calling
+    /// again is harmless, but for [`PruneStrategy::Delete`](crate::PruneStrategy::Delete), which deletes
+    /// threads that were started again.
     async fn prune(&self, prune: Prune) -> Result<Removed> {
         match self.inner() {
             Some(inner) => inner.prune(prune).await,
             None => Err(Error::unsupported("prune")),
+        }
+    }
+
+    /// Pins a checkpoint, or unpins it: whatever prunes by a policy leaves a pinned one, and what it is
+    /// rebuilt from.
+    ///
+    /// A pin doesn't stop a deletion that names the thread or the run:
+    /// [`delete_thread`](Self::delete_thread), [`PruneStrategy::Delete`](crate::PruneStrategy::Delete)
+    /// and [`delete_for_runs`](Self::delete_for_runs). A copy of the thread has its pins. A checkpoint
+    /// that is put again stays pinned. A lease doesn't refuse it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CheckpointNotFound`] if there is no such checkpoint in the generation that the address
+    /// names; [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, the checkpoint may or may not have been pinned. Calling again is
+    /// harmless.
+    async fn set_pinned(&self, address: &CheckpointAddress, pinned: bool) -> Result<()> {
+        match self.inner() {
+            Some(inner) => inner.set_pinned(address, pinned).await,
+            None => Err(Error::unsupported("set_pinned")),
         }
     }
 
@@ -574,6 +602,10 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     async fn prune(&self, prune: Prune) -> Result<Removed> {
         (**self).prune(prune).await
+    }
+
+    async fn set_pinned(&self, address: &CheckpointAddress, pinned: bool) -> Result<()> {
+        (**self).set_pinned(address, pinned).await
     }
 
     async fn channel_history(

@@ -128,6 +128,7 @@
 mod contract;
 mod memory;
 mod postgres;
+mod retention_worker;
 mod transfer;
 mod typed;
 
@@ -176,8 +177,9 @@ pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
 pub use removed::{NotRemoved, Removed};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
-    PruneStrategy, Put, PutWrites, ThreadOrder, Watch,
+    PruneStrategy, Put, PutWrites, Retention, ThreadOrder, Watch,
 };
+pub use retention_worker::{RetentionHandle, RetentionReport, RetentionWorker};
 pub use transaction::OpenTransaction;
 pub use transfer::{Import, Imported, export};
 pub use typed::{History, SaveOptions, Thread};

@@ -3,6 +3,7 @@
 mod check;
 mod containment;
 mod lease;
+mod prune;
 mod thread;
 mod watch;
 
@@ -21,11 +22,12 @@ use crate::watchers::Watchers;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple,
-    HeadChange, Lease, List, ListThreads, Prune, PruneStrategy, Put, PutWrites, Removed, Result,
-    ThreadId, ThreadInfo, ThreadOrder, Watch,
+    HeadChange, Lease, List, ListThreads, Prune, Put, PutWrites, Removed, Result, ThreadId,
+    ThreadInfo, ThreadOrder, Watch,
 };
 use containment::contains_map;
 use lease::Leased;
+use prune::Rounds;
 use thread::{Namespace, Thread};
 
 /// A checkpointer for tests and prototypes: it behaves like the one on PostgreSQL, keeps everything
@@ -68,6 +70,7 @@ struct Store {
     last_change: u64,
     watchers: Arc<Watchers>,
     deleted_threads: DeletedThreads,
+    rounds: Rounds,
 }
 
 impl MemoryCheckpointer {
@@ -219,7 +222,8 @@ impl Store {
         if let Some(changes) = put.thread_metadata {
             thread.update_metadata(changes);
         }
-        if thread.namespaces.entry(ns.clone()).or_default().put(put) {
+        let namespace = thread.namespaces.entry(ns.clone()).or_default();
+        if namespace.put(put, now) {
             thread.updated_at = now;
             self.watchers.tell(&HeadChange::Moved(address.clone()));
         }
@@ -318,11 +322,11 @@ impl Store {
         let Some(thread) = self.threads.get_mut(thread_id) else {
             return Ok(Removed::default());
         };
-        let (checkpoints, writes) = thread.counts();
+        let removed = thread.counts().of_thread();
         let deleted = HeadChange::deleted(thread_id, thread.generation);
         *thread = thread.tombstone(now);
         self.watchers.tell(&deleted);
-        Ok(Removed::thread(checkpoints, writes))
+        Ok(removed)
     }
 
     /// Removes some of a thread's checkpoints, and counts what is gone.
@@ -334,11 +338,10 @@ impl Store {
         let thread = self.threads.get_mut(thread_id)?;
         let (before, heads) = (thread.counts(), thread.heads(thread_id));
         let outcome = remove(thread);
-        let after = thread.counts();
+        let removed = before.less(&thread.counts());
         let moved = thread.heads(thread_id);
         let moved = moved.into_iter().filter(|head| !heads.contains(head));
         moved.for_each(|head| self.watchers.tell(&HeadChange::Moved(head)));
-        let removed = Removed::counts(before.0 - after.0, before.1 - after.1);
         Some((outcome, removed))
     }
 
@@ -474,19 +477,20 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn prune(&self, prune: Prune) -> Result<Removed> {
+        self.prune_threads(&prune)
+    }
+
+    async fn set_pinned(&self, address: &CheckpointAddress, pinned: bool) -> Result<()> {
         let mut store = self.open()?;
-        let mut all = Removed::default();
-        for thread_id in prune.thread_ids {
-            let removed = match prune.strategy {
-                PruneStrategy::Delete => store.delete(&DeleteThread::new(&thread_id)?),
-                PruneStrategy::KeepLatest => {
-                    let removed = store.remove_from(&thread_id, Thread::prune);
-                    Ok(removed.map(|((), removed)| removed).unwrap_or_default())
-                }
-            };
-            let _ = all.add(thread_id, removed);
-        }
-        Ok(all)
+        let thread = store.threads.get_mut(&address.thread_id);
+        let thread = thread.filter(|thread| thread.is_in(address.generation));
+        let checkpoint = thread.and_then(|thread| {
+            let namespace = thread.namespaces.get_mut(&address.checkpoint_ns)?;
+            namespace.checkpoints.get_mut(&address.checkpoint_id)
+        });
+        let checkpoint = checkpoint.ok_or_else(|| Error::checkpoint_not_found(address))?;
+        checkpoint.pinned = pinned;
+        Ok(())
     }
 
     async fn channel_history(

@@ -16,6 +16,7 @@ mod list;
 mod prune;
 mod put;
 mod put_writes;
+mod set_pinned;
 mod threads;
 mod watch;
 
@@ -102,7 +103,8 @@ use tokio::runtime::Handle;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, DeleteThread, GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads,
-    OpenTransaction, Prune, Put, PutWrites, Removed, Result, ThreadId, ThreadInfo, Watch,
+    OpenTransaction, Prune, Put, PutWrites, Removed, Result, Retention, RetentionWorker, ThreadId,
+    ThreadInfo, Watch,
 };
 use call::{Call, call};
 use engine::Engine;
@@ -127,8 +129,9 @@ use watching::Watching;
 ///
 /// What a call did is durable when it returns ([`PostgresOptions`] can change that). If its future
 /// is dropped, what was sent for the thread under way goes on to its end. Two exceptions:
-/// [`set_thread_metadata`](Checkpointer::set_thread_metadata) and the calls that acquire and renew leases
-/// stop; and a put or pending write whose thread turns out to have changed isn't sent again.
+/// [`set_thread_metadata`](Checkpointer::set_thread_metadata), [`set_pinned`](Checkpointer::set_pinned)
+/// and the calls that acquire and renew leases stop; and a put or pending write whose thread turns out
+/// to have changed isn't sent again.
 ///
 /// A transient failure (a lost connection, a server that starts again) is retried before it is
 /// reported, for as long as [`Database::retries`](db::Database::retries) says, and for 5 seconds
@@ -251,6 +254,12 @@ impl PostgresCheckpointer {
         }
     }
 
+    /// Makes a worker that applies policies to all threads, and ends when the database is closed.
+    pub fn retention(&self, policies: impl IntoIterator<Item = Retention>) -> RetentionWorker {
+        let worker = RetentionWorker::new(Arc::new(self.clone()), policies);
+        worker.closed_by(self.engine.store.closing.clone())
+    }
+
     /// Runs a call, unless it comes after a close. The work is pinned, so that its future is stored
     /// once, and not in each future that passes it on.
     async fn run<T>(
@@ -277,7 +286,7 @@ impl PostgresCheckpointer {
     }
 
     fn new(store: Arc<Store>, options: &PostgresOptions) -> Self {
-        let retention = options.retention(store.database.retries().timeout);
+        let grace = options.grace(store.database.retries().timeout);
         let lanes = match options.shares_transactions() {
             true => Lanes::new(Arc::clone(&store)),
             false => Lanes::none(Arc::clone(&store)),
@@ -290,7 +299,7 @@ impl PostgresCheckpointer {
                 lanes,
                 order: Order::default(),
                 last_values: LastValues::new(options.cache_shares().1),
-                retention,
+                grace,
                 forgets_deleted: options.are_deleted_threads_forgotten(),
                 watching: Watching::new(options.interval_of_looks()),
             }),
@@ -458,8 +467,20 @@ impl Checkpointer for PostgresCheckpointer {
     }
 
     async fn prune(&self, prune: Prune) -> Result<Removed> {
-        let call = call!("prune", threads = prune.thread_ids.len());
+        let threads = prune.thread_ids.as_ref().map(Vec::len);
+        let call = call!("prune", threads = threads, dry_run = prune.dry_run);
         self.run_and_stir(call, pin!(self.engine.prune(prune)))
+            .await
+    }
+
+    async fn set_pinned(&self, address: &CheckpointAddress, pinned: bool) -> Result<()> {
+        let call = call!(
+            "set_pinned",
+            thread_id = address.thread_id.as_str(),
+            checkpoint_ns = address.checkpoint_ns.as_str(),
+            checkpoint_id = address.checkpoint_id.as_str(),
+        );
+        self.run(call, pin!(self.engine.set_pinned(address, pinned)))
             .await
     }
 

@@ -1,119 +1,159 @@
 //! Which checkpoints stay when old ones are removed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
+mod nodes;
 
-use crate::{CheckpointId, CheckpointNs};
+use std::collections::BTreeMap;
 
-/// What a checkpoint needs of others, and others of it.
-#[derive(Debug, Default)]
-pub(crate) struct Node<'a> {
-    pub(crate) parent: Option<&'a CheckpointId>,
-    /// The channels that have a value.
-    pub(crate) filled: BTreeSet<&'a str>,
-    /// The channels that have a version and no value.
-    pub(crate) empty: BTreeSet<&'a str>,
-    /// The channels its pending writes are for.
-    pub(crate) written: BTreeSet<&'a str>,
-    /// Whether it is of a format in which the sends are read from the parent's writes.
-    pub(crate) reads_sends_of_parent: bool,
-    /// The root graph's checkpoint that a subgraph's belongs to.
-    pub(crate) root: Option<&'a str>,
-}
+use crate::{CheckpointId, CheckpointNs, Retention};
+pub(crate) use nodes::{Channels, Node, Nodes, channels, has};
 
 /// The checkpoints of one namespace.
 #[derive(Debug, Default)]
-pub(crate) struct Nodes<'a>(pub(crate) BTreeMap<&'a str, Node<'a>>);
+pub(crate) struct Namespace {
+    pub(crate) head: Option<CheckpointId>,
+    pub(crate) nodes: Nodes,
+}
 
-/// The ids of the checkpoints that stay.
-pub(crate) type Kept<'a> = BTreeSet<&'a str>;
+/// The checkpoints of a thread.
+pub(crate) type Namespaces = BTreeMap<CheckpointNs, Namespace>;
+
+/// What is removed from a thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Removal<'a> {
+    /// All that a policy doesn't keep.
+    Old(&'a Retention),
+    /// The checkpoints of runs.
+    Runs,
+}
+
+/// What goes of a namespace.
+#[derive(Debug)]
+pub(crate) struct Going {
+    /// Whether each checkpoint goes, by its place.
+    pub(crate) goes: Vec<bool>,
+    /// Whether the namespace goes as a whole, with the writes whose checkpoint never came.
+    pub(crate) over: bool,
+}
 
 /// The channel in which old formats keep their sends.
 const SENDS: &str = "__pregel_tasks";
 
-impl<'a> Nodes<'a> {
-    /// Walks from the parent of `id` to the first checkpoint; stored links may form a ring.
-    fn ancestors(&self, id: &str) -> impl Iterator<Item = (&'a str, &Node<'a>)> {
-        let parent_of = |id: &str| {
-            let parent = self.0.get(id)?.parent?.as_str();
-            Some((parent, self.0.get(parent)?))
-        };
-        iter::successors(parent_of(id), move |(id, _)| parent_of(id)).take(self.0.len())
-    }
-
-    /// Adds the ancestors whose writes the checkpoints `kept` are rebuilt from.
-    ///
-    /// A channel with a version and no value was either emptied or is stored as writes. It is the
-    /// latter if there are writes for it since the nearest ancestor that has a value.
-    pub(crate) fn with_needed(&self, kept: Kept<'a>) -> Kept<'a> {
-        let mut needed = kept.clone();
-        for id in kept {
-            let Some(node) = self.0.get(id) else { continue };
-            for channel in &node.empty {
-                let mut chain = Vec::new();
-                let mut needed_of_chain = 0;
-                let mut written = false;
-                for (ancestor, node) in self.ancestors(id) {
-                    chain.push(ancestor);
-                    let seeds = node.filled.contains(channel);
-                    written |= node.written.contains(channel);
-                    if node.written.contains(channel) || (seeds && written) {
-                        needed_of_chain = chain.len();
-                    }
-                    if seeds {
-                        break;
-                    }
-                }
-                needed.extend(&chain[..needed_of_chain]);
-            }
-        }
-        needed
+/// Chooses what goes: all but what is kept, and what that is rebuilt from.
+pub(crate) fn going(
+    thread: &mut Namespaces,
+    removal: Removal<'_>,
+) -> BTreeMap<CheckpointNs, Going> {
+    match removal {
+        Removal::Old(policy) => old(thread, policy),
+        Removal::Runs => (thread.iter_mut())
+            .map(|(ns, namespace)| (ns.clone(), Going::but_for(namespace.without_runs(), false)))
+            .collect(),
     }
 }
 
-/// Chooses what stays when only the heads are to stay.
+/// The same by a policy.
 ///
-/// A namespace with a `:` belongs to one call of a subgraph: it goes as a whole when the root
-/// graph's checkpoint it belongs to is stored and doesn't stay.
-pub(crate) fn latest<'a>(
-    thread: &BTreeMap<&'a CheckpointNs, (Option<&'a CheckpointId>, Nodes<'a>)>,
-) -> BTreeMap<&'a CheckpointNs, Kept<'a>> {
-    let roots = thread.get(&CheckpointNs::ROOT);
-    let kept_roots = roots.map(|(head, nodes)| latest_of(*head, nodes));
-    let is_over = |ns: &CheckpointNs, head: Option<&CheckpointId>, nodes: &Nodes<'a>| {
-        let root = head
-            .and_then(|head| nodes.0.get(head.as_str()))
-            .and_then(|head| head.root);
-        match (root, roots, &kept_roots) {
-            (Some(root), Some((_, roots)), Some(kept)) => {
-                ns.as_str().contains(':') && roots.0.contains_key(root) && !kept.contains(root)
-            }
-            _ => false,
-        }
+/// A namespace with a `:` belongs to one call of a subgraph: it goes as a whole, but for its pinned
+/// checkpoints, when the root graph's checkpoint it belongs to is stored and doesn't stay.
+fn old(thread: &mut Namespaces, policy: &Retention) -> BTreeMap<CheckpointNs, Going> {
+    let kept_roots = (thread.get_mut(&CheckpointNs::ROOT)).map(|root| root.kept(policy));
+    let goes_of_roots = |root: &str, roots: Option<&Namespace>| {
+        let place = roots?.nodes.place_of(&CheckpointId::new(root).ok()?)?;
+        Some(!kept_roots.as_ref()?[place])
     };
-    thread
-        .iter()
-        .map(|(ns, (head, nodes))| {
-            if is_over(ns, *head, nodes) {
-                (*ns, Kept::new())
-            } else {
-                (*ns, latest_of(*head, nodes))
-            }
+    let over: Vec<CheckpointNs> = (thread.iter())
+        .filter(|(ns, namespace)| {
+            let root = namespace.root();
+            ns.as_str().contains(':')
+                && root.is_some_and(|root| {
+                    goes_of_roots(root, thread.get(&CheckpointNs::ROOT)) == Some(true)
+                })
+        })
+        .map(|(ns, _)| ns.clone())
+        .collect();
+    (thread.iter_mut())
+        .map(|(ns, namespace)| {
+            let is_over = over.contains(ns);
+            let kept = match is_over {
+                true => namespace.pinned(),
+                false => namespace.kept(policy),
+            };
+            (ns.clone(), Going::but_for(kept, is_over))
         })
         .collect()
 }
 
-fn latest_of<'a>(head: Option<&'a CheckpointId>, nodes: &Nodes<'a>) -> Kept<'a> {
-    let mut kept: Kept<'a> = head.into_iter().map(CheckpointId::as_str).collect();
-    if let Some(head) = head.and_then(|head| nodes.0.get(head.as_str()))
-        && head.reads_sends_of_parent
-        && let Some(parent) = head.parent
-        && let Some(node) = nodes.0.get(parent.as_str())
-        && node.written.contains(SENDS)
-    {
-        kept.insert(parent.as_str());
+impl Going {
+    fn but_for(kept: Vec<bool>, is_over: bool) -> Self {
+        Self {
+            over: is_over && !kept.contains(&true),
+            goes: kept.into_iter().map(|kept| !kept).collect(),
+        }
     }
-    nodes.with_needed(kept)
+}
+
+impl Namespace {
+    /// The root graph's checkpoint that it belongs to.
+    fn root(&self) -> Option<&str> {
+        let head = self.nodes.place_of(self.head.as_ref()?)?;
+        self.nodes.get(head).1.root.as_deref()
+    }
+
+    fn pinned(&mut self) -> Vec<bool> {
+        self.with_needed(self.nodes.iter().map(|(_, node)| node.pinned).collect())
+    }
+
+    fn without_runs(&mut self) -> Vec<bool> {
+        self.with_needed(self.nodes.iter().map(|(_, node)| !node.of_runs).collect())
+    }
+
+    /// What a policy keeps.
+    fn kept(&mut self, policy: &Retention) -> Vec<bool> {
+        let nodes = &self.nodes;
+        let last = self.first_of_last(policy.last);
+        let mut kept: Vec<bool> = (nodes.iter())
+            .map(|(id, node)| {
+                let is_head = self.head.as_ref() == Some(id);
+                is_head || node.pinned || node.young || node.seq >= last
+            })
+            .collect();
+        if policy.fork_tips {
+            let parents = (0..nodes.len()).filter_map(|place| nodes.parent_of(place));
+            let mut tips = vec![true; nodes.len()];
+            parents.for_each(|parent| tips[parent] = false);
+            (kept.iter_mut().zip(tips)).for_each(|(kept, tip)| *kept |= tip);
+        }
+        self.add_senders(&mut kept);
+        self.with_needed(kept)
+    }
+
+    /// The place in the order of the first of the last so many.
+    fn first_of_last(&self, last: usize) -> i64 {
+        let mut seqs: Vec<i64> = self.nodes.iter().map(|(_, node)| node.seq).collect();
+        if seqs.len() <= last {
+            return i64::MIN;
+        }
+        let (_, first, _) = seqs.select_nth_unstable_by(last - 1, |left, right| right.cmp(left));
+        *first
+    }
+
+    /// Adds the parents of which those of an old format read the sends.
+    fn add_senders(&self, kept: &mut [bool]) {
+        let reading = (0..kept.len()).filter(|place| {
+            let (_, node) = self.nodes.get(*place);
+            kept[*place] && node.reads_sends_of_parent
+        });
+        let senders: Vec<usize> = reading
+            .filter_map(|place| self.nodes.parent_of(place))
+            .filter(|parent| has(&self.nodes.get(*parent).1.written, SENDS))
+            .collect();
+        senders.into_iter().for_each(|sender| kept[sender] = true);
+    }
+
+    fn with_needed(&mut self, mut kept: Vec<bool>) -> Vec<bool> {
+        self.nodes.add_needed(&mut kept);
+        kept
+    }
 }
 
 #[cfg(test)]

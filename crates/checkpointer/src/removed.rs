@@ -9,11 +9,11 @@ use crate::{Error, Result, ThreadId};
 /// What a [`prune`](crate::Checkpointer::prune) or a
 /// [`delete_for_runs`](crate::Checkpointer::delete_for_runs) has done, and what it hasn't.
 ///
-/// A thread from which nothing could be removed doesn't stop the rest: it is in `failed`, with the
-/// reason. When the database can't be used at all, the threads that were left are in `untried`.
+/// A thread that fails doesn't stop the rest: it is in `failed`, with the reason. When the database
+/// can't be used at all, the threads that were left are in `untried`.
 ///
-/// The counts are of what this call is known to have removed. If the answer to a commit was lost, what
-/// that commit removed isn't counted, although it is gone.
+/// The counts are of what this call is known to have removed, or would have removed if it was a dry run.
+/// If the answer to a commit was lost, what that commit removed isn't counted, although it is gone.
 ///
 /// # Examples
 ///
@@ -42,13 +42,28 @@ pub struct Removed {
     pub writes: u64,
     /// How many threads were deleted as a whole.
     pub threads: u64,
-    /// The threads from which nothing was removed, in the order in which they were tried.
+    /// How many bytes of checkpoints, pending writes and chunks were removed.
+    ///
+    /// In PostgreSQL it is the size of what the rows hold (states, metadata, values, chunks), as it was
+    /// stored there, compressed; without keys, row headers and indexes. A chunk counts once nothing in
+    /// its thread refers to it any more. The room is free for new rows after the next vacuum. In memory
+    /// it is the length of what was removed as JSON.
+    pub bytes: u64,
+    /// How many threads were looked at.
+    pub examined: u64,
+    /// Whether threads are left that are due, because of [`Prune::limit`](crate::Prune::limit).
+    pub more: bool,
+    /// Whether nothing was done because another call is at work with the same policy, in this program
+    /// or in another.
+    pub elsewhere: bool,
+    /// The threads with which something failed, in the order in which they were tried. What was removed
+    /// from them before is counted.
     pub failed: Vec<NotRemoved>,
     /// The threads that weren't tried, because the last of `failed` would be the reason for each.
     pub untried: Vec<ThreadId>,
 }
 
-/// A thread from which nothing was removed.
+/// A thread from which not all was removed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NotRemoved {
@@ -59,7 +74,7 @@ pub struct NotRemoved {
 }
 
 impl NotRemoved {
-    /// Says why nothing was removed from a thread, for those who write a checkpointer.
+    /// Says why not all was removed from a thread, for those who write a checkpointer.
     ///
     /// # Examples
     ///
@@ -94,30 +109,25 @@ impl Removed {
         }
     }
 
-    /// What was removed from one thread.
-    pub(crate) fn counts(checkpoints: u64, writes: u64) -> Self {
-        Self {
-            checkpoints,
-            writes,
-            ..Self::default()
-        }
+    /// The same for a thread that was deleted.
+    pub(crate) fn of_thread(self) -> Self {
+        Self { threads: 1, ..self }
     }
 
-    /// The same for a thread that was deleted.
-    pub(crate) fn thread(checkpoints: u64, writes: u64) -> Self {
-        Self {
-            threads: 1,
-            ..Self::counts(checkpoints, writes)
-        }
+    /// Adds what was removed by a further step.
+    pub(crate) fn count(&mut self, further: &Self) {
+        self.checkpoints += further.checkpoints;
+        self.writes += further.writes;
+        self.threads += further.threads;
+        self.bytes += further.bytes;
     }
 
     /// Takes a thread's outcome into account, and says whether the next thread may do better.
     pub(crate) fn add(&mut self, thread_id: ThreadId, outcome: Result<Self>) -> ControlFlow<()> {
+        self.examined += 1;
         match outcome {
             Ok(one) => {
-                self.checkpoints += one.checkpoints;
-                self.writes += one.writes;
-                self.threads += one.threads;
+                self.count(&one);
                 ControlFlow::Continue(())
             }
             Err(error) => {
@@ -129,6 +139,23 @@ impl Removed {
                 control
             }
         }
+    }
+
+    /// Whether the last failure would be that of each further thread.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        let last = self.failed.last();
+        last.is_some_and(|failed| !is_about_the_thread(&failed.error))
+    }
+
+    /// The same for a thread from which something was removed, whatever came of the rest.
+    pub(crate) fn add_in_part(
+        &mut self,
+        thread_id: ThreadId,
+        part: &Self,
+        outcome: Result<()>,
+    ) -> ControlFlow<()> {
+        self.count(part);
+        self.add(thread_id, outcome.map(|()| Self::default()))
     }
 }
 

@@ -9,6 +9,7 @@ mod projection;
 mod prune;
 mod put;
 mod put_writes;
+mod retention;
 mod watch;
 
 pub use channel_history::GetChannelHistory;
@@ -20,4 +21,5 @@ pub use projection::Projection;
 pub use prune::{Prune, PruneStrategy};
 pub use put::{ExpectedHead, Put};
 pub use put_writes::PutWrites;
+pub use retention::Retention;
 pub use watch::Watch;

@@ -23,6 +23,7 @@ mod races;
 mod removal;
 mod renamed;
 mod replay;
+mod retention;
 mod retries;
 mod round_trips;
 mod runtimes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use checkpointer::{
     AcquireLease, CheckpointAddress, CheckpointNs, Checkpointer, DeleteThread, Error,
     GetChannelHistory, GetTuple, List, ListThreads, OpenTransaction, PostgresCheckpointer, Prune,
-    PruneStrategy, PutWrites, Removed, Result, TaskId, ThreadId, Watch,
+    PruneStrategy, PutWrites, Removed, Result, Retention, TaskId, ThreadId, Watch,
 };
 use db::Database;
 use futures_util::future::join_all;
@@ -135,12 +135,15 @@ async fn call_everything(test: &TestDb) {
     let lease = checkpointer.renew_lease(&lease, ttl).await.unwrap();
     checkpointer.release_lease(&lease).await.unwrap();
 
+    let pinned = checkpointer.set_pinned(&next, true).await;
+    pinned.unwrap();
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer
         .prune(prune)
         .await
         .and_then(Removed::complete)
         .unwrap();
+    apply_policies(&checkpointer).await;
     checkpointer
         .delete_for_runs(&[SECRET.to_owned()])
         .await
@@ -152,6 +155,22 @@ async fn call_everything(test: &TestDb) {
         .unwrap();
     checkpointer.close().await.unwrap();
     database.close(Duration::from_secs(10)).await.unwrap();
+}
+
+/// Applies a policy to all threads, and one to a thread on which there is a lease.
+async fn apply_policies(checkpointer: &PostgresCheckpointer) {
+    let only = map(json!({ "secret": SECRET }));
+    let due = Prune::due(Retention::keep_last(1).except(only));
+    let removed = checkpointer.prune(due).await;
+    removed.and_then(Removed::complete).unwrap();
+    let lease = AcquireLease::new("copy", Duration::from_secs(60)).unwrap();
+    let lease = checkpointer.acquire_lease(lease).await.unwrap();
+    let delete = PruneStrategy::Keep(Retention::keep_all().delete_after(Duration::ZERO));
+    let held = checkpointer
+        .prune(Prune::new(["copy"], delete).unwrap())
+        .await;
+    assert_eq!(held.unwrap().failed.len(), 1);
+    checkpointer.release_lease(&lease).await.unwrap();
 }
 
 /// The rows of those tables in the docs whose heading begins with a word.

@@ -1,8 +1,8 @@
 //! The plans that PostgreSQL makes of the statements.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
-use checkpointer::{Checkpointer as _, List, ListThreads, PostgresCheckpointer};
+use checkpointer::{Checkpointer as _, List, ListThreads, PostgresCheckpointer, Prune, Retention};
 use db::{GenericClient, Statement};
 use expect_test::expect;
 use futures_util::TryStreamExt as _;
@@ -72,7 +72,9 @@ static READS: Statement = Statement::new(
         array_to_string(array_fill('NULL'::text, ARRAY[cardinality(parameter_types)]), ', ')
     FROM pg_prepared_statements
     WHERE split_part(statement, chr(10), 1) = ANY (ARRAY['-- checkpointer::get_tuple',
-        '-- checkpointer::list', '-- checkpointer::threads', '-- checkpointer::threads_of_runs'])
+        '-- checkpointer::list', '-- checkpointer::threads', '-- checkpointer::threads_of_runs',
+        '-- checkpointer::due_threads', '-- checkpointer::judge_thread', '-- checkpointer::nodes',
+        '-- checkpointer::stands'])
     ORDER BY 1, 2",
     &[],
 );
@@ -109,10 +111,14 @@ async fn nothing_reads_a_whole_table_because_the_planner_expects_many_rows() {
     let runs = ["run".to_owned()];
     let removed = checkpointer.delete_for_runs(&runs).await.unwrap();
     removed.complete().unwrap();
+    Step::after(&first).put(&checkpointer).await;
+    let due = Prune::due(Retention::keep_last(1).delete_after(Duration::MAX));
+    let removed = checkpointer.prune(due).await.unwrap();
+    assert_eq!(removed.checkpoints, 1);
 
     let connection = database.get().await.unwrap();
     let reads = connection.query(&READS, &[]).await.unwrap();
-    assert_eq!(reads.len(), 8);
+    assert_eq!(reads.len(), 12);
     let planner = test.observer().await;
     let generic = "SET plan_cache_mode = force_generic_plan; SET jit = off";
     planner.batch_execute(generic).await.unwrap();

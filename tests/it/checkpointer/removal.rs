@@ -122,7 +122,7 @@ async fn agent(
     expected: Expected,
 ) {
     let mut last: Option<CheckpointAddress> = None;
-    for n in 0..25 {
+    for n in 0..80 {
         let step = match &last {
             Some(last) => Step::after(last),
             None => Step::first(&thread_id),

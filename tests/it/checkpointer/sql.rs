@@ -466,12 +466,12 @@ async fn open_says_what_is_missing() {
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 6
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 7
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 6
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 7
     "#]];
     check_not_opened(&test, &role, expected).await;
 
@@ -492,7 +492,7 @@ async fn open_says_what_is_missing() {
     observer.execute(&sql, &[]).await.unwrap();
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 6
+        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 7
     "#]];
     check_not_opened(&test, &url(), expected).await;
     drop_role(&test).await;

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::{CheckpointId, Error, ExpectedHead, Put, ThreadId};
+use crate::{CheckpointAddress, CheckpointId, Error, ExpectedHead, Put, ThreadId};
 
 impl Error {
     /// Makes a [`Conflict`](Self::Conflict): `put` expects another head than `head`.
@@ -52,6 +52,16 @@ impl Error {
     pub fn thread_not_found(thread_id: &ThreadId) -> Self {
         let thread_id = thread_id.clone();
         Self::ThreadNotFound { thread_id }
+    }
+
+    /// Makes a [`CheckpointNotFound`](Self::CheckpointNotFound).
+    #[must_use]
+    pub fn checkpoint_not_found(address: &CheckpointAddress) -> Self {
+        Self::CheckpointNotFound {
+            thread_id: address.thread_id.clone(),
+            checkpoint_ns: address.checkpoint_ns.clone(),
+            checkpoint_id: address.checkpoint_id.clone(),
+        }
     }
 
     /// Makes a [`ThreadExists`](Self::ThreadExists).

@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 
 use super::containment::contains_values;
 use super::lease::Leased;
-use crate::prune::{Kept, Node, Nodes};
+use crate::prune::{Going, Namespaces, Node, Nodes, Removal, channels, going};
 use crate::{
     ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Generation, Loaded, Metadata, PendingWrite, Projection, Put, PutWrites, TaskId, ThreadId,
-    ThreadInfo, prune, writes,
+    Generation, Loaded, Metadata, PendingWrite, Projection, Put, PutWrites, Removed, TaskId,
+    ThreadId, ThreadInfo, prune, writes,
 };
 
 /// A thread, what reminds of a deleted one, or what keeps the place of one that isn't there yet.
@@ -45,6 +45,8 @@ pub(super) struct Stored {
     parent: Option<CheckpointId>,
     checkpoint: Checkpoint,
     pub(super) metadata: Metadata,
+    put_at: SystemTime,
+    pub(super) pinned: bool,
 }
 
 #[derive(Clone)]
@@ -156,51 +158,86 @@ impl Thread {
         }
     }
 
-    /// How many checkpoints and pending writes there are.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        let namespaces = self.namespaces.values();
-        namespaces.fold((0, 0), |(checkpoints, writes), stored| {
-            let of_all: usize = stored.writes.values().map(BTreeMap::len).sum();
-            (
-                checkpoints + stored.checkpoints.len() as u64,
-                writes + of_all as u64,
-            )
-        })
+    /// Whether it is there, in that generation if one is named.
+    pub(super) fn is_in(&self, generation: Option<Generation>) -> bool {
+        !self.deleted && generation.is_none_or(|named| named == self.generation)
     }
 
-    /// Keeps the latest checkpoint of each namespace, and what it needs.
-    pub(super) fn prune(&mut self) {
-        let nodes = self.namespaces.iter();
-        let nodes = nodes.map(|(ns, stored)| (ns, (stored.head.as_ref(), stored.nodes())));
-        let kept: BTreeMap<CheckpointNs, BTreeSet<CheckpointId>> = prune::latest(&nodes.collect())
-            .into_iter()
-            .map(|(ns, kept)| (ns.clone(), owned(kept)))
-            .collect();
-        self.namespaces.retain(|ns, stored| {
-            let kept = &kept[ns];
-            // A subgraph's call that is over goes with the writes whose checkpoint never came.
-            let is_over = kept.is_empty() && stored.head.is_some();
-            stored.retain(kept);
-            !is_over
+    /// Whether any namespace has a head.
+    pub(super) fn has_head(&self) -> bool {
+        self.namespaces.values().any(|stored| stored.head.is_some())
+    }
+
+    pub(super) fn has_pinned(&self) -> bool {
+        let mut stored = (self.namespaces.values()).flat_map(|stored| stored.checkpoints.values());
+        stored.any(|checkpoint| checkpoint.pinned)
+    }
+
+    /// How many checkpoints and pending writes there are, and how many bytes they have.
+    pub(super) fn counts(&self) -> Removed {
+        let mut counts = Removed::default();
+        for stored in self.namespaces.values() {
+            counts.checkpoints += stored.checkpoints.len() as u64;
+            counts.bytes += (stored.checkpoints.values())
+                .map(Stored::bytes)
+                .sum::<u64>();
+            for write in stored.writes.values().flat_map(BTreeMap::values) {
+                counts.writes += 1;
+                counts.bytes += json_bytes(&write.value);
+            }
+        }
+        counts
+    }
+
+    /// What decides which checkpoints stay.
+    pub(super) fn nodes(
+        &self,
+        is_young: impl Fn(SystemTime) -> bool,
+        is_of_runs: impl Fn(&Metadata) -> bool,
+    ) -> Namespaces {
+        let namespaces = self.namespaces.iter().map(|(ns, stored)| {
+            let namespace = prune::Namespace {
+                head: stored.head.clone(),
+                nodes: stored.nodes(&is_young, &is_of_runs),
+            };
+            (ns.clone(), namespace)
         });
+        namespaces.collect()
     }
 
-    /// Removes the checkpoints of the runs; returns whether that moved a head.
-    pub(super) fn delete_runs(&mut self, run_ids: &BTreeSet<&str>) -> bool {
+    /// Removes what goes; returns whether that moved a head.
+    pub(super) fn remove(&mut self, going: &BTreeMap<CheckpointNs, Going>) -> bool {
         let mut moved = false;
-        for stored in self.namespaces.values_mut() {
-            let of_others = stored.checkpoints.iter().filter(|(_, stored)| {
-                let run_id = stored.metadata.run_id();
-                run_id.is_none_or(|run_id| !run_ids.contains(run_id))
-            });
-            let kept = of_others.map(|(id, _)| id.as_str()).collect();
-            let kept = owned(stored.nodes().with_needed(kept));
-            if kept.len() < stored.checkpoints.len() {
-                moved |= stored.retain(&kept);
+        for (ns, stored) in &mut self.namespaces {
+            if let Some(going) = going.get(ns)
+                && going.goes.contains(&true)
+            {
+                moved |= stored.remove(&going.goes);
             }
         }
         moved
     }
+
+    /// Removes the checkpoints of the runs; returns whether that moved a head.
+    pub(super) fn delete_runs(&mut self, run_ids: &BTreeSet<&str>) -> bool {
+        let of_runs = |metadata: &Metadata| {
+            let run_id = metadata.run_id();
+            run_id.is_some_and(|run_id| run_ids.contains(run_id))
+        };
+        let going = going(&mut self.nodes(|_| false, of_runs), Removal::Runs);
+        self.remove(&going)
+    }
+}
+
+impl Stored {
+    fn bytes(&self) -> u64 {
+        let metadata = Value::Object(self.metadata.as_map().clone());
+        json_bytes(&self.checkpoint.to_json()) + json_bytes(&metadata)
+    }
+}
+
+fn json_bytes(value: &Value) -> u64 {
+    value.to_string().len() as u64
 }
 
 impl Namespace {
@@ -218,7 +255,7 @@ impl Namespace {
     }
 
     /// Stores a checkpoint; returns whether that moved the head.
-    pub(super) fn put(&mut self, put: &Put<'_>) -> bool {
+    pub(super) fn put(&mut self, put: &Put<'_>, now: SystemTime) -> bool {
         let id = &put.checkpoint.id;
         let known = self.checkpoints.get(id);
         let parent = known.map_or(put.parent, |known| known.parent.as_ref());
@@ -251,6 +288,8 @@ impl Namespace {
             parent: parent.cloned(),
             checkpoint,
             metadata: put.metadata.clone(),
+            put_at: known.map_or(now, |known| known.put_at),
+            pinned: known.is_some_and(|known| known.pinned),
         };
         self.checkpoints.insert(id.clone(), stored);
         is_new
@@ -325,6 +364,7 @@ impl Namespace {
         Some(CheckpointTuple {
             parent_address: parent.map(|parent| address.sibling(parent)),
             pending_writes,
+            pinned: stored.pinned,
             ..CheckpointTuple::new(address, checkpoint, stored.metadata.clone())
         })
     }
@@ -356,35 +396,41 @@ impl Namespace {
             .take_while(move |(id, _)| seen.insert((*id).clone()))
     }
 
-    fn nodes(&self) -> Nodes<'_> {
+    fn nodes(
+        &self,
+        is_young: impl Fn(SystemTime) -> bool,
+        is_of_runs: impl Fn(&Metadata) -> bool,
+    ) -> Nodes {
         let nodes = self.checkpoints.iter().map(|(id, stored)| {
             let checkpoint = &stored.checkpoint;
-            let channels = checkpoint.channel_versions.keys().map(String::as_str);
+            let values = &checkpoint.channel_values;
+            let versions = checkpoint.channel_versions.keys();
             let writes = self.writes.get(id).into_iter().flatten();
-            let filled: BTreeSet<&str> = checkpoint
-                .channel_values
-                .keys()
-                .map(String::as_str)
-                .collect();
+            let root = stored.metadata.parent_in(CheckpointNs::ROOT.as_str());
             let node = Node {
-                parent: stored.parent.as_ref(),
-                empty: channels.filter(|name| !filled.contains(name)).collect(),
-                filled,
-                written: writes.map(|(_, write)| write.channel.as_str()).collect(),
+                parent: stored.parent.clone(),
+                seq: stored.seq as i64,
+                filled: channels(values.keys()),
+                empty: channels(versions.filter(|name| !values.contains_key(*name))),
+                written: channels(writes.map(|(_, write)| &write.channel)),
                 reads_sends_of_parent: checkpoint.v < Checkpoint::CURRENT_V,
-                root: stored.metadata.parent_in(CheckpointNs::ROOT.as_str()),
+                root: root.map(str::to_owned),
+                pinned: stored.pinned,
+                young: is_young(stored.put_at),
+                of_runs: is_of_runs(&stored.metadata),
             };
-            (id.as_str(), node)
+            (id.clone(), node)
         });
-        Nodes(nodes.collect())
+        nodes.collect()
     }
 
-    /// Removes all checkpoints but `kept`, with their writes; returns whether that moved the head.
-    fn retain(&mut self, kept: &BTreeSet<CheckpointId>) -> bool {
-        let (kept_ones, removed) = std::mem::take(&mut self.checkpoints)
+    /// Removes the checkpoints that go, with their writes; returns whether that moved the head.
+    fn remove(&mut self, goes: &[bool]) -> bool {
+        let mut goes = goes.iter();
+        let (removed, kept) = std::mem::take(&mut self.checkpoints)
             .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(id, _)| kept.contains(id));
-        self.checkpoints = kept_ones;
+            .partition::<BTreeMap<_, _>, _>(|_| goes.next() == Some(&true));
+        self.checkpoints = kept;
         self.writes.retain(|id, _| !removed.contains_key(id));
         for stored in self.checkpoints.values_mut() {
             // A parent that was never stored may still come.
@@ -396,10 +442,4 @@ impl Namespace {
         self.head = head;
         moved
     }
-}
-
-fn owned(kept: Kept<'_>) -> BTreeSet<CheckpointId> {
-    let kept = kept.into_iter();
-    kept.map(|id| CheckpointId::trusted(id.to_owned()))
-        .collect()
 }

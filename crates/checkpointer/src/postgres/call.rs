@@ -201,7 +201,7 @@ impl<T> Drop for Answers<T> {
 }
 
 /// What an error is counted as.
-fn outcome(error: &Error) -> &'static str {
+pub(super) fn outcome(error: &Error) -> &'static str {
     match error {
         Error::InvalidName { .. } => "invalid_name",
         Error::Unstorable { .. } | Error::UnstorableState { .. } => "unstorable",

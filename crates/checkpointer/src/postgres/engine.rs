@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::call::Call;
 use super::lanes::{Begun, Lanes};
 use super::last_values::LastValues;
-use super::options::Retention;
+use super::options::Grace;
 use super::order::Order;
 use super::refusal::cut_off;
 use super::store::Store;
@@ -20,7 +20,7 @@ pub(super) struct Engine {
     pub(super) lanes: Arc<Lanes>,
     pub(super) order: Order,
     pub(super) last_values: LastValues,
-    pub(super) retention: Retention,
+    pub(super) grace: Grace,
     /// Whether late writes start a deleted thread again.
     pub(super) forgets_deleted: bool,
     pub(super) watching: Watching,

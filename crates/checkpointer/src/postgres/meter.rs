@@ -2,13 +2,14 @@
 //!
 //! Labels have few values: operations and outcomes. No label holds a name that a user chose.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{
     Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::Result;
+use super::call::outcome;
+use crate::{Error, Removed, Result};
 
 const OPERATIONS: &str = "checkpointer_operations_total";
 const OPERATION_SECONDS: &str = "checkpointer_operation_seconds";
@@ -24,6 +25,11 @@ const REMOVED_CHECKPOINTS: &str = "checkpointer_removed_checkpoints_total";
 const WATCHERS: &str = "checkpointer_watchers";
 const HEAD_CHANGES: &str = "checkpointer_head_changes_total";
 const WATCH_LOOK_SECONDS: &str = "checkpointer_watch_look_seconds";
+const REMOVED_THREADS: &str = "checkpointer_removed_threads_total";
+const REMOVED_BYTES: &str = "checkpointer_removed_bytes_total";
+const PRUNE_FAILURES: &str = "checkpointer_prune_failures_total";
+const RETENTION_ROUNDS: &str = "checkpointer_retention_rounds_total";
+const RETENTION_ROUND: &str = "checkpointer_retention_round_timestamp_seconds";
 
 /// A call is over.
 pub(super) fn ended(operation: &'static str, outcome: &'static str, after: Duration) {
@@ -56,9 +62,23 @@ pub(super) fn batched(writes: usize) {
     histogram!(BATCH_WRITES).record(writes as f64);
 }
 
-/// So many checkpoints were removed from a thread.
-pub(super) fn removed(checkpoints: u64) {
-    counter!(REMOVED_CHECKPOINTS).increment(checkpoints);
+/// So much was removed from a thread.
+pub(super) fn removed(removed: &Removed) {
+    counter!(REMOVED_CHECKPOINTS).increment(removed.checkpoints);
+    counter!(REMOVED_THREADS).increment(removed.threads);
+    counter!(REMOVED_BYTES).increment(removed.bytes);
+}
+
+/// A thread couldn't be pruned.
+pub(super) fn failed_to_prune(error: &Error) {
+    counter!(PRUNE_FAILURES, "outcome" => outcome(error)).increment(1);
+}
+
+/// A policy was applied to all threads that were due when the round began.
+pub(super) fn round_done(begun: SystemTime) {
+    counter!(RETENTION_ROUNDS).increment(1);
+    let since = begun.duration_since(UNIX_EPOCH).unwrap_or_default();
+    gauge!(RETENTION_ROUND).set(since.as_secs_f64());
 }
 
 /// The watchers have looked for changes, and found so many.
@@ -111,7 +131,13 @@ impl Drop for UnderWay {
 /// Says what the figures mean, as `docs/observability.md` does. Counters of rare events begin at
 /// zero, because a rate doesn't show the first rise of a counter that wasn't there.
 pub(super) fn describe() {
-    for rare in [CONFLICTS, STALE_WRITES, REMOVED_CHECKPOINTS] {
+    for rare in [
+        CONFLICTS,
+        STALE_WRITES,
+        REMOVED_CHECKPOINTS,
+        REMOVED_THREADS,
+        REMOVED_BYTES,
+    ] {
         counter!(rare).increment(0);
     }
     describe_counter!(
@@ -163,6 +189,27 @@ pub(super) fn describe() {
         REUSED_CHUNKS,
         Unit::Count,
         "Chunks that were known to be stored; one counts for all below it"
+    );
+    describe_counter!(REMOVED_THREADS, Unit::Count, "Threads that a prune deleted");
+    describe_counter!(
+        REMOVED_BYTES,
+        Unit::Bytes,
+        "What a prune or a `delete_for_runs` removed, as it was stored"
+    );
+    describe_counter!(
+        RETENTION_ROUNDS,
+        Unit::Count,
+        "Rounds in which a policy was applied to all threads that were due"
+    );
+    describe_gauge!(
+        RETENTION_ROUND,
+        Unit::Seconds,
+        "When the last of those rounds began, in seconds since 1970"
+    );
+    describe_counter!(
+        PRUNE_FAILURES,
+        Unit::Count,
+        "Threads that a prune failed at, by the reason"
     );
     describe_counter!(
         REMOVED_CHECKPOINTS,

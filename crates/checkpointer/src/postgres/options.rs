@@ -51,7 +51,7 @@ pub struct PostgresOptions {
 
 /// How long things stay that may never be needed again, in microseconds.
 #[derive(Debug)]
-pub(super) struct Retention {
+pub(super) struct Grace {
     pub(super) tombstones: i64,
     pub(super) orphaned_writes: i64,
 }
@@ -176,9 +176,9 @@ impl PostgresOptions {
         self.watch_interval
     }
 
-    pub(super) fn retention(&self, retried_for: Duration) -> Retention {
+    pub(super) fn grace(&self, retried_for: Duration) -> Grace {
         let shortest = SHORTEST_TOMBSTONE_RETENTION + 2 * retried_for;
-        Retention {
+        Grace {
             tombstones: micros(self.tombstone_retention.max(shortest)),
             orphaned_writes: micros(self.orphaned_write_retention),
         }

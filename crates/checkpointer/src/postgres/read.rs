@@ -42,6 +42,7 @@ struct CheckpointRow<'r> {
     content: Jsonb<'r>,
     channels: Option<Jsonb<'r>>,
     metadata: Jsonb<'r>,
+    pinned: bool,
 }
 
 /// A pending write. Their order is that of the first three fields.
@@ -173,6 +174,7 @@ impl<'r> CheckpointRow<'r> {
             content: row.get("content"),
             channels: row.get("channels"),
             metadata: row.get("metadata"),
+            pinned: row.get("pinned"),
         }
     }
 
@@ -207,6 +209,7 @@ impl<'r> CheckpointRow<'r> {
             checkpoint,
             metadata,
             pending_writes,
+            pinned: self.pinned,
         })
     }
 }

@@ -18,6 +18,7 @@ mod read;
 mod remove;
 mod template;
 mod threads;
+mod upkeep;
 mod watch;
 mod write;
 
@@ -32,12 +33,16 @@ pub(super) use list_threads::{AfterThread, CountedThreads, ThreadRestrictions};
 pub(super) use locking::{AnyThread, KnownThread, LeasedThread, Locking, Relied, ThreadLock};
 pub(super) use parameters::{Bound, Query};
 pub(super) use read::{OneCheckpoint, Only};
-pub(super) use remove::{NodesPage, RemovedCheckpoints, Runs, SweptThread};
+pub(super) use remove::{
+    Asked, FoundWrites, GoingCheckpoints, KnownSeqs, NodesPage, OrphanedWrites, RemovedCheckpoints,
+    Runs, Stands, SweptChunks, SweptThread,
+};
 use template::{Schema, Template};
 pub(super) use threads::{
-    ChangedMetadata, DeletedThread, LockedThread, MadeCopy, OneThread, SweptTombstones,
-    ThreadMetadata, ThreadsOfCopy,
+    ChangedMetadata, DeletedThread, JudgedThread, LockedThread, MadeCopy, OneThread,
+    PinnedCheckpoint, SweptTombstones, ThreadMetadata, ThreadsOfCopy,
 };
+pub(super) use upkeep::{AtWork, DuePage, EndOfCall, PolicyOfRound, Progress, UnsweptPage};
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
 
@@ -69,10 +74,25 @@ pub(super) struct Sql {
     pub(super) lock_thread: Query<LockedThread<'static>>,
     pub(super) delete_thread: Query<DeletedThread<'static>>,
     pub(super) drop_writes: Query<DroppedWrites<'static>>,
-    pub(super) nodes: Query<NodesPage<'static>>,
+    pub(super) count_thread: Query<OneThread<'static>>,
+    pub(super) judge_thread: Query<JudgedThread<'static>>,
+    pub(super) set_pinned: Query<PinnedCheckpoint<'static>>,
+    pub(super) nodes: Query<(Asked<'static>, NodesPage<'static>)>,
+    pub(super) new_nodes: Query<(Asked<'static>, KnownSeqs<'static>)>,
+    pub(super) stands: Query<Stands<'static>>,
     pub(super) remove: Query<RemovedCheckpoints<'static>>,
+    pub(super) find_orphaned_writes: Query<OrphanedWrites<'static>>,
+    pub(super) remove_orphaned_writes: Query<FoundWrites<'static>>,
+    pub(super) count_removed: Query<(OrphanedWrites<'static>, GoingCheckpoints<'static>)>,
     pub(super) threads_of_runs: Query<Runs<'static>>,
-    pub(super) sweep_chunks: Query<SweptThread<'static>>,
+    pub(super) sweep_chunks: Query<(SweptThread<'static>, SweptChunks)>,
+    pub(super) end_sweep: Query<SweptThread<'static>>,
+    pub(super) begin_round: Query<(PolicyOfRound<'static>, AtWork<'static>)>,
+    pub(super) look_at_round: Query<PolicyOfRound<'static>>,
+    pub(super) note_progress: Query<((PolicyOfRound<'static>, AtWork<'static>), Progress<'static>)>,
+    pub(super) end_call: Query<(PolicyOfRound<'static>, EndOfCall<'static>)>,
+    pub(super) due_threads: Query<DuePage<'static>>,
+    pub(super) unswept: Query<UnsweptPage>,
     pub(super) sweep_tombstones: Query<SweptTombstones>,
     pub(super) lock_for_copy: Query<ThreadsOfCopy<'static>>,
     pub(super) make_copy: Query<MadeCopy<'static>>,
@@ -133,10 +153,25 @@ impl Sql {
             lock_thread: schema.query(&threads::LOCK_THREAD),
             delete_thread: schema.query(&threads::DELETE_THREAD),
             drop_writes: schema.query(&write::DROP_WRITES),
+            count_thread: schema.query(&threads::COUNT_THREAD),
+            judge_thread: schema.query(&threads::JUDGE_THREAD),
+            set_pinned: schema.query(&threads::SET_PINNED),
             nodes: schema.query(&remove::NODES),
+            new_nodes: schema.query(&remove::NEW_NODES),
+            stands: schema.query(&remove::STANDS),
             remove: schema.query(&remove::REMOVE),
+            find_orphaned_writes: schema.query(&remove::FIND_ORPHANED_WRITES),
+            remove_orphaned_writes: schema.query(&remove::REMOVE_ORPHANED_WRITES),
+            count_removed: schema.query(&remove::COUNT_REMOVED),
             threads_of_runs: schema.query(&remove::THREADS_OF_RUNS),
             sweep_chunks: schema.query(&remove::SWEEP_CHUNKS),
+            end_sweep: schema.query(&remove::END_SWEEP),
+            begin_round: schema.query(&upkeep::BEGIN_ROUND),
+            look_at_round: schema.query(&upkeep::LOOK_AT_ROUND),
+            note_progress: schema.query(&upkeep::NOTE_PROGRESS),
+            end_call: schema.query(&upkeep::END_CALL),
+            due_threads: schema.query(&upkeep::DUE_THREADS),
+            unswept: schema.query(&upkeep::UNSWEPT),
             sweep_tombstones: schema.query(&threads::SWEEP_TOMBSTONES),
             lock_for_copy: schema.query(&threads::LOCK_FOR_COPY),
             make_copy: schema.query(&threads::MAKE_COPY),

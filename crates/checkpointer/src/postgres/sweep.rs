@@ -14,7 +14,7 @@ impl Engine {
     /// the next deletion sweeps again.
     pub(super) async fn sweep_tombstones(&self) {
         let swept = SweptTombstones {
-            micros: self.retention.tombstones,
+            micros: self.grace.tombstones,
             limit: SWEPT_AT_ONCE,
         };
         let asked = self.store.sql.sweep_tombstones.with(&swept);

@@ -39,6 +39,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
             name: "comments",
             sql: include_str!("../../migrations/0006_comments.sql"),
         },
+        Migration {
+            number: 7,
+            name: "retention",
+            sql: include_str!("../../migrations/0007_retention.sql"),
+        },
     ],
 );
 

@@ -13,7 +13,13 @@ fn thread(name: &str) -> ThreadId {
 #[test]
 fn what_is_removed_is_added_up() {
     let mut removed = Removed::default();
-    for outcome in [Removed::counts(2, 3), Removed::thread(4, 5)] {
+    let counts = |checkpoints, writes, bytes| Removed {
+        checkpoints,
+        writes,
+        bytes,
+        ..Removed::default()
+    };
+    for outcome in [counts(2, 3, 100), counts(4, 5, 10).of_thread()] {
         assert_eq!(
             removed.add(thread("a"), Ok(outcome)),
             ControlFlow::Continue(())
@@ -23,6 +29,7 @@ fn what_is_removed_is_added_up() {
         (removed.checkpoints, removed.writes, removed.threads),
         (6, 8, 1)
     );
+    assert_eq!((removed.bytes, removed.examined), (110, 2));
     removed.complete().unwrap();
 }
 

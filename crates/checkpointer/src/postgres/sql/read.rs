@@ -55,7 +55,7 @@ WITH RECURSIVE chosen AS MATERIALIZED (
 pub(super) const READ: &str = "
 ), loaded AS MATERIALIZED (
     SELECT place, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, generation, gc,
-        metadata, CASE WHEN {state} THEN checkpoint ELSE pg_catalog.jsonb_build_object(
+        metadata, pinned, CASE WHEN {state} THEN checkpoint ELSE pg_catalog.jsonb_build_object(
             'format', checkpoint -> 'format', 'v', checkpoint -> 'v', 'ts', checkpoint -> 'ts'
         ) END AS checkpoint,
         CASE WHEN {only} IS NULL THEN channels
@@ -92,18 +92,18 @@ pub(super) const READ: &str = "
     WHERE sign(needed.depth) = 1
 )
 SELECT 'checkpoint' AS kind, place, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id,
-    generation, gc, channels, metadata,
+    generation, gc, channels, metadata, pinned,
     NULL::text AS task_id, NULL::text AS task_path, NULL::integer AS idx, NULL::text AS channel,
     NULL::bytea AS hash, NULL::bytea AS refs, checkpoint AS content
 FROM loaded
 UNION ALL
-SELECT 'chunk', NULL, c.thread_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+SELECT 'chunk', NULL, c.thread_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     NULL, NULL, NULL, NULL, c.hash, c.refs, c.content
 FROM (SELECT DISTINCT thread_id, hash FROM needed) AS needed CROSS JOIN LATERAL (
     SELECT * FROM {schema}.chunks AS c
     WHERE c.thread_id = needed.thread_id AND c.hash = needed.hash OFFSET 0) AS c
 UNION ALL
-SELECT 'write', place, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+SELECT 'write', place, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     task_id, task_path, idx, channel, NULL, NULL, value
 FROM writes";
 
@@ -111,7 +111,7 @@ FROM writes";
 const LOST_HEAD: &str = "
 UNION ALL
 SELECT 'lost head', NULL, h.thread_id, h.checkpoint_ns, h.checkpoint_id, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM {schema}.heads AS h
 WHERE {id} IS NULL AND h.thread_id = {thread_id} AND h.checkpoint_ns = {ns}
   AND NOT EXISTS (SELECT FROM chosen)";

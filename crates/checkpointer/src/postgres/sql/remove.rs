@@ -2,17 +2,42 @@
 
 use super::parameters::parameters;
 use super::template::Template;
+use crate::codec::ContentHash;
 use crate::postgres::wire::Jsonb;
+
+parameters! {
+    /// What decides which checkpoints of a thread may go.
+    struct Asked<'a> {
+        thread_id: &'a str,
+        runs: &'a [Jsonb<'a>],
+        /// The age up to which a checkpoint is young.
+        young: Option<i64>,
+    }
+}
 
 parameters! {
     /// A page of a thread's checkpoints.
     struct NodesPage<'a> {
-        thread_id: &'a str,
-        runs: &'a [Jsonb<'a>],
         /// The last checkpoint of the page before.
         last_ns: &'a str,
         last_id: &'a str,
         limit: i64,
+    }
+}
+
+parameters! {
+    /// Namespaces, and how many checkpoints were put to each as far as is known.
+    struct KnownSeqs<'a> {
+        known_ns: &'a [String],
+        known_seqs: &'a [i64],
+    }
+}
+
+parameters! {
+    /// What else may have changed in those namespaces.
+    struct Stands<'a> {
+        thread_id: &'a str,
+        known_ns: &'a [String],
     }
 }
 
@@ -25,10 +50,38 @@ parameters! {
         /// The checkpoints that stay and lose their parent.
         orphaned_ns: &'a [String],
         orphaned_ids: &'a [String],
-        /// The namespaces that go with the writes whose checkpoint never came.
+        /// The next heads of namespaces whose head is among the removed.
+        head_ns: &'a [String],
+        head_ids: &'a [String],
+    }
+}
+
+parameters! {
+    /// The pending writes whose checkpoint won't come.
+    struct OrphanedWrites<'a> {
+        thread_id: &'a str,
+        /// The namespaces that are over.
         over_ns: &'a [String],
         /// How long writes wait for their checkpoint.
         micros: i64,
+    }
+}
+
+parameters! {
+    /// The same, once they were found.
+    struct FoundWrites<'a> {
+        thread_id: &'a str,
+        over_ns: &'a [String],
+        found_ns: &'a [String],
+        found_ids: &'a [String],
+    }
+}
+
+parameters! {
+    /// The checkpoints that would be removed.
+    struct GoingCheckpoints<'a> {
+        removed_ns: &'a [String],
+        removed_ids: &'a [String],
     }
 }
 
@@ -40,16 +93,71 @@ parameters! {
 }
 
 parameters! {
-    /// The thread whose chunks are swept.
+    /// A thread whose chunks are swept.
     struct SweptThread<'a> {
         thread_id: &'a str,
     }
 }
 
+parameters! {
+    /// Which of its chunks are swept: those after one, and so many at most.
+    struct SweptChunks {
+        after: ContentHash,
+        limit: i64,
+    }
+}
+
 /// Reads what decides which of a thread's checkpoints may go, page by page: those after one, in the
 /// order of their keys.
-pub(super) const NODES: Template<NodesPage<'static>> = Template::new(&["-- checkpointer::nodes
-SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, h.checkpoint_id AS head,
+pub(super) const NODES: Template<(Asked<'static>, NodesPage<'static>)> = Template::new(&[
+    "-- checkpointer::nodes",
+    NODE,
+    "
+FROM {schema}.checkpoints AS c
+JOIN {schema}.heads AS h USING (thread_id, checkpoint_ns)
+WHERE c.thread_id = {thread_id} AND (c.checkpoint_ns, c.checkpoint_id) > ({last_ns}, {last_id})
+ORDER BY c.checkpoint_ns, c.checkpoint_id LIMIT {limit}",
+]);
+
+/// Reads the same of the checkpoints that were put since, as far as they follow each other from the
+/// head of their namespace.
+///
+/// Each is looked up by its key, one row at most, whatever the planner expects: writers wait meanwhile.
+pub(super) const NEW_NODES: Template<(Asked<'static>, KnownSeqs<'static>)> = Template::new(&[
+    "-- checkpointer::new_nodes
+WITH RECURSIVE put AS (
+    SELECT known.ns, h.checkpoint_id, c.parent_checkpoint_id, known.seq AS known
+    FROM unnest({known_ns}, {known_seqs}) AS known (ns, seq)
+    CROSS JOIN LATERAL (
+        SELECT h.checkpoint_id FROM {schema}.heads AS h
+        WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = known.ns LIMIT 1) AS h
+    CROSS JOIN LATERAL (
+        SELECT c.seq, c.parent_checkpoint_id FROM {schema}.checkpoints AS c
+        WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = known.ns
+          AND c.checkpoint_id = h.checkpoint_id LIMIT 1) AS c
+    WHERE c.seq > known.seq
+    UNION
+    SELECT put.ns, c.checkpoint_id, c.parent_checkpoint_id, put.known
+    FROM put CROSS JOIN LATERAL (
+        SELECT c.seq, c.checkpoint_id, c.parent_checkpoint_id FROM {schema}.checkpoints AS c
+        WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = put.ns
+          AND c.checkpoint_id = put.parent_checkpoint_id LIMIT 1) AS c
+    WHERE c.seq > put.known
+)",
+    NODE,
+    "
+FROM put CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.checkpoints AS c
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = put.ns
+      AND c.checkpoint_id = put.checkpoint_id LIMIT 1) AS c
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.heads AS h
+    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = put.ns LIMIT 1) AS h",
+]);
+
+const NODE: &str = "
+SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.seq, c.pinned,
+    h.checkpoint_id AS head, h.seq AS head_seq,
     ARRAY(SELECT jsonb_object_keys(c.channels)) AS filled,
     ARRAY(SELECT jsonb_object_keys(c.checkpoint -> 'channel_versions')) AS versions,
     ARRAY(SELECT w.channel FROM {schema}.pending_writes AS w
@@ -57,20 +165,24 @@ SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, h.checkpoint_id
           AND w.checkpoint_id = c.checkpoint_id) AS written,
     (c.checkpoint ->> 'v')::bigint AS v,
     c.metadata -> 'parents' ->> '' AS root,
+    coalesce(c.put_at > now() - {young} * interval '1 microsecond', false) AS young,
     EXISTS (SELECT FROM pg_catalog.unnest({runs}) AS run (metadata)
-        WHERE c.metadata @> run.metadata) AS of_runs
-FROM {schema}.checkpoints AS c
-JOIN {schema}.heads AS h USING (thread_id, checkpoint_ns)
-WHERE c.thread_id = {thread_id} AND (c.checkpoint_ns, c.checkpoint_id) > ({last_ns}, {last_id})
-ORDER BY c.checkpoint_ns, c.checkpoint_id LIMIT {limit}"]);
+        WHERE c.metadata @> run.metadata) AS of_runs";
 
-/// Removes checkpoints with their writes, and whole namespaces, and counts them. The thread is
-/// locked.
+/// Reads the heads of namespaces, and the pinned checkpoints of a thread that is locked.
+pub(super) const STANDS: Template<Stands<'static>> = Template::new(&["-- checkpointer::stands
+SELECT false AS pinned, checkpoint_ns, checkpoint_id, seq FROM {schema}.heads
+WHERE thread_id = {thread_id} AND checkpoint_ns = ANY ({known_ns})
+UNION ALL
+SELECT true, checkpoint_ns, checkpoint_id, seq FROM {schema}.checkpoints
+WHERE thread_id = {thread_id} AND pinned"]);
+
+/// Removes checkpoints with their writes, and counts them. The thread is locked. Its chunks are swept
+/// later, which is noted.
 ///
-/// - `removed_writes` also takes writes that have waited too long for their checkpoint.
 /// - `orphaned` forgets a parent that goes.
-/// - Where a head goes (`lost_heads`), the checkpoint put last among the rest becomes the head
-///   (`next_heads`, `moved`). Where nothing is left, the head is removed (`removed_heads`).
+/// - Where a head goes, another one becomes the head (`moved`). Where none is left, the head is removed
+///   (`removed_heads`).
 pub(super) const REMOVE: Template<RemovedCheckpoints<'static>> =
     Template::new(&["-- checkpointer::remove
 WITH removed AS MATERIALIZED (
@@ -80,49 +192,71 @@ WITH removed AS MATERIALIZED (
     DELETE FROM {schema}.checkpoints AS c USING removed
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = removed.checkpoint_ns
       AND c.checkpoint_id = removed.checkpoint_id
-    RETURNING true
+    RETURNING {checkpoint_bytes} AS bytes
 ), removed_writes AS (
-    DELETE FROM {schema}.pending_writes AS w
-    WHERE w.thread_id = {thread_id} AND (
-        w.checkpoint_ns = ANY ({over_ns})
-        OR (w.checkpoint_ns, w.checkpoint_id) IN (SELECT checkpoint_ns, checkpoint_id FROM removed)
-        OR (w.written_at < now() - {micros} * interval '1 microsecond' AND NOT EXISTS (
-            SELECT FROM {schema}.checkpoints AS c
-            WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
-              AND c.checkpoint_id = w.checkpoint_id)))
-    RETURNING true
+    DELETE FROM {schema}.pending_writes AS w USING removed
+    WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = removed.checkpoint_ns
+      AND w.checkpoint_id = removed.checkpoint_id
+    RETURNING {write_bytes} AS bytes
 ), orphaned AS (
     UPDATE {schema}.checkpoints AS c SET parent_checkpoint_id = NULL
     FROM unnest({orphaned_ns}, {orphaned_ids}) AS o (checkpoint_ns, checkpoint_id)
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = o.checkpoint_ns
       AND c.checkpoint_id = o.checkpoint_id
-), lost_heads AS MATERIALIZED (
-    SELECT h.checkpoint_ns
-    FROM {schema}.heads AS h JOIN removed USING (checkpoint_ns, checkpoint_id)
-    WHERE h.thread_id = {thread_id}
-), next_heads AS MATERIALIZED (
-    SELECT DISTINCT ON (c.checkpoint_ns) c.checkpoint_ns, c.checkpoint_id
-    FROM {schema}.checkpoints AS c JOIN lost_heads USING (checkpoint_ns)
-    WHERE c.thread_id = {thread_id}
-      AND (c.checkpoint_ns, c.checkpoint_id) NOT IN (
-          SELECT checkpoint_ns, checkpoint_id FROM removed)
-    ORDER BY c.checkpoint_ns, c.seq DESC
 ), moved AS (
-    UPDATE {schema}.heads AS h SET checkpoint_id = next_heads.checkpoint_id, updated_at = now()
-    FROM next_heads
-    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = next_heads.checkpoint_ns
+    UPDATE {schema}.heads AS h SET checkpoint_id = next.checkpoint_id, updated_at = now()
+    FROM removed, unnest({head_ns}, {head_ids}) AS next (checkpoint_ns, checkpoint_id)
+    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = next.checkpoint_ns
+      AND removed.checkpoint_ns = h.checkpoint_ns AND removed.checkpoint_id = h.checkpoint_id
 ), removed_heads AS (
-    DELETE FROM {schema}.heads AS h USING lost_heads
-    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = lost_heads.checkpoint_ns
-      AND NOT EXISTS (
-          SELECT FROM next_heads WHERE next_heads.checkpoint_ns = lost_heads.checkpoint_ns)
+    DELETE FROM {schema}.heads AS h USING removed
+    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = removed.checkpoint_ns
+      AND h.checkpoint_id = removed.checkpoint_id AND h.checkpoint_ns <> ALL ({head_ns})
     RETURNING true
+), may_have_none AS (
+    UPDATE {schema}.threads SET has_head = false
+    WHERE thread_id = {thread_id} AND has_head AND EXISTS (SELECT FROM removed_heads)
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id) VALUES ({thread_id}) ON CONFLICT DO NOTHING
 )
-UPDATE {schema}.threads
-SET gc = gc + 1, has_head = has_head AND NOT EXISTS (SELECT FROM removed_heads)
-WHERE thread_id = {thread_id}
-RETURNING (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
-    (SELECT count(*) FROM removed_writes) AS writes"]);
+SELECT (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
+    (SELECT count(*) FROM removed_writes) AS writes,
+    (SELECT coalesce(sum(bytes), 0)::bigint FROM (
+        SELECT bytes FROM removed_checkpoints UNION ALL SELECT bytes FROM removed_writes
+    ) AS removed) AS bytes"]);
+
+/// Finds the pending writes whose checkpoint won't come: they have waited too long, or their namespace
+/// is over.
+pub(super) const FIND_ORPHANED_WRITES: Template<OrphanedWrites<'static>> = Template::new(&[
+    "-- checkpointer::find_orphaned_writes
+SELECT DISTINCT w.checkpoint_ns, w.checkpoint_id FROM {schema}.pending_writes AS w
+WHERE w.thread_id = {thread_id} AND ",
+    ARE_ORPHANED,
+]);
+
+const ARE_ORPHANED: &str = "(w.checkpoint_ns = ANY ({over_ns})
+        OR (w.written_at < now() - {micros} * interval '1 microsecond' AND NOT EXISTS (
+            SELECT FROM {schema}.checkpoints AS c
+            WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
+              AND c.checkpoint_id = w.checkpoint_id)))";
+
+/// Removes them, unless the checkpoint or a head of the namespace has come since. The thread is locked.
+pub(super) const REMOVE_ORPHANED_WRITES: Template<FoundWrites<'static>> =
+    Template::new(&["-- checkpointer::remove_orphaned_writes
+WITH removed_writes AS (
+    DELETE FROM {schema}.pending_writes AS w
+    USING unnest({found_ns}, {found_ids}) AS found (checkpoint_ns, checkpoint_id)
+    WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = found.checkpoint_ns
+      AND w.checkpoint_id = found.checkpoint_id
+      AND NOT EXISTS (SELECT FROM {schema}.checkpoints AS c
+          WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
+            AND c.checkpoint_id = w.checkpoint_id)
+      AND NOT (w.checkpoint_ns = ANY ({over_ns}) AND EXISTS (SELECT FROM {schema}.heads AS h
+          WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = w.checkpoint_ns))
+    RETURNING {write_bytes} AS bytes
+)
+SELECT 0::bigint AS checkpoints, count(*) AS writes, coalesce(sum(bytes), 0)::bigint AS bytes
+FROM removed_writes"]);
 
 /// Finds the threads of runs, of one run after the other by the index.
 pub(super) const THREADS_OF_RUNS: Template<Runs<'static>> =
@@ -133,10 +267,10 @@ FROM pg_catalog.unnest({runs}) AS run (metadata) CROSS JOIN LATERAL (
     WHERE c.metadata @> run.metadata OFFSET 0) AS c
 ORDER BY c.thread_id"]);
 
-/// Removes the chunks of a thread that nothing refers to any more: a statement of its own, after
-/// the references are gone. The thread is locked.
-pub(super) const SWEEP_CHUNKS: Template<SweptThread<'static>> =
-    Template::new(&["-- checkpointer::sweep_chunks
+/// Removes chunks of a thread that nothing refers to any more, and counts them: a statement of its
+/// own, after the references are gone. The thread is locked.
+pub(super) const SWEEP_CHUNKS: Template<(SweptThread<'static>, SweptChunks)> = Template::new(&[
+    "-- checkpointer::sweep_chunks
 WITH RECURSIVE referred AS (
     SELECT stored.value AS reference
     FROM {schema}.checkpoints AS c, jsonb_each(c.channels) AS stored
@@ -144,12 +278,72 @@ WITH RECURSIVE referred AS (
     UNION ALL
     SELECT w.value FROM {schema}.pending_writes AS w
     WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object'
-), needed AS (
+)",
+    NEEDED_CHUNKS,
+    ", swept AS (
+    DELETE FROM {schema}.chunks AS k
+    WHERE k.thread_id = {thread_id} AND k.hash = ANY (ARRAY(
+        SELECT hash FROM {schema}.chunks
+        WHERE thread_id = {thread_id} AND hash > {after}
+          AND hash NOT IN (SELECT hash FROM needed)
+        ORDER BY hash LIMIT {limit}))
+    RETURNING k.hash, {chunk_bytes} AS bytes
+), raised AS (
+    UPDATE {schema}.threads SET gc = gc + 1
+    WHERE thread_id = {thread_id} AND EXISTS (SELECT FROM swept)
+)
+SELECT count(*) AS chunks, coalesce(sum(bytes), 0)::bigint AS bytes,
+    (SELECT hash FROM swept ORDER BY hash DESC LIMIT 1) AS last
+FROM swept",
+]);
+
+/// The chunks that references name, and those below.
+const NEEDED_CHUNKS: &str = ", needed AS (
     SELECT top.hash FROM referred, {schema}.top_chunks(referred.reference) AS top
     UNION
     SELECT below.hash
     FROM needed JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = needed.hash,
         {schema}.unpacked(c.refs) AS below
+)";
+
+/// Notes that a thread's chunks were swept. The thread is locked.
+pub(super) const END_SWEEP: Template<SweptThread<'static>> =
+    Template::new(&["-- checkpointer::end_sweep
+DELETE FROM {schema}.unswept WHERE thread_id = {thread_id}"]);
+
+/// Counts what the removal of checkpoints would remove, with writes that are orphaned and chunks that
+/// nothing else refers to.
+pub(super) const COUNT_REMOVED: Template<(OrphanedWrites<'static>, GoingCheckpoints<'static>)> =
+    Template::new(&[
+        "-- checkpointer::count_removed
+WITH RECURSIVE removed AS MATERIALIZED (
+    SELECT checkpoint_ns, checkpoint_id
+    FROM unnest({removed_ns}, {removed_ids}) AS removed (checkpoint_ns, checkpoint_id)
+), of_checkpoints AS MATERIALIZED (
+    SELECT c.channels, {checkpoint_bytes} AS bytes,
+        (c.checkpoint_ns, c.checkpoint_id) IN (SELECT * FROM removed) AS goes
+    FROM {schema}.checkpoints AS c WHERE c.thread_id = {thread_id}
+), of_writes AS MATERIALIZED (
+    SELECT w.value, {write_bytes} AS bytes,
+        (w.checkpoint_ns, w.checkpoint_id) IN (SELECT * FROM removed) OR ",
+        ARE_ORPHANED,
+        " AS goes
+    FROM {schema}.pending_writes AS w WHERE w.thread_id = {thread_id}
+), referred AS (
+    SELECT stored.value AS reference
+    FROM of_checkpoints AS c, jsonb_each(c.channels) AS stored
+    WHERE NOT c.goes AND jsonb_typeof(stored.value) = 'object'
+    UNION ALL
+    SELECT w.value FROM of_writes AS w WHERE NOT w.goes AND jsonb_typeof(w.value) = 'object'
+)",
+        NEEDED_CHUNKS,
+        ", gone AS (
+    SELECT 'checkpoint' AS kind, bytes FROM of_checkpoints WHERE goes
+    UNION ALL SELECT 'write', bytes FROM of_writes WHERE goes
+    UNION ALL SELECT 'chunk', {chunk_bytes} FROM {schema}.chunks AS k
+    WHERE k.thread_id = {thread_id} AND k.hash NOT IN (SELECT hash FROM needed)
 )
-DELETE FROM {schema}.chunks
-WHERE thread_id = {thread_id} AND hash NOT IN (SELECT hash FROM needed)"]);
+SELECT count(*) FILTER (WHERE kind = 'checkpoint') AS checkpoints,
+    count(*) FILTER (WHERE kind = 'write') AS writes, coalesce(sum(bytes), 0)::bigint AS bytes
+FROM gone",
+    ]);

@@ -81,7 +81,10 @@ impl Schema {
         let mut sql = sql
             .replace("{as_known}", AS_KNOWN)
             .replace("{admitted}", ADMITTED)
-            .replace("{is_reference}", IS_REFERENCE);
+            .replace("{is_reference}", IS_REFERENCE)
+            .replace("{checkpoint_bytes}", CHECKPOINT_BYTES)
+            .replace("{write_bytes}", WRITE_BYTES)
+            .replace("{chunk_bytes}", CHUNK_BYTES);
         for (index, (name, _)) in parameters.iter().enumerate() {
             let named = format!("{{{name}}}");
             debug_assert!(sql.contains(&named), "{named} is used, and declared once");
@@ -156,3 +159,11 @@ const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
 const IS_REFERENCE: &str =
     "(stored.value ->> 'r') ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
     AND (stored.value ->> 'd') ~ '^[0-9]{1,3}$'";
+
+/// How many bytes the rows of a checkpoint `c`, a pending write `w` and a chunk `k` hold, as they are
+/// stored.
+const CHECKPOINT_BYTES: &str = "(pg_catalog.pg_column_size(c.checkpoint)
+        + pg_catalog.pg_column_size(c.channels) + pg_catalog.pg_column_size(c.metadata))::bigint";
+const WRITE_BYTES: &str = "pg_catalog.pg_column_size(w.value)::bigint";
+const CHUNK_BYTES: &str = "(coalesce(pg_catalog.pg_column_size(k.content), 0)
+        + coalesce(pg_catalog.pg_column_size(k.refs), 0))::bigint";

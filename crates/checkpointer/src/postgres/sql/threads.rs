@@ -46,6 +46,29 @@ parameters! {
 }
 
 parameters! {
+    /// A thread, and what a policy asks of it.
+    struct JudgedThread<'a> {
+        thread_id: &'a str,
+        lease: Option<&'a str>,
+        only: Option<Jsonb<'a>>,
+        except: Option<Jsonb<'a>>,
+        /// For how long it must have rested to be deleted.
+        rests: Option<i64>,
+    }
+}
+
+parameters! {
+    /// A checkpoint to pin or unpin.
+    struct PinnedCheckpoint<'a> {
+        thread_id: &'a str,
+        ns: &'a str,
+        id: &'a str,
+        generation: Option<i64>,
+        pinned: bool,
+    }
+}
+
+parameters! {
     /// How old the tombstones are that go, and how many go.
     struct SweptTombstones {
         micros: i64,
@@ -117,18 +140,69 @@ FROM {schema}.threads WHERE thread_id = {thread_id} FOR UPDATE"]);
 pub(super) const DELETE_THREAD: Template<DeletedThread<'static>> =
     Template::new(&["-- checkpointer::delete_thread
 WITH removed_writes AS (
-    DELETE FROM {schema}.pending_writes WHERE thread_id = {thread_id} RETURNING true
+    DELETE FROM {schema}.pending_writes AS w WHERE w.thread_id = {thread_id}
+    RETURNING {write_bytes} AS bytes
 ), removed_checkpoints AS (
-    DELETE FROM {schema}.checkpoints WHERE thread_id = {thread_id} RETURNING true
+    DELETE FROM {schema}.checkpoints AS c WHERE c.thread_id = {thread_id}
+    RETURNING {checkpoint_bytes} AS bytes
+), removed_chunks AS (
+    DELETE FROM {schema}.chunks AS k WHERE k.thread_id = {thread_id}
+    RETURNING {chunk_bytes} AS bytes
 ),
 removed_heads AS (DELETE FROM {schema}.heads WHERE thread_id = {thread_id}),
-removed_chunks AS (DELETE FROM {schema}.chunks WHERE thread_id = {thread_id})
+swept AS (DELETE FROM {schema}.unswept WHERE thread_id = {thread_id})
 UPDATE {schema}.threads
 SET generation = generation + 1, gc = gc + 1, metadata = '{}', deleted_at = now(),
     operation = {operation}
 WHERE thread_id = {thread_id}
 RETURNING (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
-    (SELECT count(*) FROM removed_writes) AS writes"]);
+    (SELECT count(*) FROM removed_writes) AS writes,
+    (SELECT coalesce(sum(bytes), 0)::bigint FROM (
+        SELECT bytes FROM removed_checkpoints UNION ALL SELECT bytes FROM removed_writes
+        UNION ALL SELECT bytes FROM removed_chunks) AS removed) AS bytes"]);
+
+/// Counts everything in a thread, as [`DELETE_THREAD`] does.
+pub(super) const COUNT_THREAD: Template<OneThread<'static>> =
+    Template::new(&["-- checkpointer::count_thread
+WITH of_thread AS (
+    SELECT 'checkpoint' AS kind, {checkpoint_bytes} AS bytes
+    FROM {schema}.checkpoints AS c WHERE c.thread_id = {thread_id}
+    UNION ALL SELECT 'write', {write_bytes}
+    FROM {schema}.pending_writes AS w WHERE w.thread_id = {thread_id}
+    UNION ALL SELECT 'chunk', {chunk_bytes}
+    FROM {schema}.chunks AS k WHERE k.thread_id = {thread_id}
+)
+SELECT count(*) FILTER (WHERE kind = 'checkpoint') AS checkpoints,
+    count(*) FILTER (WHERE kind = 'write') AS writes, coalesce(sum(bytes), 0)::bigint AS bytes
+FROM of_thread"]);
+
+/// Says what a policy asks of a thread: whether it concerns it, and whether the thread rests for the
+/// age after which it is deleted.
+pub(super) const JUDGE_THREAD: Template<JudgedThread<'static>> =
+    Template::new(&["-- checkpointer::judge_thread
+SELECT generation, deleted_at IS NOT NULL AS deleted, lease_until, {admitted} AS admitted,
+    ({only} IS NULL OR metadata @> {only}) AND ({except} IS NULL OR NOT metadata @> {except})
+        AS concerned,
+    coalesce((SELECT max(h.updated_at) FROM {schema}.heads AS h WHERE h.thread_id = {thread_id})
+        <= now() - {rests} * interval '1 microsecond', false) AS rests,
+    EXISTS (SELECT FROM {schema}.checkpoints AS c WHERE c.thread_id = {thread_id} AND c.pinned)
+        AS pinned,
+    EXISTS (SELECT FROM {schema}.unswept AS u WHERE u.thread_id = {thread_id}) AS unswept
+FROM {schema}.threads WHERE thread_id = {thread_id}"]);
+
+/// Pins a checkpoint or unpins it, and says whether it is there.
+pub(super) const SET_PINNED: Template<PinnedCheckpoint<'static>> =
+    Template::new(&["-- checkpointer::set_pinned
+WITH locked AS MATERIALIZED (
+    SELECT FROM {schema}.threads
+    WHERE thread_id = {thread_id} AND deleted_at IS NULL
+      AND ({generation} IS NULL OR generation = {generation})
+    FOR SHARE
+)
+UPDATE {schema}.checkpoints SET pinned = {pinned}
+WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+  AND EXISTS (SELECT FROM locked)
+RETURNING true AS found"]);
 
 /// Removes tombstones, and places reserved for threads that never came, the oldest first. A row
 /// that another transaction has locked stays for the next time. A lease keeps its row for as long
@@ -173,9 +247,9 @@ WITH copied_chunks AS (
 ), copied_checkpoints AS (
     INSERT INTO {schema}.checkpoints
         (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
-         checkpoint, channels, metadata)
+         checkpoint, channels, metadata, put_at, pinned)
     SELECT {target}, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
-        checkpoint, channels, metadata
+        checkpoint, channels, metadata, put_at, pinned
     FROM {schema}.checkpoints WHERE thread_id = {source}
 ), copied_writes AS (
     INSERT INTO {schema}.pending_writes
