@@ -5,6 +5,7 @@ const EXPORT: &str = include_str!("../../../../docs/export.md");
 const OBSERVABILITY: &str = include_str!("../../../../docs/observability.md");
 const PAGE: &str = include_str!("../../../../docs/page.md");
 const SCHEMAS: &str = include_str!("../../../../docs/schemas.md");
+const RETENTION: &str = include_str!("../../../../docs/retention.md");
 const TRANSACTIONS: &str = include_str!("../../../../docs/transactions.md");
 const WATCHING: &str = include_str!("../../../../docs/watching.md");
 
@@ -57,6 +58,12 @@ fn the_page_on_the_inspectors_page_shows_its_example_as_it_is() {
 fn the_page_on_schemas_shows_its_example_as_it_is() {
     let tenants = include_str!("../../examples/tenants.rs");
     assert!(SCHEMAS.contains(&program(tenants)));
+}
+
+#[test]
+fn the_page_on_retention_shows_its_example_as_it_is() {
+    let retention = include_str!("../../examples/retention.rs");
+    assert!(RETENTION.contains(&program(retention)));
 }
 
 #[test]
