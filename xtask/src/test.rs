@@ -33,8 +33,12 @@ pub(crate) struct Args {
     /// Run the tests that share a server, and only those, on this version of PostgreSQL
     #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(14..=18))]
     postgres: Option<u32>,
+    /// Run the tests that share a server, and only those, with features of `serde_json` that
+    /// anybody's dependency may switch on
+    #[arg(long)]
+    serde_json_features: bool,
     /// Leave out the tests that need this
-    #[arg(long, value_name = "NEED", conflicts_with = "postgres")]
+    #[arg(long, value_name = "NEED", conflicts_with_all = ["postgres", "serde_json_features"])]
     without: Vec<Need>,
     /// What `cargo test` takes after `--`: names of tests, --nocapture, --exact …
     #[arg(last = true, value_name = "ARGS")]
@@ -44,9 +48,13 @@ pub(crate) struct Args {
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     let rest = &args.rest;
     let mut counts = Counts::default();
+    let shared = Selection {
+        with_features: args.serde_json_features,
+        ..Selection::shared(rest)
+    };
     let (succeeded, left_out) = match args.postgres {
-        Some(major) => (on_version(sh, major, args.server, rest, &mut counts)?, 0),
-        None => everything(sh, args, &mut counts)?,
+        None if !args.serde_json_features => everything(sh, args, &mut counts)?,
+        major => (on_shared(sh, major, args.server, shared, &mut counts)?, 0),
     };
 
     let skipped = match left_out {
@@ -65,22 +73,17 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the tests that share a server on one of a version, and returns whether all passed.
-pub(crate) fn on_version(
+/// Runs tests that share a server, perhaps on one of a version, and returns whether all passed.
+pub(crate) fn on_shared(
     sh: &Shell,
-    major: u32,
+    major: Option<u32>,
     args: ServerArgs,
-    rest: &[String],
+    shared: Selection<'_>,
     counts: &mut Counts,
 ) -> anyhow::Result<bool> {
-    let server = server::ensure(&Machine::detect(sh)?, args.wanted(Some(major)))?;
+    let server = server::ensure(&Machine::detect(sh)?, args.wanted(major))?;
     let _url = sh.push_env("DATABASE_URL", &server.url);
-    let selection = Selection {
-        shared_only: true,
-        left_out: &[],
-        rest,
-    };
-    runner::run(sh, selection, counts)
+    runner::run(sh, shared, counts)
 }
 
 /// Runs all tests that aren't left out, and returns whether all passed, and how many were left out.
@@ -110,6 +113,7 @@ fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(b
     }
     let selection = Selection {
         shared_only: false,
+        with_features: false,
         left_out: &left_out,
         rest: &args.rest,
     };

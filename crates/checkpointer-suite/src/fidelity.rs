@@ -122,6 +122,41 @@ pub async fn writes(checkpointer: &dyn Checkpointer) {
     assert_eq!(tuple.pending_writes.len(), values.len());
 }
 
+/// An object with keys that aren't sorted, if this program keeps their order.
+fn unsorted(keys: usize) -> Value {
+    let member = |n: usize| {
+        let arguments =
+            r#"{"query": "orders", "limit": 5, "filter": {"until": null, "from": [1]}}"#;
+        let arguments: Value = serde_json::from_str(arguments).unwrap();
+        (format!("{}", n * 7919 % 10_000), arguments)
+    };
+    (0..keys).rev().map(member).collect()
+}
+
+/// The order of an object's keys comes back in values and writes, small and large, where
+/// `serde_json` keeps one (`preserve_order`).
+pub async fn order_of_keys(checkpointer: &dyn Checkpointer) {
+    let sizes = [2, 20, 200, 1000].map(unsorted);
+    let values = json!({ "sizes": sizes, "inside": { "z": [sizes[2]], "a": sizes[0] } });
+    let step = Step::first(&fresh_thread()).values(values);
+    let put = &step.checkpoint.channel_values;
+    let first = step.put(checkpointer).await;
+    let writes = put.iter().map(|(channel, value)| json!([channel, value]));
+    write(checkpointer, &first, "task", writes.collect()).await;
+    let next = Step::after(&first).values(json!({ "sizes": sizes, "more": unsorted(3) }));
+    let second = next.put(checkpointer).await;
+
+    let text = |value: &Value| value.to_string();
+    let texts = |values: &BTreeMap<_, _>| values.values().map(text).collect::<Vec<_>>();
+    let got = get(checkpointer, &first).await;
+    assert_eq!(texts(&got.checkpoint.channel_values), texts(put));
+    let got_writes = got.pending_writes.iter().map(|write| text(&write.value));
+    assert_eq!(got_writes.collect::<Vec<_>>(), texts(put));
+    let got = get(checkpointer, &second).await.checkpoint.channel_values;
+    assert_eq!(text(&got["sizes"]), text(&put["sizes"]));
+    assert_eq!(text(&got["more"]), text(&unsorted(3)));
+}
+
 /// Metadata comes back equal.
 pub async fn metadata(checkpointer: &dyn Checkpointer) {
     for value in odd_values() {

@@ -308,7 +308,7 @@ macro_rules! __contract_cases {
     };
     (fidelity, $each:path) => {
         $each! { fidelity:
-            values, writes, metadata, other_fields, thread_metadata, channel_names, thread_ids,
+            values, writes, order_of_keys, metadata, other_fields, thread_metadata, channel_names, thread_ids,
             other_names, longest_names, bad_channel_names_are_refused, too_deep_is_refused,
         }
     };

@@ -10,6 +10,7 @@
 //! | a string or key that holds U+0000 or U+0001 | the string U+0001 `s` and the text, in which U+0001 `0` stands for U+0000 and U+0001 `1` for U+0001 |
 //! | a key that begins with `$serde_json::private::` | the same; `serde_json` could take such an object for a number |
 //! | `-0.0` | the string U+0001 `n-0.0` |
+//! | the order of an object's keys, if they aren't sorted by their bytes | one more member, of the key U+0001 `o`: the places of the keys among the sorted ones, `"1 0"` for `{"b": …, "a": …}` |
 //! | a number that exists only under `serde_json`'s `arbitrary_precision` and that JSONB or a program without that feature would change | the string U+0001 `n` and its text |
 //!
 //! A stored string holds U+0001 in these forms only; any other is an error when
@@ -22,14 +23,15 @@ mod encode;
 mod escape;
 mod hash;
 mod number;
+pub(crate) mod order;
 mod refused;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use self::canonical::Canonical;
-pub(crate) use self::decode::decode;
-pub(crate) use self::encode::{MAX_BYTES, MAX_DEPTH, encode, encode_key, encode_object};
-pub(crate) use self::escape::{PRIVATE, stored_key};
+pub(crate) use self::decode::{DecodeError, Form, decode, parse};
+pub(crate) use self::encode::{MAX_BYTES, MAX_DEPTH, ORDER_KEY, encode, encode_key, encode_object};
+pub(crate) use self::escape::{ORDER, PRIVATE, stored_key};
 pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, measure_and_keep};
 pub(crate) use self::refused::{Path, Reason, Refused};

@@ -83,9 +83,9 @@
 //! A put stores its checkpoint, its values, its metadata and the new head, or nothing. In
 //! PostgreSQL, large arrays and objects are cut into chunks that are found by their content, each
 //! kept once per thread, whichever checkpoints and forks share it: a step adds those it changed.
-//! What comes back is equal to what was put; only the order of an object's keys isn't kept. What
-//! can't be stored is refused before anything is sent ([`Error::Unstorable`],
-//! [`Error::UnstorableState`]).
+//! What comes back is equal to what was put. In values and pending writes, so is the order of an
+//! object's keys, if the program has one: with `serde_json`'s feature `preserve_order`. What can't be
+//! stored is refused before anything is sent ([`Error::Unstorable`], [`Error::UnstorableState`]).
 //!
 //! When a type changes, [`Thread::versioned`] reads the states that were saved before. In SQL, the
 //! function `state` gives a thread's state as one document, and the view `thread_overview` lists

@@ -22,6 +22,7 @@ mod chain;
 mod columns;
 mod compare;
 mod connect;
+mod document;
 mod eventually;
 mod figures;
 mod load;
@@ -45,6 +46,7 @@ pub use chain::{chain, in_one_line, timeless};
 pub use columns::written_columns;
 pub use compare::Difference;
 pub use connect::{client, settings_for, try_settings_for};
+pub use document::without_orders;
 pub use eventually::eventually;
 pub use figures::Figures;
 pub use load::{

@@ -17,10 +17,31 @@ const NEXTEST_REPORT: &str = "target/nextest/default/junit.xml";
 pub(crate) struct Selection<'a> {
     /// Only those that share a server.
     pub(crate) shared_only: bool,
+    /// With what anybody's dependency may switch on in `serde_json`.
+    pub(crate) with_features: bool,
     /// The full names of those of the binary `faults` that are left out.
     pub(crate) left_out: &'a [String],
     /// What `cargo test` takes after `--`.
     pub(crate) rest: &'a [String],
+}
+
+impl<'a> Selection<'a> {
+    /// The tests that share a server.
+    pub(crate) fn shared(rest: &'a [String]) -> Self {
+        Self {
+            shared_only: true,
+            with_features: false,
+            left_out: &[],
+            rest,
+        }
+    }
+
+    fn features(&self) -> &'static [&'static str] {
+        match self.with_features {
+            true => &["--features", "tests/serde-json-features"],
+            false => &[],
+        }
+    }
 }
 
 /// Runs the tests, adds them to the counts, and returns whether all could be built and passed.
@@ -41,10 +62,10 @@ pub(crate) fn run(
         (false, false) => &[],
     };
     let skipped = selection.left_out.iter().flat_map(|name| ["--skip", name]);
-    let rest = selection.rest;
+    let (features, rest) = (selection.features(), selection.rest);
     let test = cmd!(
         sh,
-        "cargo test --workspace --no-fail-fast {which...} -- {skipped...} {rest...}"
+        "cargo test --workspace --no-fail-fast {features...} {which...} -- {skipped...} {rest...}"
     );
     // Both, whatever the first says: the counts are those of every test.
     Ok(cargo_test(without_own_variables(test).into(), counts)? && passed)
@@ -76,10 +97,10 @@ fn run_nextest(sh: &Shell, selection: Selection<'_>, counts: &mut Counts) -> any
         &[]
     };
     let filter = filter(selection.left_out);
-    let rest = selection.rest;
+    let (features, rest) = (selection.features(), selection.rest);
     let nextest = cmd!(
         sh,
-        "cargo nextest run --profile default --workspace --no-fail-fast --no-tests pass {which...} -E {filter} -- {rest...}"
+        "cargo nextest run --profile default --workspace --no-fail-fast --no-tests pass {features...} {which...} -E {filter} -- {rest...}"
     );
     let status = Command::from(without_own_variables(nextest)).status();
     let status = status.context("run cargo nextest")?;

@@ -18,8 +18,7 @@ impl Canonical {
         self.0.len()
     }
 
-    /// Whether a value is the same, to the bits of every float. An object whose keys are kept in
-    /// another order doesn't count as the same: that costs no more than hashing it.
+    /// Whether a value is the same, to the bits of every float and the order of every object's keys.
     pub(crate) fn is_of(&self, value: &Value) -> bool {
         let mut rest = Rest(&self.0[1..]);
         rest.begins_with(value) && rest.0.is_empty()
@@ -44,7 +43,8 @@ impl Rest<'_> {
                     && items.iter().all(|item| self.begins_with(item))
             }
             Value::Object(object) => {
-                self.tag(b'o')
+                // The keys themselves show their order.
+                (self.tag(b'o') || self.tag(b'p'))
                     && self.word(object.len() as u64)
                     && object
                         .iter()

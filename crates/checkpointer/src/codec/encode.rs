@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::escape;
 use super::number::{self, Kind};
+use super::order;
 use super::refused::{Reason, Refused};
 
 /// How many arrays and objects may lie inside each other: `1` is nested 0 deep,
@@ -25,17 +26,23 @@ const MAX_STORED: usize = MAX_BYTES - 1;
 const MAX_ITEMS: usize = 1 << 24;
 const MAX_PAIRS: usize = 1 << 23;
 
-/// Appends `value` as JSON text that JSONB gives back unchanged.
+/// [`escape::ORDER`] as JSON, for a caller that puts an object together itself.
+pub(crate) const ORDER_KEY: &[u8] = br#""\u0001o""#;
+
+/// Appends `value` as JSON text that JSONB gives back unchanged, with the order of its objects' keys.
 ///
 /// # Errors
 ///
 /// [`Refused`] if it is nested deeper than [`MAX_DEPTH`], or takes more than
 /// 256 MiB as text or as JSONB. `out` is then as it was.
 pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), Refused> {
-    Encoder::run(out, |encoder| encoder.value(value, 0))
+    Encoder::run(out, |encoder| {
+        encoder.with_order = true;
+        encoder.value(value, 0)
+    })
 }
 
-/// Appends an object, as [`encode`] does.
+/// Appends an object, as [`encode`] does, but with its keys sorted.
 ///
 /// # Errors
 ///
@@ -58,6 +65,7 @@ struct Encoder<'a> {
     start: usize,
     /// What the value takes as JSONB, or a little more.
     stored: usize,
+    with_order: bool,
 }
 
 /// What a JSONB value takes besides its members, at most: the length, the
@@ -76,6 +84,7 @@ impl<'a> Encoder<'a> {
             out,
             start,
             stored: STORED_ROOT,
+            with_order: false,
         };
         let result = write(&mut encoder);
         if result.is_err() {
@@ -108,10 +117,31 @@ impl<'a> Encoder<'a> {
     }
 
     fn object(&mut self, map: &Map<String, Value>, depth: usize) -> Result<(), Refused> {
-        self.open(map.len(), MAX_PAIRS, depth)?;
+        match order::places(map) {
+            None => self.members(None, map.iter(), depth),
+            Some(places) if self.with_order => self.members(Some(&places), map.iter(), depth),
+            Some(_) => {
+                let mut sorted: Vec<_> = map.iter().collect();
+                sorted.sort_unstable_by_key(|(key, _)| *key);
+                self.members(None, sorted.into_iter(), depth)
+            }
+        }
+    }
+
+    fn members<'m>(
+        &mut self,
+        places: Option<&str>,
+        members: impl ExactSizeIterator<Item = (&'m String, &'m Value)>,
+        depth: usize,
+    ) -> Result<(), Refused> {
+        let first = usize::from(places.is_some());
+        self.open(first + members.len(), MAX_PAIRS, depth)?;
         self.raw(b"{")?;
-        for (index, (key, value)) in map.iter().enumerate() {
-            self.separate(index)
+        if let Some(places) = places {
+            self.order(places)?;
+        }
+        for (index, (key, value)) in members.enumerate() {
+            self.separate(first + index)
                 .and_then(|()| self.key(key))
                 .and_then(|()| self.reserve(STORED_ENTRY))
                 .and_then(|()| self.raw(b":"))
@@ -119,6 +149,14 @@ impl<'a> Encoder<'a> {
                 .map_err(|refused| refused.in_key(key))?;
         }
         self.raw(b"}")
+    }
+
+    /// Writes the first member of an object whose keys aren't sorted.
+    fn order(&mut self, places: &str) -> Result<(), Refused> {
+        self.reserve(2 * STORED_ENTRY + escape::ORDER.len())?;
+        self.raw(ORDER_KEY)?;
+        self.raw(b":")?;
+        self.string(places)
     }
 
     fn open(&mut self, len: usize, limit: usize, depth: usize) -> Result<(), Refused> {

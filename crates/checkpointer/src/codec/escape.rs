@@ -9,6 +9,9 @@ const ESCAPE: char = '\u{1}';
 const TEXT: &str = "\u{1}s";
 const NUMBER: &str = "\u{1}n";
 
+/// The key under which an object has the order of its keys.
+pub(crate) const ORDER: &str = "\u{1}o";
+
 /// What the names of `serde_json`'s own structs begin with.
 pub(crate) const PRIVATE: &str = "$serde_json::private::";
 

@@ -1,8 +1,8 @@
 //! The hash by which equal values are found, format 1.
 //!
-//! It is stored for ever, so it is a function of the value alone: not of key
-//! order, of the text of numbers, or of `serde_json`'s features. It is the first
-//! 16 bytes of BLAKE3 over the byte 1, the format, and then the value:
+//! It is stored for ever, so it is a function of the value alone: not of the text
+//! of numbers, or of `serde_json`'s features. It is the first 16 bytes of BLAKE3
+//! over the byte 1, the format, and then the value:
 //!
 //! | value | bytes |
 //! |---|---|
@@ -13,19 +13,25 @@
 //! | any other number of `arbitrary_precision` | `n`, its text |
 //! | a string | `s`, the text |
 //! | an array | `a`, the number of items, the items |
-//! | an object | `o`, the number of keys, for each in the order of their bytes: the key as a text, the value |
+//! | an object whose keys are in the order of their bytes | `o`, the number of keys, for each the key as a text, the value |
+//! | an object whose keys are in another order | `p`, the same in that order |
 //!
 //! A text is its length in bytes and its UTF-8; lengths and numbers are 8 bytes;
 //! everything is little-endian. No two values have the same bytes.
 
 use std::fmt;
+use std::slice;
 use std::str::FromStr;
-use std::{slice, vec};
 
-use serde_json::{Map, Number, Value, map};
+use serde_json::{Number, Value, map};
 
 use super::Canonical;
 use super::number::{self, Kind};
+use super::order;
+
+mod ordered;
+
+pub(super) use self::ordered::hash_ordered;
 
 const FORMAT: u8 = 1;
 
@@ -138,29 +144,19 @@ impl FromStr for ContentHash {
 /// The members of an array or object that are still to be hashed.
 enum Children<'a> {
     Items(slice::Iter<'a, Value>),
-    Sorted(map::Iter<'a>),
-    /// The pairs of a map that keeps another order (`preserve_order`).
-    Resorted(vec::IntoIter<(&'a String, &'a Value)>),
+    Members(map::Iter<'a>),
 }
 
 impl<'a> Children<'a> {
-    fn of_object(object: &'a Map<String, Value>) -> Self {
-        if object.keys().is_sorted() {
-            return Self::Sorted(object.iter());
-        }
-        let mut pairs: Vec<_> = object.iter().collect();
-        pairs.sort_unstable_by_key(|(key, _)| *key);
-        Self::Resorted(pairs.into_iter())
-    }
-
     fn next(&mut self, sink: &mut Sink) -> Option<&'a Value> {
-        let (key, value) = match self {
-            Self::Items(items) => return items.next(),
-            Self::Sorted(pairs) => pairs.next()?,
-            Self::Resorted(pairs) => pairs.next()?,
-        };
-        sink.text(key);
-        Some(value)
+        match self {
+            Self::Items(items) => items.next(),
+            Self::Members(members) => {
+                let (key, value) = members.next()?;
+                sink.text(key);
+                Some(value)
+            }
+        }
     }
 }
 
@@ -183,17 +179,21 @@ const BUFFER: usize = 16 * 1024;
 const FIRST_BUFFER: usize = 1024;
 
 impl Sink {
-    /// Takes all of a value; says how many arrays and objects lie inside each other.
-    fn of(value: &Value) -> (Self, usize) {
+    fn new() -> Self {
         let mut buffer = Vec::with_capacity(FIRST_BUFFER);
         buffer.push(FORMAT);
-        let mut sink = Self {
+        Self {
             hasher: None,
             length: buffer.len(),
             buffer,
             floats: 0,
             words: 0,
-        };
+        }
+    }
+
+    /// Takes all of a value; says how many arrays and objects lie inside each other.
+    fn of(value: &Value) -> (Self, usize) {
+        let mut sink = Self::new();
         // A stack of its own: the value's depth has perhaps not been checked yet.
         let mut open = Vec::new();
         let mut depth = 0;
@@ -222,12 +222,13 @@ impl Sink {
                 self.text(text);
             }
             Value::Array(items) => {
-                self.tagged(b'a', (items.len() as u64).to_le_bytes());
+                self.head(b'a', items.len());
                 return Some(Children::Items(items.iter()));
             }
             Value::Object(object) => {
-                self.tagged(b'o', (object.len() as u64).to_le_bytes());
-                return Some(Children::of_object(object));
+                let tag = if order::is_sorted(object) { b'o' } else { b'p' };
+                self.head(tag, object.len());
+                return Some(Children::Members(object.iter()));
             }
         }
         None
@@ -251,6 +252,11 @@ impl Sink {
                 self.text(&text);
             }
         }
+    }
+
+    /// Hashes the head of an array or object.
+    fn head(&mut self, tag: u8, len: usize) {
+        self.tagged(tag, (len as u64).to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {

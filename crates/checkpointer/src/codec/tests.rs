@@ -6,13 +6,14 @@ use serde_json::{Map, Number, Value};
 
 mod hashes;
 mod jsonb;
+mod key_order;
 mod refusals;
 mod round_trip;
 
 pub(crate) use self::jsonb::through_jsonb;
 
-/// Whether two values are the same to the bits of every float. Numbers print
-/// differently unless they are.
+/// Whether two values are the same to the bits of every float and the order of every object's keys.
+/// Numbers print differently unless they are.
 pub(crate) fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.to_string() == right.to_string(),
@@ -25,9 +26,9 @@ pub(crate) fn same(left: &Value, right: &Value) -> bool {
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
-                && left
-                    .iter()
-                    .all(|(key, left)| right.get(key).is_some_and(|right| same(left, right)))
+                && (left.iter().zip(right)).all(|((left_key, left), (right_key, right))| {
+                    left_key == right_key && same(left, right)
+                })
         }
         _ => left == right,
     }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `v` | the value itself, one leaf |
 //! | `a` | some items of the array: `[item, …]` |
-//! | `o` | some members of the object: `[{key: value, …}]` |
+//! | `o` | some members of the object: `[{key: value, …}]`; the first leaf of one whose keys aren't sorted also has the list of its keys in their order, as a member of the key U+0001 `o` |
 //! | `A`, `O` | the same with further references: `{"m": [entry, …]}`, `{"m": {key: entry, …}}`, each entry a value in the form above; all leaves of such a tree may be of either form |
 //!
 //! Hashes are packed, 16 bytes each: in JSON as base64, in the `refs` column of inner nodes and of
@@ -106,9 +106,10 @@ pub(super) fn items_hash<'a>(items: impl Iterator<Item = &'a ContentHash>) -> Co
     hasher.finish()
 }
 
-/// The hash of an object's leaf, by its keys and the hashes of their values.
+/// The hash of an object's leaf, by its keys and the hashes of their values. The order of the
+/// object's keys has no key.
 pub(super) fn members_hash<'a>(
-    members: impl Iterator<Item = (&'a str, &'a ContentHash)>,
+    members: impl Iterator<Item = (Option<&'a str>, &'a ContentHash)>,
 ) -> ContentHash {
     let mut hasher = Hasher::of_leaf(Kind::Object);
     members.for_each(|(key, value)| hasher.member(key, value));
@@ -142,10 +143,12 @@ impl Hasher {
         self.0.extend_from_slice(hash.as_bytes());
     }
 
-    /// Takes the next member, in the order of their keys.
-    pub(super) fn member(&mut self, key: &str, value: &ContentHash) {
-        self.0.extend_from_slice(&(key.len() as u64).to_le_bytes());
-        self.0.extend_from_slice(key.as_bytes());
+    /// Takes the next member, in the order of their keys; the order of the object's keys first.
+    pub(super) fn member(&mut self, key: Option<&str>, value: &ContentHash) {
+        // No key is so long.
+        let len = key.map_or(u64::MAX, |key| key.len() as u64);
+        self.0.extend_from_slice(&len.to_le_bytes());
+        self.0.extend_from_slice(key.unwrap_or_default().as_bytes());
         self.item(value);
     }
 

@@ -1,13 +1,16 @@
 //! Values on their way back from the database.
 
+mod assembler;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::chunk::{Kind, Reference, items_hash, members_hash, node_hash, unpack};
+use self::assembler::{Assembler, MAX_READ};
+use super::chunk::{Kind, unpack};
 use super::encode::FORMAT;
-use crate::codec::{self, ContentHash, MAX_BYTES, MAX_DEPTH};
+use crate::codec::{self, ContentHash, DecodeError, Form};
 use crate::{
     ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result, ThreadId, Version,
 };
@@ -39,7 +42,7 @@ enum Body<'r> {
     /// A leaf, whose hash depends on the kind of tree it is in.
     Leaf {
         text: &'r [u8],
-        parsed: RefCell<Option<Value>>,
+        parsed: RefCell<Option<(Value, Form)>>,
     },
     Node(Vec<ContentHash>),
 }
@@ -125,10 +128,15 @@ impl<'r> Decoder<'r> {
         thread_id: &ThreadId,
         stored: &[u8],
     ) -> Result<BTreeMap<String, Value>> {
-        object(thread_id, stored, || "the channels".to_owned())?
+        let read = |error| malformed(thread_id, "the channels", &error);
+        let (Value::Object(stored), form) = codec::parse(stored).map_err(read)? else {
+            return Err(corrupt(thread_id, "the channels: no object".to_owned()));
+        };
+        stored
             .into_iter()
             .map(|(channel, stored)| {
-                let value = self.stored_value(thread_id, stored, &channel)?;
+                let channel = form.restore_key(channel).map_err(read)?;
+                let value = self.stored_value(thread_id, stored, form, &channel)?;
                 Ok((channel, value))
             })
             .collect()
@@ -141,11 +149,18 @@ impl<'r> Decoder<'r> {
         stored: &[u8],
         channel: &str,
     ) -> Result<Value> {
-        let stored = json(thread_id, stored, || format!("channel `{channel}`"))?;
-        self.stored_value(thread_id, stored, channel)
+        let (stored, form) = codec::parse(stored)
+            .map_err(|error| malformed(thread_id, &format!("channel `{channel}`"), &error))?;
+        self.stored_value(thread_id, stored, form, channel)
     }
 
-    fn stored_value(&self, thread_id: &ThreadId, stored: Value, channel: &str) -> Result<Value> {
+    fn stored_value(
+        &self,
+        thread_id: &ThreadId,
+        stored: Value,
+        form: Form,
+        channel: &str,
+    ) -> Result<Value> {
         let mut assembler = Assembler {
             thread_id,
             chunks: self.chunks.get(thread_id),
@@ -153,227 +168,10 @@ impl<'r> Decoder<'r> {
             channel,
             left: self.at_most,
         };
-        let value = assembler.entry(stored, 0)?.0;
+        let value = assembler.entry(stored, form, 0)?.0;
         let bytes = self.at_most - assembler.left;
         self.bytes_read.set(self.bytes_read.get() + bytes);
         Ok(value)
-    }
-}
-
-/// The most bytes of chunks that make one value. No value that was written takes more, but a few
-/// chunks that refer to each other many times could stand for any number of bytes.
-const MAX_READ: usize = 4 * MAX_BYTES;
-
-/// What a chunk counts besides its bytes: many small ones take time to read. Those that were written
-/// have more than a kilobyte on average.
-const CHUNK_BYTES: usize = 256;
-
-/// Makes the value of one channel, and checks each chunk against its hash.
-struct Assembler<'a> {
-    thread_id: &'a ThreadId,
-    chunks: Option<&'a HashMap<ContentHash, Chunk<'a>>>,
-    keeps: bool,
-    channel: &'a str,
-    /// How many more bytes of chunks the value may take.
-    left: usize,
-}
-
-impl<'a> Assembler<'a> {
-    /// Makes the value of `[value]` or of a reference, with its hash as part of another's. It lies
-    /// in a leaf inside `depth` others.
-    fn entry(&mut self, stored: Value, depth: usize) -> Result<(Value, ContentHash)> {
-        match stored {
-            Value::Array(mut inline) if inline.len() == 1 => {
-                let value = inline.remove(0);
-                let hash = codec::hash(&value);
-                Ok((value, hash))
-            }
-            Value::Object(stored) => {
-                let reference = Reference::read(&stored)
-                    .ok_or_else(|| self.corrupt("has a reference in an unknown form"))?;
-                if depth > MAX_DEPTH {
-                    return Err(self.corrupt("is nested deeper than any that is stored"));
-                }
-                let value = self.refer(&reference, depth)?;
-                Ok((value, reference.hash()))
-            }
-            _ => Err(self.corrupt("is stored in an unknown form")),
-        }
-    }
-
-    fn refer(&mut self, reference: &Reference, depth: usize) -> Result<Value> {
-        match reference.kind {
-            Kind::Value => match &reference.parts[..] {
-                [hash] => {
-                    let (chunk, value) = self.leaf(hash)?;
-                    self.verify(hash, chunk, Kind::Value, || codec::hash(&value))?;
-                    Ok(value)
-                }
-                _ => Err(self.corrupt("refers to no chunk")),
-            },
-            Kind::Array => {
-                let mut items = Vec::new();
-                for hash in self.leaves(reference)? {
-                    self.items(&hash, depth, &mut items)?;
-                }
-                Ok(Value::Array(items))
-            }
-            Kind::Object => {
-                let mut members = Map::new();
-                for hash in self.leaves(reference)? {
-                    self.members(&hash, depth, &mut members)?;
-                }
-                Ok(Value::Object(members))
-            }
-        }
-    }
-
-    /// The hashes of a tree's leaves, in order.
-    fn leaves(&mut self, reference: &Reference) -> Result<Vec<ContentHash>> {
-        let mut hashes = reference.parts.clone();
-        for _ in 0..reference.depth {
-            let mut below = Vec::new();
-            for hash in hashes {
-                let chunk = self.chunk(&hash)?;
-                let Body::Node(children) = &chunk.body else {
-                    return Err(self.corrupt(&format!("has a leaf, chunk {hash}, for a node")));
-                };
-                // Any kind will do: a node's hash doesn't depend on it.
-                self.verify(&hash, chunk, Kind::Value, || node_hash(children.iter()))?;
-                below.extend_from_slice(children);
-            }
-            hashes = below;
-        }
-        Ok(hashes)
-    }
-
-    fn items(&mut self, hash: &ContentHash, depth: usize, items: &mut Vec<Value>) -> Result<()> {
-        let (chunk, content) = self.leaf(hash)?;
-        match content {
-            Value::Array(mut plain) => {
-                self.verify(hash, chunk, Kind::Array, || {
-                    let hashes: Vec<_> = plain.iter().map(codec::hash).collect();
-                    items_hash(hashes.iter())
-                })?;
-                items.append(&mut plain);
-                Ok(())
-            }
-            Value::Object(mut mixed) => {
-                let (Some(Value::Array(entries)), true) = (mixed.remove("m"), mixed.is_empty())
-                else {
-                    return Err(self.unknown_form(hash));
-                };
-                let mut hashes = Vec::new();
-                for entry in entries {
-                    let (item, hash) = self.entry(entry, depth + 1)?;
-                    items.push(item);
-                    hashes.push(hash);
-                }
-                self.verify(hash, chunk, Kind::Array, || items_hash(hashes.iter()))
-            }
-            _ => Err(self.unknown_form(hash)),
-        }
-    }
-
-    fn members(
-        &mut self,
-        hash: &ContentHash,
-        depth: usize,
-        members: &mut Map<String, Value>,
-    ) -> Result<()> {
-        let (chunk, content) = self.leaf(hash)?;
-        let hash_of = |hashes: &BTreeMap<&str, ContentHash>| {
-            members_hash(hashes.iter().map(|(key, hash)| (*key, hash)))
-        };
-        match content {
-            Value::Array(mut plain) => {
-                let (Some(Value::Object(plain)), []) = (plain.pop(), &plain[..]) else {
-                    return Err(self.unknown_form(hash));
-                };
-                self.verify(hash, chunk, Kind::Object, || {
-                    let hashes = plain
-                        .iter()
-                        .map(|(key, value)| (key.as_str(), codec::hash(value)))
-                        .collect();
-                    hash_of(&hashes)
-                })?;
-                members.extend(plain);
-                Ok(())
-            }
-            Value::Object(mut mixed) => {
-                let (Some(Value::Object(entries)), true) = (mixed.remove("m"), mixed.is_empty())
-                else {
-                    return Err(self.unknown_form(hash));
-                };
-                let mut keys = Vec::new();
-                let mut hashes = Vec::new();
-                for (key, entry) in entries {
-                    let (value, hash) = self.entry(entry, depth + 1)?;
-                    keys.push(key.clone());
-                    hashes.push(hash);
-                    members.insert(key, value);
-                }
-                self.verify(hash, chunk, Kind::Object, || {
-                    let keys = keys.iter().map(String::as_str);
-                    hash_of(&keys.zip(hashes).collect())
-                })
-            }
-            _ => Err(self.unknown_form(hash)),
-        }
-    }
-
-    fn leaf(&mut self, hash: &ContentHash) -> Result<(&'a Chunk<'a>, Value)> {
-        let chunk = self.chunk(hash)?;
-        let Body::Leaf { text, parsed } = &chunk.body else {
-            return Err(self.corrupt(&format!("has a node, chunk {hash}, for a leaf")));
-        };
-        let content = match parsed.take() {
-            Some(content) => content,
-            None => json(self.thread_id, text, || format!("chunk {hash}"))?,
-        };
-        if self.keeps {
-            parsed.replace(Some(content.clone()));
-        }
-        Ok((chunk, content))
-    }
-
-    fn chunk(&mut self, hash: &ContentHash) -> Result<&'a Chunk<'a>> {
-        let Some(chunk) = self.chunks.and_then(|chunks| chunks.get(hash)) else {
-            return Err(self.corrupt(&format!("misses chunk {hash}")));
-        };
-        match self.left.checked_sub(chunk.bytes + CHUNK_BYTES) {
-            Some(left) => self.left = left,
-            None => return Err(self.corrupt("is larger than any that is stored")),
-        }
-        Ok(chunk)
-    }
-
-    /// Compares a chunk's hash with that of its content, unless that was done.
-    fn verify(
-        &self,
-        hash: &ContentHash,
-        chunk: &Chunk<'_>,
-        kind: Kind,
-        found: impl FnOnce() -> ContentHash,
-    ) -> Result<()> {
-        if chunk.verified.get() == Some(kind) {
-            return Ok(());
-        }
-        if *hash != found() {
-            return Err(self.corrupt(&format!(
-                "has chunk {hash}, whose content doesn't match its hash"
-            )));
-        }
-        chunk.verified.set(Some(kind));
-        Ok(())
-    }
-
-    fn unknown_form(&self, hash: &ContentHash) -> Error {
-        self.corrupt(&format!("has an unknown form of chunk, {hash}"))
-    }
-
-    fn corrupt(&self, what: &str) -> Error {
-        corrupt(self.thread_id, format!("channel `{}` {what}", self.channel))
     }
 }
 
@@ -462,7 +260,11 @@ fn versions(stored: Option<Value>) -> Option<ChannelVersions> {
 }
 
 fn json(thread_id: &ThreadId, stored: &[u8], what: impl Fn() -> String) -> Result<Value> {
-    codec::decode(stored).map_err(|error| corrupt(thread_id, format!("{}: {error}", what())))
+    codec::decode(stored).map_err(|error| malformed(thread_id, &what(), &error))
+}
+
+fn malformed(thread_id: &ThreadId, what: &str, error: &DecodeError) -> Error {
+    corrupt(thread_id, format!("{what}: {error}"))
 }
 
 /// Adds to an error in which checkpoint something can't be read.

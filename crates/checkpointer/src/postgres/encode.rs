@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::chunk::pack;
 use super::cut::{Cut, Members, Node, Replaced, Tree, Whole};
 use super::wire::Jsonb;
-use crate::codec::{self, ContentHash, Refused};
+use crate::codec::{self, ContentHash, ORDER_KEY, Refused};
 use crate::{ChannelVersions, Checkpoint, Error, Result, ThreadId};
 
 /// The format of a checkpoint's own fields.
@@ -214,7 +214,7 @@ impl<'a> Encoder<'a> {
         let mut out = Vec::new();
         let mut refs = Vec::new();
         let first = places.start;
-        let is_object = matches!(members, Members::Sorted(_));
+        let is_object = matches!(members, Members::Sorted { .. });
         out.extend_from_slice(match (nested, is_object) {
             (true, false) => b"{\"m\":[",
             (true, true) => b"{\"m\":{",
@@ -224,14 +224,19 @@ impl<'a> Encoder<'a> {
         for place in places {
             separate(place - first, &mut out);
             let (key, value) = members.at(place);
-            if let Some(key) = key {
-                codec::encode_key(key, &mut out)?;
+            match key {
+                Some(key) => codec::encode_key(key, &mut out)?,
+                None if is_object => out.extend_from_slice(ORDER_KEY),
+                None => {}
+            }
+            if is_object {
                 out.push(b':');
             }
             let cut = &tree.items()[place].cut;
             self.item(value, cut, nested, &mut refs, &mut out)
                 .map_err(|refused| match key {
                     Some(key) => refused.in_key(key),
+                    None if is_object => refused,
                     None => refused.in_index(place),
                 })?;
         }

@@ -90,11 +90,7 @@ pub(super) fn read<State: DeserializeOwned>(
 }
 
 /// Reads a state in the current shape, or says where it doesn't fit, and why.
-///
-/// The keys are sorted first: for some types it matters whether an enum's tag comes before its
-/// content, and with `serde_json`'s `preserve_order` each store gives back another order.
-pub(super) fn decode<State: DeserializeOwned>(mut state: Value) -> Result<State, (Path, String)> {
-    state.sort_all_objects();
+pub(super) fn decode<State: DeserializeOwned>(state: Value) -> Result<State, (Path, String)> {
     serde_path_to_error::deserialize(state)
         .map_err(|error| (path(error.path()), without_values(error.inner())))
 }

@@ -1,5 +1,7 @@
 //! A typed state as JSON, without what JSON would silently change.
 
+use std::any::type_name;
+
 use serde::Serialize;
 use serde::ser::{
     Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
@@ -9,7 +11,7 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::notes::{Kind, Notes, Place, Present};
-use crate::codec::{MAX_DEPTH, PRIVATE, Reason, Refused};
+use crate::codec::{MAX_DEPTH, PRIVATE, Reason, Refused, order};
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,8 @@ pub(crate) enum Top {
 }
 
 /// Converts a typed state as `serde_json::to_value` does, but refuses what that would silently change,
-/// and notes what it has seen. What a `RawValue` holds has been through the parser of `serde_json`
+/// and notes what it has seen. Keys are sorted, except those of `serde_json`'s own objects: a
+/// `HashMap` would have another order in each process. What a `RawValue` holds has been through the parser of `serde_json`
 /// before, which rounds integers beyond 64 bits.
 ///
 /// # Errors
@@ -344,6 +347,8 @@ struct Entries<'a> {
     present: Present,
     /// The key whose value comes next, in a map.
     key: String,
+    /// Whether a key came from something else than an object of `serde_json`.
+    is_typed: bool,
     map: Map<String, Value>,
 }
 
@@ -355,11 +360,13 @@ impl<'a> Entries<'a> {
             has_fields: true,
             present: Present::default(),
             key: String::new(),
+            is_typed: false,
             map: Map::new(),
         }
     }
 
     fn put<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Result<(), Refused> {
+        self.is_typed |= !is_json::<T>();
         let place = match self.has_fields {
             true => {
                 let place = self.level.place.named(&key);
@@ -384,14 +391,18 @@ impl<'a> Entries<'a> {
         })
     }
 
-    fn finish(self) -> Value {
+    fn finish(mut self) -> Value {
+        if self.is_typed {
+            order::sort(&mut self.map);
+        }
         in_variant(self.variant, Value::Object(self.map))
     }
 
     /// Ends a struct, whose fields are a part of its shape.
-    fn finish_struct(self) -> Value {
+    fn finish_struct(mut self) -> Value {
         let Level { place, notes, .. } = self.level;
         notes.saw_fields(place, self.present);
+        self.is_typed = true;
         self.finish()
     }
 }
@@ -401,6 +412,12 @@ enum Fields<'a> {
     Plain(Entries<'a>),
     /// One of `serde_json`'s own, such as a `Number` with `arbitrary_precision`.
     Private(<serde_json::value::Serializer as Serializer>::SerializeStruct),
+}
+
+/// Whether a map's values are of this type because the map is an object of `serde_json`, which hands
+/// over its values themselves. Other maps hand over references to theirs, whose type is another.
+fn is_json<T: ?Sized>() -> bool {
+    type_name::<T>() == type_name::<Value>()
 }
 
 /// A key as `serde_json` writes it. Its serializer for keys is private, so it is

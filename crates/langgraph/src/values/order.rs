@@ -1,5 +1,5 @@
-//! The order of an object's keys. Neither JSONB nor `serde_json::Map` keeps it, so an object whose
-//! keys aren't sorted has it as a text: for each key in turn, its place among the sorted keys.
+//! The order of an object's keys. JSONB doesn't keep it, and `serde_json::Map` only where a program is
+//! built so, so an object whose keys aren't sorted has it as a text: for each key in turn, its place among the sorted keys.
 
 use super::form::Malformed;
 

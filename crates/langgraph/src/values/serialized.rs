@@ -64,7 +64,10 @@ impl Serialized {
             "msgpack" => to_json(bytes).filter(|form| !is_other_type(form)),
             _ => None,
         };
-        form.unwrap_or_else(|| self.opaque())
+        let mut form = form.unwrap_or_else(|| self.opaque());
+        // The form has its own order of keys, and must not depend on how `serde_json` was built.
+        form.sort_all_objects();
+        form
     }
 
     fn opaque(&self) -> Value {

@@ -14,7 +14,7 @@ pub(in crate::checkpointer) fn cases(usual: u32) -> Config {
     }
 }
 
-/// Whether two values are the same to the bits of every float.
+/// Whether two values are the same to the bits of every float and the order of every object's keys.
 pub(super) fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {
@@ -29,14 +29,22 @@ pub(super) fn same(left: &Value, right: &Value) -> bool {
                     .zip(right)
                     .all(|(left, right)| same(left, right))
         }
-        (Value::Object(left), Value::Object(right)) => same_object(left, right),
+        (Value::Object(left), Value::Object(right)) => {
+            left.keys().eq(right.keys())
+                && (left.values().zip(right.values())).all(|(left, right)| same(left, right))
+        }
         _ => left == right,
     }
 }
 
+/// The same, but for the order of keys, which metadata hasn't.
 pub(super) fn same_object(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
-    let same_field = |(key, left)| right.get(key).is_some_and(|right| same(left, right));
-    left.len() == right.len() && left.iter().all(same_field)
+    let [left, right] = [left, right].map(|object| {
+        let mut object = Value::Object(object.clone());
+        object.sort_all_objects();
+        object
+    });
+    same(&left, &right)
 }
 
 pub(super) fn float() -> impl Strategy<Value = f64> {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::agent::{number, outputs, task_id};
 use super::plan::{MESSAGES, Message};
 use super::{Life, Plan, rows};
-use crate::in_one_line;
+use crate::{in_one_line, without_orders};
 /// Looks at what is stored, and says what violates the guarantees.
 #[derive(Debug, Clone)]
 pub struct Checker {
@@ -150,7 +150,7 @@ FROM {schema}.checkpoints WHERE thread_id = $1"
         let rows = rows.await.context("look at the tables")?;
         let states = rows.iter().map(|row| {
             let state = serde_json::from_str(row.get(1)).unwrap_or_default();
-            (row.get(0), state)
+            (row.get(0), without_orders(state))
         });
         Ok(states.collect())
     }

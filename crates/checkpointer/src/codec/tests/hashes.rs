@@ -2,12 +2,12 @@
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{any_value, same, through_jsonb};
-use crate::codec::hash::ParseContentHashError;
+use crate::codec::hash::{ParseContentHashError, hash_ordered};
 use crate::codec::number::ARBITRARY_PRECISION;
-use crate::codec::{ContentHash, decode, encode, hash};
+use crate::codec::{ContentHash, encode, hash, parse};
 
 #[track_caller]
 fn check(value: Value, expected: Expect) {
@@ -37,7 +37,7 @@ fn the_hashes_of_format_1_are_these() {
         expect!["d19d009c8c62c0e00cb4cd08be2d5880"],
     );
     check(
-        json!({ "b": 1, "a": { "": [] }, "é": true, "aa": -5 }),
+        json!({ "a": { "": [] }, "aa": -5, "b": 1, "é": true }),
         expect!["51954052c252d8102f7217b9ceb5238c"],
     );
 }
@@ -53,7 +53,7 @@ fn the_format_is_as_documented() {
     bytes.extend(b"\x01\0\0\0\0\0\0\0b");
     bytes.push(b'd');
     bytes.extend(0.5_f64.to_bits().to_le_bytes());
-    let value = json!({ "b": 0.5, "a": [null, 7, -2] });
+    let value = json!({ "a": [null, 7, -2], "b": 0.5 });
     assert_eq!(
         hash(&value).as_bytes(),
         &blake3::hash(&bytes).as_bytes()[..16]
@@ -75,13 +75,6 @@ fn a_long_value_is_hashed_as_one_piece() {
         hash(&value).as_bytes(),
         &blake3::hash(&bytes).as_bytes()[..16]
     );
-}
-
-#[test]
-fn the_order_of_keys_does_not_matter() {
-    let forwards: Map<_, _> = (0..100).map(|n| (format!("k{n}"), json!(n))).collect();
-    let backwards: Map<_, _> = forwards.clone().into_iter().rev().collect();
-    assert_eq!(hash(&forwards.into()), hash(&backwards.into()));
 }
 
 #[test]
@@ -157,8 +150,9 @@ proptest! {
     fn a_value_has_the_same_hash_after_jsonb(value in any_value()) {
         let mut text = Vec::new();
         encode(&value, &mut text).unwrap();
-        let read = decode(&through_jsonb(&text)).unwrap();
-        prop_assert_eq!(hash(&value), hash(&read));
+        let (mut read, form) = parse(&through_jsonb(&text)).unwrap();
+        prop_assert_eq!(hash(&value), hash_ordered(&read));
+        prop_assert_eq!(hash(&value), form.restore_and_hash(&mut read).unwrap());
     }
 
     #[test]

@@ -119,6 +119,22 @@ fn what_was_never_written_is_not_read() {
         r#"{"a": "\u0001nwhat"}"#,
         expect!["a number that this program can't hold exactly at `a`"],
     );
+    for (members, order) in [
+        (r#""a": 1, "b": 2"#, r#""0""#),
+        (r#""a": 1, "b": 2"#, r#""0 0""#),
+        (r#""a": 1, "b": 2"#, r#""0 1 2""#),
+        (r#""a": 1, "b": 2"#, r#""2 1""#),
+        (r#""a": 1, "b": 2"#, r#""1  0""#),
+        (r#""a": 1, "b": 2"#, r#""a b""#),
+        (r#""a": 1, "b": 2"#, r#"["b", "a"]"#),
+        ("", r#""""#),
+    ] {
+        let comma = if members.is_empty() { "" } else { ", " };
+        check_undecodable(
+            &format!(r#"{{"a": [{{"\u0001o": {order}{comma}{members}}}]}}"#),
+            expect!["an object whose keys can't have the stored order at `a[0]`"],
+        );
+    }
     check_undecodable(
         "[1",
         expect![[r#"

@@ -58,7 +58,7 @@ proptest! {
 
     #[test]
     fn what_needs_no_other_form_is_plain_json(text in "[^\u{0}\u{1}]*", int in any::<i64>()) {
-        let value = json!({ "text": text, "int": int, "half": 0.5, "none": null });
+        let value = json!({ "half": 0.5, "int": int, "none": null, "text": text });
         prop_assert_eq!(encoded(&value), serde_json::to_vec(&value).unwrap());
     }
 }

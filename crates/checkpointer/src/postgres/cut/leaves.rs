@@ -23,16 +23,13 @@ pub(super) fn first_leaf(kind: Kind, items: &[Item]) -> Node {
         if is_large && leaf.length > 0 {
             break;
         }
-        let decider = match key {
+        let decider = if kind == Kind::Object {
+            hasher.member(key, &measure.hash);
             // The key also decides, so that members with equal values aren't all cut alike.
-            Some(key) => {
-                hasher.member(key, &measure.hash);
-                members_hash(std::iter::once((key, &measure.hash)))
-            }
-            None => {
-                hasher.item(&measure.hash);
-                measure.hash
-            }
+            members_hash(std::iter::once((key, &measure.hash)))
+        } else {
+            hasher.item(&measure.hash);
+            measure.hash
         };
         leaf.nested |= item.cut.is_tree();
         leaf.depth = leaf.depth.max(measure.depth);

@@ -8,8 +8,9 @@ use crate::codec::ContentHash;
 /// An item or a member.
 #[derive(Debug)]
 pub(in crate::postgres) struct Item {
-    /// The member's key; an item of an array has none. It isn't an empty text, because to compare
-    /// two of those is slow: `memcmp` gets pointers to no memory (docs/performance.md).
+    /// The member's key; an item of an array has none, nor has the order of an object's keys. It
+    /// isn't an empty text, because to compare two of those is slow: `memcmp` gets pointers to no
+    /// memory (docs/performance.md).
     pub(super) key: Option<Box<str>>,
     pub(in crate::postgres) cut: Cut,
 }

@@ -14,6 +14,7 @@ use crate::postgres::encode::{Encoder, NewChunk};
 mod boundaries;
 mod corruption;
 mod hostile;
+mod key_order;
 mod limits;
 mod round_trip;
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::leaves::first_leaf;
 use super::node::{Item, Node, Replaced};
 use super::{Cut, FAN_OUT, MAX_FAN_OUT, MAX_PARTS, low_bits};
-use crate::codec::Measure;
+use crate::codec::{Measure, order};
 use crate::postgres::chunk::{Kind, Reference, node_hash};
 
 /// What is known of a large array or object besides its contents.
@@ -89,26 +89,28 @@ impl Tree {
 
     pub(super) fn is_of(&self, value: &Value) -> bool {
         match value {
-            Value::Array(items) => {
-                self.reference.kind == Kind::Array
-                    && self.items.len() == items.len()
-                    && self
-                        .items
-                        .iter()
-                        .zip(items)
-                        .all(|(known, item)| known.cut.is_of(item))
+            Value::Array(items) => self.has(Kind::Array, items.iter().map(|item| (None, item))),
+            Value::Object(object) if order::is_sorted(object) => {
+                let members = object.iter().map(|(key, value)| (Some(&**key), value));
+                self.has(Kind::Object, members)
             }
-            Value::Object(members) => {
-                self.reference.kind == Kind::Object
-                    && self.items.len() == members.len()
-                    && self
-                        .items
-                        .iter()
-                        .zip(members)
-                        .all(|(item, (key, value))| item.is(Some(key), value))
+            Value::Object(object) => {
+                let members = Members::of_object(object);
+                let places = 0..members.len();
+                self.has(Kind::Object, places.map(|place| members.at(place)))
             }
             _ => false,
         }
+    }
+
+    fn has<'v>(
+        &self,
+        kind: Kind,
+        members: impl ExactSizeIterator<Item = (Option<&'v str>, &'v Value)>,
+    ) -> bool {
+        self.reference.kind == kind
+            && self.items.len() == members.len()
+            && (self.items.iter().zip(members)).all(|(item, (key, value))| item.is(key, value))
     }
 }
 
@@ -152,11 +154,15 @@ fn nodes_above(below: &[Node], mut known: Vec<Node>, kept: usize) -> (Vec<Node>,
     (nodes, same)
 }
 
-/// The items of an array, or the members of an object in the order of their keys.
+/// The items of an array, or the members of an object.
 #[derive(Debug)]
 pub(in crate::postgres) enum Members<'v> {
     Items(&'v [Value]),
-    Sorted(Vec<(&'v str, &'v Value)>),
+    Sorted {
+        /// The keys in their order, unless they are sorted. It comes first, without a key.
+        order: Option<Value>,
+        members: Vec<(&'v str, &'v Value)>,
+    },
 }
 
 impl<'v> Members<'v> {
@@ -170,31 +176,36 @@ impl<'v> Members<'v> {
 
     fn of_object(object: &'v Map<String, Value>) -> Self {
         let mut members: Vec<_> = object.iter().map(|(key, value)| (&**key, value)).collect();
-        // They are sorted already, unless a crate switched on serde_json's `preserve_order`.
-        members.sort_unstable_by_key(|(key, _)| *key);
-        Self::Sorted(members)
+        let order = order::keys(object);
+        if order.is_some() {
+            members.sort_unstable_by_key(|(key, _)| *key);
+        }
+        Self::Sorted { order, members }
     }
 
     fn kind(&self) -> Kind {
         match self {
             Self::Items(_) => Kind::Array,
-            Self::Sorted(_) => Kind::Object,
+            Self::Sorted { .. } => Kind::Object,
         }
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Items(items) => items.len(),
-            Self::Sorted(members) => members.len(),
+            Self::Sorted { order, members } => usize::from(order.is_some()) + members.len(),
         }
     }
 
-    /// The key and the value at a place; an item has no key.
-    pub(in crate::postgres) fn at(&self, place: usize) -> (Option<&'v str>, &'v Value) {
+    /// The key, if there is one, and the value at a place.
+    pub(in crate::postgres) fn at(&self, place: usize) -> (Option<&str>, &Value) {
         match self {
             Self::Items(items) => (None, &items[place]),
-            Self::Sorted(members) => {
-                let (key, value) = members[place];
+            Self::Sorted {
+                order: Some(order), ..
+            } if place == 0 => (None, order),
+            Self::Sorted { order, members } => {
+                let (key, value) = members[place - usize::from(order.is_some())];
                 (Some(key), value)
             }
         }

@@ -1,11 +1,11 @@
 //! Typed states as JSON.
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use expect_test::{Expect, expect};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Top;
 use crate::codec::Refused;
@@ -87,13 +87,20 @@ impl Serialize for Bytes {
     }
 }
 
-#[track_caller]
-fn check_like_serde_json<T: Serialize>(value: T) {
-    let expected = serde_json::to_value(&value).unwrap();
-    let converted = match to_value(&value).unwrap() {
+fn json<T: Serialize>(value: &T) -> Value {
+    match to_value(value).unwrap() {
         Top::Fields(fields) => Value::Object(fields),
         Top::Root(root) => root,
-    };
+    }
+}
+
+#[track_caller]
+fn check_like_serde_json<T: Serialize>(value: T) {
+    let mut expected = serde_json::to_value(&value).unwrap();
+    let mut converted = json(&value);
+    // Which keys are sorted is another matter.
+    expected.sort_all_objects();
+    converted.sort_all_objects();
     // By text: `==` takes `-0.0` for `0.0`.
     assert_eq!(converted.to_string(), expected.to_string());
 }
@@ -120,6 +127,41 @@ fn every_shape_of_serde_is_as_serde_json_makes_it() {
         rest: BTreeMap::from([("second", 2)]),
     });
     check_like_serde_json(json!({ "a": [1, 2.5, null, { "b": "c" }], "n": -0.0 }));
+}
+
+#[derive(Serialize)]
+struct Call {
+    name: String,
+    arguments: Value,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    extra: Map<String, Value>,
+    by_id: HashMap<String, Value>,
+}
+
+/// Only these have an order that is the same in each process.
+#[test]
+fn objects_of_serde_json_keep_the_order_of_their_keys() {
+    let arguments = || serde_json::from_str::<Value>(r#"{"query":{"z":1,"y":2},"limit":[3]}"#);
+    let call = Call {
+        name: "search".to_owned(),
+        arguments: arguments().unwrap(),
+        extra: arguments().unwrap().as_object().unwrap().clone(),
+        by_id: (0..20).map(|n| (n.to_string(), json!(n))).collect(),
+    };
+    let calls = Flattened {
+        first: 1,
+        rest: BTreeMap::from([("calls", [&call])]),
+    };
+    let Value::Object(calls) = json(&calls) else {
+        unreachable!()
+    };
+    let call = calls["calls"][0].as_object().unwrap();
+    let kept = arguments().unwrap().to_string();
+    assert_eq!(call["arguments"].to_string(), kept);
+    assert_eq!(call["extra"].to_string(), kept);
+    let sorted = |object: &Map<String, Value>| object.keys().is_sorted();
+    assert!(sorted(&calls) && sorted(call));
+    assert!(sorted(call["by_id"].as_object().unwrap()));
 }
 
 #[test]

@@ -148,7 +148,8 @@ impl Plan {
                 let entries: BTreeMap<_, _> = entries
                     .map(|(n, of)| (format!("key {n}"), entry(of)))
                     .collect();
-                let hash = members_hash(entries.iter().map(|(key, (_, hash))| (&**key, hash)));
+                let hash =
+                    members_hash(entries.iter().map(|(key, (_, hash))| (Some(&**key), hash)));
                 let stored: Map<_, _> = entries
                     .into_iter()
                     .map(|(key, (stored, _))| (key, stored))

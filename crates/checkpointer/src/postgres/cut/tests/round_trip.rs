@@ -104,15 +104,6 @@ fn equal_parts_are_sent_once() {
 }
 
 #[test]
-fn objects_are_cut_alike_whatever_order_their_keys_are_kept_in() {
-    let pairs: Vec<_> = (0..500).map(|n| (format!("key {n}"), message(n))).collect();
-    let one = send(&pairs.iter().cloned().collect());
-    let other = send(&pairs.into_iter().rev().collect());
-    assert_eq!(one.hashes(), other.hashes());
-    assert_eq!(one.stored, other.stored);
-}
-
-#[test]
 fn a_reference_names_few_chunks_however_long_the_value_is() {
     for value in [messages(0..3000), Value::from(vec![json!("same"); 200_000])] {
         let cut = Cut::of_channel(&value, || None).unwrap();
