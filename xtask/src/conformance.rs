@@ -30,7 +30,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     let server = server::ensure(&Machine::detect(sh)?, args.server.wanted(None))?;
     let _url = sh.push_env("DATABASE_URL", &server.url);
     let environment = Environment::ensure(sh)?;
-    install(sh, &environment)?;
+    python::install(sh, &environment, "dev")?;
 
     let mut failed = Vec::new();
     if !passes_own_tests(sh, &environment, &args.rest) {
@@ -44,12 +44,6 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     }
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
-}
-
-fn install(sh: &Shell, environment: &Environment) -> anyhow::Result<()> {
-    let wheel = python::wheel(sh, environment, "dev")?;
-    let wheel = wheel.to_string_lossy();
-    environment.pip_install(sh, &["--force-reinstall", "--no-deps", &wheel])
 }
 
 fn passes_own_tests(sh: &Shell, environment: &Environment, rest: &[String]) -> bool {

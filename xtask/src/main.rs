@@ -16,11 +16,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use options::{bench, demo, replay, soak, torture};
+use options::{demo, replay, soak, torture};
 use xshell::Shell;
 
 use self::program::OnServer;
 
+mod bench;
 mod cargo;
 mod ci;
 mod conformance;
@@ -47,7 +48,7 @@ enum Xtask {
     DbUrl(db_url::Args),
     Test(test::Args),
     Matrix(matrix::Args),
-    Bench(OnServer<bench::Args>),
+    Bench(bench::Args),
     Torture(torture::Args),
     Soak(soak::Args),
     Replay(OnServer<replay::Args>),
@@ -71,7 +72,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     sh.change_dir(checkout()?);
     match xtask {
         Xtask::Demo(args) => return program::demo(&sh, args),
-        Xtask::Bench(args) => return program::bench(&sh, args),
+        Xtask::Bench(args) => return bench::run(&sh, args),
         Xtask::Torture(_) => return program::torture(&sh),
         Xtask::Soak(_) => return program::soak(&sh),
         Xtask::Replay(args) => return program::replay(&sh, args),

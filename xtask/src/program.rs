@@ -31,9 +31,9 @@ enum Needs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct OnServer<A: clap::Args> {
     #[command(flatten)]
-    program: A,
+    pub(crate) program: A,
     #[command(flatten)]
-    server: ServerArgs,
+    pub(crate) server: ServerArgs,
 }
 
 const BENCH: Program = Program::in_release_mode("bench", "bench");

@@ -76,3 +76,10 @@ pub(crate) fn wheel(sh: &Shell, by: &Environment, profile: &str) -> anyhow::Resu
     );
     Ok(wheels.remove(0))
 }
+
+/// Builds the wheel with a profile of cargo, and installs it.
+pub(crate) fn install(sh: &Shell, into: &Environment, profile: &str) -> anyhow::Result<()> {
+    let wheel = wheel(sh, into, profile)?;
+    let wheel = wheel.to_string_lossy();
+    into.pip_install(sh, &["--force-reinstall", "--no-deps", &wheel])
+}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from compared import contents, without_interrupts
 from graphs import SCENARIOS, ask, chat
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -80,3 +81,22 @@ def test_a_run_that_is_killed_goes_on_where_it_was(url, schema, saver):
     assert finished.stdout.splitlines()[-1] == "done"
     state = saver.get_tuple({"configurable": {"thread_id": "killed"}})
     assert state.checkpoint["channel_values"]["log"] == list(range(40))
+
+
+def test_the_history_of_a_channel_is_that_of_langgraphs_base_class(saver, run):
+    build, inputs = SCENARIOS["delta"]
+    graph = build(saver)
+    for given in inputs:
+        graph.invoke(given, CONFIG)
+    fork = list(graph.get_state_history(CONFIG))[5].config
+    graph.invoke(None, graph.update_state(fork, {"history": ["forked"]}, as_node="one"))
+    found = list(saver.list(CONFIG))
+    assert len(found) > 16
+    channels = ["history", "another"]
+    for config in [CONFIG, *(it.config for it in found)]:
+        expected = BaseCheckpointSaver.get_delta_channel_history(
+            saver, config=config, channels=channels
+        )
+        assert saver.get_delta_channel_history(config=config, channels=channels) == expected
+        awaited = saver.aget_delta_channel_history(config=config, channels=channels)
+        assert run(awaited) == expected
