@@ -37,11 +37,7 @@ pub(crate) async fn run(demo: &mut Demo) -> Result<()> {
     let seen = branch_off(demo, &from, &first, &scope).await?;
     let second = demo.head().await?;
     let after = history::list(&demo.checkpointer, &demo.thread_id).await?;
-    writeln!(
-        stdout(),
-        "{}",
-        history::table(&after[..after.len() - before.len()])
-    )?;
+    writeln!(stdout(), "{}", history::table(&after))?;
     check(demo, &from, &first, &second, &seen).await?;
 
     writeln!(stdout(), "6. The report")?;

@@ -11,6 +11,7 @@ use checkpointer::{
 use futures_util::TryStreamExt;
 
 use crate::agent;
+use crate::branches;
 use crate::graph::NEXT;
 use crate::summary::Scope;
 use crate::table::Table;
@@ -55,10 +56,10 @@ pub(crate) async fn list(
     Ok(checkpointer.list(list).try_collect().await?)
 }
 
-/// The history as a table.
+/// The history as a table, in which forks are drawn.
 pub(crate) fn table(history: &[CheckpointTuple]) -> Table {
-    let mut table = Table::new(&["Step", "Source", "Checkpoint", "Node", "What changed"]);
-    for tuple in history {
+    let mut table = Table::new(&["", "Step", "Source", "Checkpoint", "Node", "What changed"]);
+    for (tuple, branches) in history.iter().zip(branches::drawings(history)) {
         let text = |key| tuple.metadata.get(key).and_then(|value| value.as_str());
         let changed = tuple.checkpoint.updated_channels.iter().flatten();
         let changed: Vec<_> = changed
@@ -69,6 +70,7 @@ pub(crate) fn table(history: &[CheckpointTuple]) -> Table {
             })
             .collect();
         table.row([
+            branches,
             tuple.metadata.step().unwrap_or_default().to_string(),
             text("source").unwrap_or_default().to_owned(),
             tuple.address.checkpoint_id.to_string(),

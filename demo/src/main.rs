@@ -15,6 +15,7 @@
 #![expect(clippy::print_stderr, reason = "a program for the terminal")]
 
 mod agent;
+mod branches;
 mod checks;
 mod child;
 mod demo;
