@@ -2,12 +2,13 @@
 
 use std::future::pending;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake};
 use std::thread;
 use std::time::Duration;
 
 use db::{Database, Error, GenericClient, Statement};
+use futures_util::FutureExt;
 use rig::{TestDb, chain, eventually};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
@@ -168,4 +169,29 @@ fn a_call_fails_at_once_when_the_runtime_of_the_pool_has_ended() {
     .assert_eq(&chain(&error));
     let error = other.block_on(db.close(LONG)).unwrap_err();
     assert!(matches!(error, Error::RuntimeEnded), "{error:?}");
+}
+
+#[test]
+fn an_unknown_outcome_is_not_forgotten_when_the_runtime_of_the_pool_ends() {
+    const END: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
+    let owner = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let db = owner.block_on(async { TestDb::without_schema().await.connect(&[]).await });
+    let owner = Mutex::new(Some(owner));
+    // In the pause before the next attempt.
+    let end = |_: &Error| {
+        if let Some(owner) = owner.lock().unwrap().take() {
+            owner.shutdown_background();
+        }
+        while !matches!(db.ping().now_or_never(), Some(Err(Error::RuntimeEnded))) {
+            thread::yield_now();
+        }
+    };
+    let attempt = || async { db.get().await?.batch_execute(END).await };
+    let retry = db.retry("end the connection").on_retry(&end);
+    let error = bare().block_on(retry.run(attempt)).unwrap_err();
+    assert!(error.is_outcome_unknown(), "{}", chain(&error));
 }

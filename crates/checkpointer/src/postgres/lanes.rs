@@ -13,6 +13,7 @@
 
 mod lane;
 mod lone;
+mod orphan;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,12 +30,13 @@ use super::call::Call;
 use super::meter;
 use super::order::Turn;
 use super::outgoing::{Outcome, Outgoing, Sent, Why};
-use super::refusal::{busy, cut_off};
+use super::refusal::{busy, cut_off, deleted};
 use super::store::Store;
 use crate::{Error, Result};
 use lane::{Lane, Sending};
 pub(super) use lone::Begun;
 use lone::{Caller, Lone};
+use orphan::Orphan;
 
 /// Statements under way at once. With one, a few writers wait for each other; with more, many
 /// writers are split into smaller batches. Two was fastest (`docs/performance.md`).
@@ -270,6 +272,14 @@ impl Lanes {
         job.answer(outcome);
     }
 
+    /// Logs the failure of a write whose caller is gone, and keeps it for a close.
+    fn report(&self, error: Error) {
+        tracing::warn!(error = %error.for_log(), "a write failed after its caller was gone");
+        if self.store.is_closing() {
+            lock(&self.unreported).push(error);
+        }
+    }
+
     /// Fails the writes that wait: the runtime whose task was to send them has ended.
     fn abandon(&self) {
         let waiting = std::mem::take(&mut lock(&self.queue).waiting);
@@ -315,16 +325,22 @@ impl Job {
         let Err(unheard) = caller.send(sent) else {
             return;
         };
-        let error = match unheard {
-            Ok(Sent::Stored(_)) => return,
-            // The caller would have looked at the thread, and sent it again or said why not.
-            Ok(Sent::NotStored(..)) => busy(&self.write.thread_id),
-            Err(error) => error,
+        let error = match (unheard, Orphan::of(&self.write)) {
+            (Ok(Sent::Stored(_)), _) => return,
+            (Ok(Sent::NotStored(Why::NotThisGeneration, _)), _) => deleted(&self.write.thread_id),
+            (Ok(Sent::NotStored(..)), None) => busy(&self.write.thread_id),
+            (Ok(Sent::NotStored(..)), Some(put)) => {
+                let lanes = Arc::clone(&self.lanes);
+                self.lanes.store.spawn(async move {
+                    if let Some(error) = put.failure(&lanes.store).await {
+                        lanes.report(error);
+                    }
+                });
+                return;
+            }
+            (Err(error), _) => error,
         };
-        tracing::warn!(error = %error.for_log(), "a write failed after its caller was gone");
-        if self.lanes.store.is_closing() {
-            lock(&self.lanes.unreported).push(error);
-        }
+        self.lanes.report(error);
     }
 }
 

@@ -7,15 +7,17 @@ use checkpointer::{
     CheckpointAddress, Checkpointer, Error, List, ListThreads, PostgresCheckpointer,
     PostgresOptions, Result,
 };
+use db::Database;
 use expect_test::expect;
 use futures_util::future::{join_all, poll_fn};
 use futures_util::{FutureExt, TryStreamExt};
 use tokio::runtime::Handle;
 
+use super::super::step::{Step, two};
 use super::{
     THREADS, head_id, put_after, put_first, refuse_bad_ones, somebody_with, started, thread,
 };
-use rig::{TestDb, chain};
+use rig::{TcpProxy, TestDb, chain};
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<CheckpointAddress>> + Send + 'a>>;
 
@@ -105,6 +107,54 @@ async fn close_reports_the_failures_whose_callers_are_gone() {
         .unwrap();
     assert_eq!(head_id(&reader, &thread(0)).await, "1");
     assert_eq!(head_id(&reader, &thread(3)).await, "2");
+}
+
+/// Hands over a put whose caller goes away at once, and closes before there is an answer.
+async fn close_after(checkpointer: &PostgresCheckpointer, step: &Step) -> Result<()> {
+    let mut put: Call<'_> = Box::pin(step.try_put(checkpointer));
+    poll_once(&mut put).await;
+    drop(put);
+    checkpointer.close().await
+}
+
+#[tokio::test]
+async fn close_reports_no_put_that_is_stored_although_its_answer_was_lost() {
+    for guarded in [false, true] {
+        let proxy = TcpProxy::new();
+        let test = TestDb::new().await;
+        let settings = test.settings_through(&proxy, &[]);
+        let database = Database::connect(&settings).await.unwrap();
+        let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+        let first = put_first(&checkpointer, &thread(0)).await;
+        let next = Step::after(&first).id("lost-answer");
+        let next = match guarded {
+            true => next.expect_head(&first),
+            false => next,
+        };
+        proxy.cut_instead_of_answer_to("lost-answer");
+        let closed = close_after(&checkpointer, &next).await;
+        assert_eq!(proxy.sprung(), 1);
+        closed.unwrap_or_else(|error| panic!("guarded {guarded}: {}", chain(&error)));
+        let reader = PostgresCheckpointer::open(test.connect(&[]).await).await;
+        assert_eq!(head_id(&reader.unwrap(), &thread(0)).await, "lost-answer");
+    }
+}
+
+#[tokio::test]
+async fn close_says_which_head_a_put_has_met_whose_caller_is_gone() {
+    let (_test, [checkpointer, other]) = two().await;
+    let first = put_first(&checkpointer, &thread(0)).await;
+    let winner = put_after(&other, &first, "2").await.unwrap();
+    let late = Step::after(&first).expect_head(&first);
+    let error = close_after(&checkpointer, &late).await.unwrap_err();
+    let Error::CloseFailed { source, others, .. } = error else {
+        panic!("{}", chain(&error));
+    };
+    assert!(others.is_empty(), "{others:?}");
+    let Error::Conflict { head, .. } = *source else {
+        panic!("{}", chain(&source));
+    };
+    assert_eq!(head, Some(winner.checkpoint_id));
 }
 
 /// Runs another call while the caller of a put doesn't go on with it, on the only connection.
