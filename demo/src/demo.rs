@@ -65,7 +65,9 @@ pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Resu
     writeln!(
         stdout(),
         "The thread stays in the database. To see it again:\n  \
-         DATABASE_URL=\"$(cargo xtask db-url)\" cargo run -p demo -- show --thread {}",
+         DATABASE_URL=\"$(cargo xtask db-url)\" cargo run -p demo -- show --thread {0}\n\
+         To walk through it in a browser:\n  \
+         cargo xtask inspect {0}",
         demo.thread_id
     )?;
     Ok(if demo.checks.all_held() {

@@ -63,6 +63,7 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             cmd!(sh, "cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "--deny warnings"),
         ),
         ("tests", cmd!(sh, "cargo xtask test")),
+        ("tests in a browser", cmd!(sh, "cargo xtask test --browser")),
         (
             "tests on the oldest PostgreSQL",
             cmd!(sh, "cargo xtask test --postgres {oldest} -- {ON_EACH...}"),

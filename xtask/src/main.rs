@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use options::{demo, replay, soak, torture};
+use options::{demo, inspect, replay, soak, torture};
 use xshell::Shell;
 
 use self::program::OnServer;
@@ -43,6 +43,7 @@ mod tests;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Xtask {
     Demo(OnServer<demo::Args>),
+    Inspect(OnServer<inspect::Args>),
     DbUp(db_up::Args),
     DbDown(db_down::Args),
     DbUrl(db_url::Args),
@@ -72,6 +73,7 @@ fn run(xtask: &Xtask) -> anyhow::Result<ExitCode> {
     sh.change_dir(checkout()?);
     match xtask {
         Xtask::Demo(args) => return program::demo(&sh, args),
+        Xtask::Inspect(args) => return program::inspect(&sh, args),
         Xtask::Bench(args) => return bench::run(&sh, args),
         Xtask::Torture(_) => return program::torture(&sh),
         Xtask::Soak(_) => return program::soak(&sh),

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
-use options::{bench, demo, replay};
+use options::{bench, demo, inspect, replay};
 use xshell::{Shell, cmd};
 
 use crate::cargo::without_own_variables;
@@ -45,6 +45,18 @@ const AUDIT: Program = Program {
     name: "audit",
     profile: "dev",
 };
+
+const CHECKPOINTER: Program = Program {
+    package: "inspector",
+    name: "checkpointer",
+    profile: "dev",
+};
+
+pub(crate) fn inspect(sh: &Shell, args: &OnServer<inspect::Args>) -> anyhow::Result<ExitCode> {
+    let mut arguments = vec![OsString::from("serve")];
+    arguments.extend(given());
+    run(sh, &CHECKPOINTER, &Needs::Server(args.server), &arguments)
+}
 
 pub(crate) fn bench(sh: &Shell, args: &OnServer<bench::Args>) -> anyhow::Result<ExitCode> {
     run(sh, &BENCH, &Needs::Server(args.server), &given())

@@ -1,8 +1,9 @@
 //! `cargo xtask test`
 
 use anyhow::ensure;
-use xshell::Shell;
+use xshell::{Shell, cmd};
 
+use crate::cargo::without_own_variables;
 use crate::server::{self, Machine, ServerArgs};
 
 mod counts;
@@ -37,8 +38,11 @@ pub(crate) struct Args {
     /// anybody's dependency may switch on
     #[arg(long)]
     serde_json_features: bool,
+    /// Run the tests that need a browser, and only those
+    #[arg(long, conflicts_with_all = ["postgres", "serde_json_features"])]
+    browser: bool,
     /// Leave out the tests that need this
-    #[arg(long, value_name = "NEED", conflicts_with_all = ["postgres", "serde_json_features"])]
+    #[arg(long, value_name = "NEED", conflicts_with_all = ["postgres", "serde_json_features", "browser"])]
     without: Vec<Need>,
     /// What `cargo test` takes after `--`: names of tests, --nocapture, --exact …
     #[arg(last = true, value_name = "ARGS")]
@@ -53,6 +57,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
         ..Selection::shared(rest)
     };
     let (succeeded, left_out) = match args.postgres {
+        _ if args.browser => (in_browser(sh, args, &mut counts)?, 0),
         None if !args.serde_json_features => everything(sh, args, &mut counts)?,
         major => (on_shared(sh, major, args.server, shared, &mut counts)?, 0),
     };
@@ -84,6 +89,22 @@ pub(crate) fn on_shared(
     let server = server::ensure(&Machine::detect(sh)?, args.wanted(major))?;
     let _url = sh.push_env("DATABASE_URL", &server.url);
     runner::run(sh, shared, counts)
+}
+
+/// Runs the tests of the page in Chromium, and returns whether all passed.
+fn in_browser(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<bool> {
+    for program in ["chromium", "chromedriver"] {
+        let answers = cmd!(sh, "{program} --version").quiet();
+        ensure!(
+            answers.ignore_stdout().ignore_stderr().run().is_ok(),
+            "`{program}` isn't installed: apt-get install chromium chromium-driver"
+        );
+    }
+    let server = server::ensure(&Machine::detect(sh)?, args.server.wanted(None))?;
+    sh.set_var("DATABASE_URL", &server.url);
+    // Its thread is what the pictures show.
+    without_own_variables(cmd!(sh, "cargo build --package demo")).run()?;
+    runner::run_in_browser(sh, &args.rest, counts)
 }
 
 /// Runs all tests that aren't left out, and returns whether all passed, and how many were left out.

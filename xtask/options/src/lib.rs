@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod inspect;
 pub mod replay;
 pub mod soak;
 pub mod torture;

@@ -12,6 +12,9 @@ use crate::cargo::without_own_variables;
 /// Where nextest puts its report; `.config/nextest.toml` asks for one.
 const NEXTEST_REPORT: &str = "target/nextest/default/junit.xml";
 
+/// The package of the tests that need a browser.
+const BROWSER: &str = "browser";
+
 /// Which tests are run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection<'a> {
@@ -65,10 +68,25 @@ pub(crate) fn run(
     let (features, rest) = (selection.features(), selection.rest);
     let test = cmd!(
         sh,
-        "cargo test --workspace --no-fail-fast {features...} {which...} -- {skipped...} {rest...}"
+        "cargo test --workspace --exclude {BROWSER} --no-fail-fast {features...} {which...} -- {skipped...} {rest...}"
     );
     // Both, whatever the first says: the counts are those of every test.
     Ok(cargo_test(without_own_variables(test).into(), counts)? && passed)
+}
+
+/// Runs the tests that need a browser, adds them to the counts, and returns whether all could be built
+/// and passed.
+pub(crate) fn run_in_browser(
+    sh: &Shell,
+    rest: &[String],
+    counts: &mut Counts,
+) -> anyhow::Result<bool> {
+    // One after the other: each has a browser, which takes all of a small machine.
+    let test = cmd!(
+        sh,
+        "cargo test --package {BROWSER} --no-fail-fast -- --test-threads 1 {rest...}"
+    );
+    cargo_test(without_own_variables(test).into(), counts)
 }
 
 /// Builds the binary `faults`, and returns the names of its tests that `rest` selects.
@@ -100,7 +118,7 @@ fn run_nextest(sh: &Shell, selection: Selection<'_>, counts: &mut Counts) -> any
     let (features, rest) = (selection.features(), selection.rest);
     let nextest = cmd!(
         sh,
-        "cargo nextest run --profile default --workspace --no-fail-fast --no-tests pass {features...} {which...} -E {filter} -- {rest...}"
+        "cargo nextest run --profile default --workspace --exclude {BROWSER} --no-fail-fast --no-tests pass {features...} {which...} -E {filter} -- {rest...}"
     );
     let status = Command::from(without_own_variables(nextest)).status();
     let status = status.context("run cargo nextest")?;

@@ -1,0 +1,154 @@
+//! Chromium without a window, steered by its driver.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rig::eventually;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// What the driver says once it listens, before the port.
+const LISTENS: &str = "was started successfully on port ";
+
+/// A browser, which ends with its driver when this is dropped.
+pub(crate) struct Chromium {
+    client: Client,
+    _driver: Child,
+}
+
+/// How large the window is, and whether the reader likes it dark.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) dark: bool,
+}
+
+pub(crate) const DESK: Window = Window {
+    width: 1280,
+    height: 860,
+    dark: false,
+};
+
+pub(crate) const PHONE: Window = Window {
+    width: 500,
+    height: 900,
+    dark: true,
+};
+
+impl Chromium {
+    /// Starts the browser.
+    pub(crate) async fn start(window: Window) -> Self {
+        let (driver, port) = start_driver().await;
+        let mut arguments = vec![
+            "--headless=new".to_owned(),
+            // Root has no sandbox, and CI is root.
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--hide-scrollbars".to_owned(),
+            format!("--window-size={},{}", window.width, window.height),
+        ];
+        if window.dark {
+            arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+        }
+        let mut capabilities = Capabilities::new();
+        capabilities.insert(
+            "goog:chromeOptions".to_owned(),
+            json!({ "args": arguments }),
+        );
+        let mut client = ClientBuilder::new(HttpConnector::new());
+        client.capabilities(capabilities);
+        let client = client.connect(&format!("http://127.0.0.1:{port}")).await;
+        let client = client.expect("Chromium starts: apt-get install chromium");
+        Self {
+            client,
+            _driver: driver,
+        }
+    }
+
+    /// Opens a page, and waits until it is loaded.
+    pub(crate) async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// Evaluates an expression.
+    pub(crate) async fn eval(&self, expression: &str) -> Value {
+        let script = format!("return ({expression});");
+        self.client.execute(&script, Vec::new()).await.unwrap()
+    }
+
+    /// Waits until an expression is true.
+    pub(crate) async fn until(&self, expression: &str) {
+        eventually(expression, async || self.eval(expression).await == true).await;
+    }
+
+    /// Waits until the text of an element contains something.
+    pub(crate) async fn until_text(&self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        let expression =
+            format!("(document.querySelector({selector})?.textContent ?? '').includes({text})");
+        self.until(&expression).await;
+    }
+
+    /// Clicks as a person does: what is clicked must be there to be seen.
+    pub(crate) async fn click(&self, selector: &str) {
+        self.client
+            .find(Locator::Css(selector))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
+    }
+
+    /// Types into an element, or presses keys where it is.
+    pub(crate) async fn type_into(&self, selector: &str, keys: &str) {
+        let element = self.client.find(Locator::Css(selector)).await.unwrap();
+        element.send_keys(keys).await.unwrap();
+    }
+
+    pub(crate) async fn url(&self) -> String {
+        self.client.current_url().await.unwrap().to_string()
+    }
+
+    /// Takes a picture, for those who look at what failed and for the documents.
+    pub(crate) async fn picture(&self, name: &str) {
+        let picture = self.client.screenshot().await.unwrap();
+        let folder = pictures();
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name).with_extension("png"), picture).unwrap();
+    }
+}
+
+/// Where pictures go.
+fn pictures() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures")
+}
+
+/// Starts the driver on a port of its choice.
+async fn start_driver() -> (Child, u16) {
+    let driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut driver = match driver {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("`chromedriver` isn't installed: apt-get install chromium chromium-driver")
+        }
+        driver => driver.unwrap(),
+    };
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, port)) = line.split_once(LISTENS) {
+            return (driver, port.trim_end_matches('.').parse().unwrap());
+        }
+    }
+    panic!("`chromedriver` ended");
+}

@@ -1,0 +1,100 @@
+//! Threads of ten thousand checkpoints, states of 20 MB and chats of 5,000 messages stay quick.
+
+use checkpointer::serde_json::json;
+use inspector::page::Options;
+use rig::Story;
+
+use crate::chromium::{Chromium, DESK};
+use crate::served::Served;
+
+/// How many bytes a page may have, and how many elements, however large the thread is.
+const BYTES: f64 = 120_000.0;
+const ELEMENTS: u64 = 2_500;
+
+#[tokio::test]
+async fn ten_thousand_checkpoints_are_there_at_once_and_the_rest_on_demand() {
+    let served = Served::new(Options::new()).await;
+    Story::new(&served.checkpointer, "long").long(10_000).await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=long")).await;
+    browser
+        .until("document.querySelectorAll('.row').length === 100")
+        .await;
+    quick(&browser, "ten thousand checkpoints").await;
+    // The end of the list that is loaded, and one further.
+    browser.type_into("#slider", "\u{e011}").await;
+    browser.type_into("body", "j").await;
+    browser
+        .until("document.querySelectorAll('.row').length >= 200")
+        .await;
+    browser.until_text("h1", "count step").await;
+}
+
+#[tokio::test]
+async fn a_state_of_twenty_megabytes_opens_part_by_part() {
+    let served = Served::new(Options::new()).await;
+    let documents: Vec<_> = (0..20_000)
+        .map(|n| json!({ "n": n, "text": format!("{n} ").repeat(190) }))
+        .collect();
+    let story = Story::new(&served.checkpointer, "heavy");
+    let first = story
+        .begin(vec![("documents", json!(documents)), ("n", json!(1))])
+        .await;
+    story.step(&first, "more", vec![("n", json!(2))]).await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=heavy")).await;
+    browser.until_text(".heavy", "documents").await;
+    browser.until_text(".changes", "n").await;
+    quick(&browser, "a state of 20 MB").await;
+    let opened = "Array.from(document.querySelectorAll('#detail details')).find((one) => one.textContent.includes('20000 items')).open = true";
+    browser.eval(opened).await;
+    browser
+        .until("document.querySelectorAll('.inside > .tree > li > details').length === 100")
+        .await;
+}
+
+#[tokio::test]
+async fn a_chat_of_five_thousand_messages_is_read_from_its_end() {
+    let served = Served::new(Options::new()).await;
+    let messages: Vec<_> = (1..=5_000)
+        .map(|n| json!({ "type": if n % 2 == 1 { "human" } else { "ai" }, "content": format!("message {n}. ").repeat(20) }))
+        .collect();
+    Story::new(&served.checkpointer, "chat")
+        .begin(vec![("messages", json!(messages))])
+        .await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=chat")).await;
+    browser
+        .until_text(".message:last-child", "message 5000.")
+        .await;
+    quick(&browser, "a chat of 5,000 messages").await;
+    browser.click(".conversation .more button").await;
+    browser
+        .until("document.querySelectorAll('.message').length === 40")
+        .await;
+    browser.until_text(".message", "message 4961.").await;
+}
+
+/// Checks that the page is small, and prints how long it took until its scripts had run.
+#[expect(
+    clippy::print_stdout,
+    reason = "`--nocapture` shows the figures for docs/page.md"
+)]
+async fn quick(browser: &Chromium, what: &str) {
+    let timing = async |value: &str| {
+        let value = format!("performance.getEntriesByType('navigation')[0].{value}");
+        browser.eval(&value).await.as_f64().unwrap()
+    };
+    let (answered, shown) = (
+        timing("responseEnd").await,
+        timing("domContentLoadedEventEnd").await,
+    );
+    println!("{what}: answered after {answered:.0} ms, shown after {shown:.0} ms");
+    let bytes = timing("encodedBodySize").await;
+    assert!(bytes < BYTES, "{what}: {bytes} bytes");
+    let elements = browser.eval("document.querySelectorAll('*').length").await;
+    assert!(
+        elements.as_u64().unwrap() < ELEMENTS,
+        "{what}: {elements} elements"
+    );
+}

@@ -1,0 +1,134 @@
+//! Walking through a thread.
+
+use checkpointer::serde_json::json;
+use inspector::page::Options;
+use rig::Story;
+
+use crate::chromium::{Chromium, DESK};
+use crate::served::Served;
+
+#[tokio::test]
+async fn keys_slider_and_clicks_walk_through_the_checkpoints() {
+    let served = Served::new(Options::new()).await;
+    let support = Story::new(&served.checkpointer, "support-4711")
+        .support()
+        .await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("threads")).await;
+    browser.click("tbody a").await;
+    browser.until_text("h1", "draft step 3").await;
+
+    browser.type_into("body", "j").await;
+    browser.until_text("h1", "tools step 2").await;
+    browser
+        .until("document.querySelector('#slider').value === '7'")
+        .await;
+    browser.type_into("body", "k").await;
+    browser.until_text("h1", "draft step 3").await;
+    browser.type_into("#slider", "\u{e011}").await; // Home: the oldest.
+    browser.until_text("h1", "input step -1").await;
+    assert!(
+        browser
+            .url()
+            .await
+            .contains(support.input.address.checkpoint_id.as_str())
+    );
+    browser.click(".row:nth-child(5) a").await;
+    browser.until_text("h1", "read step 1").await;
+    browser
+        .until_text("#detail", "The carrier has lost it.")
+        .await;
+
+    // The link can be sent.
+    let link = browser.url().await;
+    browser.open(&link).await;
+    browser.until_text("h1", "read step 1").await;
+    let chosen = "document.querySelectorAll('.row > a[aria-current]').length === 1 && \
+                  document.querySelector('.row:nth-child(5) > a').hasAttribute('aria-current')";
+    browser.until(chosen).await;
+}
+
+#[tokio::test]
+async fn values_open_and_two_checkpoints_stand_side_by_side() {
+    let served = Served::new(Options::new()).await;
+    let story = Story::new(&served.checkpointer, "support-4711");
+    story.support().await;
+    let items: Vec<_> = (0..250)
+        .map(|n| json!({ "n": n, "text": "x".repeat(50) }))
+        .collect();
+    Story::new(&served.checkpointer, "items")
+        .begin(vec![("items", json!(items))])
+        .await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=items")).await;
+    browser
+        .click("section:nth-of-type(2) .tree > li > details > summary")
+        .await;
+    browser
+        .until("document.querySelectorAll('.inside .tree > li > details').length === 100")
+        .await;
+    browser
+        .eval("document.querySelector('.inside .more button').click()")
+        .await;
+    browser
+        .until("document.querySelectorAll('.inside > .tree > li > details').length === 200")
+        .await;
+
+    browser.open(&served.url("thread?id=support-4711")).await;
+    browser.click(".ways a:nth-of-type(3)").await;
+    browser
+        .until_text("main.compare", "we have sent it again")
+        .await;
+    browser.picture("side-by-side").await;
+}
+
+#[tokio::test]
+async fn what_is_put_meanwhile_appears() {
+    let served = Served::new(Options::new()).await;
+    let story = Story::new(&served.checkpointer, "live");
+    let first = story.begin(vec![("n", json!(1))]).await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=live")).await;
+    browser.until_text("h1", "input").await;
+    let second = story.step(&first, "count", vec![("n", json!(2))]).await;
+    browser.until_text(".row:first-child", "count").await;
+    // The page shows the head until a person chooses another checkpoint.
+    browser.until_text("h1", "count step 0").await;
+
+    browser.click(".row:nth-child(2) a").await;
+    browser.until_text("h1", "input").await;
+    story.step(&second, "again", vec![("n", json!(3))]).await;
+    browser.until_text(".row:first-child", "again").await;
+    browser.until_text("h1", "input").await;
+    browser
+        .until("document.querySelector('.row:nth-child(3) > a').hasAttribute('aria-current')")
+        .await;
+
+    browser.open(&served.url("threads")).await;
+    Story::new(&served.checkpointer, "another")
+        .begin(vec![])
+        .await;
+    browser.until_text("tbody tr:first-child", "another").await;
+}
+
+#[tokio::test]
+async fn the_token_is_asked_for_once() {
+    let token = inspector::page::Token::generate();
+    let served = Served::new(Options::new().token(token.clone())).await;
+    Story::new(&served.checkpointer, "support-4711")
+        .support()
+        .await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=support-4711")).await;
+    browser.until_text("h1", "Token").await;
+    browser.type_into("input[name=token]", "wrong").await;
+    browser.click("button").await;
+    browser.until_text("main", "This isn't the token.").await;
+    browser.type_into("input[name=token]", token.as_str()).await;
+    browser.click("button").await;
+    browser.until_text("h1", "draft step 3").await;
+    assert!(browser.url().await.ends_with("thread?id=support-4711"));
+    // What the page loads by itself is let in as well.
+    browser.type_into("body", "j").await;
+    browser.until_text("h1", "tools step 2").await;
+}

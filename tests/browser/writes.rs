@@ -1,0 +1,62 @@
+//! Forks, answers and metadata.
+
+use checkpointer::channels::RESUME;
+use checkpointer::serde_json::json;
+use checkpointer::{Checkpointer, GetTuple};
+use inspector::page::Options;
+use rig::Story;
+
+use crate::chromium::{Chromium, DESK};
+use crate::served::Served;
+
+#[tokio::test]
+async fn a_person_answers_forks_and_labels() {
+    let served = Served::new(Options::new().allow_writes()).await;
+    let support = Story::new(&served.checkpointer, "support-4711")
+        .support()
+        .await;
+    let head = async || {
+        let head = served
+            .checkpointer
+            .get_tuple(GetTuple::head("support-4711").unwrap());
+        head.await.unwrap().unwrap()
+    };
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=support-4711")).await;
+    browser
+        .type_into("input[name=answer]", "true\u{e007}")
+        .await;
+    browser.until_text("#detail", "Asked, and answered").await;
+    let writes = head().await.pending_writes;
+    let answer = writes.iter().find(|write| write.channel == RESUME).unwrap();
+    assert_eq!(answer.value, json!([true]));
+
+    browser.click(".row:nth-child(8) a").await;
+    browser.until_text("h1", "model step 0").await;
+    browser.click(".fork summary").await;
+    browser
+        .type_into("textarea[name=changes]", "{\"tone\": \"formal\"}")
+        .await;
+    browser.click(".fork button").await;
+    browser.until_text("h1", "fork step 1").await;
+    let forked = head().await;
+    assert_eq!(forked.checkpoint.channel_values["tone"], "formal");
+    assert_eq!(
+        forked.parent_address.unwrap().checkpoint_id,
+        support.draft.address.checkpoint_id
+    );
+
+    browser.open(&served.url("threads")).await;
+    browser.click(".label summary").await;
+    let clear = "document.querySelector('textarea[name=metadata]').value = ''";
+    browser.eval(clear).await;
+    browser
+        .type_into("textarea[name=metadata]", "{\"done\": true}")
+        .await;
+    browser.click(".label button").await;
+    browser.until_text("h1", "fork step 1").await;
+    browser
+        .open(&served.url("threads?metadata=done%3Dtrue"))
+        .await;
+    browser.until_text("tbody", "support-4711").await;
+}
