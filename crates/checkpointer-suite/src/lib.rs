@@ -288,7 +288,7 @@ macro_rules! __contract_cases {
             metadata_is_replaced, metadata_of_a_missing_thread, metadata_is_changed_by_key,
             metadata_of_a_missing_thread_is_not_changed, metadata_with_a_put,
             metadata_with_a_refused_put, metadata_with_a_put_that_starts_again,
-            writes_make_a_thread, one,
+            writes_make_a_thread, one, size,
         }
     };
     (transfer, $each:path) => {

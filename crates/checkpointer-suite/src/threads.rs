@@ -450,3 +450,48 @@ pub async fn one(checkpointer: &dyn Checkpointer) {
     let written = checkpointer.thread_info(&before.thread_id).await.unwrap();
     assert_eq!(written.map(|thread| thread.head), Some(None));
 }
+
+/// A thread's size counts its rows, and each large value once, however often it is stored.
+pub async fn size(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    assert_eq!(checkpointer.thread_size(&thread_id).await.unwrap(), None);
+    let large = |mark: &str| -> Value {
+        (0..200)
+            .map(|n| json!(format!("{mark} {n} {}", "x".repeat(90))))
+            .collect()
+    };
+    let first = Step::first(&thread_id).values(json!({ "a": large("a"), "b": large("b") }));
+    let first = first.put(checkpointer).await;
+    let one = checkpointer.thread_size(&thread_id).await.unwrap().unwrap();
+    assert_eq!((one.checkpoints, one.pending_writes), (1, 0));
+    assert_eq!(one.channels.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert!(
+        one.channels
+            .values()
+            .all(|channel| channel.own_bytes > 0 && channel.shared_bytes == 0)
+    );
+
+    // The same again takes little more, and what two channels have is shared.
+    let again = Step::after(&first).values(json!({ "a": large("a"), "b": large("b") }));
+    let again = again.put(checkpointer).await;
+    write(
+        checkpointer,
+        &again,
+        "task",
+        json!([["c", large("a")], ["\u{1}", 1]]),
+    )
+    .await;
+    let two = checkpointer.thread_size(&thread_id).await.unwrap().unwrap();
+    assert_eq!((two.checkpoints, two.pending_writes), (2, 2));
+    assert!(two.chunks >= one.chunks, "{one:?} {two:?}");
+    assert!(two.bytes < one.bytes + one.bytes / 2, "{one:?} {two:?}");
+    let [a, b, c] = ["a", "b", "c"].map(|channel| two.channels[channel]);
+    assert_eq!(a.shared_bytes, c.shared_bytes);
+    assert!(a.shared_bytes > 1000 && b.shared_bytes == 0, "{two:?}");
+    assert!(two.channels["\u{1}"].own_bytes > 0, "{two:?}");
+    let own: u64 = two.channels.values().map(|channel| channel.own_bytes).sum();
+    assert!(own + a.shared_bytes <= two.bytes, "{two:?}");
+
+    delete(checkpointer, &thread_id).await;
+    assert_eq!(checkpointer.thread_size(&thread_id).await.unwrap(), None);
+}

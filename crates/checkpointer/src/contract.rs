@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointTuple, DeleteThread, Error,
     GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put,
-    PutWrites, Removed, Result, ThreadId, ThreadInfo, Version, Watch, generate,
+    PutWrites, Removed, Result, ThreadId, ThreadInfo, ThreadSize, Version, Watch, generate,
 };
 
 /// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
@@ -345,6 +345,43 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         }
     }
 
+    /// Measures how much a thread takes, in all and by channel; none if there is no such thread, or it was
+    /// deleted. It reads every row of the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] by default.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::{Checkpointer, ThreadId};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+    /// # checkpointer.thread("support-4711")?.save(&vec!["Where is my order?".to_owned()]).await?;
+    /// let thread_id = ThreadId::new("support-4711")?;
+    /// if let Some(size) = checkpointer.thread_size(&thread_id).await? {
+    ///     println!("{} bytes in {} checkpoints", size.bytes, size.checkpoints);
+    ///     for (channel, size) in &size.channels {
+    ///         println!("{channel}: {} of its own, {} shared", size.own_bytes, size.shared_bytes);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    async fn thread_size(&self, thread_id: &ThreadId) -> Result<Option<ThreadSize>> {
+        match self.inner() {
+            Some(inner) => inner.thread_size(thread_id).await,
+            None => Err(Error::unsupported("thread_size")),
+        }
+    }
+
     /// Replaces the user's own metadata of a thread.
     ///
     /// # Errors
@@ -625,6 +662,10 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
         (**self).thread_info(thread_id).await
+    }
+
+    async fn thread_size(&self, thread_id: &ThreadId) -> Result<Option<ThreadSize>> {
+        (**self).thread_size(thread_id).await
     }
 
     async fn set_thread_metadata(

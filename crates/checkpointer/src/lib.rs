@@ -144,6 +144,7 @@ mod lease;
 mod metadata;
 mod removed;
 mod request;
+mod size;
 mod transaction;
 mod version;
 
@@ -180,6 +181,7 @@ pub use request::{
     PruneStrategy, Put, PutWrites, Retention, ThreadOrder, Watch,
 };
 pub use retention_worker::{RetentionHandle, RetentionReport, RetentionWorker};
+pub use size::{ChannelSize, SchemaSize, TableSize, ThreadSize};
 pub use transaction::OpenTransaction;
 pub use transfer::{Import, Imported, export};
 pub use typed::{History, SaveOptions, Thread};

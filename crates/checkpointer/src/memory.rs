@@ -4,6 +4,7 @@ mod check;
 mod containment;
 mod lease;
 mod prune;
+mod size;
 mod thread;
 mod watch;
 
@@ -23,7 +24,7 @@ use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple,
     HeadChange, Lease, List, ListThreads, Prune, Put, PutWrites, Removed, Result, ThreadId,
-    ThreadInfo, ThreadOrder, Watch,
+    ThreadInfo, ThreadOrder, ThreadSize, Watch,
 };
 use containment::contains_map;
 use lease::Leased;
@@ -518,6 +519,11 @@ impl Checkpointer for MemoryCheckpointer {
     async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
         let store = self.open()?;
         Ok(store.live(thread_id).map(|thread| thread.info(thread_id)))
+    }
+
+    async fn thread_size(&self, thread_id: &ThreadId) -> Result<Option<ThreadSize>> {
+        let store = self.open()?;
+        Ok(store.live(thread_id).map(|thread| thread.size(thread_id)))
     }
 
     async fn set_thread_metadata(

@@ -17,6 +17,7 @@ mod prune;
 mod put;
 mod put_writes;
 mod set_pinned;
+mod size;
 mod threads;
 mod watch;
 
@@ -103,8 +104,8 @@ use tokio::runtime::Handle;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, DeleteThread, GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads,
-    OpenTransaction, Prune, Put, PutWrites, Removed, Result, Retention, RetentionWorker, ThreadId,
-    ThreadInfo, Watch,
+    OpenTransaction, Prune, Put, PutWrites, Removed, Result, Retention, RetentionWorker,
+    SchemaSize, ThreadId, ThreadInfo, ThreadSize, Watch,
 };
 use call::{Call, call};
 use engine::Engine;
@@ -258,6 +259,22 @@ impl PostgresCheckpointer {
     pub fn retention(&self, policies: impl IntoIterator<Item = Retention>) -> RetentionWorker {
         let worker = RetentionWorker::new(Arc::new(self.clone()), policies);
         worker.closed_by(self.engine.store.closing.clone())
+    }
+
+    /// Measures the tables of the schema, and sets the gauges `checkpointer_table_bytes` and
+    /// `checkpointer_table_rows`, each with the label `table`. The server looks at its files and
+    /// statistics, and reads no row: a program may call it every minute.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`](crate::Error::Database) if the server can't say.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    pub async fn schema_size(&self) -> Result<SchemaSize> {
+        self.run(call!("schema_size"), pin!(self.engine.schema_size()))
+            .await
     }
 
     /// Runs a call, unless it comes after a close. The work is pinned, so that its future is stored
@@ -507,6 +524,12 @@ impl Checkpointer for PostgresCheckpointer {
     async fn thread_info(&self, thread_id: &ThreadId) -> Result<Option<ThreadInfo>> {
         let call = call!("thread_info", thread_id = thread_id.as_str());
         self.run(call, pin!(self.engine.thread_info(thread_id)))
+            .await
+    }
+
+    async fn thread_size(&self, thread_id: &ThreadId) -> Result<Option<ThreadSize>> {
+        let call = call!("thread_size", thread_id = thread_id.as_str());
+        self.run(call, pin!(self.engine.thread_size(thread_id)))
             .await
     }
 

@@ -100,6 +100,8 @@ async fn call_everything(test: &TestDb) {
         .await
         .unwrap();
     checkpointer.thread_info(&thread_id).await.unwrap();
+    checkpointer.thread_size(&thread_id).await.unwrap();
+    checkpointer.schema_size().await.unwrap();
     checkpointer
         .threads(ListThreads::all())
         .try_collect::<Vec<_>>()

@@ -42,6 +42,15 @@ pub(crate) fn stored_key(key: &str) -> Cow<'_, str> {
     }
 }
 
+/// The key that is stored as `stored`; `None` if no key is.
+pub(crate) fn key_of(stored: &str) -> Option<String> {
+    match read(stored)? {
+        Stored::Plain => Some(stored.to_owned()),
+        Stored::Text(key) => Some(key),
+        Stored::Number(_) => None,
+    }
+}
+
 pub(super) fn escape_text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     escaped.push_str(TEXT);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::containment::contains_values;
 use super::lease::Leased;
+use super::size::text_bytes;
 use crate::prune::{Going, Namespaces, Node, Nodes, Removal, channels, going};
 use crate::{
     ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
@@ -314,6 +315,27 @@ impl Namespace {
                 });
             written.value = write.value.clone();
         }
+    }
+
+    /// All values with their channels.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let stored = self.checkpoints.values();
+        let stored = stored.flat_map(|stored| &stored.checkpoint.channel_values);
+        let stored = stored.map(|(channel, value)| (channel.as_str(), value));
+        let writes = self.writes.values().flat_map(BTreeMap::values);
+        stored.chain(writes.map(|write| (write.channel.as_str(), &write.value)))
+    }
+
+    /// How long the text of the checkpoints and of their metadata is, without the values.
+    pub(super) fn bytes_besides_values(&self) -> u64 {
+        let stored = self.checkpoints.values();
+        let bytes = stored.map(|stored| {
+            let mut checkpoint = stored.checkpoint.clone();
+            checkpoint.channel_values.clear();
+            let metadata = Value::Object(stored.metadata.as_map().clone());
+            text_bytes(&checkpoint.to_json()) + text_bytes(&metadata)
+        });
+        bytes.sum()
     }
 
     /// Drops the writes to a checkpoint that will never come.

@@ -9,7 +9,7 @@ use metrics::{
 };
 
 use super::call::outcome;
-use crate::{Error, Removed, Result};
+use crate::{Error, Removed, Result, SchemaSize};
 
 const OPERATIONS: &str = "checkpointer_operations_total";
 const OPERATION_SECONDS: &str = "checkpointer_operation_seconds";
@@ -22,6 +22,8 @@ const SENT_BYTES: &str = "checkpointer_sent_bytes_total";
 const SENT_CHUNKS: &str = "checkpointer_sent_chunks_total";
 const REUSED_CHUNKS: &str = "checkpointer_reused_chunks_total";
 const REMOVED_CHECKPOINTS: &str = "checkpointer_removed_checkpoints_total";
+const TABLE_BYTES: &str = "checkpointer_table_bytes";
+const TABLE_ROWS: &str = "checkpointer_table_rows";
 const WATCHERS: &str = "checkpointer_watchers";
 const HEAD_CHANGES: &str = "checkpointer_head_changes_total";
 const WATCH_LOOK_SECONDS: &str = "checkpointer_watch_look_seconds";
@@ -79,6 +81,14 @@ pub(super) fn round_done(begun: SystemTime) {
     counter!(RETENTION_ROUNDS).increment(1);
     let since = begun.duration_since(UNIX_EPOCH).unwrap_or_default();
     gauge!(RETENTION_ROUND).set(since.as_secs_f64());
+}
+
+/// The tables were measured.
+pub(super) fn measured(size: &SchemaSize) {
+    for (name, table) in &size.tables {
+        gauge!(TABLE_BYTES, "table" => name.clone()).set(table.bytes as f64);
+        gauge!(TABLE_ROWS, "table" => name.clone()).set(table.rows as f64);
+    }
 }
 
 /// The watchers have looked for changes, and found so many.
@@ -215,6 +225,16 @@ pub(super) fn describe() {
         REMOVED_CHECKPOINTS,
         Unit::Count,
         "Checkpoints that a prune or a `delete_for_runs` removed"
+    );
+    describe_gauge!(
+        TABLE_BYTES,
+        Unit::Bytes,
+        "What a table takes with its indexes, when `schema_size` was called last"
+    );
+    describe_gauge!(
+        TABLE_ROWS,
+        Unit::Count,
+        "About how many rows a table has, when `schema_size` was called last"
     );
     describe_gauge!(WATCHERS, Unit::Count, "Streams of new heads that are open");
     describe_counter!(

@@ -16,6 +16,7 @@ mod locking;
 mod parameters;
 mod read;
 mod remove;
+mod size;
 mod template;
 mod threads;
 mod upkeep;
@@ -37,6 +38,7 @@ pub(super) use remove::{
     Asked, FoundWrites, GoingCheckpoints, KnownSeqs, NodesPage, OrphanedWrites, RemovedCheckpoints,
     Runs, Stands, SweptChunks, SweptThread,
 };
+pub(super) use size::MeasuredSchema;
 use template::{Schema, Template};
 pub(super) use threads::{
     ChangedMetadata, DeletedThread, JudgedThread, LockedThread, MadeCopy, OneThread,
@@ -67,6 +69,8 @@ pub(super) struct Sql {
     pub(super) get_tuple: Query<(Only<'static>, OneCheckpoint<'static>)>,
     pub(super) count_threads: Query<CountedThreads<'static>>,
     pub(super) count_checkpoints: Query<CountedCheckpoints<'static>>,
+    pub(super) thread_size: Query<OneThread<'static>>,
+    pub(super) schema_size: Query<MeasuredSchema<'static>>,
     pub(super) thread_info: Query<OneThread<'static>>,
     pub(super) set_thread_metadata: Query<ThreadMetadata<'static>>,
     pub(super) update_thread_metadata: Query<ChangedMetadata<'static>>,
@@ -146,6 +150,8 @@ impl Sql {
             get_tuple: schema.query(&read::GET_TUPLE),
             count_threads: schema.query(&list_threads::COUNT_THREADS),
             count_checkpoints: schema.query(&list::COUNT_CHECKPOINTS),
+            thread_size: schema.query(&size::THREAD_SIZE),
+            schema_size: schema.query(&size::SCHEMA_SIZE),
             thread_info: schema.query(&threads::THREAD_INFO),
             set_thread_metadata: schema.query(&threads::SET_THREAD_METADATA),
             update_thread_metadata: schema.query(&threads::UPDATE_THREAD_METADATA),
