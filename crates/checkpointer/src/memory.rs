@@ -1,7 +1,9 @@
 //! Checkpoints in the memory of this process.
 
 mod check;
+mod clock;
 mod containment;
+mod faults;
 mod lease;
 mod prune;
 mod size;
@@ -26,7 +28,10 @@ use crate::{
     HeadChange, Lease, List, ListThreads, Prune, Put, PutWrites, Removed, Result, ThreadId,
     ThreadInfo, ThreadOrder, ThreadSize, Watch,
 };
+use clock::Clock;
 use containment::contains_map;
+use faults::Faults;
+pub use faults::{Fault, FaultyCall};
 use lease::Leased;
 use prune::Rounds;
 use thread::{Namespace, Thread};
@@ -72,6 +77,8 @@ struct Store {
     watchers: Arc<Watchers>,
     deleted_threads: DeletedThreads,
     rounds: Rounds,
+    clock: Clock,
+    faults: Faults,
 }
 
 impl MemoryCheckpointer {
@@ -86,6 +93,42 @@ impl MemoryCheckpointer {
     #[must_use]
     pub fn deleted_threads(self, deleted_threads: DeletedThreads) -> Self {
         self.lock().deleted_threads = deleted_threads;
+        self
+    }
+
+    /// Takes the time from `clock`, for all handles of the store, so that a test decides when a thread
+    /// changed and when a lease is over. If the clock is set back, the store's time stands still. Defaults
+    /// to the system's clock. It is asked while the store is locked, so it must not call the checkpointer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// use checkpointer::{AcquireLease, Checkpointer, Error, MemoryCheckpointer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// let seconds = Arc::new(AtomicU64::new(1_800_000_000));
+    /// let now = Arc::clone(&seconds);
+    /// let checkpointer = MemoryCheckpointer::new()
+    ///     .clock(move || UNIX_EPOCH + Duration::from_secs(now.load(Ordering::Relaxed)));
+    ///
+    /// let acquire = AcquireLease::new("support-4711", Duration::from_secs(30))?;
+    /// checkpointer.acquire_lease(acquire.clone()).await?;
+    /// let held = checkpointer.acquire_lease(acquire.clone()).await;
+    /// assert!(matches!(held, Err(Error::LeaseHeld { .. })));
+    ///
+    /// seconds.fetch_add(31, Ordering::Relaxed);
+    /// checkpointer.acquire_lease(acquire).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.lock().clock = Clock::new(clock);
         self
     }
 
@@ -114,7 +157,7 @@ impl fmt::Debug for MemoryCheckpointer {
 
 impl Store {
     fn now(&mut self) -> SystemTime {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = self.clock.now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_micros() as u64);
         self.last_change = now.max(self.last_change + 1);
         UNIX_EPOCH + Duration::from_micros(self.last_change)
@@ -127,6 +170,35 @@ impl Store {
         leased
             .unwrap_or(&Leased::default())
             .admit(thread_id, lease, now)
+    }
+
+    fn acquire_lease(&mut self, acquire: AcquireLease) -> Result<Lease> {
+        let thread_id = acquire.thread_id;
+        if !acquire.force {
+            self.admit_lease(&thread_id, None)?;
+        }
+        let now = self.now();
+        let reserved = || Thread::reserved(now);
+        let thread = self
+            .threads
+            .entry(thread_id.clone())
+            .or_insert_with(reserved);
+        Ok(thread.leased.acquire(thread_id, acquire.ttl, now))
+    }
+
+    fn renew_lease(&mut self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        let now = self.now();
+        match self.threads.get_mut(&lease.thread_id) {
+            Some(thread) => thread.leased.renew(lease, ttl, now),
+            None => Leased::default().renew(lease, ttl, now),
+        }
+    }
+
+    /// What a put is told that lost to another one.
+    fn conflict(&self, put: &Put<'_>) -> Error {
+        let thread = self.live(put.thread_id);
+        let stored = thread.and_then(|thread| thread.namespaces.get(&*put.checkpoint_ns));
+        Error::conflict(put, stored.and_then(|stored| stored.head.clone()))
     }
 
     /// The generation that a call is about, unless it is over.
@@ -399,18 +471,23 @@ fn in_order(order: ThreadOrder, left: &ThreadInfo, right: &ThreadInfo) -> Orderi
 impl Checkpointer for MemoryCheckpointer {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         check::put(&put)?;
-        self.open()?.put(&put)
+        self.call(FaultyCall::Put, |store, fault| match fault {
+            Some(_) => Err(store.conflict(&put)),
+            None => store.put(&put),
+        })
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
         check::put_writes(&writes)?;
-        self.open()?.put_writes(&writes)
+        let call = FaultyCall::PutWrites;
+        self.call(call, |store, _| store.put_writes(&writes))
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
-        let store = self.open()?;
-        let found = store.find(&query);
-        Ok(found.and_then(|(stored, address)| stored.tuple(address, &query.projection)))
+        self.call(FaultyCall::GetTuple, |store, _| {
+            let found = store.find(&query);
+            Ok(found.and_then(|(stored, address)| stored.tuple(address, &query.projection)))
+        })
     }
 
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
@@ -421,7 +498,8 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
-        self.open()?.delete(&delete).map(drop)
+        let call = FaultyCall::DeleteThread;
+        self.call(call, |store, _| store.delete(&delete)).map(drop)
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<Removed> {
@@ -550,27 +628,13 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
-        let mut store = self.open()?;
-        let thread_id = acquire.thread_id;
-        if !acquire.force {
-            store.admit_lease(&thread_id, None)?;
-        }
-        let now = store.now();
-        let reserved = || Thread::reserved(now);
-        let thread = store
-            .threads
-            .entry(thread_id.clone())
-            .or_insert_with(reserved);
-        Ok(thread.leased.acquire(thread_id, acquire.ttl, now))
+        let call = FaultyCall::AcquireLease;
+        self.call(call, |store, _| store.acquire_lease(acquire))
     }
 
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
-        let mut store = self.open()?;
-        let now = store.now();
-        match store.threads.get_mut(&lease.thread_id) {
-            Some(thread) => thread.leased.renew(lease, ttl, now),
-            None => Leased::default().renew(lease, ttl, now),
-        }
+        let call = FaultyCall::RenewLease;
+        self.call(call, |store, _| store.renew_lease(lease, ttl))
     }
 
     async fn release_lease(&self, lease: &Lease) -> Result<()> {

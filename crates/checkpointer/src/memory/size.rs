@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
-use super::thread::Thread;
+use super::thread::{Thread, json_bytes};
 use crate::codec::{self, ContentHash};
 use crate::{ThreadId, ThreadSize};
 
@@ -26,7 +24,7 @@ impl Thread {
             size.bytes += namespace.bytes_besides_values();
             for (channel, value) in namespace.values() {
                 let shared = values.entry(codec::hash(value)).or_default();
-                shared.bytes = text_bytes(value);
+                shared.bytes = json_bytes(value);
                 shared.channels.insert(channel);
             }
         }
@@ -45,9 +43,4 @@ impl Thread {
         }
         size
     }
-}
-
-/// How long the text of a value is.
-pub(super) fn text_bytes(value: &Value) -> u64 {
-    value.to_string().len() as u64
 }

@@ -1,11 +1,14 @@
 //! What only the checkpointer in memory does.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::json;
 
-use super::MemoryCheckpointer;
+use super::{Fault, FaultyCall, MemoryCheckpointer};
 use crate::{
-    Checkpoint, CheckpointId, Checkpointer, Error, GetTuple, Metadata, Put, Source, ThreadId,
+    AcquireLease, Checkpoint, CheckpointId, Checkpointer, DeleteThread, Error, GetTuple, Metadata,
+    Put, Source, ThreadId,
 };
 
 #[tokio::test]
@@ -48,4 +51,89 @@ async fn a_generation_of_a_thread_nobody_remembers_is_over() {
     let put = Put::after(&address, &checkpoint, &metadata);
     let refusal = after.put(put).await.unwrap_err();
     assert!(matches!(refusal, Error::ThreadDeleted { .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn calls_fail_as_a_test_asks_for_and_then_no_more() {
+    let memory = MemoryCheckpointer::new();
+    let mut thread = memory.thread::<u64>("counter").unwrap();
+    memory.fail(FaultyCall::Put, 1, Fault::Transient);
+    memory.fail(FaultyCall::Put, 2, Fault::Conflict);
+    memory.fail(FaultyCall::Put, 3, Fault::outcome_unknown(false));
+    thread.save(&1).await.unwrap();
+    let lost = thread.save(&2).await.unwrap_err();
+    assert!(
+        lost.is_transient() && !lost.is_outcome_unknown(),
+        "{lost:?}"
+    );
+    // The save before is sent again first, and meets the next fault.
+    let conflict = thread.save(&3).await.unwrap_err();
+    assert!(matches!(conflict, Error::Conflict { .. }), "{conflict:?}");
+    assert_eq!(thread.load().await.unwrap(), Some(1));
+    let unknown = thread.save(&4).await.unwrap_err();
+    assert!(unknown.is_outcome_unknown(), "{unknown:?}");
+    assert_eq!(thread.load().await.unwrap(), Some(4));
+    thread.save(&5).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_is_lost_was_done_or_not() {
+    for is_done in [false, true] {
+        let memory = MemoryCheckpointer::new();
+        memory.fail(FaultyCall::Put, 0, Fault::outcome_unknown(is_done));
+        memory.fail(FaultyCall::GetTuple, 0, Fault::Transient);
+        let mut thread = memory.thread::<u64>("counter").unwrap();
+        thread.save(&1).await.unwrap_err();
+        let mut other = memory.thread::<u64>("counter").unwrap();
+        other.load().await.unwrap_err();
+        assert_eq!(other.load().await.unwrap(), is_done.then_some(1));
+    }
+}
+
+#[tokio::test]
+async fn each_call_meets_its_own_faults() {
+    let memory = MemoryCheckpointer::new();
+    let calls = [
+        FaultyCall::PutWrites,
+        FaultyCall::DeleteThread,
+        FaultyCall::AcquireLease,
+        FaultyCall::RenewLease,
+    ];
+    for call in calls {
+        memory.fail(call, 0, Fault::Transient);
+    }
+    memory.thread("counter").unwrap().save(&1).await.unwrap();
+    let delete = || DeleteThread::new("counter").unwrap();
+    assert!(memory.delete_thread(delete()).await.is_err());
+    memory.delete_thread(delete()).await.unwrap();
+    let acquire = AcquireLease::new("counter", Duration::from_secs(1)).unwrap();
+    assert!(memory.acquire_lease(acquire.clone()).await.is_err());
+    let lease = memory.acquire_lease(acquire).await.unwrap();
+    assert!(
+        memory
+            .renew_lease(&lease, Duration::from_secs(1))
+            .await
+            .is_err()
+    );
+    memory
+        .renew_lease(&lease, Duration::from_secs(1))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn threads_change_when_the_clock_says_so_and_never_at_the_same_time() {
+    let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let memory = MemoryCheckpointer::new().clock(move || noon);
+    for thread_id in ["first", "second"] {
+        memory.thread(thread_id).unwrap().save(&1).await.unwrap();
+    }
+    let mut changed = Vec::new();
+    for thread_id in ["first", "second"] {
+        let thread_id = ThreadId::new(thread_id).unwrap();
+        let thread = memory.thread_info(&thread_id).await.unwrap().unwrap();
+        changed.push(thread.updated_at);
+    }
+    assert!(changed[0] >= noon && changed[0] < changed[1], "{changed:?}");
+    assert!(changed[1] < noon + Duration::from_secs(1), "{changed:?}");
 }

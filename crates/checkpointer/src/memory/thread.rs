@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 
 use super::containment::contains_values;
 use super::lease::Leased;
-use super::size::text_bytes;
 use crate::prune::{Going, Namespaces, Node, Nodes, Removal, channels, going};
 use crate::{
     ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
@@ -237,7 +236,8 @@ impl Stored {
     }
 }
 
-fn json_bytes(value: &Value) -> u64 {
+/// How long the text of a value is.
+pub(super) fn json_bytes(value: &Value) -> u64 {
     value.to_string().len() as u64
 }
 
@@ -333,7 +333,7 @@ impl Namespace {
             let mut checkpoint = stored.checkpoint.clone();
             checkpoint.channel_values.clear();
             let metadata = Value::Object(stored.metadata.as_map().clone());
-            text_bytes(&checkpoint.to_json()) + text_bytes(&metadata)
+            json_bytes(&checkpoint.to_json()) + json_bytes(&metadata)
         });
         bytes.sum()
     }
