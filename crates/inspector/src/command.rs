@@ -11,6 +11,8 @@ mod import;
 mod label;
 mod manual;
 mod migrate;
+mod pin;
+mod retain;
 mod serve;
 mod show;
 mod size;
@@ -29,6 +31,7 @@ mod moment;
 mod pick;
 
 // How it is printed.
+mod bytes;
 mod output;
 mod paint;
 mod progress;
@@ -87,7 +90,9 @@ enum Command {
     Fork(fork::Args),
     Copy(copy::Args),
     Label(label::Args),
+    Pin(pin::Args),
     Delete(delete::Args),
+    Retain(retain::Args),
     Export(export::Args),
     Import(import::Args),
     Migrate(migrate::Args),

@@ -66,6 +66,7 @@ fn outline(tuple: &CheckpointTuple) -> Map<String, Value> {
     };
     let parent = parent.map(|parent| parent.checkpoint_id.as_str());
     object.insert("parent_checkpoint_id".to_owned(), json!(parent));
+    object.insert("pinned".to_owned(), tuple.pinned.into());
     object.insert("ts".to_owned(), json!(tuple.checkpoint.ts));
     object.insert("metadata".to_owned(), json!(tuple.metadata.as_map()));
     object

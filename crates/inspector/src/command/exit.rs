@@ -42,6 +42,11 @@ impl Failure {
         Self::with(Outcome::Unconfirmed, message)
     }
 
+    /// Says that another program is in the way.
+    pub(crate) fn conflict(message: impl Into<String>) -> anyhow::Error {
+        Self::with(Outcome::Conflict, message)
+    }
+
     fn with(outcome: Outcome, message: impl Into<String>) -> anyhow::Error {
         let message = message.into();
         Self { outcome, message }.into()

@@ -168,6 +168,9 @@ fn described(node: &Node, row: &Row, keys: &[String]) -> String {
     if node.is_head {
         parts.push(Painted(MARK, "head").to_string());
     }
+    if node.tuple.pinned {
+        parts.push(Painted(MARK, "pinned").to_string());
+    }
     parts.push(visible(&node.tuple.checkpoint.ts).into_owned());
     parts.extend(metadata.step().map(|step| format!("step {step}")));
     parts.extend(metadata.source().map(|source| visible(source).into_owned()));

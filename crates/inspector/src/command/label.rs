@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// The thread
     #[arg(value_parser = |text: &str| ThreadId::new(text))]
     thread: ThreadId,
-    /// What to set: `key=value`, or a JSON object
+    /// What to set: `key=value`, or a JSON object. Other members stay
     #[arg(value_name = "MEMBERS", value_parser = json_arg::members)]
     set: Vec<Map<String, Value>>,
     /// Remove a member
@@ -38,11 +38,11 @@ pub(crate) async fn run(
     if !args.set.is_empty() || !args.remove.is_empty() {
         let what = format!("change the metadata of thread `{thread}`");
         args.confirm.ask(&what).await?;
-        // What another program has set while the question waited stays.
+        let removed = args.remove.iter().map(|key| (key.clone(), Value::Null));
+        let mut changes: Map<String, Value> = removed.collect();
+        changes.extend(json_arg::joined(&args.set).unwrap_or_default());
+        checkpointer.update_thread_metadata(thread, changes).await?;
         metadata = read(checkpointer, thread).await?;
-        metadata.retain(|key, _| !args.remove.contains(key));
-        metadata.extend(json_arg::joined(&args.set).unwrap_or_default());
-        (checkpointer.set_thread_metadata(thread, metadata.clone())).await?;
     }
     if output.is_json() {
         output.json(&json!({ "thread_id": thread.as_str(), "metadata": metadata }))?;

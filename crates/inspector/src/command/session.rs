@@ -12,8 +12,8 @@ use super::exit::Outcome;
 use super::interrupt::until_interrupted;
 use super::output::Output;
 use super::{
-    Command, copy, delete, diff, export, fork, history, import, label, migrate, serve, show, size,
-    threads, verify, watch, writes,
+    Command, copy, delete, diff, export, fork, history, import, label, migrate, pin, retain, serve,
+    show, size, threads, verify, watch, writes,
 };
 
 /// How long it is waited for writes that were sent.
@@ -61,6 +61,8 @@ impl Session {
                 Command::Fork(args) => fork::run(on, &args, output).await,
                 Command::Copy(args) => copy::run(on, &args, output).await,
                 Command::Label(args) => label::run(on, &args, output).await,
+                Command::Pin(args) => pin::run(on, &args, output).await,
+                Command::Retain(args) => retain::run(on, &args, output).await,
                 Command::Delete(args) => delete::run(on, &args, output).await,
                 Command::Export(args) => export::run(on, &args, output).await,
                 Command::Import(_)

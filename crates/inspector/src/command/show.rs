@@ -89,6 +89,9 @@ fn heading(tuple: &CheckpointTuple, output: &mut Output) -> anyhow::Result<()> {
     if let Some(generation) = address.generation.filter(|generation| generation.0 > 1) {
         output.line(format!("{:<11} {}", "generation", generation.0))?;
     }
+    if tuple.pinned {
+        output.line(format!("{:<11} yes", "pinned"))?;
+    }
     for (key, value) in tuple.metadata.as_map() {
         let key = visible(key);
         output.line(format!("{key:<11} {}", value::short(value, 200)))?;

@@ -7,6 +7,7 @@ use checkpointer::{CheckpointTuple, Checkpointer, Projection};
 use inspector::visible;
 
 use super::at::{At, Place};
+use super::bytes;
 use super::exit::Outcome;
 use super::output::Output;
 use super::table::Table;
@@ -54,13 +55,18 @@ pub(crate) async fn run(
         return Ok(Outcome::Done);
     }
     let id = visible(tuple.address.checkpoint_id.as_str());
-    output.line(format!("checkpoint {id}: {}", shown(total)))?;
+    output.line(format!("checkpoint {id}: {}", bytes::shown(total)))?;
     let mut table = Table::new(&["SIZE", "ITEMS", "KIND", "NAME"]);
     for part in parts {
         let items = part
             .items
             .map_or_else(String::new, |items| items.to_string());
-        table.row([shown(part.bytes), items, part.kind.to_owned(), part.name]);
+        table.row([
+            bytes::shown(part.bytes),
+            items,
+            part.kind.to_owned(),
+            part.name,
+        ]);
     }
     table.print(output)?;
     Ok(Outcome::Done)
@@ -110,14 +116,5 @@ impl Write for Counter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A number of bytes in a unit that suits it.
-fn shown(bytes: u64) -> String {
-    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
-        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
-        None => format!("{bytes} bytes"),
     }
 }

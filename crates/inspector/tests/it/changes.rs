@@ -7,7 +7,9 @@ use checkpointer::{AcquireLease, Checkpointer};
 
 use crate::program::{Program, head, with_support_thread};
 
-const CHANGES: [&[&str]; 4] = [
+const CHANGES: [&[&str]; 6] = [
+    &["pin", "support-4711", "head~2"],
+    &["retain", "support-4711", "--keep-last", "1", "--apply"],
     &["label", "support-4711", "customer=ann"],
     &["delete", "support-4711"],
     &["copy", "support-4711", "copy"],
@@ -69,8 +71,8 @@ async fn conflicts_with_other_programs_change_nothing_and_have_a_code() {
     let acquire = AcquireLease::new("support-4711", Duration::from_secs(600)).unwrap();
     checkpointer.acquire_lease(acquire).await.unwrap();
     let before = head(&checkpointer, "support-4711").await;
-    // A lease is about checkpoints and pending writes.
-    for args in &CHANGES[1..] {
+    // A lease is about what is put, and about the whole thread.
+    for args in &CHANGES[3..] {
         let args: Vec<_> = args.iter().copied().chain(["--yes"]).collect();
         let ran = program.run(&args).await;
         assert_eq!(ran.code, 4, "{args:?} {ran:?}");
@@ -113,4 +115,40 @@ async fn a_label_adds_and_removes_members_and_finds_threads() {
             .await
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn a_policy_says_what_would_go_until_it_is_applied() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    program
+        .done(&["pin", "support-4711", "head~2", "--yes"])
+        .await;
+    let history = program.done(&["history", "support-4711", "--ns", ""]).await;
+    assert_eq!(history.matches("pinned").count(), 1, "{history}");
+
+    for threads in [&["support-4711"][..], &[]] {
+        let dry_run = [&["retain", "--keep-last", "1"], threads].concat();
+        let would = program.json(&dry_run).await;
+        assert_eq!(would[0]["applied"], false);
+        assert_eq!(would[0]["threads"], 0);
+        assert!(would[0]["checkpoints"].as_u64().unwrap() > 0, "{would:?}");
+        let text = program.done(&dry_run).await;
+        assert!(text.contains("add --apply"), "{text}");
+    }
+    assert_eq!(program.run(&["retain"]).await.code, 2);
+
+    let removed = program
+        .json(&["retain", "--keep-last", "1", "--apply", "--yes"])
+        .await;
+    assert_eq!(removed[0]["applied"], true);
+    let left = program.json(&["history", "support-4711", "--ns", ""]).await;
+    let left = left[0]["lines"][0]["nodes"].as_array().unwrap();
+    assert_eq!(left.len(), 2, "the head and the pinned one: {left:?}");
+
+    // What stood between them is gone, and so it is named by its id.
+    let pinned = left[1]["checkpoint_id"].as_str().unwrap();
+    let unpin = ["pin", "support-4711", pinned, "--off", "--yes"];
+    program.done(&unpin).await;
 }

@@ -1,0 +1,176 @@
+//! `retain`
+
+use std::time::Duration;
+
+use checkpointer::serde_json::{Map, Value, json};
+use checkpointer::{Checkpointer, Prune, PruneStrategy, Removed, Retention, ThreadId};
+use inspector::visible;
+
+use super::confirm::Confirm;
+use super::exit::{Failure, Outcome};
+use super::output::Output;
+use super::progress::Progress;
+use super::{bytes, json_arg};
+
+/// How many threads one call looks at, so that it can be told how far it is.
+const AT_ONCE: usize = 100;
+
+/// Remove old checkpoints and threads by a policy; says what would go, unless --apply is given
+///
+/// A checkpoint stays if one of the rules keeps it. Whatever the rules say, heads and pinned checkpoints
+/// stay, with what they are rebuilt from.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("rule").required(true).multiple(true))]
+pub(crate) struct Args {
+    /// The threads; all that are due by the policy if there are none
+    #[arg(value_name = "THREAD", value_parser = |text: &str| ThreadId::new(text))]
+    threads: Vec<ThreadId>,
+    /// Keep so many of the last checkpoints of each namespace
+    #[arg(long, value_name = "COUNT", group = "rule")]
+    keep_last: Option<usize>,
+    /// Keep checkpoints that were put within this age, such as `30days`
+    #[arg(long, value_name = "AGE", group = "rule", value_parser = humantime::parse_duration)]
+    newer_than: Option<Duration>,
+    /// Keep the last checkpoint of each fork
+    #[arg(long)]
+    fork_tips: bool,
+    /// Delete threads that are unchanged for longer
+    #[arg(long, value_name = "AGE", group = "rule", value_parser = humantime::parse_duration)]
+    delete_after: Option<Duration>,
+    /// Only threads with this in their thread metadata: `key=value`, or a JSON object
+    #[arg(long, value_name = "MEMBERS", value_parser = json_arg::members)]
+    only: Vec<Map<String, Value>>,
+    /// No threads with this in their thread metadata
+    #[arg(long, value_name = "MEMBERS", value_parser = json_arg::members)]
+    except: Vec<Map<String, Value>>,
+    /// Remove it
+    #[arg(long)]
+    apply: bool,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+pub(crate) async fn run(
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    if args.apply {
+        let which = match args.threads.len() {
+            0 => "all threads that are due".to_owned(),
+            1 => format!("thread `{}`", args.threads[0]),
+            several => format!("{several} threads"),
+        };
+        let what = format!("remove what the policy doesn't keep of {which}");
+        args.confirm.ask(&what).await?;
+    }
+    let progress = Progress::begin("retaining");
+    let removed = match (args.threads.is_empty(), args.apply) {
+        (true, true) => due(checkpointer, &args.policy(), &progress).await?,
+        (true, false) => {
+            let prune = Prune::due(args.policy()).dry_run(true);
+            checkpointer.prune(prune).await?
+        }
+        (false, apply) => {
+            let keep = PruneStrategy::Keep(args.policy());
+            let prune = Prune::new(&args.threads, keep)?.dry_run(!apply);
+            checkpointer.prune(prune).await?
+        }
+    };
+    drop(progress);
+    if removed.elsewhere {
+        return Err(Failure::conflict(
+            "another program is at work with this policy: try again when it is done",
+        ));
+    }
+    print(&removed, args.apply, output)
+}
+
+/// Prunes all threads that are due, some after the other.
+async fn due(
+    checkpointer: &dyn Checkpointer,
+    policy: &Retention,
+    progress: &Progress,
+) -> anyhow::Result<Removed> {
+    let mut all = Removed::default();
+    loop {
+        let prune = Prune::due(policy.clone()).limit(AT_ONCE);
+        let some = checkpointer.prune(prune).await?;
+        all.checkpoints += some.checkpoints;
+        all.writes += some.writes;
+        all.threads += some.threads;
+        all.bytes += some.bytes;
+        all.examined += some.examined;
+        all.elsewhere = some.elsewhere;
+        let is_over = !some.more || some.elsewhere || !some.untried.is_empty();
+        all.failed.extend(some.failed);
+        all.untried.extend(some.untried);
+        let (examined, checkpoints) = (all.examined, all.checkpoints);
+        progress.note(format!(
+            "{examined} threads, {checkpoints} checkpoints removed"
+        ));
+        if is_over {
+            return Ok(all);
+        }
+    }
+}
+
+impl Args {
+    fn policy(&self) -> Retention {
+        let mut policy = match (self.keep_last, self.newer_than, self.fork_tips) {
+            (Some(checkpoints), ..) => Retention::keep_last(checkpoints),
+            // Only threads are to be deleted.
+            (None, None, false) => Retention::keep_all(),
+            _ => Retention::keep_last(1),
+        };
+        policy.newer_than = self.newer_than;
+        policy.fork_tips = self.fork_tips;
+        policy.delete_after = self.delete_after;
+        policy.only = json_arg::joined(&self.only);
+        policy.except = json_arg::joined(&self.except);
+        policy
+    }
+}
+
+fn print(removed: &Removed, applied: bool, output: &mut Output) -> anyhow::Result<Outcome> {
+    let failed = removed.failed.iter();
+    if output.is_json() {
+        let failed = failed.map(|failed| {
+            json!({ "thread_id": failed.thread_id.as_str(), "error": failed.error.to_string() })
+        });
+        let untried = removed.untried.iter().map(|id| Value::from(id.as_str()));
+        output.json(&json!({
+            "applied": applied,
+            "examined": removed.examined,
+            "threads": removed.threads,
+            "checkpoints": removed.checkpoints,
+            "writes": removed.writes,
+            "bytes": removed.bytes,
+            "failed": failed.collect::<Value>(),
+            "untried": untried.collect::<Value>(),
+        }))?;
+    } else {
+        let happened = if applied { "removed" } else { "would remove" };
+        output.line(format!(
+            "{happened} {} threads, {} checkpoints and {} pending writes ({}) of {} threads that were \
+             looked at",
+            removed.threads,
+            removed.checkpoints,
+            removed.writes,
+            bytes::shown(removed.bytes),
+            removed.examined,
+        ))?;
+        for failed in failed {
+            let id = visible(failed.thread_id.as_str());
+            let error = failed.error.to_string();
+            output.line(format!("failed: thread {id}: {}", visible(&error)))?;
+        }
+        if !applied {
+            output.line("nothing was removed: add --apply to do it")?;
+        }
+    }
+    Ok(match removed.failed.is_empty() {
+        true => Outcome::Done,
+        false => Outcome::Failed,
+    })
+}
