@@ -23,6 +23,13 @@
 //! # fn main() {}
 //! ```
 //!
+//! A checkpointer that can store within transactions has further cases, those of [`within`]:
+//!
+//! ```
+//! checkpointer_suite::transaction_tests!(checkpointer::MemoryCheckpointer::new());
+//! # fn main() {}
+//! ```
+//!
 //! The groups are the modules below. Their cases are functions too, which panic where the contract
 //! is broken; dropped in the middle they leave a thread behind.
 //!
@@ -82,6 +89,7 @@ pub mod step;
 pub mod threads;
 pub mod transfer;
 pub mod watch;
+pub mod within;
 
 #[doc(hidden)]
 pub use checkpointer;
@@ -318,6 +326,50 @@ macro_rules! __contract_cases {
     (lifecycle, $each:path) => {
         $each! { lifecycle:
             versions_grow, closed_refuses,
+        }
+    };
+}
+
+/// Generates the cases of [`within`], one `#[tokio::test]` for each, from an expression that gives
+/// [`Transactions`](within::Transactions) and may `.await`.
+#[macro_export]
+macro_rules! transaction_tests {
+    ($transactions:expr) => {
+        async fn contract_transactions() -> impl $crate::within::Transactions {
+            $transactions
+        }
+
+        $crate::__transaction_cases! { $crate::__transaction_group }
+    };
+}
+
+/// Generates the tests of the group `within`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __transaction_group {
+    (within: $($case:ident,)+) => {
+        mod within {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let transactions = super::contract_transactions().await;
+                    $crate::within::$case(&transactions).await;
+                }
+            )+
+        }
+    };
+}
+
+/// The cases of the group `within`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __transaction_cases {
+    ($each:path) => {
+        $each! { within:
+            takes_effect_with_the_commit, rolled_back_leaves_nothing, sees_its_own_puts,
+            reads_what_others_have_put, a_refusal_leaves_the_rest, again_is_no_conflict,
+            respects_leases, respects_deletions, a_put_waits_for_the_end, others_go_on,
+            told_once_it_is_committed, saves_follow_what_was_committed, closed_refuses,
         }
     };
 }

@@ -41,4 +41,5 @@ fn every_case_is_in_the_table() {
         model,
         lifecycle
     );
+    crate::__transaction_cases! { check }
 }

@@ -1,6 +1,7 @@
 //! The contract suite on the checkpointer in memory.
 
 checkpointer_suite::contract_tests!(checkpointer::MemoryCheckpointer::new());
+checkpointer_suite::transaction_tests!(checkpointer::MemoryCheckpointer::new());
 
 mod forgetting {
     use checkpointer::{DeletedThreads, MemoryCheckpointer};

@@ -1,12 +1,16 @@
 //! The contract suite on a wrapper, which implements what it must and passes on the rest.
 
+use std::sync::Arc;
+
 use checkpointer::futures_util::stream::BoxStream;
 use checkpointer::{
     CheckpointAddress, CheckpointTuple, Checkpointer, DeleteThread, GetTuple, List, ListThreads,
-    MemoryCheckpointer, Put, PutWrites, Result, ThreadInfo, async_trait,
+    MemoryCheckpointer, OpenTransaction, Put, PutWrites, Result, ThreadInfo, async_trait,
 };
+use checkpointer_suite::within::Transactions;
 
 checkpointer_suite::contract_tests!(Wrapper(MemoryCheckpointer::new()));
+checkpointer_suite::transaction_tests!(Wrapper(MemoryCheckpointer::new()));
 
 #[derive(Debug)]
 struct Wrapper(MemoryCheckpointer);
@@ -43,5 +47,15 @@ impl Checkpointer for Wrapper {
 
     fn inner(&self) -> Option<&dyn Checkpointer> {
         Some(&self.0)
+    }
+}
+
+impl Transactions for Wrapper {
+    fn checkpointer(&self) -> Arc<dyn Checkpointer> {
+        Arc::new(Self(self.0.clone()))
+    }
+
+    async fn run<T>(&self, body: impl AsyncFnOnce(OpenTransaction<'_>) -> Result<T>) -> Result<T> {
+        self.0.run(body).await
     }
 }

@@ -102,7 +102,9 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`put`](Self::put), at once and not at the commit; [`Error::Unsupported`] by default.
+    /// As [`put`](Self::put), at once and not at the commit; [`Error::Unsupported`] by default, and
+    /// if the transaction is one of another store, as one of PostgreSQL is for a checkpointer in
+    /// memory.
     /// After an [`Error::Database`] the transaction can only be rolled back. After any other error,
     /// it can go on without the checkpoint.
     ///
@@ -615,6 +617,30 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
         (**self).put_writes(writes).await
+    }
+
+    async fn put_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        put: Put<'_>,
+    ) -> Result<CheckpointAddress> {
+        (**self).put_within(transaction, put).await
+    }
+
+    async fn put_writes_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        writes: PutWrites<'_>,
+    ) -> Result<()> {
+        (**self).put_writes_within(transaction, writes).await
+    }
+
+    async fn get_tuple_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        query: GetTuple,
+    ) -> Result<Option<CheckpointTuple>> {
+        (**self).get_tuple_within(transaction, query).await
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {

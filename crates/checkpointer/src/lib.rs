@@ -169,7 +169,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use head_change::HeadChange;
 pub use ids::{CheckpointId, CheckpointNs, IntoName, NameProblem, TaskId, ThreadId};
 pub use lease::{AcquireLease, Lease, LeaseGuard};
-pub use memory::{Fault, FaultyCall, MemoryCheckpointer};
+pub use memory::{Fault, FaultyCall, MemoryCheckpointer, MemoryTransaction};
 pub use metadata::{Metadata, Source};
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -5,9 +5,11 @@ mod clock;
 mod containment;
 mod faults;
 mod lease;
+mod locks;
 mod prune;
 mod size;
 mod thread;
+mod transaction;
 mod watch;
 
 use std::cmp::Ordering;
@@ -25,16 +27,18 @@ use crate::watchers::Watchers;
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple,
-    HeadChange, Lease, List, ListThreads, Prune, Put, PutWrites, Removed, Result, ThreadId,
-    ThreadInfo, ThreadOrder, ThreadSize, Watch,
+    HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put, PutWrites, Removed, Result,
+    ThreadId, ThreadInfo, ThreadOrder, ThreadSize, Watch,
 };
 use clock::Clock;
 use containment::contains_map;
 use faults::Faults;
 pub use faults::{Fault, FaultyCall};
 use lease::Leased;
+use locks::Locks;
 use prune::Rounds;
 use thread::{Namespace, Thread};
+pub use transaction::MemoryTransaction;
 
 /// A checkpointer for tests and prototypes: it behaves like the one on PostgreSQL, keeps everything
 /// in memory, and forgets it with the last clone.
@@ -79,6 +83,7 @@ struct Store {
     rounds: Rounds,
     clock: Clock,
     faults: Faults,
+    locks: Locks,
 }
 
 impl MemoryCheckpointer {
@@ -192,6 +197,14 @@ impl Store {
             Some(thread) => thread.leased.renew(lease, ttl, now),
             None => Leased::default().renew(lease, ttl, now),
         }
+    }
+
+    /// Puts, unless the call is asked to fail.
+    fn faulty_put(&mut self, put: &Put<'_>) -> Result<CheckpointAddress> {
+        self.call(FaultyCall::Put, |store, fault| match fault {
+            Some(_) => Err(store.conflict(put)),
+            None => store.put(put),
+        })
     }
 
     /// What a put is told that lost to another one.
@@ -337,6 +350,11 @@ impl Store {
         Some((stored, address))
     }
 
+    fn get_tuple(&self, query: &GetTuple) -> Option<CheckpointTuple> {
+        let (stored, address) = self.find(query)?;
+        stored.tuple(address, &query.projection)
+    }
+
     fn list(&self, query: &List) -> Vec<CheckpointTuple> {
         let mut found = Vec::new();
         let wants = |wanted: Option<&str>, is: &str| wanted.is_none_or(|wanted| wanted == is);
@@ -471,23 +489,51 @@ fn in_order(order: ThreadOrder, left: &ThreadInfo, right: &ThreadInfo) -> Orderi
 impl Checkpointer for MemoryCheckpointer {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         check::put(&put)?;
-        self.call(FaultyCall::Put, |store, fault| match fault {
-            Some(_) => Err(store.conflict(&put)),
-            None => store.put(&put),
-        })
+        let mut store = self.open_to_write(put.thread_id, None).await?;
+        store.faulty_put(&put)
     }
 
     async fn put_writes(&self, writes: PutWrites<'_>) -> Result<()> {
         check::put_writes(&writes)?;
-        let call = FaultyCall::PutWrites;
-        self.call(call, |store, _| store.put_writes(&writes))
+        let thread_id = &writes.address.thread_id;
+        let mut store = self.open_to_write(thread_id, None).await?;
+        store.call(FaultyCall::PutWrites, |store, _| store.put_writes(&writes))
+    }
+
+    async fn put_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        put: Put<'_>,
+    ) -> Result<CheckpointAddress> {
+        check::put(&put)?;
+        let write = |store: &mut Store| store.faulty_put(&put);
+        self.write_within(transaction, put.thread_id, write).await
+    }
+
+    async fn put_writes_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        writes: PutWrites<'_>,
+    ) -> Result<()> {
+        check::put_writes(&writes)?;
+        let thread_id = &writes.address.thread_id;
+        let write = |store: &mut Store| {
+            store.call(FaultyCall::PutWrites, |store, _| store.put_writes(&writes))
+        };
+        self.write_within(transaction, thread_id, write).await
+    }
+
+    async fn get_tuple_within(
+        &self,
+        transaction: OpenTransaction<'_>,
+        query: GetTuple,
+    ) -> Result<Option<CheckpointTuple>> {
+        self.read_within(transaction, &query)
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
-        self.call(FaultyCall::GetTuple, |store, _| {
-            let found = store.find(&query);
-            Ok(found.and_then(|(stored, address)| stored.tuple(address, &query.projection)))
-        })
+        let mut store = self.open()?;
+        store.call(FaultyCall::GetTuple, |store, _| Ok(store.get_tuple(&query)))
     }
 
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
@@ -498,16 +544,17 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
+        let mut store = self.open_to_write(&delete.thread_id, None).await?;
         let call = FaultyCall::DeleteThread;
-        self.call(call, |store, _| store.delete(&delete)).map(drop)
+        store.call(call, |store, _| store.delete(&delete)).map(drop)
     }
 
     async fn delete_for_runs(&self, run_ids: &[String]) -> Result<Removed> {
         let run_ids: BTreeSet<&str> = run_ids.iter().map(String::as_str).collect();
-        let mut store = self.open()?;
-        let thread_ids: Vec<ThreadId> = store.threads.keys().cloned().collect();
+        let thread_ids: Vec<ThreadId> = self.open()?.threads.keys().cloned().collect();
         let mut all = Removed::default();
         for thread_id in thread_ids {
+            let mut store = self.open_to_write(&thread_id, None).await?;
             // Thread by thread: each has a time of its own.
             let now = store.now();
             let remove = |thread: &mut Thread| {
@@ -523,7 +570,8 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn copy_thread(&self, source: &ThreadId, target: &ThreadId) -> Result<()> {
-        let mut store = self.open()?;
+        drop(self.open_to_write(source, None).await?);
+        let mut store = self.open_to_write(target, None).await?;
         let now = store.now();
         let mut leased = Leased::default();
         match store.threads.get(target) {
@@ -556,11 +604,11 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn prune(&self, prune: Prune) -> Result<Removed> {
-        self.prune_threads(&prune)
+        self.prune_threads(&prune).await
     }
 
     async fn set_pinned(&self, address: &CheckpointAddress, pinned: bool) -> Result<()> {
-        let mut store = self.open()?;
+        let mut store = self.open_to_write(&address.thread_id, None).await?;
         let thread = store.threads.get_mut(&address.thread_id);
         let thread = thread.filter(|thread| thread.is_in(address.generation));
         let checkpoint = thread.and_then(|thread| {
@@ -610,7 +658,8 @@ impl Checkpointer for MemoryCheckpointer {
         metadata: Map<String, Value>,
     ) -> Result<()> {
         check::thread_metadata(thread_id, &metadata)?;
-        self.open()?.thread_for_metadata(thread_id)?.metadata = metadata;
+        let mut store = self.open_to_write(thread_id, None).await?;
+        store.thread_for_metadata(thread_id)?.metadata = metadata;
         Ok(())
     }
 
@@ -620,7 +669,7 @@ impl Checkpointer for MemoryCheckpointer {
         changes: Map<String, Value>,
     ) -> Result<()> {
         check::thread_metadata(thread_id, &changes)?;
-        let mut store = self.open()?;
+        let mut store = self.open_to_write(thread_id, None).await?;
         store
             .thread_for_metadata(thread_id)?
             .update_metadata(&changes);
@@ -628,17 +677,19 @@ impl Checkpointer for MemoryCheckpointer {
     }
 
     async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
+        let mut store = self.open_to_write(&acquire.thread_id, None).await?;
         let call = FaultyCall::AcquireLease;
-        self.call(call, |store, _| store.acquire_lease(acquire))
+        store.call(call, |store, _| store.acquire_lease(acquire))
     }
 
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
+        let mut store = self.open_to_write(&lease.thread_id, None).await?;
         let call = FaultyCall::RenewLease;
-        self.call(call, |store, _| store.renew_lease(lease, ttl))
+        store.call(call, |store, _| store.renew_lease(lease, ttl))
     }
 
     async fn release_lease(&self, lease: &Lease) -> Result<()> {
-        let mut store = self.open()?;
+        let mut store = self.open_to_write(&lease.thread_id, None).await?;
         if let Some(thread) = store.threads.get_mut(&lease.thread_id) {
             thread.leased.release(lease);
         }

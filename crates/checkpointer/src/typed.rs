@@ -124,8 +124,9 @@ pub struct Thread<State> {
     position: Position,
     /// A save whose outcome isn't known.
     attempt: Option<Arc<Attempt>>,
-    /// The last save in a transaction of the caller's that may or may not be committed.
-    uncommitted: Option<Uncommitted>,
+    /// The last saves in transactions of the caller's that may or may not be committed, each after
+    /// the one before it.
+    uncommitted: Vec<Uncommitted>,
     /// What saves carry.
     lease: Carried,
     /// Whether a save drops the fields that the type doesn't know.
@@ -298,7 +299,11 @@ impl<State> Thread<State> {
     /// Returns the checkpoint that was loaded or saved last. A save in a transaction of the caller's
     /// counts from its commit on, or, if that isn't known, from the next call on.
     pub fn checkpoint_id(&self) -> Option<&CheckpointId> {
-        let committed = self.uncommitted.as_ref().and_then(Uncommitted::committed);
+        let committed = self
+            .uncommitted
+            .iter()
+            .rev()
+            .find_map(Uncommitted::committed);
         let address = match committed {
             Some(address) => address,
             None => &self.position.parent.as_ref()?.address,
@@ -463,7 +468,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             state = Some(read);
         }
         self.position = position;
-        self.uncommitted = None;
+        self.uncommitted.clear();
         Ok(state)
     }
 

@@ -1,7 +1,10 @@
 //! Transactions of callers behind a pooler.
 
-use checkpointer::{Error, PostgresCheckpointer, Result};
-use db::GenericClient;
+use std::sync::Arc;
+
+use checkpointer::{Checkpointer, Error, OpenTransaction, PostgresCheckpointer, Result};
+use checkpointer_suite::within::Transactions;
+use db::{Database, GenericClient};
 use futures_util::future::join_all;
 use rig::{NOTES, Release, client};
 
@@ -75,4 +78,45 @@ async fn agents_behind_a_pooler_store_each_row_with_its_checkpoint(release: Rele
     assert_eq!(leftovers(&pooled, CONNECTIONS).await, [""; 0]);
 }
 
-through_each_release!(agents_behind_a_pooler_store_each_row_with_its_checkpoint);
+/// Transactions of `db` on a pool behind a pooler.
+struct Behind {
+    database: Database,
+    checkpointer: PostgresCheckpointer,
+}
+
+impl Transactions for Behind {
+    fn checkpointer(&self) -> Arc<dyn Checkpointer> {
+        Arc::new(self.checkpointer.clone())
+    }
+
+    async fn run<T>(&self, body: impl AsyncFnOnce(OpenTransaction<'_>) -> Result<T>) -> Result<T> {
+        let transaction = self
+            .database
+            .transaction(async |tx| body(OpenTransaction::from(tx)).await);
+        transaction.await
+    }
+}
+
+async fn the_cases_of_transactions_pass_behind_a_pooler(release: Release) {
+    let pooled = Pooled::start(release, CONNECTIONS).await;
+    let behind = async || {
+        let database = pooled.connect(&PATIENT).await;
+        let checkpointer = PostgresCheckpointer::setup(database.clone()).await;
+        Behind {
+            database,
+            checkpointer: checkpointer.unwrap(),
+        }
+    };
+    macro_rules! run_cases {
+        (within: $($case:ident,)+) => {
+            $(Box::pin(checkpointer_suite::within::$case(&behind().await)).await;)+
+        };
+    }
+    checkpointer_suite::__transaction_cases! { run_cases }
+    assert_eq!(leftovers(&pooled, CONNECTIONS).await, [""; 0]);
+}
+
+through_each_release!(
+    agents_behind_a_pooler_store_each_row_with_its_checkpoint,
+    the_cases_of_transactions_pass_behind_a_pooler,
+);

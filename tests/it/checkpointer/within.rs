@@ -1,5 +1,7 @@
 //! Checkpoints in a transaction of the caller's, with the caller's rows.
 
+mod bb8_pool;
+mod contract;
 mod faults;
 mod refusals;
 mod typed;

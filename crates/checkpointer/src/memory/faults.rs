@@ -112,25 +112,26 @@ impl MemoryCheckpointer {
     pub fn fail(&self, call: FaultyCall, after: usize, fault: Fault) {
         self.lock().faults.0.push(Asked { call, after, fault });
     }
+}
 
+impl Store {
     /// Does a call, unless it is asked to fail.
     pub(super) fn call<T>(
-        &self,
+        &mut self,
         call: FaultyCall,
         work: impl FnOnce(&mut Store, Option<Fault>) -> Result<T>,
     ) -> Result<T> {
-        let mut store = self.open()?;
-        let fault = store.faults.next(call);
+        let fault = self.faults.next(call);
         match fault {
             Some(Fault::Transient) => Err(lost(call)),
             Some(Fault::OutcomeUnknown { is_done }) => {
                 if is_done {
                     // Its own failure gets lost as well.
-                    let _ = work(&mut store, None);
+                    let _ = work(self, None);
                 }
                 Err(unknown(call))
             }
-            Some(Fault::Conflict) | None => work(&mut store, fault),
+            Some(Fault::Conflict) | None => work(self, fault),
         }
     }
 }

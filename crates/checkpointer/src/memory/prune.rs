@@ -16,8 +16,8 @@ pub(super) struct Rounds(Vec<(Retention, Place)>);
 type Place = (SystemTime, ThreadId);
 
 impl MemoryCheckpointer {
-    pub(super) fn prune_threads(&self, prune: &Prune) -> Result<Removed> {
-        let mut store = self.open()?;
+    pub(super) async fn prune_threads(&self, prune: &Prune) -> Result<Removed> {
+        drop(self.open()?);
         let policy = match &prune.strategy {
             PruneStrategy::Delete => None,
             PruneStrategy::KeepLatest => Some(Retention::keep_last(1)),
@@ -26,10 +26,14 @@ impl MemoryCheckpointer {
         let mut all = Removed::default();
         let thread_ids = match (&prune.thread_ids, &policy) {
             (Some(thread_ids), _) => thread_ids.clone(),
-            (None, Some(policy)) => store.next_due(prune, policy, &mut all.more),
+            (None, Some(policy)) => self.open()?.next_due(prune, policy, &mut all.more),
             (None, None) => Vec::new(),
         };
         for thread_id in thread_ids {
+            let mut store = match prune.dry_run {
+                true => self.open()?,
+                false => self.open_to_write(&thread_id, None).await?,
+            };
             let removed = match &policy {
                 Some(policy) => store.prune(&thread_id, policy, prune.dry_run),
                 None => store.delete_or_count(&thread_id, prune.dry_run),

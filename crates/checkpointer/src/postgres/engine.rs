@@ -34,11 +34,11 @@ impl Engine {
     }
 
     /// The tables as a transaction of the caller's sees them.
-    pub(super) fn within<'a>(&'a self, transaction: OpenTransaction<'a>) -> Within<'a> {
-        Within {
+    pub(super) fn within<'a>(&'a self, transaction: OpenTransaction<'a>) -> Result<Within<'a>> {
+        Ok(Within {
             store: &self.store,
-            transaction,
-        }
+            transaction: transaction.in_postgres()?,
+        })
     }
 
     /// Runs a write to its end, even if the caller is dropped: until then it keeps its turn.

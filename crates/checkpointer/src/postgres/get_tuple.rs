@@ -39,7 +39,7 @@ impl Engine {
         let only = Only::of(&query.projection);
         let one = OneCheckpoint::of(&query);
         let asked = self.store.sql.get_tuple.with((&only, &one));
-        let rows = self.within(transaction).query(OPERATION, asked).await?;
+        let rows = self.within(transaction)?.query(OPERATION, asked).await?;
         Ok(Read::of(&rows, &query.projection, |_, _, _| {})?
             .tuples
             .pop())

@@ -50,7 +50,7 @@ impl Engine {
         let changes = changes.map(|changes| Changes::of(put.thread_id, changes));
         let changes = changes.transpose()?;
         let cuts = self.cuts(&put);
-        let within = self.within(transaction);
+        let within = self.within(transaction)?;
         if changes.is_some() {
             within.lock_for_metadata(put.thread_id).await?;
         }

@@ -27,7 +27,7 @@ impl Engine {
         put: PutWrites<'_>,
     ) -> Result<()> {
         put.check()?;
-        let within = self.within(transaction);
+        let within = self.within(transaction)?;
         self.deliver_writes(&put, &within, std::future::ready(()))
             .await
     }

@@ -9,13 +9,14 @@ use db::Row;
 
 use super::sql::Bound;
 use super::store::Store;
-use crate::{Error, OpenTransaction, Result};
+use crate::transaction::PostgresTransaction;
+use crate::{Error, Result};
 
 /// The tables as a transaction of the caller's sees them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Within<'a> {
     pub(super) store: &'a Arc<Store>,
-    pub(super) transaction: OpenTransaction<'a>,
+    pub(super) transaction: PostgresTransaction<'a>,
 }
 
 impl Within<'_> {

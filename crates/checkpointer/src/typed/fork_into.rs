@@ -83,7 +83,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             shape: self.shape.clone(),
             position: Position::default(),
             attempt: None,
-            uncommitted: None,
+            uncommitted: Vec::new(),
             lease: Carried::default(),
             owns_all: self.owns_all,
             state: PhantomData,

@@ -27,7 +27,7 @@ impl<State> Thread<State> {
             shape: Shape::default(),
             position: Position::default(),
             attempt: None,
-            uncommitted: None,
+            uncommitted: Vec::new(),
             lease: Carried::default(),
             owns_all: false,
             state: PhantomData,

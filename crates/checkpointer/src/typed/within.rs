@@ -4,6 +4,7 @@
 //! when it is committed. Of one of the driver, or one whose commit was lost, nothing is told: then
 //! the next call reads whether the checkpoint is stored.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,8 +15,12 @@ use super::channels::Channels;
 use super::{Attempt, Position, Thread};
 use crate::{CheckpointAddress, Error, GetTuple, OpenTransaction, Projection, Result};
 
+/// How many saves are remembered that may or may not be committed. Those in the transactions of a
+/// driver are, until a call outside of them.
+const MOST_UNCOMMITTED: usize = 16;
+
 /// A save within a transaction that may or may not be committed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Uncommitted {
     attempt: Arc<Attempt>,
     /// Where it is stored if the transaction is committed; none before the put has answered.
@@ -33,14 +38,11 @@ impl Uncommitted {
         }
     }
 
-    /// The same once it is a part of the transaction, which tells when it is committed.
-    fn put(self, address: &CheckpointAddress, transaction: OpenTransaction<'_>) -> Self {
+    /// Notes that it is a part of the transaction, which tells when it is committed.
+    fn is_put(&mut self, address: &CheckpointAddress, transaction: OpenTransaction<'_>) {
         let is_committed = Arc::clone(&self.is_committed);
         transaction.after_commit(move || is_committed.store(true, Ordering::Relaxed));
-        Self {
-            address: Some(address.clone()),
-            ..self
-        }
+        self.address = Some(address.clone());
     }
 
     /// Where it is stored, if it is known to be committed.
@@ -112,19 +114,15 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
         let channels = Channels::of(&self.thread_id, state)?;
         let from = self.position_within(transaction).await?;
         let attempt = Arc::new(self.attempt(from, channels));
-        let sent = Uncommitted::sent(&attempt);
-        let before = self.uncommitted.replace(sent.clone());
+        self.uncommitted.push(Uncommitted::sent(&attempt));
         let put = attempt.put(&self.thread_id, self.lease());
-        match self.checkpointer.put_within(transaction, put).await {
-            Ok(address) => {
-                self.uncommitted = Some(sent.put(&address, transaction));
-                Ok(address)
-            }
-            Err(error) => {
-                self.uncommitted = before;
-                Err(error)
-            }
+        let outcome = self.checkpointer.put_within(transaction, put).await;
+        match (&outcome, self.uncommitted.last_mut()) {
+            (Ok(address), Some(sent)) => sent.is_put(address, transaction),
+            _ => drop(self.uncommitted.pop()),
         }
+        self.forget_the_first();
+        outcome
     }
 
     /// Loads as [`load`](Self::load) does, on the connection of the caller's transaction. What the
@@ -159,49 +157,72 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
             .checkpointer
             .get_tuple_within(transaction, query)
             .await?;
-        let own = self.uncommitted.take_if(|last| {
-            let head = head.as_ref().map(|head| &head.address.checkpoint_id);
-            head == Some(&last.attempt.checkpoint.id)
+        let own = head.as_ref().and_then(|head| {
+            let id = &head.address.checkpoint_id;
+            let mut saves = self.uncommitted.iter();
+            saves.position(|save| save.attempt.checkpoint.id == *id)
         });
-        let before = own.is_some().then(|| self.position.clone());
-        let loaded = self.take_head(head);
+        let Some(last) = own else {
+            return self.take_head(head);
+        };
         // The handle's own save may still be rolled back.
-        if let Some(position) = before {
-            self.position = position;
-            self.uncommitted = own;
-        }
+        let mut uncommitted = mem::take(&mut self.uncommitted);
+        uncommitted.truncate(last + 1);
+        let position = self.position.clone();
+        let loaded = self.take_head(head);
+        (self.position, self.uncommitted) = (position, uncommitted);
         loaded
     }
 }
 
 impl<State> Thread<State> {
-    /// Finds out what became of the last save within a transaction.
+    /// Finds out what became of the saves within transactions.
     pub(super) async fn settle_uncommitted(&mut self) -> Result<()> {
-        let Some(last) = self.uncommitted.clone() else {
-            return Ok(());
-        };
-        if let Some(position) = self.position_after(&last, None).await? {
-            self.position = position;
-            self.attempt = None;
+        while let Some(last) = self.uncommitted.last() {
+            if let Some(position) = self.position_after(last, None).await? {
+                self.settle_at(position);
+                return Ok(());
+            }
+            self.uncommitted.pop();
         }
-        self.uncommitted = None;
         Ok(())
     }
 
     /// What a save within a transaction follows.
     async fn position_within(&mut self, transaction: OpenTransaction<'_>) -> Result<Position> {
-        if let Some(last) = self.uncommitted.clone() {
-            if last.committed().is_some() {
-                self.settle_uncommitted().await?;
-            } else if let Some(position) = self.position_after(&last, Some(transaction)).await? {
+        while let Some(last) = self.uncommitted.last() {
+            let is_committed = last.committed().is_some();
+            match self.position_after(last, Some(transaction)).await? {
+                Some(position) if is_committed => {
+                    self.settle_at(position.clone());
+                    return Ok(position);
+                }
                 // It is committed, or a part of the same transaction.
-                return Ok(position);
-            } else {
-                self.uncommitted = None;
+                Some(position) => return Ok(position),
+                None => drop(self.uncommitted.pop()),
             }
         }
         let sent = self.send_again_within(transaction).await?;
         Ok(sent.unwrap_or_else(|| self.position.clone()))
+    }
+
+    /// Notes that all saves up to a position are committed.
+    fn settle_at(&mut self, position: Position) {
+        self.position = position;
+        self.attempt = None;
+        self.uncommitted.clear();
+    }
+
+    /// Takes the first of many saves for committed. If it isn't after all, because one transaction
+    /// has made them all and is rolled back, then the next save conflicts.
+    fn forget_the_first(&mut self) {
+        if self.uncommitted.len() > MOST_UNCOMMITTED {
+            let first = self.uncommitted.remove(0);
+            if let Some(address) = &first.address {
+                self.position = first.attempt.stored_as(address);
+                self.attempt = None;
+            }
+        }
     }
 
     /// Sends a save whose outcome isn't known again, as a part of the transaction: it stays unknown
@@ -221,29 +242,17 @@ impl<State> Thread<State> {
         Ok(Some(attempt.stored_as(&outcome?)))
     }
 
-    /// What follows the last save within a transaction, if that is stored, or else the one before
-    /// it. None if neither is stored.
+    /// What follows a save within a transaction, if it is stored.
     async fn position_after(
         &self,
-        last: &Uncommitted,
+        save: &Uncommitted,
         transaction: Option<OpenTransaction<'_>>,
     ) -> Result<Option<Position>> {
-        if let Some(address) = last.committed() {
-            return Ok(Some(last.attempt.stored_as(address)));
-        }
-        if let Some(address) = self.stored(&last.attempt.to.address, transaction).await? {
-            return Ok(Some(last.attempt.stored_as(&address)));
-        }
-        let certain = self.position.parent.as_ref();
-        let certain = certain.map(|parent| &parent.address.checkpoint_id);
-        let from = &last.attempt.from;
-        match &from.parent {
-            Some(parent) if Some(&parent.address.checkpoint_id) != certain => {
-                let stored = self.stored(&parent.address, transaction).await?;
-                Ok(stored.map(|_| from.clone()))
-            }
-            _ => Ok(None),
-        }
+        let address = match save.committed() {
+            Some(address) => Some(address.clone()),
+            None => self.stored(&save.attempt.to.address, transaction).await?,
+        };
+        Ok(address.map(|address| save.attempt.stored_as(&address)))
     }
 
     /// Where a checkpoint is stored, if it is.

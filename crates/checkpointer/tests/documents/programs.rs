@@ -70,6 +70,8 @@ fn the_page_on_retention_shows_its_example_as_it_is() {
 fn the_page_on_transactions_shows_its_example_as_it_is() {
     let order = include_str!("../../examples/order.rs");
     assert!(TRANSACTIONS.contains(&program(order)));
+    let send = function(include_str!("../../examples/outbox.rs"), "async fn send(");
+    assert!(TRANSACTIONS.contains(&send));
 }
 
 #[test]

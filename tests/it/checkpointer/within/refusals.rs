@@ -99,17 +99,3 @@ async fn after_a_statement_that_failed_a_transaction_can_only_be_rolled_back() {
         assert_eq!(shop.head("thread").await, None);
     }
 }
-
-#[tokio::test]
-async fn nothing_is_put_within_a_transaction_after_the_close() {
-    for of in ALL {
-        let shop = Shop::open(of).await;
-        let ordered = shop.order(1, async |tx| {
-            shop.checkpointer.close().await?;
-            let first = Step::first(&thread("thread"));
-            shop.checkpointer.put_within(tx, first.request()).await
-        });
-        assert!(matches!(ordered.await, Err(Error::Closed)), "{of:?}");
-        assert_eq!(shop.orders().await, [0_i64; 0]);
-    }
-}
