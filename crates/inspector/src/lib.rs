@@ -40,6 +40,7 @@
 //! [`Checkpointer`]: checkpointer::Checkpointer
 
 mod difference;
+mod fork;
 mod history;
 pub mod json;
 pub mod page;
@@ -47,6 +48,7 @@ mod pending;
 mod visible;
 
 pub use difference::{Change, ChannelChange, Difference, ItemChange, MemberChange, TextPart};
+pub use fork::fork;
 pub use history::{History, HistoryQuery, Line, Node, Row};
 pub use pending::{Pending, TaskState, TaskWrites};
 pub use visible::visible;

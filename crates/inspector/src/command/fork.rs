@@ -1,10 +1,7 @@
 //! `fork`
 
 use checkpointer::serde_json::{Map, Value, json};
-use checkpointer::{
-    Checkpoint, CheckpointAddress, CheckpointTuple, Checkpointer, GetTuple, Metadata, Projection,
-    Put, Source,
-};
+use checkpointer::{Checkpointer, GetTuple, Projection};
 use inspector::visible;
 
 use super::at::{At, Place};
@@ -53,7 +50,7 @@ pub(crate) async fn run(
         ))
         .await?;
     let changes = json_arg::joined(&args.set).unwrap_or_default();
-    let put = put(checkpointer, &from, &head.address, changes).await?;
+    let put = inspector::fork(checkpointer, &from, &head.address.checkpoint_id, changes).await?;
     if output.is_json() {
         output.json(&json!({ "head": inspector::json::address(&put) }))?;
     } else {
@@ -61,26 +58,4 @@ pub(crate) async fn run(
         output.line(format!("the head is now {id}"))?;
     }
     Ok(Outcome::Done)
-}
-
-async fn put(
-    checkpointer: &dyn Checkpointer,
-    from: &CheckpointTuple,
-    head: &CheckpointAddress,
-    changes: Map<String, Value>,
-) -> checkpointer::Result<CheckpointAddress> {
-    let mut fork = Checkpoint::child_of(from);
-    fork.write(checkpointer, changes);
-    let step = from
-        .metadata
-        .step()
-        .map_or(0, |step| step.saturating_add(1));
-    let mut metadata = Metadata::new(Source::Fork, step);
-    if let Some(parents) = from.metadata.get("parents") {
-        metadata = metadata.with("parents", parents.clone());
-    }
-    // All channels are named, so that none is taken from a parent that is pruned meanwhile.
-    let versions = fork.channel_versions.clone();
-    let put = Put::after(&from.address, &fork, &metadata).new_versions(&versions);
-    checkpointer.put(put.expect_head(&head.checkpoint_id)).await
 }

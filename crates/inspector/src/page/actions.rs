@@ -11,9 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use checkpointer::channels::RESUME;
 use checkpointer::serde_json::{Map, Value};
-use checkpointer::{
-    Checkpoint, CheckpointId, CheckpointTuple, Metadata, Projection, Put, PutWrites, Source, TaskId,
-};
+use checkpointer::{CheckpointId, CheckpointTuple, Projection, PutWrites, TaskId};
 use serde::Deserialize;
 
 use super::app::App;
@@ -49,25 +47,8 @@ async fn fork(State(app): State<Arc<App>>, Form(fork): Form<Fork>) -> Result<Res
     let changes = object(&fork.changes)?;
     let turn = app.turn().await?;
     let from = document::read(&*turn, &fork.place, Projection::All).await?;
-    let mut checkpoint = Checkpoint::child_of(&from);
-    let changed = checkpoint.write(&*turn, changes);
-    let metadata = forked(&from);
-    let put = Put::after(&from.address, &checkpoint, &metadata).new_versions(&changed);
-    let stored = turn.put(put.expect_head(head)).await?;
+    let stored = crate::fork(&*turn, &from, &head, changes).await?;
     Ok(see(&Place::of(&stored)))
-}
-
-/// What is said about a fork: the step after, within the same graphs.
-fn forked(from: &CheckpointTuple) -> Metadata {
-    let step = from
-        .metadata
-        .step()
-        .map_or(0, |step| step.saturating_add(1));
-    let metadata = Metadata::new(Source::Fork, step);
-    match from.metadata.get("parents") {
-        Some(parents) => metadata.with("parents", parents.clone()),
-        None => metadata,
-    }
 }
 
 /// Asks to answer a task's question.
