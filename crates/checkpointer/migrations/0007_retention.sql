@@ -26,12 +26,15 @@ ALTER TABLE {schema}.chunks SET (autovacuum_vacuum_scale_factor = 0.05);
 ALTER TABLE {schema}.pending_writes SET (autovacuum_vacuum_scale_factor = 0.05);
 
 CREATE TABLE {schema}.unswept (
-    thread_id  text COLLATE "C" NOT NULL PRIMARY KEY
+    thread_id   text COLLATE "C" NOT NULL PRIMARY KEY,
+    removed_at  timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE {schema}.unswept IS
     'Threads of which checkpoints were removed, and whose chunks have yet to be swept';
 COMMENT ON COLUMN {schema}.unswept.thread_id IS
     'The thread';
+COMMENT ON COLUMN {schema}.unswept.removed_at IS
+    'When some were removed last. The removal sweeps the thread itself, unless it is cut short';
 
 CREATE TABLE {schema}.upkeep (
     policy        text COLLATE "C" NOT NULL PRIMARY KEY,

@@ -125,6 +125,21 @@ impl Removed {
     /// Takes a thread's outcome into account, and says whether the next thread may do better.
     pub(crate) fn add(&mut self, thread_id: ThreadId, outcome: Result<Self>) -> ControlFlow<()> {
         self.examined += 1;
+        self.take(thread_id, outcome)
+    }
+
+    /// The same for a thread that was swept only, after a removal that was cut short.
+    pub(crate) fn add_swept(
+        &mut self,
+        thread_id: ThreadId,
+        part: &Self,
+        outcome: Result<()>,
+    ) -> ControlFlow<()> {
+        self.count(part);
+        self.take(thread_id, outcome.map(|()| Self::default()))
+    }
+
+    fn take(&mut self, thread_id: ThreadId, outcome: Result<Self>) -> ControlFlow<()> {
         match outcome {
             Ok(one) => {
                 self.count(&one);

@@ -408,3 +408,33 @@ async fn a_round_reads_about_as_many_rows_as_are_due() {
     let next = read_by(&test, thin, 200).await;
     assert!(next < 200 * 20, "{next} rows for 200 threads");
 }
+
+/// Chunks that a removal has left are those of a program that is at it, or of one that died. Only time
+/// tells which.
+#[tokio::test]
+async fn what_a_removal_that_was_cut_short_has_left_is_swept_a_minute_later() {
+    let test = TestDb::new().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    threads(&checkpointer, 1).await;
+    let observer = test.observer().await;
+    let run = async |sql: &str| {
+        let sql = sql.replace("{schema}", test.schema());
+        observer.batch_execute(&sql).await.unwrap();
+    };
+    run("DELETE FROM {schema}.pending_writes; DELETE FROM {schema}.heads; DELETE FROM {schema}.checkpoints;
+        INSERT INTO {schema}.unswept (thread_id) SELECT thread_id FROM {schema}.threads;
+        INSERT INTO {schema}.chunks SELECT thread_id, '\\x00112233445566778899aabbccddeeff', '[]', NULL
+        FROM {schema}.threads")
+    .await;
+    let due = async || {
+        let due = Prune::due(Retention::keep_last(1));
+        checkpointer.prune(due).await.unwrap()
+    };
+    let at_once = due().await;
+    assert_eq!((at_once.bytes, at_once.examined), (0, 0));
+    run("UPDATE {schema}.unswept SET removed_at = removed_at - interval '61 s'").await;
+    let later = due().await;
+    assert!(later.bytes > 0, "{later:?}");
+    assert_eq!(later.examined, 0);
+    assert_eq!(due().await.bytes, 0);
+}

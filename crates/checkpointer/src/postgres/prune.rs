@@ -10,6 +10,7 @@ mod sweep_chunks;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -21,7 +22,7 @@ use super::encode::encode_filter;
 use super::engine::Engine;
 use super::meter;
 use super::refusal::busy;
-use super::sql::{Runs, UnsweptPage};
+use super::sql::{Runs, UnsweptPage, micros};
 use super::wire::Jsonb;
 use crate::{DeleteThread, Prune, PruneStrategy, Removed, Result, Retention, ThreadId};
 
@@ -30,6 +31,9 @@ const MAX_PLANS: usize = 16;
 
 /// How many threads are swept at most of which a removal was cut short.
 const SWEPT_THREADS: i64 = 1_000;
+
+/// For how long a removal may do nothing before others take it for cut short.
+const CUT_SHORT_AFTER: Duration = Duration::from_secs(60);
 
 /// What is removed from a thread.
 #[derive(Debug, Clone)]
@@ -155,6 +159,7 @@ impl Engine {
     /// Sweeps threads whose removal was cut short: what is left of it may be what was to be deleted.
     async fn sweep_unswept(self: &Arc<Self>, all: &mut Removed) -> Result<ControlFlow<()>> {
         let page = UnsweptPage {
+            micros: micros(CUT_SHORT_AFTER),
             limit: SWEPT_THREADS,
         };
         let asked = self.store.sql.unswept.with(&page);
@@ -165,7 +170,7 @@ impl Engine {
             let mut removed = Removed::default();
             let swept = self.remove_from(&thread_id, nothing, false, &mut removed);
             let swept = swept.await;
-            if all.add_in_part(thread_id, &removed, swept).is_break() {
+            if all.add_swept(thread_id, &removed, swept).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

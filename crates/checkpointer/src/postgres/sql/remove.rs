@@ -217,7 +217,8 @@ WITH removed AS MATERIALIZED (
     UPDATE {schema}.threads SET has_head = false
     WHERE thread_id = {thread_id} AND has_head AND EXISTS (SELECT FROM removed_heads)
 ), noted AS (
-    INSERT INTO {schema}.unswept (thread_id) VALUES ({thread_id}) ON CONFLICT DO NOTHING
+    INSERT INTO {schema}.unswept (thread_id) VALUES ({thread_id})
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )
 SELECT (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
     (SELECT count(*) FROM removed_writes) AS writes,
