@@ -31,6 +31,8 @@ fn arguments_for_the_tests_come_after_two_dashes() {
                 from: None,
             },
             postgres: None,
+            serde_json_features: false,
+            browser: false,
             without: [],
             rest: [
                 "name",
