@@ -18,14 +18,15 @@ parameters! {
 
 /// Walks from a checkpoint's parent towards the root, for each channel to its nearest stored value.
 ///
-/// `ancestors` is the target and then its ancestors. `wanted` are the channels whose value wasn't
+/// `ancestors` is the target and then its ancestors, of which it isn't one even if it was put as its own
+/// parent. `wanted` are the channels whose value wasn't
 /// found before, and `rest` those whose value isn't stored here either. The kinds of rows: `seed`,
 /// a stored value; `write`, a pending write; `chunk`.
 pub(super) const CHANNEL_HISTORY: Template<History<'static>> =
     Template::new(&["-- checkpointer::channel_history
 WITH RECURSIVE ancestors AS (
     SELECT 0 AS depth, c.checkpoint_id, c.parent_checkpoint_id, NULL::jsonb AS found,
-        '{}'::text[] AS wanted, {keys} AS rest
+        '{}'::text[] AS wanted, {keys} AS rest, c.checkpoint_id AS target
     FROM {schema}.checkpoints AS c
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = coalesce({id}, (
         SELECT checkpoint_id FROM {schema}.heads
@@ -35,11 +36,11 @@ WITH RECURSIVE ancestors AS (
         (SELECT pg_catalog.jsonb_object_agg(key, c.channels -> key) FROM pg_catalog.unnest(a.rest) AS key
             WHERE c.channels ? key),
         a.rest,
-        ARRAY(SELECT key FROM pg_catalog.unnest(a.rest) AS key WHERE NOT c.channels ? key)
+        ARRAY(SELECT key FROM pg_catalog.unnest(a.rest) AS key WHERE NOT c.channels ? key), a.target
     FROM ancestors AS a
     JOIN {schema}.checkpoints AS c
       ON c.thread_id = {thread_id} AND c.checkpoint_ns = {ns}
-        AND c.checkpoint_id = a.parent_checkpoint_id
+        AND c.checkpoint_id = a.parent_checkpoint_id AND c.checkpoint_id <> a.target
     WHERE pg_catalog.cardinality(a.rest) > 0 AND a.depth <= (
         SELECT count(*) FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns})
