@@ -15,7 +15,7 @@
 /// # async fn main() -> checkpointer::Result<()> {
 /// // For a runtime that saves in the background and knows of no generation.
 /// let checkpointer = MemoryCheckpointer::new().deleted_threads(DeletedThreads::Forgotten);
-/// checkpointer.thread("support-4711")?.save(&vec!["Where is my order?"]).await?;
+/// checkpointer.thread("support-4711")?.save(&vec!["Where is my order?".to_owned()]).await?;
 /// checkpointer.delete_thread(DeleteThread::new("support-4711")?).await?;
 ///
 /// // A new run stores a task's output, and then the checkpoint that the task ran on.

@@ -18,10 +18,10 @@ parameters! {
 
 /// Walks from a checkpoint's parent towards the root, for each channel to its nearest stored value.
 ///
-/// `ancestors` is the target and then its ancestors, of which it isn't one even if it was put as its own
-/// parent. `wanted` are the channels whose value wasn't
-/// found before, and `rest` those whose value isn't stored here either. The kinds of rows: `seed`,
-/// a stored value; `write`, a pending write; `chunk`.
+/// `ancestors` is the target and then its ancestors, of which it isn't one even if it was put as its
+/// own parent. `wanted` are the channels whose value wasn't found before, and `rest` those whose value
+/// isn't stored here either. The kinds of rows: `seed`, a stored value; `write`, a pending write;
+/// `chunk`.
 pub(super) const CHANNEL_HISTORY: Template<History<'static>> =
     Template::new(&["-- checkpointer::channel_history
 WITH RECURSIVE ancestors AS (
