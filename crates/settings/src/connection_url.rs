@@ -7,6 +7,7 @@ use std::iter;
 use percent_encoding::percent_decode_str;
 
 use crate::error::Problems;
+use crate::foreign;
 use crate::variable::DATABASE_URL;
 use crate::{Host, Secret};
 
@@ -18,12 +19,13 @@ const PORT_EXPECTED: &str = "a port from 1 to 65535 after a host's `:` or in the
     and an IPv6 address after the `@` in `[]`";
 
 /// Every parameter that is taken.
-const PARAMETERS: [&str; 11] = [
+const PARAMETERS: [&str; 12] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
     "host",
     "options",
+    "pgbouncer",
     "port",
     "sslcert",
     "sslkey",
@@ -68,9 +70,10 @@ impl Parameters {
                 continue;
             };
             let value = decode(value, "parameters", problems);
-            match PARAMETERS.into_iter().find(|known| *known == name) {
-                Some(name) => parameters.0.extend(value.map(|value| (name, value))),
-                None => unknown.push(name),
+            if let Some(name) = PARAMETERS.into_iter().find(|known| *known == name) {
+                parameters.0.extend(value.map(|value| (name, value)));
+            } else if !foreign::is_answered(name, value.as_deref(), problems) {
+                unknown.push(name);
             }
         }
         if !unknown.is_empty() {

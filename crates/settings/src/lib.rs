@@ -119,7 +119,8 @@
 //! | `channel_binding` | `DB_CHANNEL_BINDING` | as there |
 //! | `connect_timeout` | `DB_CONNECT_TIMEOUT` | whole seconds, `1` to `3600` |
 //! | `host` | | hosts as above but without ports, separated by commas: they are used instead of those before the path |
-//! | `options` | | command-line options for the server; not in pool mode `transaction`, where poolers refuse them |
+//! | `options` | | command-line options for the server; in pool mode `transaction`, where poolers refuse them, none but Neon's `endpoint=…` |
+//! | `pgbouncer` | `DB_POOL_MODE` | `true` is pool mode `transaction`, `false` is `session`: Prisma's word, as Supabase gives it |
 //! | `port` | | one port, or one for each host, separated by commas: they are used instead of those before the path |
 //! | `sslcert` | `DB_SSLCERT` | as there |
 //! | `sslkey` | `DB_SSLKEY` | as there |
@@ -127,7 +128,9 @@
 //! | `sslrootcert` | `DB_SSLROOTCERT` | as there |
 //! | `target_session_attrs` | | `any` (the default), `read-write`, `read-only`, `primary`, `standby` or `prefer-standby` |
 //!
-//! Any other parameter is refused, as libpq refuses it.
+//! Any other parameter is refused, as libpq refuses it. Those that libpq, other drivers and providers
+//! know are answered by name: one that says what is done anyway, such as `client_encoding=UTF8`, is
+//! taken, and the refusal of another says which variable to set instead.
 //!
 //! With several hosts each new connection tries them in their order, and takes the first that
 //! `target_session_attrs` allows. For writes that is `read-write`: after a failover the pool then
@@ -152,6 +155,7 @@ mod tls;
 mod connection_url;
 mod dotenv;
 mod duration;
+mod foreign;
 mod given;
 mod program;
 mod value;

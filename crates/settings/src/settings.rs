@@ -13,7 +13,7 @@ use crate::program;
 use crate::tls::Tls;
 use crate::variable::{
     ACQUIRE_TIMEOUT, APPLICATION_NAME, CONNECT_TIMEOUT, CONNECT_TIMEOUT_SECONDS, DATABASE_URL,
-    IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, Origin, POOL_MAX, POOL_MIN, POOL_MODE,
+    IDLE_TIMEOUT, MAX_LIFETIME, NETWORK_TIMEOUT, Origin, PGBOUNCER, POOL_MAX, POOL_MIN, POOL_MODE,
     RETRY_ATTEMPTS, RETRY_PAUSE, RETRY_TIMEOUT, SCHEMA, STARTUP_TIMEOUT, STATEMENT_TIMEOUT,
     TARGET_SESSION_ATTRS,
 };
@@ -176,7 +176,7 @@ impl Settings {
                 .unwrap_or_else(program::name),
             schema: SCHEMA.read(given, problems),
             tls: Tls::read(given, problems),
-            pool_mode: POOL_MODE.read(given, problems),
+            pool_mode: read_pool_mode(given, problems),
             options: given.parameters.filled("options").map(Secret::new),
             target_session_attrs: TARGET_SESSION_ATTRS
                 .read(given, problems)
@@ -192,7 +192,8 @@ impl Settings {
     }
 
     fn check_options(&self, problems: &mut Problems) {
-        if self.pool_mode == PoolMode::Transaction && self.options.is_some() {
+        let options = self.options().unwrap_or_default();
+        if self.pool_mode == PoolMode::Transaction && !are_for_proxy(options) {
             problems.add_parameter(
                 "options",
                 "not to be set in pool mode `transaction`; a pooler such as PgBouncer refuses it",
@@ -225,6 +226,23 @@ fn read_connect_timeout(given: &mut Given, problems: &mut Problems) -> Duration 
         return Duration::from_secs(seconds.into());
     }
     CONNECT_TIMEOUT.read(given, problems)
+}
+
+/// Reads the variable, or else the parameter, which says whether there is a pooler.
+fn read_pool_mode(given: &mut Given, problems: &mut Problems) -> PoolMode {
+    if POOL_MODE.origin(given) == Origin::Default
+        && PGBOUNCER.read(given, problems) == Some(true)
+    {
+        return PoolMode::Transaction;
+    }
+    POOL_MODE.read(given, problems)
+}
+
+/// Whether the options only tell Neon's proxy which endpoint is meant. It takes them out before it
+/// connects to the pooler.
+fn are_for_proxy(options: &str) -> bool {
+    let mut words = options.split_ascii_whitespace();
+    words.all(|word| word.starts_with("endpoint=") || word.starts_with("project="))
 }
 
 impl Settings {
@@ -354,8 +372,8 @@ impl Settings {
         self.pool_mode
     }
 
-    /// Command-line options for the server, never with [`PoolMode::Transaction`]. They may hold
-    /// secrets, so don't log them.
+    /// Command-line options for the server; with [`PoolMode::Transaction`] none but `endpoint=…`,
+    /// which Neon's proxy takes out. They may hold secrets, so don't log them.
     pub fn options(&self) -> Option<&str> {
         self.options.as_ref().map(Secret::expose)
     }

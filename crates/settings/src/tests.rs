@@ -5,6 +5,7 @@
 mod builder;
 mod dotenv;
 mod hostile;
+mod providers;
 mod secrets;
 mod table;
 mod tls;

@@ -195,6 +195,10 @@ impl<T: Word> Value for T {
     }
 }
 
+impl Word for bool {
+    const WORDS: &[(&str, Self)] = &[("true", true), ("false", false)];
+}
+
 /// A value that may be missing.
 impl<T: Value> Value for Option<T> {
     type Bounds = T::Bounds;

@@ -252,6 +252,12 @@ pub(crate) const CONNECT_TIMEOUT_SECONDS: Parameter<u32> = Parameter {
     },
 };
 
+/// The parameter that [`POOL_MODE`] beats: Prisma's word for a pooler in transaction mode.
+pub(crate) const PGBOUNCER: Parameter<bool> = Parameter {
+    name: "pgbouncer",
+    bounds: (),
+};
+
 pub(crate) const TARGET_SESSION_ATTRS: Parameter<TargetSessionAttrs> = Parameter {
     name: "target_session_attrs",
     bounds: (),

@@ -207,7 +207,7 @@ fn bad_and_unknown_parameters_are_reported_by_name() {
         expect![[r#"
             invalid settings:
               `DATABASE_URL`: expected `name=value` parameters after the `?`, with `&` between them
-              `DATABASE_URL`: expected none of the parameters `sslcrl`, `useSSL`, `…`; supported are `application_name`, `channel_binding`, `connect_timeout`, `host`, `options`, `port`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert`, `target_session_attrs`
+              `DATABASE_URL`: expected none of the parameters `sslcrl`, `useSSL`, `…`; supported are `application_name`, `channel_binding`, `connect_timeout`, `host`, `options`, `pgbouncer`, `port`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert`, `target_session_attrs`
               `DATABASE_URL`, parameter `connect_timeout`: expected whole seconds from 1 to 3600
               `DATABASE_URL`, parameter `application_name`: expected 1 to 63 bytes of printable ASCII
               `DATABASE_URL`, parameter `sslmode`: expected `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`

@@ -1,0 +1,149 @@
+//! URLs as providers give them, and the parameters of other drivers.
+
+use expect_test::expect;
+
+use super::check_error;
+use crate::{ChannelBinding, PoolMode, RootCertificates, Settings, TlsMode};
+
+/// The rows of the table of providers: the name, the URL, and the variables beside it.
+fn rows() -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)> {
+    let page = include_str!("../../../../docs/settings.md");
+    let rows = page.lines().filter(|line| line.contains("| `postgres"));
+    rows.map(|row| {
+        let mut cells = row.trim_matches(['|', ' ']).split(" | ");
+        let (provider, url) = (cells.next().unwrap(), cells.next().unwrap());
+        let besides = cells.next().unwrap_or_default().split('`');
+        let variables = besides.filter_map(|text| text.split_once('=')).collect();
+        (provider, url.trim_matches(['`', ' ', '|']), variables)
+    })
+    .collect()
+}
+
+/// Reads a provider's URL as the table gives it.
+fn provider(name: &str) -> Settings {
+    let mut rows = rows().into_iter();
+    let (_, url, mut variables) = rows.find(|(provider, ..)| *provider == name).unwrap();
+    variables.push(("DATABASE_URL", url));
+    Settings::from_iter(variables).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn the_url_of_each_provider_is_taken_as_it_is_given() {
+    let rows = rows();
+    assert!(rows.len() > 20, "{}", rows.len());
+    for (name, url, variables) in rows {
+        let settings = provider(name);
+        assert_eq!(settings.hosts().len(), 1, "{name}");
+        assert!(settings.password().is_some(), "{name}");
+        let is_pooled = url.contains("pgbouncer=true") || variables.contains(&TRANSACTION);
+        let is_transaction = settings.pool_mode() == PoolMode::Transaction;
+        assert_eq!(is_transaction, is_pooled, "{name}");
+    }
+}
+
+const TRANSACTION: (&str, &str) = ("DB_POOL_MODE", "transaction");
+
+#[test]
+fn what_the_urls_of_providers_say_is_kept() {
+    let supabase = provider("Supabase, for Prisma");
+    assert_eq!(supabase.user(), "postgres.abcdefgh");
+    assert_eq!(supabase.hosts()[0].port, 6543);
+    assert_eq!(supabase.pool_mode(), PoolMode::Transaction);
+
+    let neon = provider("Neon, pooled");
+    assert_eq!(neon.tls_mode(), TlsMode::Require);
+    assert_eq!(neon.channel_binding(), ChannelBinding::Require);
+
+    let rds = provider("RDS Proxy");
+    assert_eq!(rds.tls_mode(), TlsMode::VerifyFull);
+    assert_eq!(rds.root_certificates(), Some(&RootCertificates::System));
+
+    let azure = provider("Azure, single server");
+    assert_eq!(azure.user(), "app@name");
+
+    let cloud_sql = provider("Cloud SQL, socket");
+    assert!(cloud_sql.hosts()[0].is_unix_socket());
+}
+
+#[test]
+fn the_endpoint_of_neon_is_sent_in_both_pool_modes() {
+    for mode in ["session", "transaction"] {
+        let url = "postgres://app@ep-x/a?options=endpoint%3Dep-x";
+        let settings = Settings::from_iter([("DATABASE_URL", url), ("DB_POOL_MODE", mode)]);
+        assert_eq!(settings.unwrap().options(), Some("endpoint=ep-x"));
+    }
+    let url = "postgres://app@ep-x/a?pgbouncer=true&options=endpoint%3Dep-x%20-cjit%3Doff";
+    check_error(
+        Settings::from_url(url),
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`, parameter `options`: expected not to be set in pool mode `transaction`; a pooler such as PgBouncer refuses it
+        "#]],
+    );
+}
+
+#[test]
+fn the_word_for_a_pooler_is_beaten_by_the_variable() {
+    let url = "postgres://app@db/a?pgbouncer=true";
+    let mode = |url: &str| Settings::from_url(url).unwrap().pool_mode();
+    assert_eq!(mode(url), PoolMode::Transaction);
+    assert_eq!(mode("postgres://app@db/a?pgbouncer=false"), PoolMode::Session);
+    let settings = Settings::builder(url).pool_mode(PoolMode::Session).build();
+    assert_eq!(settings.unwrap().pool_mode(), PoolMode::Session);
+    check_error(
+        Settings::from_url("postgres://app@db/a?pgbouncer=1"),
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`, parameter `pgbouncer`: expected `true` or `false`
+        "#]],
+    );
+}
+
+#[test]
+fn a_parameter_that_says_what_is_done_anyway_changes_nothing() {
+    let plain = Settings::from_url("postgres://app@db/a").unwrap();
+    for parameter in [
+        "client_encoding=UTF8",
+        "client_encoding=utf-8",
+        "gssencmode=disable",
+        "gssencmode=prefer",
+        "keepalives=1",
+        "load_balance_hosts=disable",
+        "ssl_min_protocol_version=TLSv1.2",
+        "sslcompression=0",
+        "sslnegotiation=postgres",
+        "sslsni=1",
+        "supa=base-pooler.x",
+        "uselibpqcompat=true",
+    ] {
+        let settings = Settings::from_url(&format!("postgres://app@db/a?{parameter}"));
+        assert_eq!(settings.unwrap(), plain, "{parameter}");
+    }
+}
+
+#[test]
+fn the_refusal_of_another_drivers_parameter_says_what_to_set() {
+    check_error(
+        Settings::from_url(
+            "postgres://app@db/a?client_encoding=LATIN1&gssencmode=require&keepalives=0\
+             &keepalives_idle=30&load_balance_hosts=random&sslcompression=1&sslnegotiation=direct\
+             &sslsni=0&ssl_min_protocol_version=TLSv1.3&uselibpqcompat=false&ssl=true\
+             &fallback_application_name=x&user=x&connection_limit=1&pool_timeout=10\
+             &max_connection_lifetime=1&max_idle_connection_lifetime=1&socket_timeout=1\
+             &tcp_user_timeout=1&schema=public&statement_cache_size=0",
+        ),
+        expect![[r#""#]],
+    );
+}
+
+#[test]
+fn a_refused_parameter_does_not_hide_what_is_unknown() {
+    check_error(
+        Settings::from_url("postgres://app@db/a?schema=hunter2&sslcrl=hunter2"),
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`, parameter `schema`: expected not to be set: `DB_SCHEMA` says in which schema the tables are
+              `DATABASE_URL`: expected none of the parameters `sslcrl`; supported are `application_name`, `channel_binding`, `connect_timeout`, `host`, `options`, `pgbouncer`, `port`, `sslcert`, `sslkey`, `sslmode`, `sslrootcert`, `target_session_attrs`
+        "#]],
+    );
+}
