@@ -37,12 +37,12 @@ const FOREIGN: &[Foreign] = &[
     Foreign {
         names: &["keepalives"],
         taken: Taken::These(&["1"]),
-        expected: "`1`: a silent connection is always probed",
+        expected: "`1`: an idle connection is always probed",
     },
     Foreign {
         names: &["keepalives_idle", "keepalives_interval", "keepalives_count"],
         taken: Taken::None,
-        expected: "not to be set: a silent connection is probed after 15 seconds, three times, \
+        expected: "not to be set: an idle connection is probed after 15 seconds, three times, \
             with 5 seconds between",
     },
     Foreign {

@@ -230,9 +230,7 @@ fn read_connect_timeout(given: &mut Given, problems: &mut Problems) -> Duration 
 
 /// Reads the variable, or else the parameter, which says whether there is a pooler.
 fn read_pool_mode(given: &mut Given, problems: &mut Problems) -> PoolMode {
-    if POOL_MODE.origin(given) == Origin::Default
-        && PGBOUNCER.read(given, problems) == Some(true)
-    {
+    if POOL_MODE.origin(given) == Origin::Default && PGBOUNCER.read(given, problems) == Some(true) {
         return PoolMode::Transaction;
     }
     POOL_MODE.read(given, problems)

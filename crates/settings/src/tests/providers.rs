@@ -6,7 +6,11 @@ use super::check_error;
 use crate::{ChannelBinding, PoolMode, RootCertificates, Settings, TlsMode};
 
 /// The rows of the table of providers: the name, the URL, and the variables beside it.
-fn rows() -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)> {
+fn rows() -> Vec<(
+    &'static str,
+    &'static str,
+    Vec<(&'static str, &'static str)>,
+)> {
     let page = include_str!("../../../../docs/settings.md");
     let rows = page.lines().filter(|line| line.contains("| `postgres"));
     rows.map(|row| {
@@ -87,7 +91,10 @@ fn the_word_for_a_pooler_is_beaten_by_the_variable() {
     let url = "postgres://app@db/a?pgbouncer=true";
     let mode = |url: &str| Settings::from_url(url).unwrap().pool_mode();
     assert_eq!(mode(url), PoolMode::Transaction);
-    assert_eq!(mode("postgres://app@db/a?pgbouncer=false"), PoolMode::Session);
+    assert_eq!(
+        mode("postgres://app@db/a?pgbouncer=false"),
+        PoolMode::Session
+    );
     let settings = Settings::builder(url).pool_mode(PoolMode::Session).build();
     assert_eq!(settings.unwrap().pool_mode(), PoolMode::Session);
     check_error(
@@ -132,7 +139,30 @@ fn the_refusal_of_another_drivers_parameter_says_what_to_set() {
              &max_connection_lifetime=1&max_idle_connection_lifetime=1&socket_timeout=1\
              &tcp_user_timeout=1&schema=public&statement_cache_size=0",
         ),
-        expect![[r#""#]],
+        expect![[r#"
+            invalid settings:
+              `DATABASE_URL`, parameter `client_encoding`: expected `UTF8`, in which all texts are sent
+              `DATABASE_URL`, parameter `gssencmode`: expected `disable` or `prefer`: GSSAPI isn't supported
+              `DATABASE_URL`, parameter `keepalives`: expected `1`: an idle connection is always probed
+              `DATABASE_URL`, parameter `keepalives_idle`: expected not to be set: an idle connection is probed after 15 seconds, three times, with 5 seconds between
+              `DATABASE_URL`, parameter `load_balance_hosts`: expected `disable`: hosts are tried in the order in which they are named
+              `DATABASE_URL`, parameter `sslcompression`: expected `0`: nothing is compressed
+              `DATABASE_URL`, parameter `sslnegotiation`: expected `postgres`: the server is always asked for TLS before the handshake
+              `DATABASE_URL`, parameter `sslsni`: expected `1`: the name of the host is always sent in the handshake
+              `DATABASE_URL`, parameter `ssl_min_protocol_version`: expected `TLSv1.2`, which is always the oldest
+              `DATABASE_URL`, parameter `uselibpqcompat`: expected `true`: `sslmode` always means what it means to libpq
+              `DATABASE_URL`, parameter `ssl`: expected not to be set: `sslmode` says whether connections are encrypted, and what is checked of the server
+              `DATABASE_URL`, parameter `fallback_application_name`: expected not to be set: the parameter is `application_name`
+              `DATABASE_URL`, parameter `user`: expected not to be set: user and password are before the host, the database is behind it
+              `DATABASE_URL`, parameter `connection_limit`: expected not to be set: `DB_POOL_MAX` says how many connections the pool opens at most
+              `DATABASE_URL`, parameter `pool_timeout`: expected not to be set: `DB_ACQUIRE_TIMEOUT` says how long a caller waits for a connection
+              `DATABASE_URL`, parameter `max_connection_lifetime`: expected not to be set: `DB_MAX_LIFETIME` says how old a connection may become
+              `DATABASE_URL`, parameter `max_idle_connection_lifetime`: expected not to be set: `DB_IDLE_TIMEOUT` says how long a connection may lie idle
+              `DATABASE_URL`, parameter `socket_timeout`: expected not to be set: `DB_STATEMENT_TIMEOUT` says how long a statement may run
+              `DATABASE_URL`, parameter `tcp_user_timeout`: expected not to be set: `DB_NETWORK_TIMEOUT` says how long an answer may be overdue
+              `DATABASE_URL`, parameter `schema`: expected not to be set: `DB_SCHEMA` says in which schema the tables are
+              `DATABASE_URL`, parameter `statement_cache_size`: expected not to be set: each connection finds out whether statements can be prepared
+        "#]],
     );
 }
 
