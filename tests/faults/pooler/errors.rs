@@ -28,26 +28,28 @@ fn check(error: &Error, kind: ConnectFailure, expect: &Expect) {
     expect.assert_eq(&format!("{before}HOST{port}"));
 }
 
-#[tokio::test]
-async fn pool_mode_session_behind_a_pooler_says_what_to_set() {
-    let pooled = Pooled::start(Release::Old, 1).await;
+async fn pool_mode_session_behind_a_pooler_says_what_to_set(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let error = refused(&pooled.pooler.url(), &[]).await;
     assert!(!error.is_transient());
-    check(
-        &error,
-        ConnectFailure::StartupParameter,
-        &expect![[r#"
+    let says = match release {
+        Release::Old => expect![[r#"
             failed to connect to `HOST/postgres`: a start-up parameter was refused; behind a pooler set DB_POOL_MODE=transaction (tried for TIME)
             db error
             FATAL: unsupported startup parameter: options
         "#]],
-    );
+        Release::New => expect![[r#"
+            failed to connect to `HOST/postgres`: a start-up parameter was refused; behind a pooler set DB_POOL_MODE=transaction (tried for TIME)
+            db error
+            FATAL: unsupported startup parameter in options: db.connection
+        "#]],
+    };
+    check(&error, ConnectFailure::StartupParameter, &says);
 }
 
-#[tokio::test]
-async fn pool_mode_session_behind_a_pooler_that_ignores_options_says_what_to_set() {
+async fn pool_mode_session_behind_a_pooler_that_ignores_options_says_what_to_set(release: Release) {
     let ignore = [("ignore_startup_parameters", "options")];
-    let pooled = Pooled::with(Release::Old, 2, &ignore).await;
+    let pooled = Pooled::with(release, 2, &ignore).await;
     let error = refused(&pooled.pooler.url(), &[]).await;
     assert!(!error.is_transient());
     let says = &expect![[r#"
@@ -60,11 +62,10 @@ async fn pool_mode_session_behind_a_pooler_that_ignores_options_says_what_to_set
     check(&error, ConnectFailure::OptionsIgnored, says);
 }
 
-#[tokio::test]
-async fn a_pooler_that_turns_a_client_away_for_good_is_not_tried_again() {
+async fn a_pooler_that_turns_a_client_away_for_good_is_not_tried_again(release: Release) {
     let server = PrivateServer::start(&[]).await.unwrap();
     let passwords = [("auth_type", "scram-sha-256"), ("auth_file", "passwords")];
-    let pooler = PgBouncer::before(server.port(), Release::Old, &passwords)
+    let pooler = PgBouncer::before(server.port(), release, &passwords)
         .await
         .unwrap();
     let users = "\"postgres\" \"right\"\n\"stranger\" \"right\"\n";
@@ -118,9 +119,8 @@ async fn a_pooler_that_turns_a_client_away_for_good_is_not_tried_again() {
     );
 }
 
-#[tokio::test]
-async fn a_pooler_without_room_for_a_client_is_a_transient_failure() {
-    let pooled = Pooled::with(Release::Old, 1, &[("max_client_conn", "1")]).await;
+async fn a_pooler_without_room_for_a_client_is_a_transient_failure(release: Release) {
+    let pooled = Pooled::with(release, 1, &[("max_client_conn", "1")]).await;
     let _first = pooled.connect(&[]).await;
     let once = [TRANSACTION, ("DB_STARTUP_TIMEOUT", "0")];
     let error = refused(&pooled.pooler.url(), &once).await;
@@ -136,9 +136,8 @@ async fn a_pooler_without_room_for_a_client_is_a_transient_failure() {
     );
 }
 
-#[tokio::test]
-async fn a_statement_that_waited_too_long_in_the_pooler_had_no_effect() {
-    let pooled = Pooled::with(Release::Old, 1, &[("query_wait_timeout", "1")]).await;
+async fn a_statement_that_waited_too_long_in_the_pooler_had_no_effect(release: Release) {
+    let pooled = Pooled::with(release, 1, &[("query_wait_timeout", "1")]).await;
     let db = pooled.connect(&[]).await;
     let connection = db.get().await.unwrap();
     let other = client(&pooled.pooler.url()).await.unwrap();
@@ -153,9 +152,8 @@ async fn a_statement_that_waited_too_long_in_the_pooler_had_no_effect() {
     .assert_eq(&chain(&error));
 }
 
-#[tokio::test]
-async fn a_server_that_crashes_behind_a_pooler_leaves_the_outcome_unknown() {
-    let pooled = Pooled::start(Release::Old, 1).await;
+async fn a_server_that_crashes_behind_a_pooler_leaves_the_outcome_unknown(release: Release) {
+    let pooled = Pooled::start(release, 1).await;
     let db = pooled.connect(&[]).await;
     let observer = pooled.observer().await;
     let connection = db.get().await.unwrap();
@@ -178,3 +176,12 @@ async fn a_server_that_crashes_behind_a_pooler_leaves_the_outcome_unknown() {
     pooled.server.start_again().await.unwrap();
     eventually("the pooler serves again", async || db.ping().await.is_ok()).await;
 }
+
+through_each_release!(
+    pool_mode_session_behind_a_pooler_says_what_to_set,
+    pool_mode_session_behind_a_pooler_that_ignores_options_says_what_to_set,
+    a_pooler_that_turns_a_client_away_for_good_is_not_tried_again,
+    a_pooler_without_room_for_a_client_is_a_transient_failure,
+    a_statement_that_waited_too_long_in_the_pooler_had_no_effect,
+    a_server_that_crashes_behind_a_pooler_leaves_the_outcome_unknown,
+);
