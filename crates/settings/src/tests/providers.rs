@@ -5,47 +5,59 @@ use expect_test::expect;
 use super::check_error;
 use crate::{ChannelBinding, PoolMode, RootCertificates, Settings, TlsMode};
 
-/// The rows of the table of providers: the name, the URL, and the variables beside it.
-fn rows() -> Vec<(
-    &'static str,
-    &'static str,
-    Vec<(&'static str, &'static str)>,
-)> {
-    let page = include_str!("../../../../docs/settings.md");
-    let rows = page.lines().filter(|line| line.contains("| `postgres"));
-    rows.map(|row| {
-        let mut cells = row.trim_matches(['|', ' ']).split(" | ");
+const TRANSACTION: (&str, &str) = ("DB_POOL_MODE", "transaction");
+
+/// A row of the table of providers.
+struct Row {
+    provider: &'static str,
+    url: &'static str,
+    /// The variables beside it.
+    variables: Vec<(&'static str, &'static str)>,
+}
+
+impl Row {
+    fn read(line: &'static str) -> Self {
+        let mut cells = line.trim_matches(['|', ' ']).split(" | ");
         let (provider, url) = (cells.next().unwrap(), cells.next().unwrap());
         let besides = cells.next().unwrap_or_default().split('`');
-        let variables = besides.filter_map(|text| text.split_once('=')).collect();
-        (provider, url.trim_matches(['`', ' ', '|']), variables)
-    })
-    .collect()
+        Self {
+            provider,
+            url: url.trim_matches(['`', ' ', '|']),
+            variables: besides.filter_map(|text| text.split_once('=')).collect(),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let url = [("DATABASE_URL", self.url)];
+        let settings = Settings::from_iter(url.iter().chain(&self.variables).copied());
+        settings.unwrap_or_else(|error| panic!("{}: {error}", self.provider))
+    }
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    let page = include_str!("../../../../docs/settings.md");
+    let lines = page.lines().filter(|line| line.contains("| `postgres"));
+    lines.map(Row::read)
 }
 
 /// Reads a provider's URL as the table gives it.
 fn provider(name: &str) -> Settings {
-    let mut rows = rows().into_iter();
-    let (_, url, mut variables) = rows.find(|(provider, ..)| *provider == name).unwrap();
-    variables.push(("DATABASE_URL", url));
-    Settings::from_iter(variables).unwrap_or_else(|error| panic!("{name}: {error}"))
+    let row = rows().find(|row| row.provider == name);
+    row.unwrap().settings()
 }
 
 #[test]
 fn the_url_of_each_provider_is_taken_as_it_is_given() {
-    let rows = rows();
-    assert!(rows.len() > 20, "{}", rows.len());
-    for (name, url, variables) in rows {
-        let settings = provider(name);
+    assert!(rows().count() > 20);
+    for row in rows() {
+        let (settings, name) = (row.settings(), row.provider);
         assert_eq!(settings.hosts().len(), 1, "{name}");
         assert!(settings.password().is_some(), "{name}");
-        let is_pooled = url.contains("pgbouncer=true") || variables.contains(&TRANSACTION);
+        let is_pooled = row.url.contains("pgbouncer=true") || row.variables.contains(&TRANSACTION);
         let is_transaction = settings.pool_mode() == PoolMode::Transaction;
         assert_eq!(is_transaction, is_pooled, "{name}");
     }
 }
-
-const TRANSACTION: (&str, &str) = ("DB_POOL_MODE", "transaction");
 
 #[test]
 fn what_the_urls_of_providers_say_is_kept() {
