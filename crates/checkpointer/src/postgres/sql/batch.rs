@@ -78,14 +78,25 @@ parameters! {
 /// planner believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would
 /// do. The arrays are given by subqueries that `OFFSET 0` hides from the planner: if it saw how
 /// long they are it would make a new plan each time, which takes longer than to carry it out.
-pub(super) const BATCH: Template<Batch<'static>> =
-    Template::new(&[THREADS_AND_PUTS, PLACE_WRITES, ANSWER]);
+pub(super) const BATCH: Template<Batch<'static>> = Template::new(&[
+    THREADS_AND_PUTS,
+    "placed AS (",
+    INTO_PENDING_WRITES,
+    PLACE_FIRST,
+    INTO_PENDING_WRITES,
+    FOLLOW_PLACED,
+    ANSWER,
+]);
 
 /// The same, if none of the pending writes is to a special channel. Nearly every batch is sent so. If
 /// a call before this one has stored some of one task, a key exists: an error, and nothing was
 /// changed. Then the client sends [`BATCH`].
-pub(super) const NEW_BATCH: Template<Batch<'static>> =
-    Template::new(&[THREADS_AND_PUTS, INSERT_WRITES, ANSWER]);
+pub(super) const NEW_BATCH: Template<Batch<'static>> = Template::new(&[
+    THREADS_AND_PUTS,
+    "inserted_writes AS (",
+    INTO_PENDING_WRITES,
+    ANSWER,
+]);
 
 const THREADS_AND_PUTS: &str = "-- checkpointer::batch
 WITH missing AS MATERIALIZED (
@@ -175,7 +186,8 @@ WITH missing AS MATERIALIZED (
     WHERE h.seq < excluded.seq
 ), ";
 
-const INSERT_WRITES: &str = "inserted_writes AS (
+/// Inserts the pending writes of the calls whose thread is locked.
+const INTO_PENDING_WRITES: &str = "
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
     SELECT new.thread_id, new.ns, new.id, new.task_id, new.idx, new.task_path, new.channel,
@@ -186,42 +198,22 @@ const INSERT_WRITES: &str = "inserted_writes AS (
         unnest(given.calls, given.threads, given.ns, given.ids, given.tasks, given.paths,
             given.indexes, given.channels, given.values)
         AS new (call, thread_id, ns, id, task_id, task_path, idx, channel, value)
-    WHERE new.call = ANY (ARRAY(SELECT call FROM locked))
-)";
+    WHERE new.call = ANY (ARRAY(SELECT call FROM locked))";
 
-const PLACE_WRITES: &str = "placed AS (
-    INSERT INTO {schema}.pending_writes
-        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
-    SELECT new.thread_id, new.ns, new.id, new.task_id, new.idx, new.task_path, new.channel,
-        new.value
-    FROM (SELECT {write_calls}, {write_threads}, {write_ns}, {write_ids}, {write_tasks},
-            {write_paths}, {write_indexes}, {write_channels}, {write_values} OFFSET 0)
-        AS given (calls, threads, ns, ids, tasks, paths, indexes, channels, values),
-        unnest(given.calls, given.threads, given.ns, given.ids, given.tasks, given.paths,
-            given.indexes, given.channels, given.values)
-        AS new (call, thread_id, ns, id, task_id, task_path, idx, channel, value)
-    WHERE new.idx <= 0 AND new.call = ANY (ARRAY(SELECT call FROM locked))
+const PLACE_FIRST: &str = " AND new.idx <= 0
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, value = excluded.value
     WHERE excluded.idx < 0
     RETURNING thread_id, checkpoint_ns, checkpoint_id, task_id, idx
-), following AS (
-    INSERT INTO {schema}.pending_writes
-        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
-    SELECT new.thread_id, new.ns, new.id, new.task_id, new.idx, new.task_path, new.channel,
-        new.value
-    FROM (SELECT {write_threads}, {write_ns}, {write_ids}, {write_tasks},
-            {write_paths}, {write_indexes}, {write_channels}, {write_values} OFFSET 0)
-        AS given (threads, ns, ids, tasks, paths, indexes, channels, values),
-        unnest(given.threads, given.ns, given.ids, given.tasks, given.paths,
-            given.indexes, given.channels, given.values)
-        AS new (thread_id, ns, id, task_id, task_path, idx, channel, value)
-    WHERE new.idx > 0 AND (new.thread_id, new.ns, new.id, new.task_id) IN (
-        SELECT thread_id, checkpoint_ns, checkpoint_id, task_id FROM placed WHERE idx = 0)
-    ON CONFLICT DO NOTHING
-)";
+), following AS (";
+
+const FOLLOW_PLACED: &str = "
+      AND new.idx > 0 AND (new.thread_id, new.ns, new.id, new.task_id) IN (
+          SELECT thread_id, checkpoint_ns, checkpoint_id, task_id FROM placed WHERE idx = 0)
+    ON CONFLICT DO NOTHING";
 
 const ANSWER: &str = "
+)
 SELECT locked.call, locked.generation, locked.gc, true AS belongs,
     NOT locked.put OR locked.call = ANY (ARRAY(SELECT call FROM accepted)) AS done{commit}
 FROM locked WHERE NOT locked.put OR locked.call = ANY (ARRAY(SELECT call FROM head))";
