@@ -48,6 +48,20 @@ pub async fn a_put_without_its_values_is_refused(checkpointer: &dyn Checkpointer
     assert_eq!(ids(checkpointer, &thread_id).await, []);
 }
 
+/// Or else it starts the thread with empty channels, if it asks for that.
+pub async fn a_put_with_empty_channels_starts_it(checkpointer: &dyn Checkpointer) {
+    let (thread_id, old) = deleted(checkpointer).await;
+    let put = Step::after(&old)
+        .versions(json!({ "n": 1 }))
+        .empty_without_its_parent();
+    let address = put.put(checkpointer).await;
+    assert_eq!(values(&get(checkpointer, &address).await), json!({}));
+    assert_eq!(
+        head(checkpointer, &thread_id).await,
+        Some(address.checkpoint_id)
+    );
+}
+
 /// Pending writes start the thread again, and wait for their checkpoint.
 pub async fn writes_start_it(checkpointer: &dyn Checkpointer) {
     let (thread_id, _) = deleted(checkpointer).await;

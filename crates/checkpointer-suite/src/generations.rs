@@ -195,6 +195,18 @@ pub async fn unnamed_put_needs_its_parent(checkpointer: &dyn Checkpointer) {
     next.put(checkpointer).await;
 }
 
+/// So does one whose channels may be empty: that its parent isn't there shows that it is late.
+pub async fn unnamed_put_needs_its_parent_whatever_it_keeps(checkpointer: &dyn Checkpointer) {
+    let (old, new) = restarted(checkpointer).await;
+    let late = Step::after(&old)
+        .without_generation()
+        .versions(json!({ "n": 1 }))
+        .empty_without_its_parent();
+    let late = late.try_put(checkpointer).await;
+    assert!(is_deleted(&late), "{late:?}");
+    assert_eq!(ids(checkpointer, &new.thread_id).await.len(), 1);
+}
+
 /// After a restart a subgraph's first put that names no generation needs its root checkpoint.
 pub async fn unnamed_subgraph_put_needs_its_root(checkpointer: &dyn Checkpointer) {
     let (old, new) = restarted(checkpointer).await;

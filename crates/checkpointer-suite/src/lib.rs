@@ -154,7 +154,9 @@ macro_rules! __contract_cases {
             preserves_other_fields, missing_channel_is_inherited,
             missing_channel_of_another_version_is_empty,
             missing_channel_the_parent_never_had_is_empty,
-            missing_channel_of_a_missing_parent_is_refused, whole_state_needs_no_parent,
+            missing_channel_of_a_missing_parent_is_refused,
+            missing_channel_of_a_missing_parent_may_be_empty,
+            missing_channel_of_a_parent_that_is_there_is_not_empty, whole_state_needs_no_parent,
             changed_channel_without_a_value_is_empty, value_without_a_version,
             again_replaces_content, again_takes_values_from_the_parent_that_it_names, again_keeps_the_parent, again_does_not_move_the_head,
             again_keeps_the_writes, again_keeps_what_it_inherited, the_last_one_is_the_head,
@@ -259,7 +261,8 @@ macro_rules! __contract_cases {
     };
     (forgotten, $each:path) => {
         $each! { forgotten:
-            a_put_starts_it, a_put_without_its_values_is_refused, writes_start_it,
+            a_put_starts_it, a_put_without_its_values_is_refused, a_put_with_empty_channels_starts_it,
+            writes_start_it,
             a_subgraph_starts_it, a_late_put_is_stored_after_a_restart,
             a_named_generation_is_refused, a_guarded_put_is_refused,
         }
@@ -271,7 +274,8 @@ macro_rules! __contract_cases {
             copies_are_refused, pruning_passes_over, first_put_starts_afresh,
             guarded_first_put_starts_afresh, answers_carry_it, each_deletion_counts,
             former_generation_is_refused, former_generation_is_not_deleted_again,
-            unnamed_put_needs_its_parent, unnamed_subgraph_put_needs_its_root,
+            unnamed_put_needs_its_parent, unnamed_put_needs_its_parent_whatever_it_keeps,
+            unnamed_subgraph_put_needs_its_root,
             unnamed_writes_wait_for_their_checkpoint, late_unnamed_writes_never_show,
             metadata_is_gone,
         }

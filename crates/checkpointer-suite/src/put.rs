@@ -5,7 +5,7 @@ use serde_json::json;
 use super::step::{
     Step, find, fresh_thread, get, head, id, ids, map, ns, prune, put_chain, values, write,
 };
-use checkpointer::{Checkpointer, Error, Generation, GetTuple, Projection, Version};
+use checkpointer::{CheckpointId, Checkpointer, Error, Generation, GetTuple, Projection, Version};
 
 /// The answer addresses the checkpoint.
 pub async fn returns_config(checkpointer: &dyn Checkpointer) {
@@ -296,6 +296,52 @@ pub async fn missing_channel_of_a_missing_parent_is_refused(checkpointer: &dyn C
     }
     let found = find(checkpointer, GetTuple::head(&thread_id).unwrap()).await;
     assert_eq!(found.map(|head| head.address), Some(chain[1].clone()));
+}
+
+/// Or else a channel is empty that keeps the value of a parent that isn't there, if the put asks for
+/// that. The parent is named all the same.
+pub async fn missing_channel_of_a_missing_parent_may_be_empty(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let chain = put_chain(checkpointer, &thread_id, 2).await;
+    prune(checkpointer, &thread_id).await;
+    let of_pruned = Step::after(&chain[0]);
+    let of_another_ns = Step::after(&chain[1]).in_ns("child:abc");
+    let of_none = Step::first(&fresh_thread()).parent(id("none"));
+    for step in [of_pruned, of_another_ns, of_none] {
+        for step in [step.clone(), step.without_generation()] {
+            let step = step
+                .id(CheckpointId::generate(None).as_str())
+                .values(json!({ "a": 1 }))
+                .versions(json!({ "a": 1, "n": 1 }))
+                .changed(["a"])
+                .empty_without_its_parent();
+            let tuple = get(checkpointer, &step.put(checkpointer).await).await;
+            assert_eq!(values(&tuple), json!({ "a": 1 }));
+            let parent = tuple.parent_address.map(|parent| parent.checkpoint_id);
+            assert_eq!(parent.as_ref(), step.request().parent);
+            assert_eq!(tuple.checkpoint.channel_versions, step.checkpoint.channel_versions);
+        }
+    }
+}
+
+/// A put that asks for that keeps the values of a parent that is there, and what it kept itself when it
+/// was put before.
+pub async fn missing_channel_of_a_parent_that_is_there_is_not_empty(
+    checkpointer: &dyn Checkpointer,
+) {
+    let thread_id = fresh_thread();
+    let first = Step::first(&thread_id)
+        .values(json!({ "a": 1 }))
+        .versions(json!({ "a": 1 }));
+    let first = first.put(checkpointer).await;
+    let second = Step::after(&first)
+        .versions(json!({ "a": 1 }))
+        .empty_without_its_parent();
+    let address = second.put(checkpointer).await;
+    prune(checkpointer, &thread_id).await;
+    assert_eq!(find(checkpointer, GetTuple::at(&first)).await, None);
+    second.put(checkpointer).await;
+    assert_eq!(values(&get(checkpointer, &address).await), json!({ "a": 1 }));
 }
 
 /// A put that keeps nothing needs no parent: its channels have values, or are named as changed.

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use checkpointer::{
     AcquireLease, ChannelHistory, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId,
     CheckpointNs, CheckpointTuple, Checkpointer, DeleteThread, Error, ExpectedHead, Generation,
-    GetChannelHistory, GetTuple, Lease, List, Metadata, PendingWrite, Prune, PruneStrategy, Put,
-    PutWrites, Removed, Result, Source, TaskId, ThreadId, Version,
+    GetChannelHistory, GetTuple, Lease, List, Metadata, MissingParent, PendingWrite, Prune,
+    PruneStrategy, Put, PutWrites, Removed, Result, Source, TaskId, ThreadId, Version,
 };
 
 /// A thread that no other case uses.
@@ -62,6 +62,7 @@ pub struct Step {
     /// Its metadata.
     pub metadata: Metadata,
     new_versions: ChannelVersions,
+    missing_parent: MissingParent,
     expected_head: ExpectedHead,
     lease: Option<Lease>,
 }
@@ -77,6 +78,7 @@ impl Step {
             checkpoint: Checkpoint::new(CheckpointId::generate(None)),
             metadata: Metadata::new(Source::Loop, 0),
             new_versions: ChannelVersions::new(),
+            missing_parent: MissingParent::default(),
             expected_head: ExpectedHead::Any,
             lease: None,
         }
@@ -164,6 +166,14 @@ impl Step {
         self
     }
 
+    /// Has empty channels where its parent isn't there.
+    pub fn empty_without_its_parent(self) -> Self {
+        Self {
+            missing_parent: MissingParent::Empty,
+            ..self
+        }
+    }
+
     /// Expects a head.
     pub fn expect_head(self, head: &CheckpointAddress) -> Self {
         Self {
@@ -216,6 +226,7 @@ impl Step {
             .new_versions(&self.new_versions);
         put.parent = self.parent.as_ref();
         put.generation = self.generation;
+        put.missing_parent = self.missing_parent;
         put.expected_head = self.expected_head.clone();
         put.lease = self.lease.as_ref();
         put

@@ -72,7 +72,7 @@ impl PutWrites<'_> {
 /// parent, or what was stored by putting it before.
 pub(crate) fn parent(put: &Put<'_>, is_there: bool) -> Result<()> {
     match (put.parent, put.unchanged().next()) {
-        (Some(parent), Some((channel, _))) if !is_there => {
+        (Some(parent), Some((channel, _))) if put.needs_parent() && !is_there => {
             Err(Error::parent_not_found(put, parent, channel))
         }
         _ => Ok(()),

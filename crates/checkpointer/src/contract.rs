@@ -60,8 +60,9 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// [`Error::Conflict`] if the put is guarded and the head is another; [`Error::ThreadDeleted`]
     /// if the thread was deleted, unless this is a first checkpoint (no parent, root namespace,
     /// no generation); [`Error::ParentNotFound`] if a channel is to keep the value of a parent that
-    /// isn't there; [`Error::Unstorable`] for a value that can't be stored;
-    /// [`Error::PartialCheckpoint`] for a checkpoint that was read in part. Nothing is stored then.
+    /// isn't there, unless it is [empty](crate::MissingParent) then; [`Error::Unstorable`] for a value
+    /// that can't be stored; [`Error::PartialCheckpoint`] for a checkpoint that was read in part. Nothing
+    /// is stored then.
     ///
     /// # Cancel safety
     ///

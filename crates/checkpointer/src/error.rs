@@ -146,7 +146,8 @@ pub enum Error {
     },
     /// A put leaves out channels that keep their parent's values, and there is no parent: it was
     /// pruned, lost in a failover, or never stored. Put every value, and name all channels in
-    /// [`Put::new_versions`](crate::Put::new_versions), the empty ones too.
+    /// [`Put::new_versions`](crate::Put::new_versions), the empty ones too; or have such channels empty,
+    /// by [`MissingParent::Empty`](crate::MissingParent::Empty).
     #[error(
         "a put leaves out channel `{channel}`, but the parent whose value it keeps, \
          `{parent_checkpoint_id}`, isn't in thread `{thread_id}`{}; put every value, and name empty \

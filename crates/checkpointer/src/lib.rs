@@ -177,8 +177,8 @@ pub use postgres::internals;
 pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
 pub use removed::{NotRemoved, Removed};
 pub use request::{
-    DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, Projection, Prune,
-    PruneStrategy, Put, PutWrites, Retention, ThreadOrder, Watch,
+    DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, MissingParent,
+    Projection, Prune, PruneStrategy, Put, PutWrites, Retention, ThreadOrder, Watch,
 };
 pub use retention_worker::{RetentionHandle, RetentionReport, RetentionWorker};
 pub use size::{ChannelSize, SchemaSize, TableSize, ThreadSize};

@@ -19,7 +19,7 @@ pub use list::List;
 pub use list_threads::{ListThreads, ThreadOrder};
 pub use projection::Projection;
 pub use prune::{Prune, PruneStrategy};
-pub use put::{ExpectedHead, Put};
+pub use put::{ExpectedHead, MissingParent, Put};
 pub use put_writes::PutWrites;
 pub use retention::Retention;
 pub use watch::Watch;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use checkpointer::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer as _,
-    DeleteThread, Error, Metadata, Prune, PruneStrategy, Put, PutWrites, TaskId, ThreadId, Version,
+    DeleteThread, Metadata, MissingParent, Prune, PruneStrategy, Put, PutWrites, TaskId, ThreadId,
+    Version,
 };
 use langgraph::Serialized;
 use pyo3::exceptions::PyTypeError;
@@ -67,17 +68,10 @@ impl NewCheckpoint {
 
         let mut put = Put::new(&thread_id, &checkpoint, &metadata)
             .in_ns(&checkpoint_ns)
-            .new_versions(&new_versions);
+            .new_versions(&new_versions)
+            .missing_parent(MissingParent::Empty);
         put.parent = parent.as_ref();
-        let checkpointer = connected.checkpointer().await?;
-        match checkpointer.put(put.clone()).await {
-            // In LangGraph a channel whose value isn't stored anywhere is empty.
-            Err(Error::ParentNotFound { .. }) => {
-                let put = put.new_versions(&checkpoint.channel_versions);
-                checkpointer.put(put).await?;
-            }
-            stored => drop(stored?),
-        }
+        connected.checkpointer().await?.put(put).await?;
         Ok(Answer::Nothing)
     }
 }

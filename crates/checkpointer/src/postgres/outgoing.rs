@@ -66,6 +66,8 @@ pub(super) struct EncodedCheckpoint {
     pub(super) checkpoint: Vec<u8>,
     pub(super) channels: Vec<u8>,
     pub(super) unchanged: Vec<u8>,
+    /// Whether it is refused if its parent isn't there.
+    pub(super) needs_parent: bool,
     pub(super) metadata: Vec<u8>,
 }
 
@@ -319,6 +321,7 @@ impl EncodedCheckpoint {
         let required = self.required.as_ref();
         Inherited {
             unchanged: Jsonb(&self.unchanged),
+            needs_parent: self.needs_parent,
             required_ns: required.map(|(ns, _)| ns.as_str()),
             required_id: required.map(|(_, id)| id.as_str()),
         }

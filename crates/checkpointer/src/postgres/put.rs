@@ -143,6 +143,7 @@ impl Engine {
             channels: encoder.channels(&put.checkpoint.channel_values, cuts.iter())?,
             checkpoint: encoder.checkpoint(put.checkpoint)?,
             unchanged: encoder.versions(&unchanged)?,
+            needs_parent: put.needs_parent(),
             metadata: encoder.object(put.metadata.as_map(), "the metadata")?,
         };
         Ok(Outgoing {
@@ -260,11 +261,11 @@ fn appends(put: &Put<'_>, basis: Basis) -> bool {
 }
 
 /// Whether the put can't be sent without knowing its thread's state: it must not make the thread,
-/// or takes values over from its parent.
+/// or is refused without its parent.
 fn needs_view(put: &Put<'_>) -> bool {
     put.generation.is_some()
         || matches!(put.expected_head, ExpectedHead::Is(Some(_)))
-        || put.unchanged().next().is_some()
+        || put.needs_parent()
 }
 
 /// The checkpoint that shows that a put without a generation belongs to the current generation of

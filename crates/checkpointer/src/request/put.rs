@@ -22,6 +22,46 @@ pub enum ExpectedHead {
     Is(Option<CheckpointId>),
 }
 
+/// What becomes of a put that keeps values of its parent, if the parent isn't there.
+///
+/// A put keeps the values of channels that have a version, but neither a value nor a new version.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::{
+///     Checkpoint, CheckpointId, Checkpointer, Error, Metadata, MissingParent, Put, ThreadId, Version,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), checkpointer::Error> {
+/// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+/// let (thread_id, metadata) = (ThreadId::new("support-4711")?, Metadata::default());
+/// let pruned = CheckpointId::new("1f1e75c6")?;
+/// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+/// checkpoint.channel_versions.insert("draft".to_owned(), Version::Int(1));
+///
+/// let put = Put::new(&thread_id, &checkpoint, &metadata).parent(&pruned);
+/// let refusal = checkpointer.put(put.clone()).await;
+/// assert!(matches!(refusal, Err(Error::ParentNotFound { .. })));
+/// checkpointer.put(put.missing_parent(MissingParent::Empty)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum MissingParent {
+    /// The put fails with [`Error::ParentNotFound`](crate::Error::ParentNotFound).
+    #[default]
+    Refused,
+    /// The channels are empty. This is LangGraph's rule, for runtimes whose puts carry every value that
+    /// there is.
+    ///
+    /// The checkpoint names its parent all the same. A thread that was started again isn't affected: a
+    /// put that names neither a generation nor a parent of this generation is refused as ever.
+    Empty,
+}
+
 /// Asks to store a checkpoint.
 ///
 /// # Examples
@@ -71,6 +111,8 @@ pub struct Put<'a> {
     /// The channels the step changed: one without a value is empty now. One that has a version, but
     /// neither a value nor a new version, keeps its parent's value if that has the same version.
     pub new_versions: Cow<'a, ChannelVersions>,
+    /// What becomes of it if it keeps values of a parent that isn't there.
+    pub missing_parent: MissingParent,
     /// The head it expects.
     pub expected_head: ExpectedHead,
     /// The lease on the thread.
@@ -95,6 +137,7 @@ impl<'a> Put<'a> {
             checkpoint,
             metadata,
             new_versions: Cow::Owned(ChannelVersions::new()),
+            missing_parent: MissingParent::default(),
             expected_head: ExpectedHead::Any,
             lease: None,
             thread_metadata: None,
@@ -155,6 +198,16 @@ impl<'a> Put<'a> {
         }
     }
 
+    /// Says what becomes of the put if it keeps values of a parent that isn't there. Defaults to
+    /// [`MissingParent::Refused`].
+    #[must_use]
+    pub fn missing_parent(self, missing_parent: MissingParent) -> Self {
+        Self {
+            missing_parent,
+            ..self
+        }
+    }
+
     /// Guards the put: it succeeds only if the head is `head`. Defaults to no guard.
     #[must_use]
     pub fn expect_head(self, head: impl Into<CheckpointId>) -> Self {
@@ -194,6 +247,12 @@ impl<'a> Put<'a> {
             thread_metadata: Some(changes),
             ..self
         }
+    }
+
+    /// Whether it is refused if its parent isn't there.
+    pub(crate) fn needs_parent(&self) -> bool {
+        let is_refused = self.missing_parent == MissingParent::Refused;
+        is_refused && self.parent.is_some() && self.unchanged().next().is_some()
     }
 
     /// The channels that have a version but no value, and didn't change.

@@ -36,6 +36,8 @@ parameters! {
     struct Inherited<'a> {
         /// The versions of the channels that keep their parent's value.
         unchanged: Jsonb<'a>,
+        /// Whether the put is refused if its parent isn't there.
+        needs_parent: bool,
         /// The checkpoint that shows that the put belongs to this generation of the thread.
         required_ns: Option<&'a str>,
         required_id: Option<&'a str>,
@@ -109,10 +111,10 @@ SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"]);
 /// Stores a checkpoint, in whatever state its thread and namespace are.
 ///
 /// - `head` locks the head.
-/// - `checked` says whether the put belongs to this generation of the thread, and whether there is
-///   a checkpoint to take values from: the parent, or, for a checkpoint that is put again after its
-///   parent was pruned, the checkpoint itself. Each is looked up by its key, one row at most,
-///   whatever the planner believes.
+/// - `checked` says whether the put belongs to this generation of the thread, and, if it is refused
+///   without its parent, whether there is a checkpoint to take values from: the parent, or, for a
+///   checkpoint that is put again after its parent was pruned, the checkpoint itself. Each is looked
+///   up by its key, one row at most, whatever the planner believes.
 /// - `first_head` makes the first head of a namespace. Of two puts that do so at the same moment one
 ///   writes nothing, and looks again.
 /// - `accepted` has a row if the put goes ahead.
@@ -134,7 +136,7 @@ pub(super) const PUT: Template<(
     ) OR EXISTS (
         SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-    ) AS belongs, {unchanged} = '{}' OR {parent} IS NULL OR EXISTS (
+    ) AS belongs, NOT {needs_parent} OR EXISTS (
         SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
           AND checkpoint_id IN ({parent}, {id})
