@@ -247,18 +247,48 @@ fn noise(bytes: usize) -> String {
     text
 }
 
-/// All names may have their longest length at once.
+/// How many bytes a namespace and the ids of a checkpoint and of a task may have together.
+const MAX_KEY_BYTES: usize = 2120;
+
+/// Names may be as long as a key can be, however its bytes are shared out.
 pub async fn longest_names(checkpointer: &dyn Checkpointer) {
-    let thread_id = ThreadId::new(noise(ThreadId::MAX_BYTES)).unwrap();
-    let step = Step::first(&thread_id)
-        .in_ns(&noise(CheckpointNs::MAX_BYTES))
-        .id(&noise(CheckpointId::MAX_BYTES));
-    let address = step.put(checkpointer).await;
-    let task = noise(TaskId::MAX_BYTES);
-    write(checkpointer, &address, &task, json!([["a", 1]])).await;
-    let tuple = get(checkpointer, &address).await;
-    assert_eq!(tuple.address, address);
-    assert_eq!(tuple.pending_writes[0].task_id.as_str(), task);
+    for (id, task) in [(36, 36), (CheckpointId::MAX_BYTES, TaskId::MAX_BYTES)] {
+        let thread_id = ThreadId::new(noise(ThreadId::MAX_BYTES)).unwrap();
+        let step = Step::first(&thread_id)
+            .in_ns(&noise(MAX_KEY_BYTES - id - task))
+            .id(&noise(id));
+        let address = step.put(checkpointer).await;
+        let task = noise(task);
+        write(checkpointer, &address, &task, json!([["a", 1]])).await;
+        let tuple = get(checkpointer, &address).await;
+        assert_eq!(tuple.address, address);
+        assert_eq!(tuple.pending_writes[0].task_id.as_str(), task);
+    }
+}
+
+/// A namespace that leaves no room in a key for the ids of a checkpoint and a task is refused.
+pub async fn too_long_names_together_are_refused(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let step = |ns: usize| {
+        let step = Step::first(&thread_id).id(&noise(100));
+        step.in_ns(&noise(ns))
+    };
+    let address = step(MAX_KEY_BYTES - 100 - 99).put(checkpointer).await;
+    let written = try_write(checkpointer, &address, &noise(100), "", json!([["a", 1]])).await;
+    let put = step(MAX_KEY_BYTES - 99).try_put(checkpointer).await;
+    for (refusal, ids) in [(put.map(drop), 100), (written, 200)] {
+        let expected = NameProblem::TooLong {
+            bytes: MAX_KEY_BYTES - ids + 1,
+            max: MAX_KEY_BYTES - ids,
+        };
+        match refusal {
+            Err(Error::InvalidName { kind, problem, .. }) => {
+                assert_eq!((kind, problem), ("checkpoint_ns", expected));
+            }
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+    assert_eq!(ids(checkpointer, &thread_id).await.len(), 1);
 }
 
 /// A channel's name that is too long or holds NUL is refused, and nothing is stored.

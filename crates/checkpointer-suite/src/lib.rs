@@ -321,7 +321,8 @@ macro_rules! __contract_cases {
     (fidelity, $each:path) => {
         $each! { fidelity:
             values, writes, order_of_keys, metadata, other_fields, thread_metadata, channel_names, thread_ids,
-            other_names, longest_names, bad_channel_names_are_refused, too_deep_is_refused,
+            other_names, longest_names, too_long_names_together_are_refused,
+            bad_channel_names_are_refused, too_deep_is_refused,
         }
     };
     (model, $each:path) => {

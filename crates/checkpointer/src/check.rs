@@ -1,6 +1,6 @@
 //! What every store refuses of a call, whatever becomes of the values.
 
-use crate::ids::{check_channel, check_task_path};
+use crate::ids::{check_channel, check_key, check_task_path};
 use crate::{Error, Loaded, Put, PutWrites, Result, Version};
 
 impl Put<'_> {
@@ -10,8 +10,8 @@ impl Put<'_> {
     /// # Errors
     ///
     /// [`Error::PartialCheckpoint`] for a checkpoint that was read in part; [`Error::InvalidName`] for
-    /// the name of a channel that can't be stored; [`Error::Unstorable`] for a version that isn't
-    /// finite.
+    /// the name of a channel that can't be stored, and for a namespace that is too long with the id of the
+    /// checkpoint; [`Error::Unstorable`] for a version that isn't finite.
     ///
     /// # Examples
     ///
@@ -29,6 +29,7 @@ impl Put<'_> {
         if checkpoint.loaded() != Loaded::All {
             return Err(Error::partial_checkpoint(&checkpoint.id));
         }
+        check_key(&self.checkpoint_ns, &checkpoint.id, None)?;
         let channels = checkpoint.channel_values.keys();
         let channels = channels.chain(checkpoint.channel_versions.keys());
         for channel in channels.chain(self.new_versions.keys()) {
@@ -59,8 +60,11 @@ impl PutWrites<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`] for a name that can't be stored.
+    /// [`Error::InvalidName`] for a name that can't be stored, and for a namespace that is too long with the
+    /// ids of the checkpoint and of the task.
     pub fn check(&self) -> Result<()> {
+        let at = self.address;
+        check_key(&at.checkpoint_ns, &at.checkpoint_id, Some(self.task_id))?;
         check_task_path(self.task_path)?;
         self.writes
             .iter()

@@ -144,7 +144,8 @@ name! {
 }
 
 name! {
-    /// A subgraph's namespace, empty for the root graph: up to 1,024 bytes, no U+0000.
+    /// A subgraph's namespace, empty for the root graph: up to 2,048 bytes, no U+0000. With the ids of
+    /// a checkpoint and of a task it has at most 2,120.
     ///
     /// Each namespace of a thread has checkpoints and a head of its own. LangGraph names a subgraph's
     /// namespace after the node that calls it, with the id of the calling task if each call is to have
@@ -162,7 +163,7 @@ name! {
     /// assert!(CheckpointNs::ROOT.is_root());
     /// # Ok::<(), checkpointer::Error>(())
     /// ```
-    CheckpointNs, "checkpoint_ns", 0..=1024
+    CheckpointNs, "checkpoint_ns", 0..=2048
 }
 
 name! {
@@ -207,6 +208,16 @@ impl Default for CheckpointNs {
     fn default() -> Self {
         Self::ROOT
     }
+}
+
+/// How many bytes a namespace and the ids of a checkpoint and of a task may have together. With the id of
+/// the thread they are the key of a row, and PostgreSQL's indexes take 2,704 bytes.
+const MAX_KEY_BYTES: usize = 2120;
+
+/// Checks that a namespace leaves room for the ids of a checkpoint, and of a task, in the key of a row.
+pub(crate) fn check_key(ns: &CheckpointNs, id: &CheckpointId, task: Option<&TaskId>) -> Result<()> {
+    let ids = id.0.len() + task.map_or(0, |task| task.0.len());
+    check_str("checkpoint_ns", &ns.0, 0..=MAX_KEY_BYTES - ids)
 }
 
 /// The longest name of a channel, in bytes.

@@ -106,7 +106,7 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
 fn any_case() -> impl Strategy<Value = Case> {
     let names = (
         any::name(1, 512),
-        any::name(0, 1024),
+        any::name(0, 1600),
         any::name(1, 256),
         any::name(0, 4096),
     );

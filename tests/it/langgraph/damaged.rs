@@ -38,8 +38,8 @@ async fn a_checkpoint_that_cannot_be_one_is_reported_and_the_others_come_over() 
                 ('forks', '', '1 no versions', '{\"channel_versions\": [1]}', '{}'),
                 ('forks', '', '2 no metadata', '{}', '[]'),
                 ('forks', '', '3 a version', '{\"channel_versions\": {\"a\": null}}', '{}'),
-                ('forks', repeat('n', 1025), '1', '{}', '{}'),
-                ('forks', repeat('n', 1025), '2', '{}', '{}'),
+                ('forks', repeat('n', 2049), '1', '{}', '{}'),
+                ('forks', repeat('n', 2049), '2', '{}', '{}'),
                 ('forks', '', repeat('4', 300), '{}', '{}');
              INSERT INTO {schema}.checkpoint_writes (thread_id, checkpoint_id, task_id, idx, channel, type, blob)
              VALUES
@@ -52,7 +52,7 @@ async fn a_checkpoint_that_cannot_be_one_is_reported_and_the_others_come_over() 
     let losses: Vec<_> = report.losses.iter().map(ToString::to_string).collect();
     let losses = losses
         .join("\n")
-        .replace(&"n".repeat(1025), "nn…")
+        .replace(&"n".repeat(2049), "nn…")
         .replace(&"4".repeat(300), "44…");
     expect![[r#"
         thread `forks`: the checkpoint_id is empty
@@ -61,7 +61,7 @@ async fn a_checkpoint_that_cannot_be_one_is_reported_and_the_others_come_over() 
         thread `forks`, checkpoint `2 no metadata`: the stored `metadata` isn't an object
         thread `forks`, checkpoint `3 a version`: the checkpoint's `channel_versions.a` must be a string, a float or an integer of 64 bits
         thread `forks`, checkpoint `44…`: the checkpoint_id has 300 bytes, at most 256 are allowed
-        thread `forks`, namespace `nn…`: the checkpoint_ns has 1025 bytes, at most 1024 are allowed
+        thread `forks`, namespace `nn…`: the checkpoint_ns has 2049 bytes, at most 2048 are allowed
         thread `forks`, checkpoint `5`: the task_id is empty
         thread `forks`, checkpoint `5`, task `task`: the channel has 300 bytes, at most 256 are allowed"#]].assert_eq(&losses);
     assert_eq!(report.writes, 1);

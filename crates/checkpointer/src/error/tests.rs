@@ -47,9 +47,9 @@ fn a_name_says_what_is_wrong_with_it() {
     "#]],
     );
     check(
-        &CheckpointNs::new("é".repeat(600)).unwrap_err(),
+        &CheckpointNs::new("é".repeat(1100)).unwrap_err(),
         expect![[r#"
-            the checkpoint_ns has 1200 bytes, at most 1024 are allowed
+            the checkpoint_ns has 2200 bytes, at most 2048 are allowed
         "#]],
     );
     check(

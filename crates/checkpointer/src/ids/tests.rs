@@ -41,12 +41,12 @@ proptest! {
     #[test]
     fn names_are_taken_to_their_last_byte(
         thread_id in any_name(512),
-        checkpoint_ns in any_name(1024),
+        checkpoint_ns in any_name(2048),
         other in any_name(256),
         task_path in any_name(MAX_TASK_PATH_BYTES),
     ) {
         check(&thread_id, 1, 512, ThreadId::new(&*thread_id));
-        check(&checkpoint_ns, 0, 1024, CheckpointNs::new(&*checkpoint_ns));
+        check(&checkpoint_ns, 0, 2048, CheckpointNs::new(&*checkpoint_ns));
         check(&other, 1, 256, CheckpointId::new(&*other));
         check(&other, 1, 256, TaskId::new(&*other));
         check(&other, 0, MAX_CHANNEL_BYTES, check_channel(&other).map(|()| &*other));
