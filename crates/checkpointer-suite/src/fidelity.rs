@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::step::{Step, find, fresh_thread, get, ids, map, ns, try_write, write};
 use checkpointer::{
-    CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, Error, GetTuple, NameProblem,
-    TaskId, ThreadId,
+    CheckpointAddress, CheckpointId, Checkpointer, Error, GetTuple, NameProblem, TaskId, ThreadId,
 };
 
 /// Names that are data, whatever they look like elsewhere.

@@ -319,7 +319,10 @@ pub async fn missing_channel_of_a_missing_parent_may_be_empty(checkpointer: &dyn
             assert_eq!(values(&tuple), json!({ "a": 1 }));
             let parent = tuple.parent_address.map(|parent| parent.checkpoint_id);
             assert_eq!(parent.as_ref(), step.request().parent);
-            assert_eq!(tuple.checkpoint.channel_versions, step.checkpoint.channel_versions);
+            assert_eq!(
+                tuple.checkpoint.channel_versions,
+                step.checkpoint.channel_versions
+            );
         }
     }
 }
@@ -341,7 +344,10 @@ pub async fn missing_channel_of_a_parent_that_is_there_is_not_empty(
     prune(checkpointer, &thread_id).await;
     assert_eq!(find(checkpointer, GetTuple::at(&first)).await, None);
     second.put(checkpointer).await;
-    assert_eq!(values(&get(checkpointer, &address).await), json!({ "a": 1 }));
+    assert_eq!(
+        values(&get(checkpointer, &address).await),
+        json!({ "a": 1 })
+    );
 }
 
 /// A put that keeps nothing needs no parent: its channels have values, or are named as changed.
