@@ -131,8 +131,21 @@ fn pictures() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures")
 }
 
+/// How often the driver is started: the port that it chooses may be taken before it has it.
+const STARTS: usize = 5;
+
 /// Starts the driver on a port of its choice.
 async fn start_driver() -> (Child, u16) {
+    for _ in 0..STARTS {
+        if let Some(started) = try_start_driver().await {
+            return started;
+        }
+    }
+    panic!("`chromedriver` ended {STARTS} times");
+}
+
+/// Starts the driver; none if it has ended by itself.
+async fn try_start_driver() -> Option<(Child, u16)> {
     let driver = Command::new("chromedriver")
         .arg("--port=0")
         .stdout(Stdio::piped())
@@ -147,8 +160,8 @@ async fn start_driver() -> (Child, u16) {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         if let Some((_, port)) = line.split_once(LISTENS) {
-            return (driver, port.trim_end_matches('.').parse().unwrap());
+            return Some((driver, port.trim_end_matches('.').parse().unwrap()));
         }
     }
-    panic!("`chromedriver` ended");
+    None
 }

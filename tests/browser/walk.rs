@@ -83,6 +83,40 @@ async fn values_open_and_two_checkpoints_stand_side_by_side() {
 }
 
 #[tokio::test]
+async fn checkpoints_are_found_and_walked_through() {
+    let served = Served::new(Options::new()).await;
+    Story::new(&served.checkpointer, "support-4711")
+        .support()
+        .await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=support-4711")).await;
+    browser.type_into("body", "/").await;
+    browser
+        .until("document.activeElement.name === 'text'")
+        .await;
+    browser
+        .type_into("input[name=text]", "carrier\u{e007}")
+        .await;
+    browser
+        .until("document.querySelectorAll('.row').length === 2")
+        .await;
+    browser.until_text("h1", "read step 1").await;
+    browser.picture("found").await;
+    browser.type_into("body", "j").await;
+    browser.until_text("h1", "search step 0").await;
+    assert!(browser.url().await.contains("text=carrier"));
+    browser.click(".about > summary").await;
+    browser.click(".about details > summary").await;
+    browser.until_text(".sizes", "messages").await;
+    browser.picture("about").await;
+    browser.click(".sought a").await;
+    browser
+        .until("document.querySelectorAll('.row').length === 9")
+        .await;
+    browser.until_text("h1", "read step 1").await;
+}
+
+#[tokio::test]
 async fn what_is_put_meanwhile_appears() {
     let served = Served::new(Options::new()).await;
     let story = Story::new(&served.checkpointer, "live");

@@ -10,7 +10,7 @@ use crate::chromium::{Chromium, DESK};
 use crate::served::Served;
 
 #[tokio::test]
-async fn a_person_answers_forks_and_labels() {
+async fn a_person_answers_forks_pins_and_labels() {
     let served = Served::new(Options::new().allow_writes()).await;
     let support = Story::new(&served.checkpointer, "support-4711")
         .support()
@@ -46,15 +46,20 @@ async fn a_person_answers_forks_and_labels() {
         support.draft.address.checkpoint_id
     );
 
-    browser.open(&served.url("threads")).await;
-    browser.click(".label summary").await;
-    let clear = "document.querySelector('textarea[name=metadata]').value = ''";
-    browser.eval(clear).await;
+    browser.click(".pin button").await;
+    browser.until_text(".row:first-child", "pinned").await;
+    browser.until_text(".pin", "Unpin").await;
+    assert!(head().await.pinned);
+
+    browser.click(".about > summary").await;
+    browser.until_text(".members", "customer").await;
     browser
-        .type_into("textarea[name=metadata]", "{\"done\": true}")
+        .type_into(".members tr:last-child [name=key]", "done")
         .await;
-    browser.click(".label button").await;
-    browser.until_text("h1", "fork step 1").await;
+    browser
+        .type_into(".members tr:last-child [name=value]", "true\u{e007}")
+        .await;
+    browser.until_text(".about > summary", "done true").await;
     browser
         .open(&served.url("threads?metadata=done%3Dtrue"))
         .await;

@@ -71,7 +71,11 @@
     const typing = event.target.closest("input, textarea, select");
     if (event.key === "/" && !typing) {
       const search = document.querySelector("[data-search]");
-      if (search) { event.preventDefault(); search.focus(); }
+      if (search) {
+        event.preventDefault();
+        search.closest("details")?.setAttribute("open", "");
+        search.focus();
+      }
       return;
     }
     const by = KEYS[event.key];

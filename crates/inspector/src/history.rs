@@ -2,6 +2,7 @@
 
 mod graph;
 mod join;
+pub(crate) mod search;
 
 use checkpointer::futures_util::TryStreamExt;
 use checkpointer::{
@@ -10,6 +11,8 @@ use checkpointer::{
 };
 
 pub use graph::Row;
+
+use crate::HistoryFilter;
 
 /// Asks for the history of a thread.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct HistoryQuery {
     pub before: Option<CheckpointId>,
     /// At most so many checkpoints, those with the greatest ids, in all namespaces together.
     pub limit: Option<usize>,
+    /// Only checkpoints that are as this asks for.
+    pub filter: HistoryFilter,
 }
 
 impl HistoryQuery {
@@ -37,6 +42,7 @@ impl HistoryQuery {
             checkpoint_ns: None,
             before: None,
             limit: None,
+            filter: HistoryFilter::default(),
         })
     }
 
@@ -67,13 +73,42 @@ impl HistoryQuery {
         }
     }
 
+    /// Keeps to checkpoints that are as `filter` asks for. Defaults to all.
+    ///
+    /// All checkpoints are looked at, without their values, until there are as many as the limit has. For
+    /// a text, the values that each of them changed are read.
+    #[must_use]
+    pub fn filter(self, filter: HistoryFilter) -> Self {
+        Self { filter, ..self }
+    }
+
     /// One more than the limit, which shows whether there are more.
     fn list(&self) -> Result<List> {
         let mut list = List::thread(&self.thread_id)?.project(Projection::Metadata);
         list.checkpoint_ns = self.checkpoint_ns.clone();
         list.before = self.before.clone();
-        list.limit = self.limit.map(|limit| limit.saturating_add(1));
+        if self.filter.is_empty() {
+            list.limit = self.limit.map(|limit| limit.saturating_add(1));
+        }
         Ok(list)
+    }
+
+    /// Reads the checkpoints, and whether there are more.
+    async fn read(&self, checkpointer: &dyn Checkpointer) -> Result<(Vec<CheckpointTuple>, bool)> {
+        let most = self.limit.unwrap_or(usize::MAX);
+        if !self.filter.is_empty() {
+            let until = search::Until {
+                found: most,
+                time: None,
+            };
+            let found = search::find(checkpointer, self.list()?, &self.filter, until).await?;
+            let tuples = found.tuples.into_iter().map(|(tuple, _)| tuple);
+            return Ok((tuples.collect(), found.last.is_some()));
+        }
+        let mut tuples: Vec<_> = checkpointer.list(self.list()?).try_collect().await?;
+        let more = tuples.len() > most;
+        tuples.truncate(most);
+        Ok((tuples, more))
     }
 }
 
@@ -135,9 +170,7 @@ impl History {
         checkpointer: &dyn Checkpointer,
         query: HistoryQuery,
     ) -> Result<Option<Self>> {
-        let mut tuples: Vec<_> = checkpointer.list(query.list()?).try_collect().await?;
-        let more = query.limit.is_some_and(|limit| tuples.len() > limit);
-        tuples.truncate(query.limit.unwrap_or(usize::MAX));
+        let (tuples, more) = query.read(checkpointer).await?;
         if tuples.is_empty() && !more {
             return Ok(None);
         }

@@ -5,7 +5,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use checkpointer::serde_json::{Map, Value, json};
-use checkpointer::{CheckpointAddress, CheckpointTuple, Loaded, PendingWrite, ThreadInfo};
+use checkpointer::{
+    CheckpointAddress, CheckpointTuple, Loaded, PendingWrite, ThreadInfo, ThreadSize,
+};
 
 use crate::{
     Change, ChannelChange, Difference, History, ItemChange, Line, MemberChange, Node, Pending,
@@ -27,6 +29,26 @@ pub fn thread(thread: &ThreadInfo) -> Value {
         "head": thread.head.as_ref().map(|head| head.as_str()),
         "generation": thread.generation.0,
         "metadata": thread.metadata,
+    })
+}
+
+/// How much a thread takes.
+pub fn thread_size(size: &ThreadSize) -> Value {
+    let channels = size.channels.iter().map(|(channel, size)| {
+        let size = json!({
+            "own_bytes": size.own_bytes,
+            "shared_bytes": size.shared_bytes,
+            "chunks": size.chunks,
+        });
+        (channel.clone(), size)
+    });
+    json!({
+        "thread_id": size.thread_id.as_str(),
+        "bytes": size.bytes,
+        "checkpoints": size.checkpoints,
+        "pending_writes": size.pending_writes,
+        "chunks": size.chunks,
+        "channels": channels.collect::<Map<_, _>>(),
     })
 }
 

@@ -4,7 +4,7 @@
 //! This library has what the program is made of: it asks the trait [`Checkpointer`], and so works on
 //! every checkpointer.
 //!
-//! - [`History`] is a thread's checkpoints as a tree, with its forks and subgraphs.
+//! - [`History`] is a thread's checkpoints as a tree, with its forks and subgraphs; [`HistoryFilter`] picks some.
 //! - [`Difference`] is what differs between two states: by channel, by item, and by word.
 //! - [`Pending`] is what the tasks of a checkpoint have left, and which of them wait for an answer.
 //! - [`json`] is all of these as JSON, for programs.
@@ -40,6 +40,8 @@
 //! [`Checkpointer`]: checkpointer::Checkpointer
 
 mod difference;
+mod facts;
+mod filter;
 mod fork;
 mod history;
 pub mod json;
@@ -48,6 +50,7 @@ mod pending;
 mod visible;
 
 pub use difference::{Change, ChannelChange, Difference, ItemChange, MemberChange, TextPart};
+pub use filter::{HistoryFilter, MalformedSteps, Steps};
 pub use fork::fork;
 pub use history::{History, HistoryQuery, Line, Node, Row};
 pub use pending::{Pending, TaskState, TaskWrites};

@@ -1,5 +1,6 @@
 //! The page: a router that shows the threads of any checkpointer in a browser.
 
+mod about;
 mod access;
 mod actions;
 mod app;
@@ -20,6 +21,7 @@ mod options;
 mod origin;
 mod problem;
 mod shown;
+mod sought;
 mod thread;
 mod threads;
 mod timeline;
@@ -112,6 +114,8 @@ fn shown_after_login(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/", get(threads::enter))
         .route("/threads", get(threads::page))
         .route("/thread", get(thread::page))
+        .route("/about", get(about::part))
+        .route("/size", get(about::size))
         .route("/history", get(thread::history))
         .route("/checkpoint", get(checkpoint::part))
         .route("/value", get(document::value))

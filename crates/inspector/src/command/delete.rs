@@ -6,6 +6,7 @@ use checkpointer::{Checkpointer, DeleteThread, ThreadId};
 use super::confirm::Confirm;
 use super::exit::{Failure, Outcome};
 use super::output::Output;
+use super::progress::Progress;
 
 /// Delete a thread with everything in it
 ///
@@ -31,7 +32,9 @@ pub(crate) async fn run(
         .ask(&format!("delete thread `{thread}` with everything in it"))
         .await?;
     let delete = DeleteThread::new(thread)?.generation(info.generation);
+    let progress = Progress::begin("deleting");
     checkpointer.delete_thread(delete).await?;
+    drop(progress);
     if output.is_json() {
         output.json(&json!({ "deleted": thread.as_str() }))?;
     } else {

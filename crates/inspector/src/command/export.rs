@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use checkpointer::futures_util::TryStreamExt;
-use checkpointer::{Checkpointer, ThreadId, export};
+use checkpointer::{Checkpointer, List, Projection, ThreadId, export};
 use tempfile::NamedTempFile;
 
 use super::exit::Outcome;
@@ -54,17 +54,31 @@ async fn write(
     threads: &[ThreadId],
     mut to: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let progress = Progress::begin("exporting");
-    let mut count = 0;
+    let progress = Progress::of("exporting", 0);
+    if progress.is_shown() {
+        progress.set_total(lines(checkpointer, threads).await?);
+    }
     for thread in threads {
         let mut lines = export(checkpointer, thread)?;
         while let Some(line) = lines.try_next().await? {
             to(&line)?;
-            count += 1;
-            progress.note(format!("{count} lines"));
+            progress.add(1);
         }
     }
     Ok(())
+}
+
+/// How many lines there will be: one for each checkpoint, and two around those of a thread.
+async fn lines(checkpointer: &dyn Checkpointer, threads: &[ThreadId]) -> anyhow::Result<u64> {
+    let mut count = 0;
+    for thread in threads {
+        let list = List::thread(thread)?.project(Projection::Metadata);
+        let lines = checkpointer
+            .list(list)
+            .try_fold(2, async |count, _| Ok(count + 1));
+        count += lines.await?;
+    }
+    Ok(count)
 }
 
 /// A file next to the one that is asked for. Unless it is renamed it is removed at the end.

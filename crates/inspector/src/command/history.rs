@@ -1,11 +1,12 @@
 //! `history`
 
 use checkpointer::{CheckpointId, CheckpointNs, Checkpointer, ThreadId};
-use inspector::{History, HistoryQuery, Line, Node, Row, json, visible};
+use inspector::{History, HistoryFilter, HistoryQuery, Line, Node, Row, Steps, json, visible};
 
 use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::paint::{FAINT, ID, MARK, NAME, Painted};
+use super::progress::Progress;
 use super::value;
 
 /// Show the checkpoints of a thread as a tree, the newest first, with forks and subgraphs
@@ -20,12 +21,50 @@ pub(crate) struct Args {
     /// Only checkpoints before this one, by id
     #[arg(long, value_name = "CHECKPOINT", value_parser = |text: &str| CheckpointId::new(text))]
     before: Option<CheckpointId>,
+    #[command(flatten)]
+    only: Only,
     /// Show these members of each checkpoint's metadata, such as a release that your program puts there
     #[arg(long, value_name = "KEY")]
     metadata: Vec<String>,
     /// Show so many checkpoints at most; 0 is all
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 50)]
     limit: usize,
+}
+
+/// Which checkpoints are shown. One is left out unless all of these are so.
+#[derive(Debug, clap::Args)]
+struct Only {
+    /// Only checkpoints that this node made
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// Only those of this source, such as `input`, `loop`, `update` or `fork`
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Only those of this step, or of these: `3..7`, `3..` or `..7`
+    #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
+    step: Option<Steps>,
+    /// Only those that changed this channel
+    #[arg(long, value_name = "CHANNEL")]
+    changed: Option<String>,
+    /// Only those with this text in their metadata, or in a value that they changed; it reads those values
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// Only pinned ones
+    #[arg(long)]
+    pinned: bool,
+}
+
+impl Only {
+    fn filter(&self) -> HistoryFilter {
+        let mut filter = HistoryFilter::default();
+        filter.node.clone_from(&self.node);
+        filter.source.clone_from(&self.source);
+        filter.steps = self.step;
+        filter.changed.clone_from(&self.changed);
+        filter.text.clone_from(&self.text);
+        filter.pinned = self.pinned;
+        filter
+    }
 }
 
 pub(crate) async fn run(
@@ -37,7 +76,10 @@ pub(crate) async fn run(
     query.checkpoint_ns = args.checkpoint_ns.clone();
     query.before = args.before.clone();
     query.limit = (args.limit > 0).then_some(args.limit);
+    query.filter = args.only.filter();
+    let progress = Progress::begin("reading");
     let history = History::read(checkpointer, query).await?;
+    drop(progress);
     let history = history.ok_or_else(|| {
         Failure::not_found(format!("thread `{}` has no such checkpoints", args.thread))
     })?;

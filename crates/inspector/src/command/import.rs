@@ -77,12 +77,16 @@ async fn from_file(
     if until_interrupted(confirmed).await? == Outcome::Interrupted {
         return Ok(Outcome::Interrupted);
     }
-    let mut lines = open(path).await?.lines();
+    let (file, length) = open(path).await?;
+    let mut lines = file.lines();
     let mut import = Import::new(checkpointer);
     if let Some(thread) = &args.into {
         import = import.into_thread(thread)?;
     }
-    let progress = Progress::begin("importing");
+    let progress = match length {
+        Some(length) => Progress::of_bytes("importing", length),
+        None => Progress::begin("importing"),
+    };
     let mut interrupted = pin!(interrupted());
     let mut read = 0;
     loop {
@@ -96,23 +100,27 @@ async fn from_file(
             line = lines.next_line() => line?,
         };
         let Some(line) = line else { break };
-        read += 1;
-        progress.note(format!("{read} lines"));
         if let Some(thread) = import.line(&line).await? {
             print_thread(&thread, output)?;
         }
+        read += 1;
+        progress.add(line.len() as u64 + 1);
+        progress.note(format!("{read} lines"));
     }
     import.finish().await?;
     Ok(Outcome::Done)
 }
 
-async fn open(path: &Path) -> anyhow::Result<Box<dyn AsyncBufRead + Unpin>> {
+/// Opens what is read, and says how many bytes it has, where that is known.
+async fn open(path: &Path) -> anyhow::Result<(Box<dyn AsyncBufRead + Unpin>, Option<u64>)> {
     if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(tokio::io::stdin())));
+        return Ok((Box::new(BufReader::new(tokio::io::stdin())), None));
     }
     let file = File::open(path).await;
     let file = file.with_context(|| format!("`{}` can't be read", path.display()))?;
-    Ok(Box::new(BufReader::new(file)))
+    let length = file.metadata().await?;
+    let length = length.is_file().then_some(length.len());
+    Ok((Box::new(BufReader::new(file)), length))
 }
 
 fn print_thread(thread: &Imported, output: &mut Output) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use checkpointer::serde_json::{Map, Value};
 
 use super::{json_arg, moment};
 
-/// Which end comes first.
+/// Which threads come first, by their last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Sort {
     /// Those that changed last
@@ -32,22 +32,24 @@ pub(crate) struct Pick {
     /// Only threads that haven't changed since: an age, a day, or a time
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     until: Option<SystemTime>,
-    /// Which threads come first
-    #[arg(long, value_enum, default_value_t = Sort::Newest)]
-    sort: Sort,
 }
 
 impl Pick {
-    /// The request for them.
+    /// The request for them, the one that changed last first.
     pub(crate) fn query(&self) -> ListThreads {
-        let mut query = match self.sort {
-            Sort::Newest => ListThreads::all(),
-            Sort::Oldest => ListThreads::all().oldest_first(),
-        };
+        let mut query = ListThreads::all();
         query.filter = json_arg::joined(&self.metadata);
         query.state = json_arg::joined(&self.state);
         query.changed_after = self.since;
         query.changed_before = self.until;
         query
+    }
+
+    /// The same in an order.
+    pub(crate) fn sorted(&self, sort: Sort) -> ListThreads {
+        match sort {
+            Sort::Newest => self.query(),
+            Sort::Oldest => self.query().oldest_first(),
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::{bytes, json_arg};
 
 /// How many threads one call looks at, so that it can be told how far it is.
 const AT_ONCE: usize = 100;
+const NAMED_AT_ONCE: usize = 20;
 
 /// Remove old checkpoints and threads by a policy; says what would go, unless --apply is given
 ///
@@ -64,20 +65,15 @@ pub(crate) async fn run(
         let what = format!("remove what the policy doesn't keep of {which}");
         args.confirm.ask(&what).await?;
     }
-    let progress = Progress::begin("retaining");
     let removed = match (args.threads.is_empty(), args.apply) {
-        (true, true) => due(checkpointer, &args.policy(), &progress).await?,
+        (true, true) => due(checkpointer, &args.policy()).await?,
         (true, false) => {
+            let _progress = Progress::begin("looking");
             let prune = Prune::due(args.policy()).dry_run(true);
             checkpointer.prune(prune).await?
         }
-        (false, apply) => {
-            let keep = PruneStrategy::Keep(args.policy());
-            let prune = Prune::new(&args.threads, keep)?.dry_run(!apply);
-            checkpointer.prune(prune).await?
-        }
+        (false, _) => named(checkpointer, args).await?,
     };
-    drop(progress);
     if removed.elsewhere {
         return Err(Failure::conflict(
             "another program is at work with this policy: try again when it is done",
@@ -86,25 +82,15 @@ pub(crate) async fn run(
     print(&removed, args.apply, output)
 }
 
-/// Prunes all threads that are due, some after the other.
-async fn due(
-    checkpointer: &dyn Checkpointer,
-    policy: &Retention,
-    progress: &Progress,
-) -> anyhow::Result<Removed> {
+/// Prunes all threads that are due, some after the other. How many they are isn't known before.
+async fn due(checkpointer: &dyn Checkpointer, policy: &Retention) -> anyhow::Result<Removed> {
+    let progress = Progress::begin("retaining");
     let mut all = Removed::default();
     loop {
         let prune = Prune::due(policy.clone()).limit(AT_ONCE);
         let some = checkpointer.prune(prune).await?;
-        all.checkpoints += some.checkpoints;
-        all.writes += some.writes;
-        all.threads += some.threads;
-        all.bytes += some.bytes;
-        all.examined += some.examined;
-        all.elsewhere = some.elsewhere;
         let is_over = !some.more || some.elsewhere || !some.untried.is_empty();
-        all.failed.extend(some.failed);
-        all.untried.extend(some.untried);
+        add(&mut all, some);
         let (examined, checkpoints) = (all.examined, all.checkpoints);
         progress.note(format!(
             "{examined} threads, {checkpoints} checkpoints removed"
@@ -113,6 +99,37 @@ async fn due(
             return Ok(all);
         }
     }
+}
+
+/// Prunes the threads that are named, some after the other.
+async fn named(checkpointer: &dyn Checkpointer, args: &Args) -> anyhow::Result<Removed> {
+    let progress = Progress::of("retaining", args.threads.len() as u64);
+    let mut all = Removed::default();
+    let mut parts = args.threads.chunks(NAMED_AT_ONCE);
+    while let Some(part) = parts.next() {
+        let keep = PruneStrategy::Keep(args.policy());
+        let prune = Prune::new(part, keep)?.dry_run(!args.apply);
+        let some = checkpointer.prune(prune).await?;
+        let is_over = !some.untried.is_empty();
+        add(&mut all, some);
+        progress.add(part.len() as u64);
+        progress.note(format!("threads, {} checkpoints removed", all.checkpoints));
+        if is_over {
+            all.untried.extend(parts.by_ref().flatten().cloned());
+        }
+    }
+    Ok(all)
+}
+
+fn add(all: &mut Removed, some: Removed) {
+    all.checkpoints += some.checkpoints;
+    all.writes += some.writes;
+    all.threads += some.threads;
+    all.bytes += some.bytes;
+    all.examined += some.examined;
+    all.elsewhere = some.elsewhere;
+    all.failed.extend(some.failed);
+    all.untried.extend(some.untried);
 }
 
 impl Args {

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Ask for no token though other machines reach the page: a proxy before it has a login
     #[arg(long, conflicts_with = "token")]
     behind_login: bool,
-    /// Let the page fork, answer questions and set the metadata of threads
+    /// Let the page fork, answer questions, pin checkpoints and change the metadata of threads
     #[arg(long)]
     allow_writes: bool,
 }

@@ -1,36 +1,31 @@
 //! `size`
 
-use std::io::{self, Write};
+mod state;
 
-use checkpointer::serde_json::{Value, json, to_writer};
-use checkpointer::{CheckpointTuple, Checkpointer, Projection};
-use inspector::visible;
+use std::cmp::Reverse;
+
+use checkpointer::{Checkpointer, ThreadId, ThreadSize};
+use inspector::{json, visible};
 
 use super::at::{At, Place};
 use super::bytes;
-use super::exit::Outcome;
+use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::table::Table;
 
-/// Show how large a state is: each channel's length as JSON, the largest first
+/// Show what a thread takes where it is stored, by channel; or how large the state of a checkpoint is
 ///
-/// It is what a program reads and holds. In PostgreSQL a value takes less: it is compressed, and what
-/// checkpoints share is stored once.
+/// Of a thread it shows bytes as they are stored, compressed, of all its checkpoints and pending writes.
+/// OWN would go with the channel, and SHARED is of values that other channels have as well. With a
+/// checkpoint, or a namespace, it shows the state of that one: what a program reads and holds, as the
+/// length of each channel's JSON.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
     /// The checkpoint: `head`, `head~3`, an id, or the beginning or end of one
-    #[arg(value_name = "CHECKPOINT", default_value = "head", value_parser = At::parse)]
-    at: At,
-}
-
-/// The length of one part of a checkpoint.
-struct Part {
-    kind: &'static str,
-    name: String,
-    bytes: u64,
-    items: Option<usize>,
+    #[arg(value_name = "CHECKPOINT", value_parser = At::parse)]
+    at: Option<At>,
 }
 
 pub(crate) async fn run(
@@ -38,83 +33,51 @@ pub(crate) async fn run(
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let tuple = (args.place)
-        .read(checkpointer, &args.at, Projection::All)
-        .await?;
-    let parts = parts(&tuple)?;
-    let total: u64 = parts.iter().map(|part| part.bytes).sum();
+    let place = &args.place;
+    match &args.at {
+        Some(at) => state::run(checkpointer, place, at, output).await,
+        None if place.checkpoint_ns.is_root() => {
+            let size = read(checkpointer, &place.thread).await?;
+            print(&size, output)
+        }
+        None => state::run(checkpointer, place, &At::Head(0), output).await,
+    }
+}
+
+async fn read(checkpointer: &dyn Checkpointer, thread: &ThreadId) -> anyhow::Result<ThreadSize> {
+    let size = checkpointer.thread_size(thread).await?;
+    size.ok_or_else(|| Failure::not_found(format!("there is no thread `{thread}`")))
+}
+
+fn print(size: &ThreadSize, output: &mut Output) -> anyhow::Result<Outcome> {
     if output.is_json() {
-        let parts = parts.iter().map(|part| {
-            json!({ "kind": part.kind, "name": part.name, "bytes": part.bytes, "items": part.items })
-        });
-        output.json(&json!({
-            "at": inspector::json::address(&tuple.address),
-            "bytes": total,
-            "parts": parts.collect::<Value>(),
-        }))?;
+        output.json(&json::thread_size(size))?;
         return Ok(Outcome::Done);
     }
-    let id = visible(tuple.address.checkpoint_id.as_str());
-    output.line(format!("checkpoint {id}: {}", bytes::shown(total)))?;
-    let mut table = Table::new(&["SIZE", "ITEMS", "KIND", "NAME"]);
-    for part in parts {
-        let items = part
-            .items
-            .map_or_else(String::new, |items| items.to_string());
+    let ThreadSize {
+        thread_id,
+        checkpoints,
+        pending_writes,
+        chunks,
+        ..
+    } = size;
+    let thread_id = visible(thread_id.as_str());
+    let total = bytes::shown(size.bytes);
+    output.line(format!(
+        "thread {thread_id}: {total} in {checkpoints} checkpoints, {pending_writes} pending writes and \
+         {chunks} chunks"
+    ))?;
+    let mut channels: Vec<_> = size.channels.iter().collect();
+    channels.sort_by_key(|(_, size)| Reverse(size.own_bytes + size.shared_bytes));
+    let mut table = Table::new(&["OWN", "SHARED", "CHUNKS", "CHANNEL"]);
+    for (channel, size) in channels {
         table.row([
-            bytes::shown(part.bytes),
-            items,
-            part.kind.to_owned(),
-            part.name,
+            bytes::shown(size.own_bytes),
+            bytes::shown(size.shared_bytes),
+            size.chunks.to_string(),
+            channel.clone(),
         ]);
     }
     table.print(output)?;
     Ok(Outcome::Done)
-}
-
-fn parts(tuple: &CheckpointTuple) -> anyhow::Result<Vec<Part>> {
-    let mut parts = Vec::new();
-    for (channel, value) in &tuple.checkpoint.channel_values {
-        parts.push(Part::new("channel", channel, value)?);
-    }
-    for write in &tuple.pending_writes {
-        let name = format!("{} of task {}", write.channel, write.task_id);
-        parts.push(Part::new("pending write", &name, &write.value)?);
-    }
-    let metadata = Value::Object(tuple.metadata.as_map().clone());
-    parts.push(Part::new("metadata", "", &metadata)?);
-    parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
-    Ok(parts)
-}
-
-impl Part {
-    fn new(kind: &'static str, name: &str, value: &Value) -> anyhow::Result<Self> {
-        let mut counter = Counter(0);
-        to_writer(&mut counter, value)?;
-        let items = match value {
-            Value::Array(items) => Some(items.len()),
-            Value::Object(members) => Some(members.len()),
-            _ => None,
-        };
-        Ok(Self {
-            kind,
-            name: name.to_owned(),
-            bytes: counter.0,
-            items,
-        })
-    }
-}
-
-/// Counts what is written.
-struct Counter(u64);
-
-impl Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

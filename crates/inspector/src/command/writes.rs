@@ -9,7 +9,7 @@ use super::at::{At, Place};
 use super::exit::Outcome;
 use super::output::Output;
 use super::paint::{ID, MARK, NAME, Painted};
-use super::pick::Pick;
+use super::pick::{Pick, Sort};
 use super::show::print_value;
 use super::value::Room;
 
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     full: bool,
     #[command(flatten)]
     pick: Pick,
+    /// Which threads come first
+    #[arg(long, value_enum, default_value_t = Sort::Newest)]
+    sort: Sort,
 }
 
 pub(crate) async fn run(
@@ -80,7 +83,7 @@ async fn of_all(
     output: &mut Output,
 ) -> anyhow::Result<bool> {
     let heads = checkpointer
-        .threads(args.pick.query())
+        .threads(args.pick.sorted(args.sort))
         .map_ok(async |thread| {
             checkpointer
                 .get_tuple(GetTuple::head(&thread.thread_id)?)

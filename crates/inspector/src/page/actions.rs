@@ -1,5 +1,5 @@
-//! What the page may change, where that is allowed: it forks, answers questions and sets the metadata of
-//! threads. Each form carries the page's key.
+//! What the page may change, where that is allowed: it forks, answers questions, pins checkpoints and
+//! changes the metadata of threads. Each form carries the page's key.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use super::app::App;
 use super::document;
 use super::links::Place;
 use super::problem::Problem;
-use super::turn::Turn;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/fork", post(fork))
         .route("/answer", post(answer))
-        .route("/metadata", post(set_metadata))
+        .route("/pin", post(pin))
+        .route("/metadata", post(change_metadata))
 }
 
 /// Asks to make a checkpoint that follows an earlier one.
@@ -91,25 +91,57 @@ fn answers(at: &CheckpointTuple, task: &TaskId, answer: Value) -> Value {
     answers.into()
 }
 
-/// Asks to replace a thread's metadata.
+/// Asks to pin a checkpoint, or to unpin it.
 #[derive(Deserialize)]
-struct SetMetadata {
+struct Pin {
     #[serde(flatten)]
     place: Place,
     form_key: String,
-    metadata: String,
+    /// `true` or `false`.
+    pinned: String,
 }
 
-async fn set_metadata(
+async fn pin(State(app): State<Arc<App>>, Form(pin): Form<Pin>) -> Result<Response, Problem> {
+    app.form_key.check(&pin.form_key)?;
+    let pinned = pin.pinned.parse();
+    let pinned = pinned.map_err(|_| Problem::malformed("`pinned` must be `true` or `false`"))?;
+    let turn = app.turn().await?;
+    let at = document::read(&*turn, &pin.place, Projection::Metadata).await?;
+    turn.set_pinned(&at.address, pinned).await?;
+    Ok(see(&Place::of(&at.address)))
+}
+
+/// Asks to change one key of a thread's metadata.
+#[derive(Deserialize)]
+struct ChangeMetadata {
+    #[serde(flatten)]
+    place: Place,
+    form_key: String,
+    key: String,
+    /// JSON, or a text.
+    #[serde(default)]
+    value: String,
+    /// Whether the key is to go.
+    remove: Option<String>,
+}
+
+async fn change_metadata(
     State(app): State<Arc<App>>,
-    Form(set): Form<SetMetadata>,
+    Form(change): Form<ChangeMetadata>,
 ) -> Result<Response, Problem> {
-    app.form_key.check(&set.form_key)?;
-    let metadata = object(&set.metadata)?;
-    let turn: Turn<'_> = app.turn().await?;
-    turn.set_thread_metadata(&set.place.thread_id()?, metadata)
+    app.form_key.check(&change.form_key)?;
+    if change.key.is_empty() {
+        return Err(Problem::malformed("the key is empty"));
+    }
+    let value = match change.remove {
+        Some(_) => Value::Null,
+        None => json_or_text(&change.value),
+    };
+    let changes = Map::from_iter([(change.key, value)]);
+    let turn = app.turn().await?;
+    turn.update_thread_metadata(&change.place.thread_id()?, changes)
         .await?;
-    Ok(see(&set.place))
+    Ok(see(&change.place))
 }
 
 /// Leads to where the change can be seen.

@@ -28,4 +28,10 @@ impl App {
             options,
         }
     }
+
+    /// The page's key, if it may write.
+    pub(super) fn form_key(&self) -> Option<String> {
+        let may_write = self.options.allow_writes;
+        may_write.then(|| self.form_key.as_str().to_owned())
+    }
 }

@@ -13,13 +13,14 @@ use super::app::App;
 use super::changes::Changes;
 use super::conversation::{Conversation, messages};
 use super::document;
-use super::facts::{Facts, changed_versions, is_inner};
+use super::facts::Facts;
 use super::lanes::enclosing;
 use super::links::Place;
 use super::problem::Problem;
 use super::shown::{self, Shown, show};
 use super::tree::{self, Branch, Tree};
 use super::weight::{self, Heavy};
+use crate::facts::{changed_versions, is_inner};
 use crate::{Pending, TaskWrites};
 
 /// How many tasks are shown.
@@ -32,6 +33,7 @@ pub(super) struct Shape {
     pub(super) place: Place,
     pub(super) facts: Facts,
     ns: String,
+    pinned: bool,
     parent: Option<Place>,
     enclosing: Option<Place>,
     questions: Vec<Question>,
@@ -131,6 +133,7 @@ impl Shape {
         Self {
             facts: Facts::of(tuple, parent),
             ns: shown::start(&place.ns, 120),
+            pinned: tuple.pinned,
             parent: parent.map(|parent| Place::of(&parent.address)),
             enclosing: enclosing(tuple).map(|(ns, id)| Place {
                 id: place.id.clone(),

@@ -78,6 +78,15 @@ impl Place {
         Ok(Some(CheckpointId::new(&self.at).map_err(unknown)?))
     }
 
+    /// The thread itself.
+    pub(super) fn thread(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            ns: String::new(),
+            at: String::new(),
+        }
+    }
+
     /// The checkpoint's id as it is shown.
     pub(super) fn shown_at(&self) -> String {
         shown::text(&self.at)

@@ -25,7 +25,7 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// What opens the page; none if everyone who reaches it may see it.
     pub token: Option<Token>,
-    /// Whether the page may fork, answer questions and set the metadata of threads.
+    /// Whether the page may fork, answer questions, pin checkpoints and change the metadata of threads.
     pub allow_writes: bool,
     /// How many requests use the checkpointer at the same time. More of them wait, and are refused in
     /// the end: keep it below the size of the pool that the agents use as well.
@@ -64,7 +64,8 @@ impl Options {
         }
     }
 
-    /// Lets the page fork, answer questions and set the metadata of threads. Defaults to reading.
+    /// Lets the page fork, answer questions, pin checkpoints and change the metadata of threads. Defaults
+    /// to reading.
     #[must_use]
     pub fn allow_writes(self) -> Self {
         Self {

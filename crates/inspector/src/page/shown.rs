@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use axum::response::Html;
+use checkpointer::serde_json::Value;
 
 use super::assets;
 use super::problem::Problem;
@@ -46,14 +48,10 @@ pub(super) fn lines(text: &str) -> String {
 }
 
 /// JSON to be changed, in which what can't be seen is escaped as JSON has it.
-pub(super) fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &Value) -> String {
     let mut shown = String::new();
-    for char in checkpointer::serde_json::to_string_pretty(value)
-        .unwrap_or_default()
-        .chars()
-    {
-        let is_shown =
-            char == '\n' || matches!(visible(char.encode_utf8(&mut [0; 4])), Cow::Borrowed(_));
+    for char in value.to_string().chars() {
+        let is_shown = matches!(visible(char.encode_utf8(&mut [0; 4])), Cow::Borrowed(_));
         if is_shown {
             shown.push(char);
             continue;
@@ -92,6 +90,11 @@ pub(super) fn time(ts: &str) -> String {
         Ok(_) => ts[..19].replace('T', " "),
         Err(_) => start(ts, 40),
     }
+}
+
+/// A time of the database's clock; one that can't be written is the beginning of time.
+pub(super) fn moment(at: SystemTime) -> String {
+    time(&crate::json::time(at))
 }
 
 /// How many of something, in words.

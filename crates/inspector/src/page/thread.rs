@@ -9,12 +9,14 @@ use axum::response::{Html, IntoResponse, Response};
 use checkpointer::{CheckpointId, GetTuple, Projection};
 use serde::Deserialize;
 
+use super::about;
 use super::app::App;
 use super::checkpoint::{self, Shape};
 use super::lanes::Lanes;
 use super::links::Place;
 use super::problem::Problem;
 use super::shown::{self, Frame, Shown, show};
+use super::sought::Sought;
 use super::timeline::{Cursor, Timeline};
 
 #[derive(Template)]
@@ -22,41 +24,65 @@ use super::timeline::{Cursor, Timeline};
 struct Page {
     frame: Frame,
     thread: String,
+    /// The thread's metadata in a few words.
+    tags: Vec<(String, String)>,
     place: Place,
     follows: bool,
+    sought: Sought,
+    /// The link to the whole list, if some checkpoints are looked for.
+    all: Option<String>,
     timeline: String,
-    /// Stands for the list, to ask whether it has changed.
+    /// Where to ask whether the list has changed; nowhere if some checkpoints are looked for.
+    poll: String,
+    /// Stands for the list.
     seen: String,
     shape: Shape,
 }
 
 /// The page of a thread. Without a checkpoint it shows the head.
-pub(super) async fn page(State(app): State<Arc<App>>, Query(place): Query<Place>) -> Shown {
-    let timeline = first(&app, &place).await?;
+pub(super) async fn page(
+    State(app): State<Arc<App>>,
+    Query(place): Query<Place>,
+    Query(sought): Query<Sought>,
+) -> Shown {
+    let timeline = first(&app, &place, &sought).await?;
     let Some((mut timeline, head)) = timeline else {
         return Err(Problem::not_found("there is no such thread"));
     };
     let seen = seen(&timeline)?;
     let shown = shown_first(&place, &timeline, head.as_ref());
     let shape = checkpoint::read(&app, &shown).await?;
+    let info = app.turn().await?.thread_info(&place.thread_id()?).await?;
     timeline.select(&shape.place);
     show(&Page {
         frame: Frame::new(shown::start(&place.id, 120)),
         thread: shown::start(&place.id, 520),
-        follows: place.at.is_empty(),
-        place,
+        tags: info.as_ref().map(about::tags).unwrap_or_default(),
+        follows: place.at.is_empty() && sought.is_empty(),
+        all: (!sought.is_empty()).then(|| shape.place.link("thread")),
         timeline: timeline.render()?,
+        poll: match sought.is_empty() {
+            true => place.link("history"),
+            false => String::new(),
+        },
+        place,
+        sought,
         seen,
         shape,
     })
 }
 
-/// The checkpoint that a page begins with: the one it names, the head of a namespace, or the newest.
+/// The checkpoint that a page begins with: the one it names, the head of a namespace, the newest that was
+/// found, or the head.
 fn shown_first(place: &Place, timeline: &Timeline, head: Option<&CheckpointId>) -> Place {
     if !place.at.is_empty() || !place.ns.is_empty() {
         return place.clone();
     }
-    match (head, timeline.rows.first()) {
+    let newest = timeline.rows.first();
+    if let Some(found) = newest.filter(|_| timeline.looked_at.is_some()) {
+        return found.place.clone();
+    }
+    match (head, newest) {
         (Some(head), _) => Place {
             at: head.to_string(),
             ..place.clone()
@@ -83,13 +109,13 @@ pub(super) async fn history(
     State(app): State<Arc<App>>,
     Query(place): Query<Place>,
     Query(which): Query<Which>,
+    Query(sought): Query<Sought>,
 ) -> Result<Response, Problem> {
     if !which.before.is_empty() {
-        return older(&app, &place, &which)
-            .await
-            .map(IntoResponse::into_response);
+        let older = older(&app, &place, &which, &sought).await;
+        return older.map(IntoResponse::into_response);
     }
-    let Some((mut timeline, _)) = first(&app, &place).await? else {
+    let Some((mut timeline, _)) = first(&app, &place, &sought).await? else {
         return Err(Problem::not_found("there is no such thread"));
     };
     let seen = seen(&timeline)?;
@@ -100,14 +126,17 @@ pub(super) async fn history(
     Ok(([("x-seen", seen)], Html(timeline.render()?)).into_response())
 }
 
-async fn older(app: &App, place: &Place, which: &Which) -> Shown {
+async fn older(app: &App, place: &Place, which: &Which, sought: &Sought) -> Shown {
     let before = CheckpointId::new(&which.before).map_err(Problem::from)?;
-    let cursor = Cursor {
-        before: Some(before),
-        lanes: Lanes::parse(&which.lanes),
-    };
+    let before = Some(before);
     let turn = app.turn().await?;
-    let timeline = Timeline::read(&*turn, place, cursor).await?;
+    let timeline = match sought.is_empty() {
+        true => {
+            let lanes = Lanes::parse(&which.lanes);
+            Timeline::read(&*turn, place, Cursor { before, lanes }).await?
+        }
+        false => Timeline::find(&*turn, place, before, sought).await?,
+    };
     show(&timeline.unwrap_or_default())
 }
 
@@ -115,9 +144,14 @@ async fn older(app: &App, place: &Place, which: &Which) -> Shown {
 async fn first(
     app: &App,
     place: &Place,
+    sought: &Sought,
 ) -> Result<Option<(Timeline, Option<CheckpointId>)>, Problem> {
     let turn = app.turn().await?;
-    let Some(mut timeline) = Timeline::read(&*turn, place, Cursor::default()).await? else {
+    let timeline = match sought.is_empty() {
+        true => Timeline::read(&*turn, place, Cursor::default()).await?,
+        false => Timeline::find(&*turn, place, None, sought).await?,
+    };
+    let Some(mut timeline) = timeline else {
         return Ok(None);
     };
     let head = GetTuple::head(place.thread_id()?)?.project(Projection::Metadata);

@@ -1,5 +1,7 @@
 //! A page of a thread's checkpoints, the newest first, with their drawing.
 
+use std::time::Duration;
+
 use askama::Template;
 use checkpointer::{
     CheckpointAddress, CheckpointId, CheckpointTuple, Checkpointer, List, Projection,
@@ -11,9 +13,14 @@ use super::lanes::{Crossing, Lanes};
 use super::links::Place;
 use super::problem::Problem;
 use super::shown;
+use super::sought::Sought;
+use crate::history::search::{self, Until};
 
 /// How many checkpoints a page has.
 const PAGE: usize = 100;
+
+/// How long a page of a search looks for them.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The width of a lane and the height of a row, in pixels of the drawing.
 const LANE: usize = 14;
@@ -27,14 +34,19 @@ pub(super) struct Timeline {
     /// The link to the older ones, if there are any.
     pub(super) older: Option<String>,
     pub(super) first: bool,
+    /// How many checkpoints were looked at, if some are looked for.
+    pub(super) looked_at: Option<usize>,
 }
 
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) place: Place,
+    /// The link that shows the list and this checkpoint.
+    pub(super) link: String,
     pub(super) facts: Facts,
     pub(super) ns: String,
     pub(super) heads: bool,
+    pub(super) pinned: bool,
     pub(super) selected: bool,
     pub(super) width: usize,
     pub(super) x: usize,
@@ -75,24 +87,56 @@ impl Timeline {
             return Ok(None);
         }
         let mut lanes = from.lanes;
-        let rows = tuples
-            .iter()
-            .take(PAGE)
-            .map(|tuple| row(tuple, &tuples, &mut lanes))
-            .collect();
+        let rows = tuples.iter().take(PAGE);
+        let rows = rows.map(|tuple| row(tuple, parent(tuple, &tuples), &lanes.pass(tuple)));
+        let rows = rows.collect();
         let older = tuples.get(PAGE).map(|_| {
             let before = tuples[PAGE - 1].address.checkpoint_id.as_str();
-            let place = Place {
-                ns: String::new(),
-                at: String::new(),
-                ..of.clone()
-            };
-            place.link_with(
-                "history",
-                &[("before", before), ("lanes", &lanes.to_text())],
-            )
+            let lanes = lanes.to_text();
+            (of.thread()).link_with("history", &[("before", before), ("lanes", &lanes)])
         });
-        Ok(Some(Self { rows, older, first }))
+        Ok(Some(Self {
+            rows,
+            older,
+            first,
+            looked_at: None,
+        }))
+    }
+
+    /// Looks for checkpoints, for a while. None if the thread has no checkpoint there.
+    pub(super) async fn find(
+        checkpointer: &dyn Checkpointer,
+        of: &Place,
+        before: Option<CheckpointId>,
+        sought: &Sought,
+    ) -> Result<Option<Self>, Problem> {
+        let first = before.is_none();
+        let mut list = List::thread(of.thread_id()?)?;
+        list.before = before;
+        let until = Until {
+            found: PAGE,
+            time: Some(PATIENCE),
+        };
+        let found = search::find(checkpointer, list, &sought.filter()?, until).await?;
+        if found.looked_at == 0 && first {
+            return Ok(None);
+        }
+        let rows = found.tuples.iter().map(|(tuple, parent)| {
+            let row = row(tuple, parent.as_ref(), &Crossing::default());
+            let link = row.place.link_with("thread", &sought.parameters());
+            Row { link, ..row }
+        });
+        let older = found.last.map(|last| {
+            let before = [("before", last.as_str())];
+            let parameters = [&before[..], &sought.parameters()].concat();
+            of.thread().link_with("history", &parameters)
+        });
+        Ok(Some(Self {
+            rows: rows.collect(),
+            older,
+            first,
+            looked_at: Some(found.looked_at),
+        }))
     }
 
     /// Marks the checkpoint that is shown beside the list.
@@ -111,21 +155,27 @@ impl Timeline {
     }
 }
 
-fn row(tuple: &CheckpointTuple, page: &[CheckpointTuple], lanes: &mut Lanes) -> Row {
-    let parent = tuple.parent_address.as_ref();
-    let parent = parent.and_then(|parent| page.iter().find(|tuple| same(&tuple.address, parent)));
-    let crossing = lanes.pass(tuple);
+/// The parent of a checkpoint, if it is on the page.
+fn parent<'t>(tuple: &CheckpointTuple, page: &'t [CheckpointTuple]) -> Option<&'t CheckpointTuple> {
+    let parent = tuple.parent_address.as_ref()?;
+    page.iter().find(|tuple| same(&tuple.address, parent))
+}
+
+fn row(tuple: &CheckpointTuple, parent: Option<&CheckpointTuple>, crossing: &Crossing) -> Row {
+    let place = Place::of(&tuple.address);
     let ns = tuple.address.checkpoint_ns.as_str();
     Row {
-        place: Place::of(&tuple.address),
+        link: place.link("thread"),
+        place,
         facts: Facts::of(tuple, parent),
         ns: shown::start(ns, 80),
         heads: false,
+        pinned: tuple.pinned,
         selected: false,
-        width: (columns(&crossing) + 1) * LANE,
+        width: (columns(crossing) + 1) * LANE,
         x: x(crossing.column),
         color: crossing.column % 8,
-        strokes: strokes(&crossing),
+        strokes: strokes(crossing),
     }
 }
 

@@ -25,6 +25,19 @@ async fn every_command_that_reads_prints_text_and_json() {
         &["diff", "support-4711", "head~2", "head", "--full"],
         &["writes"],
         &["size", "support-4711"],
+        &["size", "support-4711", "head~1"],
+        &["size", "support-4711", "--ns", "research:task-1"],
+        &["threads", "--sort", "size"],
+        &["history", "support-4711", "--changed", "plan"],
+        &[
+            "history",
+            "support-4711",
+            "--step",
+            "-1..0",
+            "--text",
+            "where is",
+        ],
+        &["writes", "--sort", "oldest"],
         &["verify"],
         &["verify", "support-4711"],
         &["history", "support-4711", "--metadata", "run_id"],
@@ -97,6 +110,56 @@ async fn threads_are_picked_and_sorted() {
     );
     let text = program.done(&["threads", "-n", "1"]).await;
     assert!(text.contains("there are more"), "{text}");
+}
+
+#[tokio::test]
+async fn threads_are_sorted_by_what_they_take() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "small").await;
+    let pages: Vec<_> = (0..5_000)
+        .map(|n| format!("page {n} of {}", n * n))
+        .collect();
+    let mut report = checkpointer.thread("report-9").unwrap();
+    report.save(&pages).await.unwrap();
+    with_support_thread(&checkpointer, "small-2").await;
+    let threads = program.json(&["threads", "--sort", "size"]).await;
+    assert_eq!(threads.len(), 3);
+    assert_eq!(threads[0]["thread_id"], "report-9");
+    let size = program.json(&["size", "report-9"]).await;
+    assert_eq!(size[0], threads[0]["size"]);
+    assert_eq!(size[0]["checkpoints"], 1);
+    let text = program
+        .done(&["threads", "--sort", "size", "-n", "1"])
+        .await;
+    assert!(
+        text.contains("report-9") && !text.contains("small"),
+        "{text}"
+    );
+    assert!(text.ends_with("all 3 threads were measured\n"), "{text}");
+    assert_eq!(program.run(&["size", "another"]).await.code, 3);
+}
+
+#[tokio::test]
+async fn a_history_is_restricted_to_what_is_looked_for() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    let steps = async |args: &[&str]| -> Vec<i64> {
+        let args = [&["history", "support-4711"], args].concat();
+        let history = program.json(&args).await;
+        let lines = history[0]["lines"].as_array().unwrap().iter();
+        let nodes = lines.flat_map(|line| line["nodes"].as_array().unwrap());
+        nodes
+            .map(|node| node["metadata"]["step"].as_i64().unwrap())
+            .collect()
+    };
+    assert_eq!(steps(&["--changed", "messages"]).await, [1, -1]);
+    assert_eq!(steps(&["--step", "..-1"]).await, [-1]);
+    assert_eq!(steps(&["--text", "ON ITS WAY"]).await, [1]);
+    assert_eq!(steps(&["--text", "found"]).await, [0]);
+    assert_eq!(steps(&["--source", "loop", "-n", "1"]).await, [1]);
+    let none = program.run(&["history", "support-4711", "--pinned"]).await;
+    assert_eq!(none.code, 3, "{none:?}");
 }
 
 #[tokio::test]

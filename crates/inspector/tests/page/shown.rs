@@ -138,6 +138,88 @@ async fn a_checkpoint_shows_all_that_belongs_to_it() {
 }
 
 #[tokio::test]
+async fn a_thread_says_what_it_takes() {
+    let (_, browser) = page().await;
+    let about = browser.get("about?id=support-4711").await;
+    assert_has(&about.body, &["customer", "ann", "tier", "What it takes"]);
+    let size = browser.get("size?id=support-4711").await;
+    assert_has(
+        &size.body,
+        &[
+            "as it is stored: 9 checkpoints, 2 pending writes, ",
+            "<th scope=\"row\" class=\"key\">messages</th>",
+        ],
+    );
+    for part in ["about", "size"] {
+        let none = browser.get(&format!("{part}?id=none")).await;
+        assert_eq!(none.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn threads_are_listed_by_size() {
+    let memory = MemoryCheckpointer::new();
+    for (thread_id, length) in [("small", 10), ("large", 90_000), ("middle", 2_000)] {
+        let story = Story::new(&memory, thread_id);
+        story.begin(vec![("text", json!("x".repeat(length)))]).await;
+    }
+    let browser = Browser::new(memory, Options::new());
+    let body = browser.get("threads?order=size").await.body;
+    assert_has(&body, &["3 threads were measured.", "90 kB"]);
+    let place = |id: &str| body.find(&format!("{id}</a>")).unwrap();
+    assert!(place("large") < place("middle") && place("middle") < place("small"));
+    // It isn't measured again and again.
+    assert_has(&body, &["data-poll=\"\""]);
+}
+
+/// The nodes of the rows that a page has.
+fn nodes(body: &str) -> Vec<&str> {
+    let rows = body.split("<span class=\"first\"><b>").skip(1);
+    rows.map(|row| row.split("</b>").next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn checkpoints_are_found_by_what_is_known_of_them() {
+    let (support, browser) = page().await;
+    for (sought, expected) in [
+        ("node=tools", &["tools", "tools"][..]),
+        ("node=tools&steps=2", &["tools"]),
+        ("source=fork", &["fork"]),
+        ("steps=1..2", &["tools", "fork", "tools", "read"]),
+        ("changed=draft", &["draft", "tools", "tools"]),
+        ("text=CARRIER", &["read", "search"]),
+        ("text=research", &["read", "search", "input"]),
+        ("node=none", &[]),
+        ("pinned=yes", &[]),
+    ] {
+        let body = browser
+            .get(&format!("thread?id=support-4711&{sought}"))
+            .await
+            .body;
+        assert_eq!(nodes(&body), expected, "{sought}");
+        let said = format!("{} of the 9 checkpoints", expected.len());
+        assert_has(&body, &[&said, "Show all"]);
+    }
+    // The page shows the newest that was found, and its rows lead to the same list.
+    let body = browser
+        .get("thread?id=support-4711&text=carrier")
+        .await
+        .body;
+    let found = support.found.address.checkpoint_id.as_str();
+    assert_has(
+        &body,
+        &[
+            "The carrier has lost it.",
+            &format!("at={found}&#38;text=carrier"),
+        ],
+    );
+    let wrong = browser.get("thread?id=support-4711&steps=many").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    let none = browser.get("thread?id=none&node=tools").await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn two_checkpoints_are_shown_side_by_side() {
     let (support, browser) = page().await;
     let [left, right] =
@@ -263,6 +345,23 @@ async fn ten_thousand_checkpoints_are_listed_page_by_page_with_their_lines() {
         }
     }
     assert_eq!(rows, 10_000);
+
+    let mut answer = browser
+        .get("history?id=long&changed=n&steps=5000..5002")
+        .await;
+    let mut found = 0;
+    loop {
+        found += answer.body.matches("<li class=\"row\">").count();
+        match answer
+            .links()
+            .into_iter()
+            .find(|link| link.contains("before="))
+        {
+            Some(older) => answer = browser.get(&older).await,
+            None => break,
+        }
+    }
+    assert_eq!(found, 3);
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 
 use axum::http::StatusCode;
 use checkpointer::channels::RESUME;
-use checkpointer::serde_json::json;
-use checkpointer::{Checkpointer, GetTuple, ListThreads, MemoryCheckpointer};
-use futures_util::TryStreamExt as _;
+use checkpointer::serde_json::{Value, json};
+use checkpointer::{Checkpointer, GetTuple, MemoryCheckpointer, ThreadId};
 use inspector::page::Options;
 use rig::{Story, Support};
 
@@ -38,8 +37,10 @@ fn fork(support: &Support, key: &str) -> String {
 async fn a_page_that_only_reads_has_no_forms_and_takes_none() {
     let (_, support, browser) = page(Options::new()).await;
     let body = browser.get("thread?id=support-4711").await.body;
-    assert!(!body.contains("<form"));
-    for link in ["fork", "answer", "metadata"] {
+    assert!(!body.contains("method=\"post\""));
+    let about = browser.get("about?id=support-4711").await.body;
+    assert!(about.contains("ann") && !about.contains("<form"));
+    for link in ["fork", "answer", "metadata", "pin"] {
         let answer = browser.post(link, &fork(&support, "x")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{link}");
     }
@@ -52,9 +53,14 @@ async fn a_form_without_the_pages_key_changes_nothing() {
     for key in ["", "x", &key(&other).await] {
         let answer = browser.post("fork", &fork(&support, key)).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN);
-        let form = format!("form_key={key}&id=support-4711&metadata=%7B%7D");
+        let form = format!("form_key={key}&id=support-4711&key=customer&remove=yes");
         assert_eq!(
             browser.post("metadata", &form).await.status,
+            StatusCode::FORBIDDEN
+        );
+        let form = format!("form_key={key}&id=support-4711&pinned=true");
+        assert_eq!(
+            browser.post("pin", &form).await.status,
             StatusCode::FORBIDDEN
         );
         let form = format!("form_key={key}&id=support-4711&task=ask&answer=true");
@@ -72,6 +78,8 @@ async fn a_form_without_the_pages_key_changes_nothing() {
         head.address.checkpoint_id,
         support.head.address.checkpoint_id
     );
+    assert!(!head.pinned);
+    assert_eq!(metadata(&memory).await["customer"], "ann");
     assert!(
         !head
             .pending_writes
@@ -153,24 +161,55 @@ async fn an_answer_is_added_to_those_that_the_task_has() {
     }
 }
 
+async fn metadata(memory: &MemoryCheckpointer) -> Value {
+    let thread_id = ThreadId::new("support-4711").unwrap();
+    let thread = memory.thread_info(&thread_id).await.unwrap();
+    thread.unwrap().metadata.into()
+}
+
 #[tokio::test]
-async fn the_metadata_of_a_thread_is_replaced() {
+async fn the_metadata_of_a_thread_is_changed_key_by_key() {
     let (memory, _, browser) = page(Options::new().allow_writes()).await;
     let key = key(&browser).await;
-    let form = format!("form_key={key}&id=support-4711&metadata=%7B%22tier%22%3A+1%7D");
-    assert_eq!(
-        browser.post("metadata", &form).await.status,
-        StatusCode::SEE_OTHER
-    );
-    let threads: Vec<_> = memory
-        .threads(ListThreads::all())
-        .try_collect()
-        .await
-        .unwrap();
-    assert_eq!(json!(threads[0].metadata), json!({ "tier": 1 }));
-    let form = format!("form_key={key}&id=support-4711&metadata=nonsense");
-    assert_eq!(
-        browser.post("metadata", &form).await.status,
-        StatusCode::BAD_REQUEST
-    );
+    for (change, expected) in [
+        ("key=tier&value=1", json!({ "customer": "ann", "tier": 1 })),
+        ("key=customer&remove=yes&value=ann", json!({ "tier": 1 })),
+        ("key=tier&value=%221%22", json!({ "tier": "1" })),
+        (
+            "key=a+b&value=as+you+like",
+            json!({ "tier": "1", "a b": "as you like" }),
+        ),
+    ] {
+        let form = format!("form_key={key}&id=support-4711&{change}");
+        let answer = browser.post("metadata", &form).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{change}");
+        assert_eq!(metadata(&memory).await, expected);
+    }
+    // A text that JSON could be taken for is shown as JSON, so that it stays a text.
+    let about = browser.get("about?id=support-4711").await.body;
+    assert!(about.contains("value=\"&#34;1&#34;\"") && about.contains("value=\"as you like\""));
+    let nameless = format!("form_key={key}&id=support-4711&key=&value=1");
+    let nameless = browser.post("metadata", &nameless).await;
+    assert_eq!(nameless.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_pinned_and_unpinned() {
+    let (memory, support, browser) = page(Options::new().allow_writes()).await;
+    let key = key(&browser).await;
+    let at = support.draft.address.checkpoint_id.as_str();
+    for (pinned, shown) in [(true, 1), (false, 0)] {
+        let form = format!("form_key={key}&id=support-4711&at={at}&pinned={pinned}");
+        let answer = browser.post("pin", &form).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        let tuple = memory.get_tuple(GetTuple::at(&support.draft.address)).await;
+        assert_eq!(tuple.unwrap().unwrap().pinned, pinned);
+        let rows = browser.get("history?id=support-4711").await.body;
+        assert_eq!(rows.matches("tag pinned").count(), shown);
+        let part = browser.get(answer.location()).await.body;
+        assert_eq!(part.contains(">Unpin<"), pinned);
+    }
+    let form = format!("form_key={key}&id=support-4711&at={at}&pinned=perhaps");
+    let answer = browser.post("pin", &form).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
