@@ -119,8 +119,8 @@ impl Lanes {
     /// were gone, since the close began.
     pub(super) async fn close(&self) -> Result<()> {
         self.store.begin_close();
-        // A task takes over a write that is sent by its caller.
-        self.lone.hand_over();
+        // From now on tasks send all writes, also those that are admitted and not offered yet.
+        self.lone.seal();
         self.store.wait_for_writes().await;
         let mut failures = std::mem::take(&mut *lock(&self.unreported)).into_iter();
         match failures.next() {
@@ -180,13 +180,7 @@ impl Lanes {
             false => Err(job),
         };
         let job = match offered {
-            Ok(caller) => {
-                // A close that found no such write a moment ago waits for this one.
-                if self.store.is_closing() {
-                    self.lone.hand_over();
-                }
-                return Some(caller);
-            }
+            Ok(caller) => return Some(caller),
             Err(job) => job,
         };
         if shares {

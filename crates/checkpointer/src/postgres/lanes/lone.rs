@@ -21,6 +21,8 @@ pub(super) struct Lone(Mutex<Place>);
 struct Place {
     /// How many calls are under way.
     calls: usize,
+    /// Whether no further write gets the place.
+    is_sealed: bool,
     /// Which write is there, or was there last.
     number: u64,
     state: State,
@@ -56,15 +58,15 @@ impl Lone {
         Begun(self)
     }
 
-    /// Gives a write the place, and its caller the means to send it, if its call is the only one.
-    /// Otherwise gives back what it was to be made of.
+    /// Gives a write the place, and its caller the means to send it, if its call is the only one
+    /// and the place isn't sealed. Otherwise gives back what it was to be made of.
     pub(super) fn offer<T>(
         &self,
         write: T,
         sending: impl FnOnce(T) -> Sending,
     ) -> Result<Caller<'_>, T> {
         let mut place = lock(&self.0);
-        if place.calls > 1 || !matches!(place.state, State::Empty) {
+        if place.is_sealed || place.calls > 1 || !matches!(place.state, State::Empty) {
             return Err(write);
         }
         place.number += 1;
@@ -78,9 +80,12 @@ impl Lone {
         })
     }
 
-    /// Lets a task take over the write that has the place, if one has.
-    pub(super) fn hand_over(&self) {
-        take_over(lock(&self.0));
+    /// Lets a task take over the write that has the place, and every later one: a close waits for
+    /// them, and not for callers who may never poll them again.
+    pub(super) fn seal(&self) {
+        let mut place = lock(&self.0);
+        place.is_sealed = true;
+        take_over(place);
     }
 }
 
@@ -178,3 +183,6 @@ impl fmt::Debug for State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
