@@ -41,10 +41,11 @@ pub trait GenericClient: sealed::Client {
     /// # Errors
     ///
     /// [`Error::Query`] if the server rejects it, [`Error::StatementTimeout`] if it takes too long:
-    /// it had no effect. [`Error::OutcomeUnknown`] if the connection was lost meanwhile or the
-    /// answer is overdue, [`Error::ConnectionLost`] if it already was lost; within a transaction it
-    /// is always that, because without the commit nothing takes effect. [`Error::ParameterCount`]
-    /// if `params` don't fit the types.
+    /// it had no effect. [`Error::OutcomeUnknown`] if the connection was lost meanwhile, the answer
+    /// is overdue or [the server's code leaves it open](Error::is_outcome_unknown),
+    /// [`Error::ConnectionLost`] if the connection already was lost; within a transaction it is
+    /// never the first, because without the commit nothing takes effect.
+    /// [`Error::ParameterCount`] if `params` don't fit the types.
     ///
     /// # Cancel safety
     ///

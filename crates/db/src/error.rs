@@ -191,8 +191,12 @@ pub enum Error {
         /// Why, if it is known.
         source: Option<Arc<dyn StdError + Send + Sync>>,
     },
-    /// The connection was lost while the server may have been carrying out a statement or a commit.
-    #[error("the connection was lost during `{statement}`; whether it took effect is unknown")]
+    /// The connection was lost while the server may have been carrying out a statement or a commit,
+    /// or the server itself doesn't know what became of it: it had asked another server.
+    #[error(
+        "{} `{statement}`; whether it took effect is unknown",
+        verdict::unknown_because(source.as_deref())
+    )]
     OutcomeUnknown {
         /// The statement's name, or `COMMIT`.
         statement: String,
@@ -300,9 +304,8 @@ impl Error {
     /// and of what a server says: SQLSTATE class 08 (connection), 40 (rollback: a deadlock, a
     /// serialization failure) and 53 (resources: memory, connections, room on the disk), `55P03` (a
     /// lock wasn't available), `57P01` to `57P03` (shutting down, starting up) and `25006`
-    /// (read-only: a failover may be under way). Of those classes, `40002` (a constraint), `40003`
-    /// (what happened is unknown) and `53400` (a configured limit) aren't, nor is a statement that
-    /// was cancelled or took too long.
+    /// (read-only: a failover may be under way). Of those classes, `40002` (a constraint) and
+    /// `53400` (a configured limit) aren't, nor is a statement that was cancelled or took too long.
     ///
     /// It doesn't say that repeating is harmless: see
     /// [`is_outcome_unknown`](Self::is_outcome_unknown).
@@ -357,6 +360,12 @@ impl Error {
     }
 
     /// Whether the statement or transaction may have taken effect although an error is reported.
+    ///
+    /// That is so if the connection was lost before the answer came. It is also so if the server
+    /// answers with a code that leaves the outcome open: `40003`, `57P01`, `57P02`, and class 08
+    /// without `08001`, `08004` and `08P01`. A proxy or the coordinator of a cluster answers so when
+    /// it has lost the server that does the work. Within a transaction nothing is in doubt but the
+    /// commit.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown { .. })
     }

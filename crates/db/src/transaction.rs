@@ -48,7 +48,8 @@ impl Connection {
     /// What `body` returned. [`Error::TransactionFailed`] if it returned `Ok` although a statement
     /// had failed, [`Error::TransactionEnded`] if it ended the transaction by raw SQL (unless it
     /// began another at once, which can't be seen), [`Error::OutcomeUnknown`] if the connection was
-    /// lost during the commit, and [`Error::Query`] if the server refused to commit.
+    /// lost during the commit or [the server's code leaves it open](Error::is_outcome_unknown), and
+    /// [`Error::Query`] if the server refused to commit.
     ///
     /// # Cancel safety
     ///

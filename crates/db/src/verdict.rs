@@ -1,5 +1,7 @@
 //! What the server's error codes mean: the one place that knows them.
 
+use std::error::Error as StdError;
+
 use settings::PoolMode;
 use tokio_postgres::error::SqlState;
 
@@ -13,6 +15,8 @@ pub(crate) enum Verdict {
     NeverSent,
     /// The connection is lost, and what the server did is unknown.
     Lost,
+    /// The connection goes on, and the server doesn't know what became of the statement.
+    InDoubt,
     /// The connection isn't the one on which the statement was prepared.
     NotPrepared,
     /// The server doesn't write, or no longer does.
@@ -37,8 +41,37 @@ impl Verdict {
             Some("26000" | "42P05") if mode == PoolMode::Session => Self::NotPrepared,
             Some("25006") => Self::ReadOnly,
             Some("57014") => Self::Cancelled,
+            Some(code) if is_in_doubt(code) => Self::InDoubt,
             _ => Self::Failed,
         }
+    }
+}
+
+/// Whether a code that doesn't end the connection says that nobody knows what became of a
+/// statement.
+///
+/// The server that reports it has asked another one to carry the statement out, as the coordinator
+/// of a cluster and a proxy do. It has lost the connection to that one (class 08), or that one was
+/// told to stop or has crashed (57P01, 57P02), perhaps after it had committed.
+fn is_in_doubt(code: &str) -> bool {
+    match code {
+        "40003" | "57P01" | "57P02" => true,
+        // There was no connection yet, or the message was malformed.
+        "08001" | "08004" | "08P01" => false,
+        code => code.starts_with("08"),
+    }
+}
+
+/// Why an outcome is unknown, in words that a statement's name follows.
+pub(crate) fn unknown_because(
+    source: Option<&(dyn StdError + Send + Sync + 'static)>,
+) -> &'static str {
+    let answer = source
+        .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
+        .and_then(tokio_postgres::Error::as_db_error);
+    match answer {
+        Some(answer) if !pooler::is_fatal(answer) => "the server does not know what became of",
+        _ => "the connection was lost during",
     }
 }
 
@@ -112,7 +145,7 @@ pub(crate) fn reason(error: &tokio_postgres::Error) -> &'static str {
 /// Whether the same statement may succeed a little later.
 pub(crate) fn is_transient(code: &SqlState) -> bool {
     match code.code() {
-        "40002" | "40003" | "53400" => false,
+        "40002" | "53400" => false,
         "25006" | "55P03" | "57P01" | "57P02" | "57P03" => true,
         code => matches!(code.get(..2), Some("08" | "40" | "53")),
     }
@@ -127,11 +160,11 @@ pub(crate) fn refused(code: &SqlState, message: &str) -> ConnectFailure {
         "28P01" | "28000" => ConnectFailure::Authentication,
         "3D000" => ConnectFailure::UnknownDatabase,
         "53300" => ConnectFailure::TooManyConnections,
+        // The time that a server or a pooler leaves for the log-in is over.
+        "57014" | "57P05" => ConnectFailure::TimedOut,
         "57P01" | "57P02" | "57P03" => ConnectFailure::NotReady,
-        code => match code.get(..2) {
-            Some("08") => ConnectFailure::BrokenOff,
-            Some("53") => ConnectFailure::OutOfResources,
-            _ => ConnectFailure::Rejected,
-        },
+        class if class.starts_with("53") => ConnectFailure::OutOfResources,
+        _ if is_transient(code) => ConnectFailure::BrokenOff,
+        _ => ConnectFailure::Rejected,
     }
 }

@@ -194,6 +194,11 @@ impl Watch {
                 Error::ConnectionLost { statement, source }
             }
             (Verdict::Lost, _) => self.lost(call, Some(source)),
+            // What is in doubt within a transaction is rolled back with it.
+            (Verdict::InDoubt, _) if call.scope == Scope::Alone => {
+                let source = Some(Arc::new(source) as _);
+                Error::OutcomeUnknown { statement, source }
+            }
             (Verdict::NotPrepared, _) => Error::NotPrepared { statement, source },
             (Verdict::Cancelled, Limit::Statement(limit)) if after >= limit => {
                 Error::StatementTimeout {

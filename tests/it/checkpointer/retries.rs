@@ -95,12 +95,21 @@ async fn the_servers_code_decides_whether_an_operation_is_tried_again() {
     let variables = [("DB_RETRY_ATTEMPTS", "3"), ("DB_RETRY_PAUSE", "1ms")];
     let refusing = Refusing::new(&variables).await;
     for code in [
-        "08000", "08006", "40000", "40001", "40P01", "53000", "53100", "53200", "53300", "55P03",
-        "57P01", "57P02", "57P03", "25006",
+        "08001", "40000", "40001", "40P01", "53000", "53100", "53200", "53300", "55P03", "57P03",
+        "25006",
     ] {
         refusing.refuse(code, "true").await;
         let error = refusing.write("task").await.unwrap_err();
-        assert!(error.is_transient(), "{code}");
+        assert!(
+            error.is_transient() && !error.is_outcome_unknown(),
+            "{code}"
+        );
+        assert_eq!(refusing.attempts().await, 3, "{code}");
+    }
+    for code in ["08000", "08006", "08007", "40003", "57P01", "57P02"] {
+        refusing.refuse(code, "true").await;
+        let error = refusing.write("task").await.unwrap_err();
+        assert!(error.is_transient() && error.is_outcome_unknown(), "{code}");
         assert_eq!(refusing.attempts().await, 3, "{code}");
     }
     // A key that exists may be that of the task's outputs: the call is sent once more, in another
@@ -110,7 +119,7 @@ async fn the_servers_code_decides_whether_an_operation_is_tried_again() {
     assert!(!error.is_transient());
     assert_eq!(refusing.attempts().await, 2);
     for code in [
-        "22000", "40002", "40003", "42501", "53400", "57014", "58030", "P0001", "XX000",
+        "22000", "40002", "42501", "53400", "57014", "58030", "P0001", "XX000",
     ] {
         refusing.refuse(code, "true").await;
         let error = refusing.write("task").await.unwrap_err();

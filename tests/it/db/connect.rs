@@ -179,6 +179,7 @@ async fn a_server_that_is_starting_up_is_waited_for() {
     let starting_up = Fault {
         moment: Moment::StartUp,
         instead: Instead::Error {
+            is_fatal: true,
             code: "57P03",
             text: "the database system is starting up",
         },

@@ -5,6 +5,7 @@ mod close;
 mod connect;
 mod dirty;
 mod figures;
+mod in_doubt;
 mod killed;
 mod lifecycle;
 mod locks;

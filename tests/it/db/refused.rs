@@ -1,16 +1,15 @@
-//! Servers and poolers that answer with an error before there is a connection.
+//! Servers and poolers that answer with an error, before there is a connection and later.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
 use db::ConnectFailure::{
-    Authentication, BrokenOff, OutOfResources, PasswordMissing, StartupParameter, TlsNotOffered,
-    TooManyConnections,
+    BrokenOff, OutOfResources, PasswordMissing, TlsNotOffered, TooManyConnections,
 };
-use db::{ConnectFailure, Database, Error};
+use db::{ConnectFailure, Database, Error, GenericClient};
 use expect_test::{Expect, expect};
-use rig::{TestDb, timeless};
+use rig::{Fault, Later, Moment, REFUSALS, Refusal, TcpProxy, TestDb, timeless};
 
 /// Listens, and gives each client an answer to its first message.
 fn answering(answer: Vec<u8>) -> u16 {
@@ -105,28 +104,53 @@ async fn a_server_without_tls_is_no_passing_failure() {
 }
 
 #[tokio::test]
-async fn refusals_that_pass_are_told_from_those_that_do_not() {
-    const FULL: &str = "MaxClientsInSessionMode: max clients reached - in Session mode max clients \
-                        are limited to pool_size";
-    const TIMEOUT: &str = "(ECHECKOUTTIMEOUT) unable to check out connection from the pool";
-    const RDS: &str =
-        "Feature not supported: RDS Proxy currently doesn't support command-line options.";
-    for (code, text, failure, is_transient) in [
-        ("XX000", FULL, TooManyConnections, true),
-        ("XX000", TIMEOUT, TooManyConnections, true),
-        ("XX000", "Tenant or user not found", Authentication, false),
-        ("0A000", RDS, StartupParameter, false),
-        ("53100", "could not extend file", OutOfResources, true),
-        ("53200", "out of memory", OutOfResources, true),
-        ("53300", "sorry, too many clients", TooManyConnections, true),
-    ] {
-        let error = refused(message(code, text), "app:secret", "disable").await;
+async fn each_refusal_that_is_known_has_its_name_at_start_up() {
+    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
+    let once = [("DB_STARTUP_TIMEOUT", "0"), ("DB_CONNECT_TIMEOUT", "300ms")];
+    let settings = test.settings_through(&proxy, &once);
+    for refusal in REFUSALS {
+        let Some(failure) = refusal.at_start else {
+            continue;
+        };
+        proxy.fail([fault(refusal, Moment::StartUp)]);
+        let error = Database::connect(&settings).await.unwrap_err();
         let Error::Connect { failure: found, .. } = &error else {
             panic!("{error:?}");
         };
-        let found = (*found, error.is_transient());
-        assert_eq!(found, (failure, is_transient), "{text}");
+        assert_eq!(*found, failure, "{refusal:?}");
+        assert_eq!(proxy.faults_left(), 0);
     }
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_statement_after_each_refusal_is_said() {
+    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
+    let variables = [
+        ("DB_POOL_MAX", "1"),
+        ("DB_STATEMENT_TIMEOUT", "100ms"),
+        ("DB_NETWORK_TIMEOUT", "100ms"),
+    ];
+    let settings = test.settings_through(&proxy, &variables);
+    let db = Database::connect(&settings).await.unwrap();
+    for refusal in REFUSALS.iter().filter(|refusal| refusal.later.is_some()) {
+        for moment in refusal.moments() {
+            if *moment == Moment::StartUp {
+                continue;
+            }
+            let connection = db.get().await.unwrap();
+            proxy.fail([fault(refusal, *moment)]);
+            let error = connection.batch_execute("SELECT 1").await.unwrap_err();
+            assert_eq!(proxy.faults_left(), 0);
+            assert!(error.is_transient(), "{refusal:?}: {error:?}");
+            let in_doubt = refusal.later == Some(Later::InDoubt);
+            assert_eq!(error.is_outcome_unknown(), in_doubt, "{refusal:?}");
+        }
+    }
+}
+
+fn fault(refusal: &Refusal, moment: Moment) -> Fault {
+    let instead = refusal.instead;
+    Fault { moment, instead }
 }
 
 #[tokio::test]

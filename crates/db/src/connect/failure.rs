@@ -61,11 +61,11 @@ impl Failed {
     }
 
     pub(super) fn driver(error: tokio_postgres::Error, mode: SslMode, tls: &Tls) -> Self {
-        // A server refuses a user, or a way to connect, with class 28, and a pooler with 08. That
-        // is the answer to this way only if the connection was made this way.
+        // A server refuses a user, or a way to connect, with class 28, and a pooler with 08 or XX.
+        // That is the answer to this way only if the connection was made this way.
         let turned_away = error
             .code()
-            .is_some_and(|code| matches!(code.code().get(..2), Some("28" | "08")));
+            .is_some_and(|code| matches!(code.code().get(..2), Some("28" | "08" | "XX")));
         let other_way_may_do = match tls.handshake() {
             Some(Handshake::Failed) => true,
             Some(Handshake::Done(_)) => turned_away,

@@ -37,6 +37,8 @@ pub enum Instead {
     Half,
     /// An error, in the words of a server or a pooler.
     Error {
+        /// Whether it is called `FATAL`, or else `ERROR`.
+        is_fatal: bool,
         /// Its SQLSTATE.
         code: &'static str,
         /// Its message.
@@ -55,8 +57,13 @@ impl Instead {
                 let _ = client.as_ref().set_zero_linger();
                 return;
             }
-            Self::Half => message("57P01", "terminating connection"),
-            Self::Error { code, text } => message(code, text),
+            Self::Half => message("FATAL", "57P01", "terminating connection"),
+            Self::Error {
+                is_fatal: true,
+                code,
+                text,
+            } => message("FATAL", code, text),
+            Self::Error { code, text, .. } => [&message("ERROR", code, text), READY].concat(),
         };
         let bytes = match (self, answer) {
             (Self::Half, answer) => half(answer.unwrap_or(&error)),
@@ -88,13 +95,16 @@ impl Instead {
     }
 }
 
-/// An error as the protocol has it. A pooler leaves out the severity that is never translated.
-fn message(code: &str, text: &str) -> Vec<u8> {
-    let severity = match code {
-        "08P01" => "SFATAL",
-        _ => "SFATAL\0VFATAL",
+/// Another statement may come.
+const READY: &[u8] = b"Z\0\0\0\x05I";
+
+/// An error as the protocol has it. PgBouncer leaves out the severity that is never translated.
+fn message(severity: &str, code: &str, text: &str) -> Vec<u8> {
+    let untranslated = match code {
+        "08P01" => String::new(),
+        _ => format!("V{severity}\0"),
     };
-    let fields = format!("{severity}\0C{code}\0M{text}\0\0");
+    let fields = format!("S{severity}\0{untranslated}C{code}\0M{text}\0\0");
     let length = u32::try_from(fields.len() + 4).unwrap();
     [b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat()
 }

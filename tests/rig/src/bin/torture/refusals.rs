@@ -1,7 +1,6 @@
-//! A proxy that answers with what servers and poolers are known to refuse with.
+//! A proxy that answers with what servers and poolers are known to refuse with, and with silence.
 
 mod caller;
-mod known;
 
 use std::collections::BTreeMap;
 

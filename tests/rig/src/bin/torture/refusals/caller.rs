@@ -11,13 +11,12 @@ use checkpointer_suite::step::Step;
 use db::Database;
 use fastrand::Rng;
 use futures_util::future::join_all;
-use rig::{Fault, Instead, Moment, TcpProxy, in_one_line, settings_for};
+use rig::{Fault, Instead, Later, Moment, REFUSALS, Refusal, TcpProxy, in_one_line, settings_for};
 use serde_json::{Value, json};
 use settings::Settings;
 use tokio::time::timeout;
 
 use super::Outcomes;
-use super::known::{KNOWN, Refusal};
 
 /// How many faults a round has at most.
 const FAULTS: usize = 3;
@@ -30,6 +29,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 pub(super) struct Caller {
     rng: Rng,
+    /// What is refused next; all that is known, before anything comes again.
+    deck: Vec<Refusal>,
     proxy: TcpProxy,
     /// Reads past the proxy.
     reader: PostgresCheckpointer,
@@ -66,6 +67,7 @@ impl Caller {
         let name = |thread| ThreadId::new(format!("refused-{seed}-{thread}"));
         Ok(Self {
             rng: Rng::with_seed(seed),
+            deck: Vec::new(),
             proxy,
             reader,
             subject,
@@ -96,8 +98,12 @@ impl Caller {
         let count = self.rng.usize(1..=FAULTS);
         let mut chosen = Vec::new();
         while chosen.len() < count {
-            let refusal = KNOWN[self.rng.usize(..KNOWN.len())];
-            if let Some(moment) = self.rng.choice(at(refusal.moments)) {
+            let Some(refusal) = self.deck.pop() else {
+                self.deck.extend(REFUSALS);
+                self.rng.shuffle(&mut self.deck);
+                continue;
+            };
+            if let Some(moment) = self.rng.choice(at(refusal.moments())) {
                 chosen.push((refusal, moment));
             }
         }
@@ -126,7 +132,7 @@ impl Caller {
         let is_patient = self.rng.bool();
         let connected = timeout(LONG, Database::connect(&settings(&self.proxy, is_patient))).await;
         self.relent(&mut refusals);
-        let stays = refusals.iter().any(|(refusal, _)| !refusal.passes);
+        let stays = refusals.iter().any(|(refusal, _)| !refusal.passes());
         match connected {
             Ok(Ok(database)) => {
                 self.outcomes.did("connected after all");
@@ -184,7 +190,7 @@ impl Caller {
             }
         }
         // A pool tries a connection that is refused for good only now and then.
-        if refusals.iter().any(|(refusal, _)| !refusal.passes) {
+        if refusals.iter().any(|(refusal, _)| !refusal.passes()) {
             let is_patient = self.rng.bool();
             self.replace_subject(is_patient).await?;
         }
@@ -220,7 +226,7 @@ impl Caller {
         is_alone: bool,
     ) -> anyhow::Result<()> {
         let is_stored = call.is_stored(&self.reader).await?;
-        let stays = refusals.iter().any(|(refusal, _)| !refusal.passes);
+        let stays = refusals.iter().any(|(refusal, _)| !refusal.passes());
         let error = match answer {
             Ok(()) => {
                 self.outcomes.did("succeeded");
@@ -241,7 +247,8 @@ impl Caller {
             (false, false) => "failed for good",
         });
         // One fault alone, of which is known that the statement reached no server.
-        let is_harmless = is_alone && matches!(refusals, [(refusal, _)] if refusal.is_harmless);
+        let was_never_sent = is_alone
+            && matches!(refusals, [(refusal, _)] if refusal.later == Some(Later::NeverSent));
         let wrong = [
             (
                 !matches!(error, Error::Database { .. }),
@@ -251,7 +258,7 @@ impl Caller {
                 !is_unknown && is_stored == Some(true),
                 "is stored after all",
             ),
-            (is_unknown && is_harmless, "was never sent"),
+            (is_unknown && was_never_sent, "was never sent"),
             (!passes && !stays, "would pass"),
             (self.subject.is_patient && !stays, "wasn't tried again"),
         ];
@@ -288,7 +295,7 @@ impl Caller {
         let refused: Vec<_> = refusals
             .iter()
             .map(|(refusal, moment)| match refusal.instead {
-                Instead::Error { code, text } => format!("{moment:?}: {code} {text}"),
+                Instead::Error { code, text, .. } => format!("{moment:?}: {code} {text}"),
                 instead => format!("{moment:?}: {instead:?}"),
             })
             .collect();
@@ -367,6 +374,10 @@ fn settings(proxy: &TcpProxy, is_patient: bool) -> Settings {
         ("DB_POOL_MAX", "3"),
         ("DB_RETRY_ATTEMPTS", attempts),
         ("DB_RETRY_PAUSE", "100ms"),
+        // How long silence is put up with.
+        ("DB_CONNECT_TIMEOUT", "2s"),
+        ("DB_STATEMENT_TIMEOUT", "2s"),
+        ("DB_NETWORK_TIMEOUT", "500ms"),
     ];
     settings_for(proxy.url(), &variables)
 }
