@@ -116,14 +116,30 @@ async fn checkpoints_are_found_and_walked_through() {
     browser.until_text("h1", "read step 1").await;
 }
 
+/// Whether the page is told of changes, and so doesn't ask by itself.
+const TOLD: &str = "document.querySelector('#live').dataset.told === 'yes'";
+
 #[tokio::test]
-async fn what_is_put_meanwhile_appears() {
+async fn what_is_put_meanwhile_appears_where_pages_are_told_of_it() {
     let served = Served::new(Options::new()).await;
+    let browser = Chromium::start(DESK).await;
+    what_is_put_meanwhile_appears(&served, &browser, async || browser.until(TOLD).await).await;
+}
+
+#[tokio::test]
+async fn what_is_put_meanwhile_appears_where_pages_have_to_ask() {
+    let served = Served::new(Options::new().viewers(0)).await;
+    let browser = Chromium::start(DESK).await;
+    let asks = async || assert_eq!(browser.eval(TOLD).await, false);
+    what_is_put_meanwhile_appears(&served, &browser, asks).await;
+}
+
+async fn what_is_put_meanwhile_appears(served: &Served, browser: &Chromium, check: impl AsyncFn()) {
     let story = Story::new(&served.checkpointer, "live");
     let first = story.begin(vec![("n", json!(1))]).await;
-    let browser = Chromium::start(DESK).await;
     browser.open(&served.url("thread?id=live")).await;
     browser.until_text("h1", "input").await;
+    check().await;
     let second = story.step(&first, "count", vec![("n", json!(2))]).await;
     browser.until_text(".row:first-child", "count").await;
     // The page shows the head until a person chooses another checkpoint.
@@ -138,7 +154,10 @@ async fn what_is_put_meanwhile_appears() {
         .until("document.querySelector('.row:nth-child(3) > a').hasAttribute('aria-current')")
         .await;
 
+    check().await;
+
     browser.open(&served.url("threads")).await;
+    check().await;
     Story::new(&served.checkpointer, "another")
         .begin(vec![])
         .await;

@@ -1,5 +1,5 @@
-// What the page does beside htmx: walks through the checkpoints by keys and slider, and asks now and then
-// whether a list has changed. It makes no HTML of its own.
+// What the page does beside htmx: walks through the checkpoints by keys and slider, and asks whether a list
+// has changed: when it is told so, or else now and then. It makes no HTML of its own.
 "use strict";
 (() => {
   const ASK_EVERY_MS = 2000;
@@ -95,8 +95,21 @@
   });
 
   // Whether the list has changed. One of which older pages were opened isn't taken away.
+  let asking = false;
+  let again = false;
   const ask = async () => {
-    if (document.hidden || !live) return;
+    if (document.hidden) return;
+    if (asking) { again = true; return; }
+    asking = true;
+    try {
+      await fetched();
+    } finally {
+      asking = false;
+      if (again) { again = false; ask(); }
+    }
+  };
+
+  const fetched = async () => {
     const link = live.dataset.poll;
     const join = link.includes("?") ? "&" : "?";
     let answer;
@@ -125,7 +138,33 @@
     if (focused) link_to(focused)?.focus();
     say("The list has changed.");
   };
-  if (live?.dataset.poll) setInterval(ask, ASK_EVERY_MS);
+
+  // Told of changes while it is seen. A browser opens few streams to a site, and a page that isn't seen
+  // needs none. Where the server has no place for one more, the page asks, and tries again later.
+  let events;
+  let tries = 0;
+  const told = (is_told) => { live.dataset.told = is_told ? "yes" : "no"; };
+  const leave = () => { events?.close(); events = undefined; told(false); };
+  const listen = () => {
+    if (events && events.readyState !== EventSource.CLOSED) return;
+    events = new EventSource(live.dataset.changes);
+    events.onmessage = () => { told(true); ask(); };
+    events.onerror = () => told(false);
+  };
+  if (live?.dataset.poll) {
+    listen();
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return leave();
+      listen();
+      ask();
+    });
+    setInterval(() => {
+      if (live.dataset.told === "yes") return;
+      ask();
+      tries += 1;
+      if (!document.hidden && tries % 15 === 0) listen();
+    }, ASK_EVERY_MS);
+  }
   document.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   place();
 })();

@@ -16,6 +16,7 @@ mod forgery;
 mod headers;
 mod lanes;
 mod links;
+mod live;
 mod login;
 mod options;
 mod origin;
@@ -120,7 +121,8 @@ fn shown_after_login(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/checkpoint", get(checkpoint::part))
         .route("/value", get(document::value))
         .route("/messages", get(conversation::earlier))
-        .route("/compare", get(compare::page));
+        .route("/compare", get(compare::page))
+        .route("/changes", get(live::changes));
     if app.options.allow_writes {
         routes = routes.merge(actions::routes());
     }

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::access::Access;
 use super::forgery::FormKey;
+use super::live::Live;
 use super::options::Options;
 
 /// What all requests share.
@@ -15,6 +16,7 @@ pub(super) struct App {
     pub(super) access: Option<Access>,
     pub(super) form_key: FormKey,
     pub(super) turns: Semaphore,
+    pub(super) live: Live,
     pub(super) options: Options,
 }
 
@@ -24,6 +26,7 @@ impl App {
             checkpointer,
             access: options.token.as_ref().map(Access::new),
             form_key: FormKey::new(options.token.as_ref()),
+            live: Live::new(options.viewers),
             turns: Semaphore::new(options.parallel.clamp(1, Semaphore::MAX_PERMITS)),
             options,
         }

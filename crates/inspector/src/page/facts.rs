@@ -31,7 +31,7 @@ impl Facts {
             },
             step: tuple.metadata.step(),
             source: shown::start(source, 40),
-            time: shown::time(&tuple.checkpoint.ts),
+            time: shown::made_at(&tuple.checkpoint),
             changed: changed(&tuple.checkpoint, parent)
                 .iter()
                 .map(|name| shown::start(name, 60))

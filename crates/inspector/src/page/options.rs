@@ -32,6 +32,9 @@ pub struct Options {
     pub parallel: usize,
     /// How long a request may take.
     pub timeout: Duration,
+    /// How many open pages are told of changes at once, by one watch for all. Others ask every other
+    /// second.
+    pub viewers: usize,
 }
 
 impl Options {
@@ -44,6 +47,7 @@ impl Options {
             allow_writes: false,
             parallel: 4,
             timeout: Duration::from_secs(30),
+            viewers: 64,
         }
     }
 
@@ -84,6 +88,12 @@ impl Options {
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// Chooses how many open pages are told of changes at once; 0 is none. Defaults to 64.
+    #[must_use]
+    pub fn viewers(self, viewers: usize) -> Self {
+        Self { viewers, ..self }
     }
 }
 

@@ -55,7 +55,7 @@ impl Problem {
     }
 
     pub(super) fn too_slow() -> Self {
-        let what = "it took too long, and was given up";
+        let what = "it took too long, and was given up: the database is busy, or can't be reached";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use axum::response::Html;
+use checkpointer::Checkpoint;
 use checkpointer::serde_json::Value;
 
 use super::assets;
@@ -84,17 +85,19 @@ pub(super) fn size(bytes: usize) -> String {
     }
 }
 
-/// A time as a checkpoint has it, without fractions of a second. What isn't a time stays as it is.
-pub(super) fn time(ts: &str) -> String {
-    match humantime::parse_rfc3339_weak(ts.get(..19).unwrap_or_default()) {
-        Ok(_) => ts[..19].replace('T', " "),
-        Err(_) => start(ts, 40),
+/// When a checkpoint was made, in UTC. What isn't a time stays as it is.
+pub(super) fn made_at(checkpoint: &Checkpoint) -> String {
+    match checkpoint.made_at() {
+        Some(at) => moment(at),
+        None => start(&checkpoint.ts, 40),
     }
 }
 
-/// A time of the database's clock; one that can't be written is the beginning of time.
+/// A time in UTC, to the second.
 pub(super) fn moment(at: SystemTime) -> String {
-    time(&crate::json::time(at))
+    let time = crate::json::time(at);
+    let (to_the_second, _) = time.split_once('.').unwrap_or((&time, ""));
+    format!("{}Z", to_the_second.replace('T', " "))
 }
 
 /// How many of something, in words.

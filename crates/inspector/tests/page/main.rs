@@ -6,6 +6,7 @@
 mod access;
 mod browser;
 mod escaping;
+mod live;
 mod origin;
 mod shown;
 mod turns;
