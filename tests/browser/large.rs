@@ -21,6 +21,7 @@ async fn ten_thousand_checkpoints_are_there_at_once_and_the_rest_on_demand() {
         .until("document.querySelectorAll('.row').length === 100")
         .await;
     quick(&browser, "ten thousand checkpoints").await;
+    opened(&browser, ".row:nth-child(50) > a").await;
     // The end of the list that is loaded, and one further.
     browser.type_into("#slider", "\u{e011}").await;
     browser.type_into("body", "j").await;
@@ -46,6 +47,8 @@ async fn a_state_of_twenty_megabytes_opens_part_by_part() {
     browser.until_text(".heavy", "documents").await;
     browser.until_text(".changes", "n").await;
     quick(&browser, "a state of 20 MB").await;
+    opened(&browser, ".row:nth-child(2) > a").await;
+    opened(&browser, ".row:nth-child(1) > a").await;
     let opened = "Array.from(document.querySelectorAll('#detail details')).find((one) => one.textContent.includes('20000 items')).open = true";
     browser.eval(opened).await;
     browser
@@ -59,15 +62,16 @@ async fn a_chat_of_five_thousand_messages_is_read_from_its_end() {
     let messages: Vec<_> = (1..=5_000)
         .map(|n| json!({ "type": if n % 2 == 1 { "human" } else { "ai" }, "content": format!("message {n}. ").repeat(20) }))
         .collect();
-    Story::new(&served.checkpointer, "chat")
-        .begin(vec![("messages", json!(messages))])
-        .await;
+    let story = Story::new(&served.checkpointer, "chat");
+    let first = story.begin(vec![("messages", json!(messages))]).await;
+    story.step(&first, "next", vec![("n", json!(1))]).await;
     let browser = Chromium::start(DESK).await;
     browser.open(&served.url("thread?id=chat")).await;
     browser
         .until_text(".message:last-child", "message 5000.")
         .await;
     quick(&browser, "a chat of 5,000 messages").await;
+    opened(&browser, ".row:nth-child(2) > a").await;
     browser.click(".conversation .more button").await;
     browser
         .until("document.querySelectorAll('.message').length === 40")
@@ -75,7 +79,27 @@ async fn a_chat_of_five_thousand_messages_is_read_from_its_end() {
     browser.until_text(".message", "message 4961.").await;
 }
 
-/// Checks that the page is small, and prints how long it took until its scripts had run.
+/// Opens a checkpoint of the list, and prints how long it took until it was shown.
+#[expect(clippy::print_stdout, reason = "as below")]
+async fn opened(browser: &Chromium, row: &str) {
+    let open = format!(
+        "(() => {{
+            window.opened = undefined;
+            const begun = performance.now();
+            document.addEventListener('htmx:afterSettle', (event) => {{
+                if (event.target.id === 'detail') window.opened = performance.now() - begun;
+            }}, {{ once: true }});
+            document.querySelector('{row}').click();
+        }})()"
+    );
+    browser.eval(&open).await;
+    browser.until("window.opened !== undefined").await;
+    let took = browser.eval("window.opened").await.as_f64().unwrap();
+    println!("  a checkpoint opened after {took:.0} ms");
+}
+
+/// Checks that the page is small, and prints how long it took until its first byte came, until it was
+/// complete, and until its scripts had run.
 #[expect(
     clippy::print_stdout,
     reason = "`--nocapture` shows the figures for docs/page.md"
@@ -85,11 +109,14 @@ async fn quick(browser: &Chromium, what: &str) {
         let value = format!("performance.getEntriesByType('navigation')[0].{value}");
         browser.eval(&value).await.as_f64().unwrap()
     };
-    let (answered, shown) = (
+    let (begun, complete, shown) = (
+        timing("responseStart").await,
         timing("responseEnd").await,
         timing("domContentLoadedEventEnd").await,
     );
-    println!("{what}: answered after {answered:.0} ms, shown after {shown:.0} ms");
+    println!(
+        "{what}: first byte after {begun:.0} ms, complete after {complete:.0} ms, shown after {shown:.0} ms"
+    );
     let bytes = timing("encodedBodySize").await;
     assert!(bytes < BYTES, "{what}: {bytes} bytes");
     let elements = browser.eval("document.querySelectorAll('*').length").await;

@@ -1,10 +1,10 @@
 //! Threads that tests of the inspector look at.
 
-use checkpointer::channels::INTERRUPT;
+use checkpointer::channels::{ERROR, INTERRUPT};
 use checkpointer::serde_json::{Map, Value, json};
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer, Metadata, Put,
-    PutWrites, Source, TaskId, ThreadId,
+    PutWrites, Source, TaskId, ThreadId, Version,
 };
 
 /// Writes a thread, step by step.
@@ -226,12 +226,40 @@ impl<'a> Story<'a> {
             self.write(&head, text, INTERRUPT, json!(text)).await;
             self.write(&head, text, "other", json!(texts)).await;
         }
-        let called = self
-            .call(&head, texts[0], vec![(texts[0], json!(texts[0]))])
-            .await;
-        self.step(&called, texts[0], vec![]).await;
+        for text in texts {
+            self.hostile_names(&head, text).await;
+        }
         self.set_metadata(object.into()).await;
         head
+    }
+
+    /// Writes `text` as each name that a checkpoint and its tasks have.
+    async fn hostile_names(&self, at: &CheckpointTuple, text: &str) {
+        let asks = format!("asks {text}");
+        self.write(at, &asks, INTERRUPT, json!({ text: text }))
+            .await;
+        let fails = format!("fails {text}");
+        self.write(at, &fails, ERROR, json!(text)).await;
+        let task = TaskId::new(format!("writes {text}")).unwrap();
+        let writes = [(text.to_owned(), json!(text))];
+        let writes = PutWrites::new(&at.address, &task, &writes).task_path(text);
+        self.checkpointer.put_writes(writes).await.unwrap();
+
+        let ns = CheckpointNs::new(text).unwrap();
+        let mut checkpoint = Checkpoint::new(CheckpointId::new(text).unwrap());
+        checkpoint.ts = text.to_owned();
+        let seen = [(text.to_owned(), Version::from(text))];
+        checkpoint.versions_seen = [(text.to_owned(), seen.into())].into();
+        let parents =
+            json!({ at.address.checkpoint_ns.as_str(): at.address.checkpoint_id.as_str() });
+        let metadata = Metadata::new(Source::Loop, 0).with("parents", parents);
+        let metadata = metadata.with("source", text).with(text, text);
+        let call = json!({ "id": text, "name": text, "args": { text: text } });
+        let message = json!({ "type": "ai", "content": [text], "tool_calls": [call] });
+        let writes = vec![(text, json!([message])), ("text", json!(text))];
+        let called = self.put(None, &mut checkpoint, metadata, &ns, writes).await;
+        self.step(&called, text, vec![("text", json!(text.repeat(2)))])
+            .await;
     }
 
     /// Writes `count` checkpoints, one after the other.

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changes;
+mod crowd;
+mod http;
 mod interrupts;
 mod program;
 mod reads;
+mod secrets;
 mod tables;
 mod transfer;

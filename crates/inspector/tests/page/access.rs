@@ -35,6 +35,9 @@ async fn without_the_token_every_page_asks_for_it() {
         "value?id=support-4711&path=/state/messages",
         "messages?id=support-4711&path=/state/messages&before=9",
         "compare?id=support-4711",
+        "about?id=support-4711",
+        "size?id=support-4711",
+        "changes?id=support-4711",
     ];
     for page in pages {
         let headers: [&[(&str, &str)]; 3] = [

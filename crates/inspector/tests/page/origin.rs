@@ -16,12 +16,13 @@ async fn browser() -> Browser {
     )
 }
 
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "threads",
     "thread?id=support-4711",
     "history?id=support-4711",
     "checkpoint?id=support-4711",
     "value?id=support-4711&path=/state/messages",
+    "about?id=support-4711",
 ];
 
 #[tokio::test]
@@ -139,7 +140,7 @@ async fn a_foreign_site_sends_no_form() {
         &[("sec-fetch-site", "none")],
     ];
     for headers in foreign {
-        for page in ["fork", "answer", "metadata", "login"] {
+        for page in ["fork", "answer", "metadata", "pin", "login"] {
             let answer = browser.post_with(page, "id=support-4711", headers).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?} {page}");
         }
