@@ -88,6 +88,7 @@ pub mod retention;
 pub mod step;
 pub mod threads;
 pub mod transfer;
+pub mod verify;
 pub mod watch;
 pub mod within;
 
@@ -117,8 +118,8 @@ macro_rules! __contract_groups {
     ($each:path $(, $checkpointer:expr;)?) => {
         $each! { $($checkpointer;)?
             put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
-            retention, channel_history, forks, guards, generations, leases, threads, transfer, watch,
-            fidelity, model, lifecycle
+            retention, channel_history, forks, guards, generations, leases, threads, transfer, verify,
+            watch, fidelity, model, lifecycle
         }
     };
 }
@@ -309,6 +310,12 @@ macro_rules! __contract_cases {
             executed_again, goes_on, of_a_pruned_thread, onto_an_existing_one,
             of_a_missing_thread, after_a_deletion, a_bad_line_leaves_nothing,
             an_early_end_leaves_nothing, several_threads, others_wait, lines_are_json,
+        }
+    };
+    (verify, $each:path) => {
+        $each! { verify:
+            finds_nothing, finds_nothing_in_orders_of_keys, goes_on, of_a_missing_thread,
+            finds_a_missing_parent, repairs_nothing_without_a_finding,
         }
     };
     (watch, $each:path) => {

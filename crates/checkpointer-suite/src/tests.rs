@@ -36,6 +36,7 @@ fn every_case_is_in_the_table() {
         leases,
         threads,
         transfer,
+        verify,
         watch,
         fidelity,
         model,

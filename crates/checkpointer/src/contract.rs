@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointTuple, DeleteThread, Error,
     GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put,
-    PutWrites, Removed, Result, ThreadId, ThreadInfo, ThreadSize, Version, Watch, generate,
+    PutWrites, Removed, Result, ThreadId, ThreadInfo, ThreadSize, VerifiedThread, Verify, Version,
+    Watch, generate,
 };
 
 /// Durable memory of agent graphs: checkpoints, pending writes, history and forks.
@@ -385,6 +386,23 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
         }
     }
 
+    /// Reads everything of threads, and says what is wrong with it: chunks that don't hold what their
+    /// hashes say, references, heads and parents that lead nowhere, and rows that nothing can reach.
+    /// Each thread that is there is an item, and so is each that has findings.
+    ///
+    /// It works beside writers and locks none out: what changes meanwhile is no finding. It reads in
+    /// batches, and keeps about 50 bytes for each chunk of the thread at hand. With
+    /// [`Verify::repair`], it repairs what can be repaired without loss. `docs/verify.md` says of each
+    /// finding what it means and where it comes from.
+    ///
+    /// The stream holds no connection between polls. By default it fails with [`Error::Unsupported`].
+    fn verify(&self, verify: Verify) -> BoxStream<'static, Result<VerifiedThread>> {
+        match self.inner() {
+            Some(inner) => inner.verify(verify),
+            None => stream::iter([Err(Error::unsupported("verify"))]).boxed(),
+        }
+    }
+
     /// Replaces the user's own metadata of a thread.
     ///
     /// # Errors
@@ -693,6 +711,10 @@ impl<C: Checkpointer + ?Sized> Checkpointer for Arc<C> {
 
     async fn thread_size(&self, thread_id: &ThreadId) -> Result<Option<ThreadSize>> {
         (**self).thread_size(thread_id).await
+    }
+
+    fn verify(&self, verify: Verify) -> BoxStream<'static, Result<VerifiedThread>> {
+        (**self).verify(verify)
     }
 
     async fn set_thread_metadata(

@@ -146,6 +146,7 @@ mod removed;
 mod request;
 mod size;
 mod transaction;
+mod verified;
 mod version;
 
 // Rules that every implementation shares.
@@ -178,11 +179,12 @@ pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
 pub use removed::{NotRemoved, Removed};
 pub use request::{
     DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, MissingParent,
-    Projection, Prune, PruneStrategy, Put, PutWrites, Retention, ThreadOrder, Watch,
+    Projection, Prune, PruneStrategy, Put, PutWrites, Retention, ThreadOrder, Verify, Watch,
 };
 pub use retention_worker::{RetentionHandle, RetentionReport, RetentionWorker};
 pub use size::{ChannelSize, SchemaSize, TableSize, ThreadSize};
 pub use transaction::OpenTransaction;
 pub use transfer::{Import, Imported, export};
 pub use typed::{History, SaveOptions, Thread};
+pub use verified::{Finding, FindingKind, VerifiedThread};
 pub use version::Version;

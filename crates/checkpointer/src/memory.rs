@@ -10,6 +10,7 @@ mod prune;
 mod size;
 mod thread;
 mod transaction;
+mod verify;
 mod watch;
 
 use std::cmp::Ordering;
@@ -28,7 +29,7 @@ use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple,
     HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put, PutWrites, Removed, Result,
-    ThreadId, ThreadInfo, ThreadOrder, ThreadSize, Watch,
+    ThreadId, ThreadInfo, ThreadOrder, ThreadSize, VerifiedThread, Verify, Watch,
 };
 use clock::Clock;
 use containment::contains_map;
@@ -650,6 +651,13 @@ impl Checkpointer for MemoryCheckpointer {
     async fn thread_size(&self, thread_id: &ThreadId) -> Result<Option<ThreadSize>> {
         let store = self.open()?;
         Ok(store.live(thread_id).map(|thread| thread.size(thread_id)))
+    }
+
+    fn verify(&self, verify: Verify) -> BoxStream<'static, Result<VerifiedThread>> {
+        match self.open() {
+            Ok(store) => stream::iter(store.verify(&verify)).map(Ok).boxed(),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
     }
 
     async fn set_thread_metadata(

@@ -7,6 +7,9 @@
 #[cfg(feature = "internals")]
 pub mod internals;
 
+// What is stored is verified by reading it as the operations do, and repaired as they write.
+mod verify;
+
 // The operations: what each call does, step by step.
 mod copy;
 mod get_tuple;
@@ -105,7 +108,7 @@ use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, DeleteThread, GetChannelHistory, GetTuple, HeadChange, Lease, List, ListThreads,
     OpenTransaction, Prune, Put, PutWrites, Removed, Result, Retention, RetentionWorker,
-    SchemaSize, ThreadId, ThreadInfo, ThreadSize, Watch,
+    SchemaSize, ThreadId, ThreadInfo, ThreadSize, VerifiedThread, Verify, Watch,
 };
 use call::{Call, call};
 use engine::Engine;
@@ -531,6 +534,15 @@ impl Checkpointer for PostgresCheckpointer {
         let call = call!("thread_size", thread_id = thread_id.as_str());
         self.run(call, pin!(self.engine.thread_size(thread_id)))
             .await
+    }
+
+    fn verify(&self, verify: Verify) -> BoxStream<'static, Result<VerifiedThread>> {
+        let call = call!(
+            "verify",
+            thread_id = verify.thread_id.as_ref().map(ThreadId::as_str),
+            repair = verify.repair,
+        );
+        call.stream(verify::threads(Arc::clone(&self.engine), verify))
     }
 
     async fn set_thread_metadata(

@@ -10,6 +10,7 @@ mod prune;
 mod put;
 mod put_writes;
 mod retention;
+mod verify;
 mod watch;
 
 pub use channel_history::GetChannelHistory;
@@ -22,4 +23,5 @@ pub use prune::{Prune, PruneStrategy};
 pub use put::{ExpectedHead, MissingParent, Put};
 pub use put_writes::PutWrites;
 pub use retention::Retention;
+pub use verify::Verify;
 pub use watch::Watch;

@@ -36,5 +36,6 @@ mod thread_metadata;
 mod tombstones;
 mod transfer;
 mod updates;
+mod verify;
 mod watch;
 mod within;

@@ -42,7 +42,7 @@ pub(super) struct Namespace {
 #[derive(Clone)]
 pub(super) struct Stored {
     seq: u64,
-    parent: Option<CheckpointId>,
+    pub(super) parent: Option<CheckpointId>,
     checkpoint: Checkpoint,
     pub(super) metadata: Metadata,
     put_at: SystemTime,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
+pub(super) use self::assembler::unwrapped;
 use self::assembler::{Assembler, MAX_READ};
 use super::chunk::{Kind, unpack};
 use super::encode::FORMAT;

@@ -22,7 +22,7 @@ use super::encode::encode_filter;
 use super::engine::Engine;
 use super::meter;
 use super::refusal::busy;
-use super::sql::{Runs, UnsweptPage, micros};
+use super::sql::{OneThread, Runs, UnsweptPage, micros};
 use super::wire::Jsonb;
 use crate::{DeleteThread, Prune, PruneStrategy, Removed, Result, Retention, ThreadId};
 
@@ -175,6 +175,19 @@ impl Engine {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Sweeps a thread from which nothing was removed: chunks that nothing needs, and writes that have
+    /// waited too long.
+    pub(super) async fn sweep_garbage(self: &Arc<Self>, thread_id: &ThreadId) -> Result<()> {
+        let one = OneThread {
+            thread_id: thread_id.as_str(),
+        };
+        let note = self.store.sql.note_unswept.with(&one);
+        self.store.execute("sweep a thread", note).await?;
+        let nothing = Removal::Old(Arc::new(Retention::keep_all()));
+        self.remove_from(thread_id, nothing, false, &mut Removed::default())
+            .await
     }
 
     /// Removes some of a thread's checkpoints. If the caller is dropped, it goes on to the end of the

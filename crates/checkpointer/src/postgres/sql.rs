@@ -20,6 +20,7 @@ mod size;
 mod template;
 mod threads;
 mod upkeep;
+mod verify;
 mod watch;
 mod write;
 
@@ -45,6 +46,7 @@ pub(super) use threads::{
     PinnedCheckpoint, SweptTombstones, ThreadMetadata, ThreadsOfCopy,
 };
 pub(super) use upkeep::{AtWork, DuePage, EndOfCall, PolicyOfRound, Progress, UnsweptPage};
+pub(super) use verify::{CheckpointsPage, ChunksPage, PageSize, ThreadsPage, WritesPage};
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
 
@@ -105,6 +107,18 @@ pub(super) struct Sql {
     pub(super) acquire_lease: Query<AcquireLease<'static>>,
     pub(super) renew_lease: Query<RenewLease<'static>>,
     pub(super) release_lease: Query<ReleaseLease<'static>>,
+    pub(super) verify_threads: Query<ThreadsPage<'static>>,
+    pub(super) verify_thread: Query<OneThread<'static>>,
+    pub(super) verify_heads: Query<OneThread<'static>>,
+    pub(super) verify_chunks: Query<(ChunksPage<'static>, PageSize)>,
+    pub(super) verify_checkpoints: Query<(CheckpointsPage<'static>, PageSize)>,
+    pub(super) verify_writes: Query<(WritesPage<'static>, PageSize)>,
+    pub(super) verify_unneeded: Query<OneThread<'static>>,
+    pub(super) restore_thread: Query<OneThread<'static>>,
+    pub(super) empty_tombstone: Query<OneThread<'static>>,
+    pub(super) place_heads: Query<OneThread<'static>>,
+    pub(super) correct_counts: Query<OneThread<'static>>,
+    pub(super) note_unswept: Query<OneThread<'static>>,
     pub(super) watch_all: Query<(LastLook, Since)>,
     pub(super) watch_threads: Query<(LastLook, WatchedThreads<'static>)>,
 }
@@ -186,6 +200,18 @@ impl Sql {
             acquire_lease: schema.query(&lease::ACQUIRE_LEASE),
             renew_lease: schema.query(&lease::RENEW_LEASE),
             release_lease: schema.query(&lease::RELEASE_LEASE),
+            verify_threads: schema.query(&verify::VERIFY_THREADS),
+            verify_thread: schema.query(&verify::VERIFY_THREAD),
+            verify_heads: schema.query(&verify::VERIFY_HEADS),
+            verify_chunks: schema.query(&verify::VERIFY_CHUNKS),
+            verify_checkpoints: schema.query(&verify::VERIFY_CHECKPOINTS),
+            verify_writes: schema.query(&verify::VERIFY_WRITES),
+            verify_unneeded: schema.query(&verify::VERIFY_UNNEEDED),
+            restore_thread: schema.query(&verify::RESTORE_THREAD),
+            empty_tombstone: schema.query(&verify::EMPTY_TOMBSTONE),
+            place_heads: schema.query(&verify::PLACE_HEADS),
+            correct_counts: schema.query(&verify::CORRECT_COUNTS),
+            note_unswept: schema.query(&verify::NOTE_UNSWEPT),
             watch_all: schema.query(&watch::WATCH_ALL),
             watch_threads: schema.query(&watch::WATCH_THREADS),
             schema,

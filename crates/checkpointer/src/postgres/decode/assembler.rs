@@ -287,7 +287,7 @@ impl<'a> Assembler<'a> {
 }
 
 /// The value, the items or the members of a leaf, and whether each is `[value]` or a reference.
-fn unwrapped(content: Value, kind: Kind) -> Option<(Value, bool)> {
+pub(in crate::postgres) fn unwrapped(content: Value, kind: Kind) -> Option<(Value, bool)> {
     match (content, kind) {
         (value, Kind::Value) => Some((value, false)),
         (Value::Object(mut content), _) => {

@@ -299,7 +299,7 @@ FROM swept",
 ]);
 
 /// The chunks that references name, and those below.
-const NEEDED_CHUNKS: &str = ", needed AS (
+pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
     SELECT top.hash FROM referred, {schema}.top_chunks(referred.reference) AS top
     UNION
     SELECT below.hash

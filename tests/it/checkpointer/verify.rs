@@ -1,0 +1,536 @@
+//! Verifying what is stored: each kind of damage is found and named, what can be repaired without
+//! loss is repaired, and a database at work has no findings.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use checkpointer::FindingKind::*;
+use checkpointer::{
+    CheckpointAddress, Checkpointer, DeleteThread, Finding, FindingKind, GetTuple,
+    PostgresCheckpointer, Prune, PruneStrategy, Retention, VerifiedThread, Verify,
+};
+use expect_test::expect;
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use super::step::{Step, checkpointer, head, large, map, thread, try_write, two};
+use rig::TestDb;
+
+/// What is done to the rows of a thread, what is found then, and what is left after a repair.
+struct Case {
+    what: &'static str,
+    damage: &'static str,
+    found: &'static [FindingKind],
+    left: &'static [FindingKind],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        what: "a leaf holds something else",
+        damage: "UPDATE {schema}.chunks SET content = '[\"?\"]' WHERE thread_id = 'damaged'
+            AND hash = (SELECT hash FROM {schema}.chunks WHERE thread_id = 'damaged'
+                AND content IS NOT NULL AND refs IS NULL ORDER BY hash LIMIT 1)",
+        found: &[CheckpointUnreadable, ChunkDamaged],
+        left: &[CheckpointUnreadable, ChunkDamaged],
+    },
+    Case {
+        what: "a chunk refers to half a chunk more",
+        damage: "UPDATE {schema}.chunks SET refs = refs || '\\x0102' WHERE thread_id = 'damaged'
+            AND hash = (SELECT hash FROM {schema}.chunks WHERE thread_id = 'damaged'
+                AND refs IS NOT NULL ORDER BY hash LIMIT 1)",
+        found: &[ChunkDamaged],
+        left: &[ChunkDamaged],
+    },
+    Case {
+        what: "a node refers to others",
+        damage: "UPDATE {schema}.chunks SET refs = substring(refs FROM 17)
+            WHERE thread_id = 'damaged' AND content IS NULL AND length(refs) > 16",
+        found: &[CheckpointUnreadable, ChunkDamaged, ChunksUnneeded],
+        left: &[CheckpointUnreadable, ChunkDamaged, ChunksUnneeded],
+    },
+    Case {
+        what: "a hash is cut",
+        damage: "UPDATE {schema}.chunks SET hash = substring(hash FOR 8)
+            WHERE thread_id = 'damaged' AND hash IN (SELECT below.hash FROM {schema}.chunks AS c,
+                {schema}.unpacked(c.refs) AS below WHERE c.thread_id = 'damaged')",
+        found: &[
+            CheckpointUnreadable,
+            ChunkDamaged,
+            ChunkMissing,
+            ChunksUnneeded,
+        ],
+        left: &[
+            CheckpointUnreadable,
+            ChunkDamaged,
+            ChunkMissing,
+            ChunksUnneeded,
+        ],
+    },
+    Case {
+        what: "a chunk is empty",
+        damage: "UPDATE {schema}.chunks SET content = NULL WHERE thread_id = 'damaged'
+            AND refs IS NULL",
+        found: &[CheckpointUnreadable, ChunkDamaged],
+        left: &[CheckpointUnreadable, ChunkDamaged],
+    },
+    Case {
+        what: "a chunk that another one refers to is gone",
+        damage: "DELETE FROM {schema}.chunks WHERE thread_id = 'damaged'
+            AND refs IS NULL AND hash IN (SELECT below.hash FROM {schema}.chunks AS c,
+                {schema}.unpacked(c.refs) AS below WHERE c.thread_id = 'damaged')",
+        found: &[CheckpointUnreadable, ChunkMissing],
+        left: &[CheckpointUnreadable, ChunkMissing],
+    },
+    Case {
+        what: "a chunk that a checkpoint refers to is gone",
+        damage: "DELETE FROM {schema}.chunks WHERE thread_id = 'damaged' AND hash IN (
+            SELECT top.hash FROM {schema}.checkpoints AS c,
+                {schema}.top_chunks(c.channels -> 'note') AS top WHERE c.thread_id = 'damaged'
+                AND c.checkpoint_id = '2')",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a reference says another depth",
+        damage: "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{messages,d}', '1')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a reference says another kind",
+        damage: "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{messages,k}', '\"o\"')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a reference can't be followed",
+        damage: "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{messages,d}', '-7')
+            WHERE thread_id = 'damaged'",
+        found: &[CheckpointUnreadable, ChunksUnneeded],
+        left: &[CheckpointUnreadable, ChunksUnneeded],
+    },
+    Case {
+        what: "a value has an unknown form",
+        damage: "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{n}', '7')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "an object has an order of other keys",
+        damage: "UPDATE {schema}.checkpoints
+            SET channels = jsonb_set(channels, '{n}', '[{\"a\": 1, \"\\u0001o\": \"1 0\"}]')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "there is no object of channels",
+        damage: "UPDATE {schema}.checkpoints SET channels = '7'
+            WHERE thread_id = 'damaged' AND checkpoint_id = '3'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a checkpoint has an unknown format",
+        damage: "UPDATE {schema}.checkpoints SET checkpoint = checkpoint || '{\"format\": 99}'
+            WHERE thread_id = 'damaged' AND checkpoint_id = '3'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "metadata is no object",
+        damage: "UPDATE {schema}.checkpoints SET metadata = '[]'
+            WHERE thread_id = 'damaged' AND checkpoint_id = '3'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a pending write has an unknown form",
+        damage: "UPDATE {schema}.pending_writes SET value = '7' WHERE thread_id = 'damaged'",
+        found: &[CheckpointUnreadable, ChunksUnneeded],
+        left: &[CheckpointUnreadable, ChunksUnneeded],
+    },
+    Case {
+        what: "a pending write without its checkpoint has an unknown form",
+        damage: "UPDATE {schema}.pending_writes SET value = '7', checkpoint_id = '4'
+            WHERE thread_id = 'damaged' AND task_id = 'small'",
+        found: &[WriteUnreadable],
+        left: &[WriteUnreadable],
+    },
+    Case {
+        what: "pending writes have lost their checkpoint",
+        damage: "UPDATE {schema}.pending_writes SET written_at = now() - interval '2 days',
+            checkpoint_id = '4' WHERE thread_id = 'damaged'",
+        found: &[WritesWithoutCheckpoint],
+        left: &[],
+    },
+    Case {
+        what: "a parent is gone",
+        damage: "DELETE FROM {schema}.checkpoints WHERE thread_id = 'damaged'
+            AND checkpoint_id = '1'",
+        found: &[ParentMissing, ChunksUnneeded],
+        left: &[ParentMissing, ChunksUnneeded],
+    },
+    Case {
+        what: "the head is gone",
+        damage: "DELETE FROM {schema}.heads WHERE thread_id = 'damaged'",
+        found: &[ThreadUnlisted, HeadMissing],
+        left: &[],
+    },
+    Case {
+        what: "the head names no checkpoint",
+        damage: "UPDATE {schema}.heads SET checkpoint_id = '4' WHERE thread_id = 'damaged'",
+        found: &[HeadWithoutCheckpoint],
+        left: &[HeadWithoutCheckpoint],
+    },
+    Case {
+        what: "the head is an older one",
+        damage: "UPDATE {schema}.heads SET checkpoint_id = '1' WHERE thread_id = 'damaged'",
+        found: &[HeadNotLast],
+        left: &[HeadNotLast],
+    },
+    Case {
+        what: "the head counts too few",
+        damage: "UPDATE {schema}.heads SET seq = 1 WHERE thread_id = 'damaged'",
+        found: &[HeadCountTooLow],
+        left: &[],
+    },
+    Case {
+        what: "the thread's row is gone",
+        damage: "DELETE FROM {schema}.threads WHERE thread_id = 'damaged'",
+        found: &[ThreadMissing],
+        left: &[],
+    },
+    Case {
+        what: "the thread's metadata is no object",
+        damage: "UPDATE {schema}.threads SET metadata = '[]' WHERE thread_id = 'damaged'",
+        found: &[ThreadUnreadable],
+        left: &[ThreadUnreadable],
+    },
+    Case {
+        what: "the thread was started less than once",
+        damage: "UPDATE {schema}.threads SET generation = 0 WHERE thread_id = 'damaged'",
+        found: &[ThreadUnreadable],
+        left: &[ThreadUnreadable],
+    },
+    Case {
+        what: "a deletion has left rows",
+        damage: "UPDATE {schema}.threads SET deleted_at = now() WHERE thread_id = 'damaged'",
+        found: &[RowsOfDeletedThread],
+        left: &[],
+    },
+];
+
+/// Two threads, of which one is damaged.
+struct Stored {
+    test: TestDb,
+    checkpointer: PostgresCheckpointer,
+    client: Client,
+}
+
+impl Stored {
+    async fn new() -> Self {
+        let test = TestDb::without_schema().await;
+        let checkpointer = checkpointer(&test, &[]).await;
+        make(&checkpointer, "sound").await;
+        let client = test.observer().await;
+        Self {
+            test,
+            checkpointer,
+            client,
+        }
+    }
+
+    async fn damage(&self, sql: &str) {
+        let sql = sql.replace("{schema}", self.test.schema());
+        let changed = self.client.execute(&sql, &[]).await.unwrap();
+        assert!(changed > 0, "{sql}");
+    }
+
+    /// Verifies all threads, and returns what was found of those that aren't sound or have findings.
+    async fn verify(&self, repair: bool) -> Vec<Finding> {
+        let verify = Verify::all().repair(repair);
+        let verified: Vec<VerifiedThread> =
+            self.checkpointer.verify(verify).try_collect().await.unwrap();
+        let (sound, damaged): (Vec<_>, Vec<_>) =
+            (verified.into_iter()).partition(|thread| thread.thread_id.as_str() == "sound");
+        assert!(sound.iter().all(|thread| thread.findings.is_empty()));
+        damaged.into_iter().flat_map(|thread| thread.findings).collect()
+    }
+
+    async fn kinds(&self, repair: bool) -> Vec<FindingKind> {
+        kinds(&self.verify(repair).await)
+    }
+
+    /// Removes every row of all threads but the sound one.
+    async fn clean(&self) {
+        for table in [
+            "threads",
+            "heads",
+            "checkpoints",
+            "chunks",
+            "pending_writes",
+            "unswept",
+        ] {
+            let schema = self.test.schema();
+            let sql = format!("DELETE FROM {schema}.{table} WHERE thread_id <> 'sound'");
+            self.client.execute(&sql, &[]).await.unwrap();
+        }
+    }
+}
+
+/// The kinds of findings, each once.
+fn kinds(findings: &[Finding]) -> Vec<FindingKind> {
+    let mut kinds: Vec<_> = findings.iter().map(|finding| finding.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// Makes a thread with values that are small, cut, and cut with further cut values inside.
+async fn make(checkpointer: &PostgresCheckpointer, name: &str) -> CheckpointAddress {
+    let state = |n: usize| {
+        json!({
+            "n": n,
+            "messages": large(n),
+            "nested": { "of": [large(10 + n), large(20 + n)], "note": "y".repeat(1500) },
+            "note": "x".repeat(1500 + n),
+        })
+    };
+    let first = Step::first(&thread(name)).id("1").values(state(1));
+    let first = first.put(checkpointer).await;
+    let second = Step::after(&first).id("2").values(state(2));
+    let second = second.put(checkpointer).await;
+    let third = Step::after(&second).id("3").values(json!({ "n": 3 }));
+    let third = third.put(checkpointer).await;
+    for (task, value) in [("small", json!([1])), ("large", large(9))] {
+        try_write(checkpointer, &third, task, &value).await.unwrap();
+    }
+    let metadata = map(json!({ "owner": name }));
+    checkpointer.set_thread_metadata(&thread(name), metadata).await.unwrap();
+    third
+}
+
+#[tokio::test]
+async fn each_damage_is_found_and_what_can_be_repaired_is() {
+    let stored = Stored::new().await;
+    for case in CASES {
+        let Case {
+            what,
+            damage,
+            found,
+            left,
+        } = case;
+        make(&stored.checkpointer, "damaged").await;
+        assert_eq!(stored.kinds(false).await, [], "before: {what}");
+        stored.damage(damage).await;
+        assert_eq!(stored.kinds(false).await, *found, "{what}");
+
+        let findings = stored.verify(true).await;
+        for finding in &findings {
+            let is_repaired = !left.contains(&finding.kind);
+            assert_eq!(finding.repaired, is_repaired, "{what}: {finding:?}");
+            assert!(!is_repaired || finding.kind.is_repairable());
+        }
+        assert_eq!(stored.kinds(false).await, *left, "after a repair: {what}");
+        stored.clean().await;
+    }
+}
+
+#[tokio::test]
+async fn a_finding_says_where_it_is() {
+    let stored = Stored::new().await;
+    make(&stored.checkpointer, "damaged").await;
+    stored
+        .damage(
+            "DELETE FROM {schema}.chunks WHERE thread_id = 'damaged' AND hash IN (
+                SELECT top.hash FROM {schema}.checkpoints AS c,
+                    {schema}.top_chunks(c.channels -> 'note') AS top
+                WHERE c.thread_id = 'damaged' AND c.checkpoint_id = '2')",
+        )
+        .await;
+    stored
+        .damage("UPDATE {schema}.heads SET seq = 1 WHERE thread_id = 'damaged'")
+        .await;
+    let findings = stored.verify(false).await;
+    let texts: Vec<_> = findings
+        .iter()
+        .map(|Finding { kind, what, .. }| format!("{kind}: {what}\n  {}\n", kind.advice()))
+        .collect();
+    expect![[r#"
+        head_count_too_low: namespace `` counts 1 puts, and has had 3
+          repair: the count is raised
+        checkpoint_unreadable: checkpoint `2`: channel `note` misses chunk 9a17a1f2f1f36b0a8b1f1c5d5b1b0f8e
+          restore the thread from a backup, or go on from a checkpoint that can be read
+    "#]]
+    .assert_eq(&texts.concat());
+    let second = findings.last().unwrap();
+    assert_eq!(second.checkpoint_id.as_ref().unwrap().as_str(), "2");
+}
+
+#[tokio::test]
+async fn a_thread_whose_row_was_made_again_goes_on() {
+    let stored = Stored::new().await;
+    let third = make(&stored.checkpointer, "damaged").await;
+    stored
+        .damage("DELETE FROM {schema}.threads WHERE thread_id = 'damaged'")
+        .await;
+    let by_another = checkpointer(&stored.test, &[]).await;
+    let read = by_another.get_tuple(GetTuple::at(&third)).await.unwrap();
+    assert_eq!(read, None);
+    stored.verify(true).await;
+    let read = by_another.get_tuple(GetTuple::at(&third)).await.unwrap();
+    assert_eq!(read.unwrap().pending_writes.len(), 2);
+    let next = Step::after(&third).values(json!({ "messages": large(2) }));
+    let next = next.put(&stored.checkpointer).await;
+    let head = head(&by_another, &thread("damaged")).await;
+    assert_eq!(head, Some(next.checkpoint_id));
+    assert_eq!(stored.kinds(false).await, []);
+}
+
+#[tokio::test]
+async fn what_only_names_a_thread_is_removed() {
+    let stored = Stored::new().await;
+    make(&stored.checkpointer, "damaged").await;
+    for table in ["threads", "checkpoints", "pending_writes"] {
+        let sql = format!("DELETE FROM {{schema}}.{table} WHERE thread_id = 'damaged'");
+        stored.damage(&sql).await;
+    }
+    stored
+        .damage("INSERT INTO {schema}.unswept (thread_id) VALUES ('ghost')")
+        .await;
+    assert_eq!(stored.kinds(false).await, [ThreadMissing]);
+    assert_eq!(
+        stored.kinds(true).await,
+        [ThreadMissing, RowsOfDeletedThread]
+    );
+    assert_eq!(stored.kinds(false).await, []);
+    // No call has seen them, so a first checkpoint begins anew.
+    make(&stored.checkpointer, "damaged").await;
+    assert_eq!(stored.kinds(false).await, []);
+}
+
+#[tokio::test]
+async fn chunks_that_nothing_needs_are_no_damage_and_are_removed() {
+    let stored = Stored::new().await;
+    let third = make(&stored.checkpointer, "damaged").await;
+    let again = Step::first(&thread("damaged")).id("2").parent(third.checkpoint_id);
+    let again = again.values(json!({ "n": 2 })).without_generation();
+    again.put(&stored.checkpointer).await;
+    let before = size(&stored).await;
+    let findings = stored.verify(false).await;
+    assert_eq!(kinds(&findings), [ChunksUnneeded]);
+    assert!(!ChunksUnneeded.is_damage());
+    assert_eq!(size(&stored).await, before);
+    stored.verify(true).await;
+    assert!(size(&stored).await < before);
+    assert_eq!(stored.kinds(false).await, []);
+}
+
+async fn size(stored: &Stored) -> u64 {
+    let size = stored.checkpointer.thread_size(&thread("damaged")).await;
+    size.unwrap().unwrap().chunks
+}
+
+#[tokio::test]
+async fn a_thread_of_several_pages_is_read_to_its_end() {
+    let stored = Stored::new().await;
+    let item = |n: usize| json!({ "n": n, "text": format!("item {n}, ").repeat(20) });
+    let items: Vec<Value> = (0..12_000).map(item).collect();
+    let step = Step::first(&thread("damaged")).values(json!({ "items": items }));
+    let mut last = step.put(&stored.checkpointer).await;
+    for n in 0..3 {
+        let step = Step::after(&last).values(json!({ "items": items, "n": n }));
+        last = step.put(&stored.checkpointer).await;
+    }
+    let verify = || stored.checkpointer.verify(Verify::thread("damaged").unwrap());
+    let found: Vec<VerifiedThread> = verify().try_collect().await.unwrap();
+    assert!(found[0].chunks > 1_000, "{found:?}");
+    assert_eq!(found[0].findings, []);
+    stored
+        .damage(
+            "UPDATE {schema}.chunks SET content = '[]' WHERE thread_id = 'damaged'
+             AND hash = (SELECT hash FROM {schema}.chunks WHERE thread_id = 'damaged'
+                 AND content IS NOT NULL ORDER BY hash DESC LIMIT 1)",
+        )
+        .await;
+    let found: Vec<VerifiedThread> = verify().try_collect().await.unwrap();
+    let damaged = |kind| found[0].findings.iter().filter(|found| found.kind == kind).count();
+    assert_eq!((damaged(ChunkDamaged), damaged(CheckpointUnreadable)), (1, 4));
+}
+
+/// Puts steps one after the other, each after the head, until it is told to stop.
+async fn write(checkpointer: PostgresCheckpointer, name: String, stop: Arc<AtomicBool>) {
+    let thread_id = thread(&name);
+    let mut last: Option<CheckpointAddress> = None;
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let step = match &last {
+            Some(last) => Step::after(last).expect_head(last),
+            None => Step::first(&thread_id),
+        };
+        let step = step.values(json!({ "messages": large(n % 7), "of": [large(n)], "n": n }));
+        // Another one deletes the thread now and then.
+        last = step.try_put(&checkpointer).await.ok();
+        if let Some(last) = &last {
+            let _ = try_write(&checkpointer, last, "task", &large(n % 5)).await;
+        }
+    }
+}
+
+/// Prunes, copies and deletes threads.
+async fn remove(checkpointer: PostgresCheckpointer, names: Vec<String>, stop: Arc<AtomicBool>) {
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let thread_id = thread(&names[n % names.len()]);
+        match n % 5 {
+            0 => {
+                let copy = thread(&format!("copy {n}"));
+                let _ = checkpointer.copy_thread(&thread_id, &copy).await;
+            }
+            1 => {
+                let delete = DeleteThread::new(&thread_id).unwrap();
+                let _ = checkpointer.delete_thread(delete).await;
+            }
+            _ => {
+                let keep = PruneStrategy::Keep(Retention::keep_last(3));
+                let prune = Prune::new([&thread_id], keep).unwrap();
+                let _ = checkpointer.prune(prune).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_at_work_has_no_findings() {
+    let (test, [one, other]) = two().await;
+    let verifier = checkpointer(&test, &[]).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let names: Vec<String> = (0..3).map(|n| format!("thread {n}")).collect();
+    let writers = names.iter().map(|name| {
+        tokio::spawn(write(one.clone(), name.clone(), Arc::clone(&stop)))
+    });
+    let mut work: Vec<_> = writers.collect();
+    work.push(tokio::spawn(remove(other, names, Arc::clone(&stop))));
+    let mut seen = 0;
+    for round in 0..12 {
+        let verify = Verify::all().repair(round % 2 == 1);
+        let verified: Vec<VerifiedThread> = verifier.verify(verify).try_collect().await.unwrap();
+        for thread in &verified {
+            assert_eq!(thread.findings, [], "{}", thread.thread_id);
+            seen += thread.checkpoints;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for done in join_all(work).await {
+        done.unwrap();
+    }
+    assert!(seen > 0);
+}
