@@ -6,7 +6,7 @@ use std::time::Duration;
 use checkpointer::{
     AcquireLease, CheckpointNs, Checkpointer, DeleteThread, Error, GetChannelHistory, GetTuple,
     List, ListThreads, OpenTransaction, PostgresCheckpointer, Prune, PruneStrategy, PutWrites,
-    Removed, Result, Retention, TaskId, Watch,
+    Removed, Result, Retention, TaskId, Verify, Watch,
 };
 use db::Database;
 use futures_util::TryStreamExt;
@@ -104,6 +104,11 @@ async fn call_everything(test: &TestDb) {
     checkpointer.thread_info(&thread_id).await.unwrap();
     checkpointer.thread_size(&thread_id).await.unwrap();
     checkpointer.schema_size().await.unwrap();
+    checkpointer
+        .verify(Verify::thread(&thread_id).unwrap())
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap();
     checkpointer
         .threads(ListThreads::all())
         .try_collect::<Vec<_>>()

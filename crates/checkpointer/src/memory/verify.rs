@@ -11,7 +11,10 @@ impl Store {
     pub(super) fn verify(&self, verify: &Verify) -> Vec<VerifiedThread> {
         if let Some(thread_id) = &verify.thread_id {
             let live = self.live(thread_id);
-            return live.map(|live| live.verify(thread_id)).into_iter().collect();
+            return live
+                .map(|live| live.verify(thread_id))
+                .into_iter()
+                .collect();
         }
         let after = verify.after.as_ref();
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -35,7 +38,9 @@ impl Thread {
                 if !namespace.checkpoints.contains_key(parent) {
                     let finding = Finding::new(
                         FindingKind::ParentMissing,
-                        format!("the parent of checkpoint `{id}`, checkpoint `{parent}`, is missing"),
+                        format!(
+                            "the parent of checkpoint `{id}`, checkpoint `{parent}`, is missing"
+                        ),
                     );
                     verified.add(finding.in_ns(ns.clone()).of_checkpoint(id.clone()));
                 }

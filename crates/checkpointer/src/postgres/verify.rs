@@ -23,7 +23,7 @@ use super::decode;
 use super::engine::Engine;
 use super::sql::{OneThread, PageSize, ThreadsPage};
 use super::wire::Jsonb;
-use crate::{Error, Finding, FindingKind, Result, ThreadId, Verify, VerifiedThread};
+use crate::{Error, Finding, FindingKind, Result, ThreadId, VerifiedThread, Verify};
 use shapes::Shapes;
 
 /// What the calls are named in errors.
@@ -224,7 +224,13 @@ impl Stand {
     fn read(thread_id: &ThreadId, row: Option<&Row>) -> Self {
         let is = |column| row.is_some_and(|row| row.get::<_, Option<bool>>(column) == Some(true));
         let there = is("there");
-        let tables = ["heads", "checkpoints", "chunks", "pending_writes", "unswept"];
+        let tables = [
+            "heads",
+            "checkpoints",
+            "chunks",
+            "pending_writes",
+            "unswept",
+        ];
         Self {
             there,
             deleted: is("deleted"),

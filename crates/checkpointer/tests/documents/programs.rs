@@ -7,6 +7,7 @@ const PAGE: &str = include_str!("../../../../docs/page.md");
 const SCHEMAS: &str = include_str!("../../../../docs/schemas.md");
 const RETENTION: &str = include_str!("../../../../docs/retention.md");
 const TRANSACTIONS: &str = include_str!("../../../../docs/transactions.md");
+const VERIFY: &str = include_str!("../../../../docs/verify.md");
 const WATCHING: &str = include_str!("../../../../docs/watching.md");
 
 /// What follows an example's documentation and its lints, as a block of code.
@@ -72,6 +73,12 @@ fn the_page_on_transactions_shows_its_example_as_it_is() {
     assert!(TRANSACTIONS.contains(&program(order)));
     let send = function(include_str!("../../examples/outbox.rs"), "async fn send(");
     assert!(TRANSACTIONS.contains(&send));
+}
+
+#[test]
+fn the_page_on_verifying_shows_its_example_as_it_is() {
+    let verify = include_str!("../../examples/verify.rs");
+    assert!(VERIFY.contains(&program(verify)));
 }
 
 #[test]

@@ -2,33 +2,49 @@
 
 use checkpointer::futures_util::TryStreamExt;
 use checkpointer::serde_json::json;
-use checkpointer::{CheckpointAddress, Checkpointer, Error, GetTuple, List, Projection, ThreadId};
+use checkpointer::{Checkpointer, Finding, ListThreads, ThreadId, VerifiedThread, Verify};
 use inspector::visible;
 
 use super::exit::Outcome;
 use super::output::Output;
-use super::paint::{ID, MARK, Painted};
+use super::paint::{FAINT, ID, MARK, NAME, Painted};
 use super::pick::Pick;
 use super::progress::Progress;
 
-/// Read every checkpoint of threads, and report those that can't be read
+/// Read everything of threads, and report what is wrong with it
 ///
-/// Exits with 1 if there are any. It reads all states, one after the other.
+/// Exits with 1 if something is damaged and wasn't repaired. What only takes room is reported, and is no
+/// damage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The threads; those that the options pick if there are none
+    /// The threads; those that the options pick if there are none, and otherwise all, also those that
+    /// no list shows
     #[arg(value_name = "THREAD", value_parser = |text: &str| ThreadId::new(text))]
     threads: Vec<ThreadId>,
+    /// Repair what can be repaired without loss
+    #[arg(long)]
+    repair: bool,
     #[command(flatten)]
     pick: Pick,
 }
 
-/// What was found so far.
+/// What was read and found so far.
 #[derive(Default)]
-struct Findings {
+struct Totals {
     threads: u64,
     checkpoints: u64,
+    pending_writes: u64,
+    chunks: u64,
     damaged: u64,
+    repaired: u64,
+}
+
+/// A run of the command.
+struct Run<'a> {
+    checkpointer: &'a dyn Checkpointer,
+    repair: bool,
+    totals: Totals,
+    progress: Progress,
 }
 
 pub(crate) async fn run(
@@ -36,80 +52,122 @@ pub(crate) async fn run(
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let progress = Progress::begin("reading");
-    let mut findings = Findings::default();
-    if args.threads.is_empty() {
-        let mut threads = checkpointer.threads(args.pick.query());
+    let mut run = Run {
+        checkpointer,
+        repair: args.repair,
+        totals: Totals::default(),
+        progress: Progress::begin("reading"),
+    };
+    let picked = args.pick.query();
+    if !args.threads.is_empty() {
+        for thread_id in &args.threads {
+            run.verify(Verify::thread(thread_id)?, output).await?;
+        }
+    } else if picks(&picked) {
+        let mut threads = checkpointer.threads(picked);
         while let Some(thread) = threads.try_next().await? {
-            let id = &thread.thread_id;
-            verify(checkpointer, id, &mut findings, &progress, output).await?;
+            let verify = Verify::thread(&thread.thread_id)?;
+            run.verify(verify, output).await?;
         }
+    } else {
+        run.verify(Verify::all(), output).await?;
     }
-    for thread in &args.threads {
-        verify(checkpointer, thread, &mut findings, &progress, output).await?;
-    }
-    drop(progress);
-    findings.print(output)
+    let Run { totals, .. } = run;
+    totals.print(output)
 }
 
-async fn verify(
-    checkpointer: &dyn Checkpointer,
-    thread: &ThreadId,
-    findings: &mut Findings,
-    progress: &Progress,
-    output: &mut Output,
-) -> anyhow::Result<()> {
-    findings.threads += 1;
-    let list = List::thread(thread)?.project(Projection::Metadata);
-    let mut checkpoints = checkpointer.list(list);
-    while let Some(checkpoint) = checkpoints.try_next().await? {
-        findings.checkpoints += 1;
-        let (threads, checkpoints) = (findings.threads, findings.checkpoints);
-        progress.note(format!("{threads} threads, {checkpoints} checkpoints"));
-        match checkpointer
-            .get_tuple(GetTuple::at(&checkpoint.address))
-            .await
-        {
-            Ok(_) => {}
-            Err(error @ Error::Corrupt { .. }) => {
-                findings.damaged += 1;
-                print(&checkpoint.address, &error, output)?;
+/// Whether only some threads are asked for.
+fn picks(query: &ListThreads) -> bool {
+    query.filter.is_some()
+        || query.state.is_some()
+        || query.changed_after.is_some()
+        || query.changed_before.is_some()
+}
+
+impl Run<'_> {
+    async fn verify(&mut self, verify: Verify, output: &mut Output) -> anyhow::Result<()> {
+        let mut threads = self.checkpointer.verify(verify.repair(self.repair));
+        while let Some(thread) = threads.try_next().await? {
+            self.totals.add(&thread);
+            let Totals {
+                threads,
+                checkpoints,
+                ..
+            } = self.totals;
+            self.progress
+                .note(format!("{threads} threads, {checkpoints} checkpoints"));
+            for finding in &thread.findings {
+                print(&thread.thread_id, finding, output)?;
             }
-            Err(error) => return Err(error.into()),
+            if thread.further > 0 && !output.is_json() {
+                let (further, id) = (thread.further, visible(thread.thread_id.as_str()));
+                output.line(format!("{}: and {further} more", Painted(ID, id)))?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
-fn print(address: &CheckpointAddress, error: &Error, output: &mut Output) -> anyhow::Result<()> {
-    let what = error.to_string();
+fn print(thread_id: &ThreadId, finding: &Finding, output: &mut Output) -> anyhow::Result<()> {
+    let kind = finding.kind;
     if output.is_json() {
-        let at = inspector::json::address(address);
-        return output.json(&json!({ "damaged": at, "what": what }));
+        return output.json(&json!({ "finding": {
+            "kind": kind.as_str(),
+            "thread_id": thread_id.as_str(),
+            "checkpoint_ns": finding.checkpoint_ns.as_ref().map(|ns| ns.as_str()),
+            "checkpoint_id": finding.checkpoint_id.as_ref().map(|id| id.as_str()),
+            "what": finding.what,
+            "damage": kind.is_damage(),
+            "repaired": finding.repaired,
+            "advice": kind.advice(),
+        } }));
     }
-    let id = visible(address.checkpoint_id.as_str());
-    let damaged = Painted(MARK, "damaged");
+    let (id, what) = (visible(thread_id.as_str()), visible(&finding.what));
+    let style = if kind.is_damage() { MARK } else { NAME };
     output.line(format!(
-        "{damaged}: checkpoint {}: {}",
+        "{} {}: {what}",
         Painted(ID, id),
-        visible(&what)
-    ))
+        Painted(style, kind)
+    ))?;
+    let advice = match finding.repaired {
+        true => "repaired",
+        false => kind.advice(),
+    };
+    output.line(format!("  {}", Painted(FAINT, advice)))
 }
 
-impl Findings {
+impl Totals {
+    fn add(&mut self, thread: &VerifiedThread) {
+        self.threads += 1;
+        self.checkpoints += thread.checkpoints;
+        self.pending_writes += thread.pending_writes;
+        self.chunks += thread.chunks;
+        self.damaged += u64::from(!thread.is_sound());
+        self.repaired += thread
+            .findings
+            .iter()
+            .filter(|found| found.repaired)
+            .count() as u64;
+    }
+
     fn print(&self, output: &mut Output) -> anyhow::Result<Outcome> {
         let Self {
             threads,
             checkpoints,
+            pending_writes,
+            chunks,
             damaged,
+            repaired,
         } = self;
         if output.is_json() {
-            let found =
-                json!({ "threads": threads, "checkpoints": checkpoints, "damaged": damaged });
-            output.json(&json!({ "read": found }))?;
+            output.json(&json!({ "read": {
+                "threads": threads, "checkpoints": checkpoints, "pending_writes": pending_writes,
+                "chunks": chunks, "damaged": damaged, "repaired": repaired,
+            } }))?;
         } else {
             output.line(format!(
-                "{checkpoints} checkpoints of {threads} threads were read, {damaged} of them are damaged"
+                "{checkpoints} checkpoints of {threads} threads were read; {damaged} threads are \
+                 damaged, {repaired} findings were repaired"
             ))?;
         }
         Ok(match damaged {

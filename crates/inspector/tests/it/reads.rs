@@ -268,10 +268,30 @@ async fn what_cannot_be_read_is_found_and_does_not_hide_the_rest() {
     let lines: Vec<Value> = (ran.stdout.lines())
         .map(|line| from_str(line).unwrap())
         .collect();
-    assert_eq!(lines[0]["damaged"]["thread_id"], "report-9");
-    assert_eq!(
-        lines[1]["read"],
-        json!({ "threads": 2, "checkpoints": 5, "damaged": 1 })
-    );
+    let found = &lines[0]["finding"];
+    assert_eq!(found["thread_id"], "report-9");
+    assert_eq!(found["kind"], "checkpoint_unreadable");
+    assert_eq!(found["damage"], true);
+    let read = &lines[1]["read"];
+    let counts = ["threads", "checkpoints", "damaged", "repaired"].map(|name| &read[name]);
+    assert_eq!(json!(counts), json!([2, 5, 1, 0]));
     assert_eq!(program.run(&["verify", "support-4711"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_repair_makes_a_head_again() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    let history = program.done(&["history", "support-4711"]).await;
+    let sql = format!("DELETE FROM {}.heads", program.test.schema());
+    let observer = program.test.observer().await;
+    observer.batch_execute(&sql).await.unwrap();
+
+    let found = program.run(&["verify"]).await;
+    assert_eq!(found.code, 1, "{found:?}");
+    assert!(found.stdout.contains("head_missing"), "{found:?}");
+    let repaired = program.done(&["verify", "--repair"]).await;
+    assert!(repaired.contains("  repaired\n"), "{repaired}");
+    assert_eq!(program.run(&["verify"]).await.code, 0);
+    assert_eq!(program.done(&["history", "support-4711"]).await, history);
 }

@@ -120,8 +120,8 @@ LEFT JOIN {schema}.checkpoints AS c ON c.thread_id = {thread_id}
 WHERE h.checkpoint_id IS NULL OR c.seq IS NULL OR c.seq < put.last_seq OR h.seq < put.last_seq"]);
 
 /// Reads chunks, with the hashes of those that they refer to and that aren't there.
-pub(super) const VERIFY_CHUNKS: Template<(ChunksPage<'static>, PageSize)> = Template::new(&[
-    "-- checkpointer::verify_chunks
+pub(super) const VERIFY_CHUNKS: Template<(ChunksPage<'static>, PageSize)> =
+    Template::new(&["-- checkpointer::verify_chunks
 SELECT k.hash, k.content, k.refs, ARRAY(
     SELECT DISTINCT below.hash FROM {schema}.unpacked(k.refs) AS below
     WHERE NOT EXISTS (SELECT FROM {schema}.chunks AS c
@@ -134,13 +134,11 @@ FROM (
         ORDER BY k.hash LIMIT {rows}
     ) AS k
 ) AS k
-WHERE k.before < {bytes} ORDER BY k.hash",
-]);
+WHERE k.before < {bytes} ORDER BY k.hash"]);
 
 /// Reads checkpoints, and says whether a chunk that one refers to isn't there, or its parent.
 pub(super) const VERIFY_CHECKPOINTS: Template<(CheckpointsPage<'static>, PageSize)> =
-    Template::new(&[
-        "-- checkpointer::verify_checkpoints
+    Template::new(&["-- checkpointer::verify_checkpoints
 SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint, c.channels,
     c.metadata, c.parent_checkpoint_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM {schema}.checkpoints AS p
@@ -164,13 +162,12 @@ FROM (
         ORDER BY c.checkpoint_ns, c.checkpoint_id LIMIT {rows}
     ) AS c
 ) AS c
-WHERE c.before < {bytes} ORDER BY c.checkpoint_ns, c.checkpoint_id",
-    ]);
+WHERE c.before < {bytes} ORDER BY c.checkpoint_ns, c.checkpoint_id"]);
 
 /// Reads pending writes, and says whether a chunk that one refers to isn't there, or its checkpoint,
 /// and whether it has waited too long for that.
-pub(super) const VERIFY_WRITES: Template<(WritesPage<'static>, PageSize)> = Template::new(&[
-    "-- checkpointer::verify_writes
+pub(super) const VERIFY_WRITES: Template<(WritesPage<'static>, PageSize)> =
+    Template::new(&["-- checkpointer::verify_writes
 SELECT w.checkpoint_ns, w.checkpoint_id, w.task_id, w.idx, w.channel, w.value,
     w.written_at < now() - {micros} * interval '1 microsecond' AS is_old,
     EXISTS (SELECT FROM {schema}.checkpoints AS c
@@ -195,8 +192,7 @@ FROM (
     ) AS w
 ) AS w
 WHERE w.before < {bytes}
-ORDER BY w.checkpoint_ns, w.checkpoint_id, w.task_id, w.idx",
-]);
+ORDER BY w.checkpoint_ns, w.checkpoint_id, w.task_id, w.idx"]);
 
 /// Counts the chunks of a thread that nothing refers to, unless a removal is about to sweep them.
 pub(super) const VERIFY_UNNEEDED: Template<OneThread<'static>> = Template::new(&[

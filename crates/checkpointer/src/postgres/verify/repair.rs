@@ -15,9 +15,9 @@ impl Verifying<'_> {
         let is_repaired = match kind {
             FindingKind::ThreadMissing => self.restore_thread().await?,
             FindingKind::RowsOfDeletedThread => self.empty_tombstone().await?,
-            FindingKind::HeadMissing | FindingKind::HeadCountTooLow | FindingKind::ThreadUnlisted => {
-                self.correct_heads().await?
-            }
+            FindingKind::HeadMissing
+            | FindingKind::HeadCountTooLow
+            | FindingKind::ThreadUnlisted => self.correct_heads().await?,
             _ => false,
         };
         // All of the kind were repaired together.
@@ -97,7 +97,8 @@ impl Verifying<'_> {
         let (chunks, bytes) = (count("chunks"), count("bytes"));
         if chunks > 0 {
             let what = format!("nothing refers to {chunks} chunks of {bytes} bytes");
-            self.thread.add(Finding::new(FindingKind::ChunksUnneeded, what));
+            self.thread
+                .add(Finding::new(FindingKind::ChunksUnneeded, what));
         }
         self.sweep().await
     }
@@ -105,7 +106,12 @@ impl Verifying<'_> {
     async fn sweep(&mut self) -> Result<()> {
         let is_garbage = |finding: &&mut Finding| !finding.kind.is_damage();
         let is_sound = self.thread.is_sound();
-        let mut garbage = self.thread.findings.iter_mut().filter(is_garbage).peekable();
+        let mut garbage = self
+            .thread
+            .findings
+            .iter_mut()
+            .filter(is_garbage)
+            .peekable();
         if !self.repair || !is_sound || garbage.peek().is_none() {
             return Ok(());
         }

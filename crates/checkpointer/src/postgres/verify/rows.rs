@@ -60,7 +60,8 @@ impl Verifying<'_> {
         if row.get("lacks_parent") {
             let parent: &str = row.get("parent_checkpoint_id");
             let id = address.checkpoint_id;
-            let what = format!("the parent of checkpoint `{id}`, checkpoint `{parent}`, is missing");
+            let what =
+                format!("the parent of checkpoint `{id}`, checkpoint `{parent}`, is missing");
             let finding = Finding::new(FindingKind::ParentMissing, what);
             self.found(finding.in_ns(address.checkpoint_ns).of_checkpoint(id))
                 .await?;
