@@ -343,8 +343,9 @@ async fn each_damage_is_found_and_what_can_be_repaired_is() {
             found,
             left,
         } = case;
-        make(&stored.checkpointer, "damaged").await;
-        assert_eq!(stored.kinds(false).await, [], "before: {what}");
+        let (source, target) = (thread("sound"), thread("damaged"));
+        let copied = stored.checkpointer.copy_thread(&source, &target);
+        copied.await.unwrap();
         stored.damage(damage).await;
         assert_eq!(stored.kinds(false).await, *found, "{what}");
 
