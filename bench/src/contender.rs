@@ -16,6 +16,8 @@ pub(crate) enum System {
     Checkpointer,
     /// The same, each call in a transaction of its own.
     CheckpointerUnbatched,
+    /// The same as it comes, told by each put what is new in the list of messages.
+    CheckpointerAppends,
     /// One prepared statement per call, by primary key, on a bb8-postgres pool.
     Floor,
     /// LangGraph's saver from `PyPI`.
@@ -27,6 +29,7 @@ impl System {
         match self {
             Self::Checkpointer => "checkpointer",
             Self::CheckpointerUnbatched => "checkpointer-unbatched",
+            Self::CheckpointerAppends => "checkpointer-appends",
             Self::Floor => "floor",
             Self::LangGraph => "langgraph-checkpoint-postgres",
         }
@@ -34,13 +37,18 @@ impl System {
 
     /// Whether it is a checkpointer of this workspace.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Checkpointer | Self::CheckpointerUnbatched)
+        matches!(
+            self,
+            Self::Checkpointer | Self::CheckpointerUnbatched | Self::CheckpointerAppends
+        )
     }
 
     /// Its tables that don't count as stored: pending writes, and what the floor reads.
     pub(crate) fn pending_tables(self) -> &'static [&'static str] {
         match self {
-            Self::Checkpointer | Self::CheckpointerUnbatched => &["pending_writes"],
+            Self::Checkpointer | Self::CheckpointerUnbatched | Self::CheckpointerAppends => {
+                &["pending_writes"]
+            }
             Self::Floor => &["pending_writes", "states"],
             Self::LangGraph => &["checkpoint_writes"],
         }
@@ -57,6 +65,10 @@ impl System {
             Self::CheckpointerUnbatched => {
                 let options = PostgresOptions::default().shared_transactions(false);
                 Box::new(ours::start(site, options).await?)
+            }
+            Self::CheckpointerAppends => {
+                let ours = ours::start(site, PostgresOptions::default()).await?;
+                Box::new(ours.appending())
             }
             Self::Floor => Box::new(floor::start(site).await?),
             Self::LangGraph => Box::new(peer::start(site, python).await?),

@@ -28,6 +28,8 @@ pub(crate) struct Ours {
     pub(crate) checkpointer: Arc<dyn Checkpointer>,
     weigh: Arc<(Client, String)>,
     work: Option<Arc<Work>>,
+    /// Whether a put says which messages are new, instead of bringing all of them.
+    appends: bool,
 }
 
 /// Connects a checkpointer with these options.
@@ -39,7 +41,18 @@ pub(crate) async fn start(site: &Site, options: PostgresOptions) -> anyhow::Resu
         checkpointer: Arc::new(checkpointer),
         weigh: Arc::new((client(&site.url).await?, site.weigh.clone())),
         work: None,
+        appends: false,
     })
+}
+
+impl Ours {
+    /// Says with each put which messages are new.
+    pub(crate) fn appending(self) -> Self {
+        Self {
+            appends: true,
+            ..self
+        }
+    }
 }
 
 async fn connect(site: &Site) -> anyhow::Result<Database> {
@@ -62,8 +75,12 @@ impl Contender for Ours {
 
     async fn work(&mut self) -> anyhow::Result<Samples> {
         let work = self.work.take().context("there is no work")?;
+        let agent = |index| {
+            let checkpointer = Arc::clone(&self.checkpointer);
+            OurAgent::new(checkpointer, work.thread_id(index), self.appends)
+        };
         let agents = (0..work.agents.len())
-            .map(|index| OurAgent::new(Arc::clone(&self.checkpointer), work.thread_id(index)))
+            .map(agent)
             .collect::<anyhow::Result<_>>()?;
         agents::work(agents, &work, Arc::clone(&self.weigh)).await
     }
@@ -79,6 +96,7 @@ struct OurAgent {
     state: State,
     tasks: [TaskId; 2],
     head: CheckpointAddress,
+    appends: bool,
 }
 
 /// An agent's state, as a graph runtime holds it.
@@ -152,18 +170,31 @@ impl State {
         NewStep { versions, metadata }
     }
 
+    /// Takes the messages out of the checkpoint.
+    fn take_messages(&mut self) -> Vec<Value> {
+        match self.checkpoint.channel_values.remove("messages") {
+            Some(Value::Array(messages)) => messages,
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn version(&self) -> Option<&Version> {
         self.version.as_ref()
     }
 }
 
 impl OurAgent {
-    fn new(checkpointer: Arc<dyn Checkpointer>, thread_id: String) -> anyhow::Result<Self> {
+    fn new(
+        checkpointer: Arc<dyn Checkpointer>,
+        thread_id: String,
+        appends: bool,
+    ) -> anyhow::Result<Self> {
         let state = State::new();
         Ok(Self {
             head: CheckpointAddress::new(ThreadId::new(thread_id)?, state.checkpoint.id.clone())?,
             state,
             checkpointer,
+            appends,
             tasks: [TaskId::new("agent-task")?, TaskId::new("tools-task")?],
         })
     }
@@ -187,14 +218,26 @@ impl Agent for OurAgent {
         let version = self.checkpointer.next_version(self.state.version());
         let is_first = self.state.steps == 0;
         let NewStep { versions, metadata } = self.state.advance(step, version);
+        let messages = match self.appends {
+            true => self.state.take_messages(),
+            false => Vec::new(),
+        };
         let start = Instant::now();
-        let put = if is_first {
+        let mut put = if is_first {
             Put::new(&self.head.thread_id, &self.state.checkpoint, &metadata)
         } else {
             Put::after(&self.head, &self.state.checkpoint, &metadata)
         };
+        if let Some(before) = messages.len().checked_sub(1) {
+            put = put.append("messages", before, &messages[before..]);
+        }
         self.head = self.checkpointer.put(put.new_versions(&versions)).await?;
-        Ok(start.elapsed())
+        let took = start.elapsed();
+        if self.appends {
+            let values = &mut self.state.checkpoint.channel_values;
+            values.insert("messages".to_owned(), messages.into());
+        }
+        Ok(took)
     }
 
     async fn get(&mut self) -> anyhow::Result<Duration> {

@@ -3,7 +3,9 @@
 use settings::PoolMode;
 
 use crate::contender::System;
-use crate::contender::System::{Checkpointer, CheckpointerUnbatched, Floor, LangGraph};
+use crate::contender::System::{
+    Checkpointer, CheckpointerAppends, CheckpointerUnbatched, Floor, LangGraph,
+};
 use crate::work::GET_EVERY;
 
 /// Some agents that work at once, and who keeps their memory.
@@ -23,6 +25,15 @@ const OURS: &[System] = &[Checkpointer, CheckpointerUnbatched, Floor];
 
 /// All systems.
 const ALL: &[System] = &[Checkpointer, CheckpointerUnbatched, Floor, LangGraph];
+
+/// The same with puts that append, which is something else where threads are long.
+const LONG: &[System] = &[
+    Checkpointer,
+    CheckpointerAppends,
+    CheckpointerUnbatched,
+    Floor,
+    LangGraph,
+];
 
 const ONE_AGENT: Scenario = Scenario {
     name: "one-agent",
@@ -51,6 +62,7 @@ pub(crate) const USUAL: &[Scenario] = &[
     Scenario {
         name: "long-thread",
         steps: 1000,
+        systems: LONG,
         ..ONE_AGENT
     },
 ];
@@ -59,7 +71,7 @@ pub(crate) const USUAL: &[Scenario] = &[
 pub(crate) const LONGEST: Scenario = Scenario {
     name: "longest-thread",
     steps: 10_000,
-    systems: &[Checkpointer],
+    systems: &[Checkpointer, CheckpointerAppends],
     rounds: 1,
     ..ONE_AGENT
 };
@@ -79,6 +91,7 @@ pub(crate) fn asked_for(agents: usize, steps: usize) -> Scenario {
         name: "asked-for",
         agents,
         steps,
+        systems: LONG,
         ..ONE_AGENT
     }
 }

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::time::Duration;
 
-use checkpointer::internals::{self, Channel, Stored};
+use checkpointer::internals::{self, Channel, Growing, Stored};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 
@@ -47,6 +47,21 @@ fn puts(criterion: &mut Criterion) {
     }
 }
 
+/// A put that says what is new: each adds a message.
+fn appends(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("put, append told");
+    let further = messages(0..1000);
+    let further = further.as_array().map_or(&[][..], Vec::as_slice);
+    for length in LENGTHS {
+        let mut growing = Growing::of(&messages(0..length));
+        let mut next = further.chunks(1).cycle();
+        group.bench_function(BenchmarkId::from_parameter(length), |bencher| {
+            bencher.iter(|| black_box(growing.append(next.next().unwrap_or_default())));
+        });
+    }
+    group.finish();
+}
+
 fn codec(criterion: &mut Criterion) {
     let value = messages(0..1000);
     let text = internals::encode(&value).unwrap_or_default();
@@ -79,6 +94,6 @@ fn unseen(criterion: &mut Criterion) {
 criterion_group! {
     name = client;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2));
-    targets = puts, codec, unseen
+    targets = puts, appends, codec, unseen
 }
 criterion_main!(client);

@@ -67,6 +67,7 @@
     reason = "a case fails by panicking"
 )]
 
+pub mod append;
 pub mod channel_history;
 pub mod copy_thread;
 pub mod delete_for_runs;
@@ -117,7 +118,7 @@ macro_rules! contract_tests {
 macro_rules! __contract_groups {
     ($each:path $(, $checkpointer:expr;)?) => {
         $each! { $($checkpointer;)?
-            put, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
+            put, append, put_writes, get_tuple, list, delete_thread, delete_for_runs, copy_thread, prune,
             retention, channel_history, forks, guards, generations, leases, threads, transfer, verify,
             watch, fidelity, model, lifecycle
         }
@@ -162,6 +163,16 @@ macro_rules! __contract_cases {
             again_replaces_content, again_takes_values_from_the_parent_that_it_names, again_keeps_the_parent, again_does_not_move_the_head,
             again_keeps_the_writes, again_keeps_what_it_inherited, the_last_one_is_the_head,
             before_its_parent, partial_is_refused,
+        }
+    };
+    (append, $each:path) => {
+        $each! { append:
+            begins_a_list, is_the_parents_and_more, grows_step_by_step, beside_other_channels,
+            goes_on_after_other_steps, in_forks, per_namespace, again_is_the_same,
+            to_a_parent_that_was_put_again, of_nothing, after_another_length_is_refused,
+            to_what_is_no_list_is_refused, to_a_missing_parent_is_refused,
+            to_a_pruned_parent_is_refused, to_a_deleted_thread_is_refused, guarded,
+            beside_a_value_is_refused, an_item_too_deep_is_refused,
         }
     };
     (put_writes, $each:path) => {
@@ -379,7 +390,7 @@ macro_rules! __transaction_cases {
     ($each:path) => {
         $each! { within:
             takes_effect_with_the_commit, rolled_back_leaves_nothing, sees_its_own_puts,
-            reads_what_others_have_put, a_refusal_leaves_the_rest, again_is_no_conflict,
+            appends_to_its_own_puts, reads_what_others_have_put, a_refusal_leaves_the_rest, again_is_no_conflict,
             respects_leases, respects_deletions, a_put_waits_for_the_end, others_go_on,
             told_once_it_is_committed, saves_follow_what_was_committed, closed_refuses,
         }

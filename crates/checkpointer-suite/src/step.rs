@@ -63,6 +63,7 @@ pub struct Step {
     pub metadata: Metadata,
     new_versions: ChannelVersions,
     missing_parent: MissingParent,
+    appended: Vec<(String, usize, Vec<Value>)>,
     expected_head: ExpectedHead,
     lease: Option<Lease>,
 }
@@ -79,6 +80,7 @@ impl Step {
             metadata: Metadata::new(Source::Loop, 0),
             new_versions: ChannelVersions::new(),
             missing_parent: MissingParent::default(),
+            appended: Vec::new(),
             expected_head: ExpectedHead::Any,
             lease: None,
         }
@@ -160,6 +162,24 @@ impl Step {
         self
     }
 
+    /// Appends items to a channel's list after `after` items, which gives it a version of its own. Comes
+    /// after [`values`](Self::values) and [`changed`](Self::changed), which set those of the others.
+    ///
+    /// # Panics
+    ///
+    /// If the items are no array.
+    pub fn append(mut self, channel: &str, after: usize, items: Value) -> Self {
+        let Value::Array(items) = items else {
+            panic!("{items} is no array");
+        };
+        let version = Version::from(self.checkpoint.id.as_str());
+        let versions = &mut self.checkpoint.channel_versions;
+        versions.insert(channel.to_owned(), version.clone());
+        self.new_versions.insert(channel.to_owned(), version);
+        self.appended.push((channel.to_owned(), after, items));
+        self
+    }
+
     /// Adds an entry to the metadata.
     pub fn metadata(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.metadata = self.metadata.with(key, value);
@@ -229,6 +249,9 @@ impl Step {
         put.missing_parent = self.missing_parent;
         put.expected_head = self.expected_head.clone();
         put.lease = self.lease.as_ref();
+        for (channel, after, items) in &self.appended {
+            put = put.append(channel, *after, items);
+        }
         put
     }
 

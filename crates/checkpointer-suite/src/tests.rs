@@ -20,6 +20,7 @@ macro_rules! check_all {
 fn every_case_is_in_the_table() {
     check_all!(
         put,
+        append,
         put_writes,
         get_tuple,
         list,

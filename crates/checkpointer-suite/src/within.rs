@@ -144,6 +144,26 @@ pub async fn sees_its_own_puts(transactions: &impl Transactions) {
     assert_eq!(values(&read), json!({ "a": 1, "b": 2 }));
 }
 
+/// Puts in one transaction append to each other's lists, and to what was there before.
+pub async fn appends_to_its_own_puts(transactions: &impl Transactions) {
+    let checkpointer = &*transactions.checkpointer();
+    let before = Step::first(&fresh_thread()).append("list", 0, json!([1]));
+    let before = before.put(checkpointer).await;
+    let put = transactions.run(async |within| {
+        let first = Step::after(&before).append("list", 1, json!([2]));
+        let first = checkpointer.put_within(within, first.request()).await?;
+        let second = Step::after(&first).append("list", 2, json!([3]));
+        checkpointer.put_within(within, second.request()).await
+    });
+    let last = put.await.unwrap();
+    let after = Step::after(&last).append("list", 3, json!([4]));
+    let after = after.put(checkpointer).await;
+    assert_eq!(
+        values(&get(checkpointer, &after).await),
+        json!({ "list": [1, 2, 3, 4] })
+    );
+}
+
 /// A thread that the transaction doesn't touch is read as it is stored.
 pub async fn reads_what_others_have_put(transactions: &impl Transactions) {
     let checkpointer = &*transactions.checkpointer();

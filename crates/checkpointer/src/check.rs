@@ -11,7 +11,8 @@ impl Put<'_> {
     ///
     /// [`Error::PartialCheckpoint`] for a checkpoint that was read in part; [`Error::InvalidName`] for
     /// the name of a channel that can't be stored, and for a namespace that is too long with the id of the
-    /// checkpoint; [`Error::Unstorable`] for a version that isn't finite.
+    /// checkpoint; [`Error::Unstorable`] for a version that isn't finite, and for a channel that has a value
+    /// and is [appended](Put::append) to as well.
     ///
     /// # Examples
     ///
@@ -35,7 +36,20 @@ impl Put<'_> {
         for channel in channels.chain(self.new_versions.keys()) {
             check_channel(channel)?;
         }
+        self.check_appended()?;
         self.check_versions()
+    }
+
+    fn check_appended(&self) -> Result<()> {
+        for channel in self.appended.keys() {
+            check_channel(channel)?;
+            if self.checkpoint.channel_values.contains_key(*channel) {
+                let place = format!("channel `{channel}`");
+                let reason = "a value, and items that the put appends to the parent's";
+                return Err(Error::unstorable(self.thread_id, &place, "$", reason));
+            }
+        }
+        Ok(())
     }
 
     fn check_versions(&self) -> Result<()> {
@@ -75,8 +89,8 @@ impl PutWrites<'_> {
 /// Checks that there is a checkpoint to take the values from of channels that a put leaves out: its
 /// parent, or what was stored by putting it before.
 pub(crate) fn parent(put: &Put<'_>, is_there: bool) -> Result<()> {
-    match (put.parent, put.unchanged().next()) {
-        (Some(parent), Some((channel, _))) if put.needs_parent() && !is_there => {
+    match (put.parent, put.inherited()) {
+        (Some(parent), Some(channel)) if !is_there => {
             Err(Error::parent_not_found(put, parent, channel))
         }
         _ => Ok(()),

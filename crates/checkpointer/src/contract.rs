@@ -47,23 +47,27 @@ use crate::{
 /// the others go: a wrapper names what it wraps, and everything that it doesn't implement is passed
 /// on. A store names nothing, and what it doesn't implement fails with [`Error::Unsupported`]. The
 /// functions of [`Error`] make the errors to answer with; [`Put::check`] and [`PutWrites::check`] refuse
-/// what no checkpointer may store.
+/// what no checkpointer may store. A store that can't append refuses a put with
+/// [`appended`](Put::appended) channels as [unsupported](Error::unsupported);
+/// [`Put::appended_values`] is what they become.
 #[async_trait]
 pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// Stores a checkpoint, its values and its metadata, and makes it the head: all or nothing.
     ///
     /// A checkpoint that is already stored gets the new content and metadata; its parent and the
     /// head stay. A channel that has a version, but neither a value nor a new version, keeps its
-    /// parent's value if that has the same version, and is empty otherwise.
+    /// parent's value if that has the same version, and is empty otherwise. The value of a channel that
+    /// the put [appends to](Put::append) is the parent's list with further items.
     ///
     /// # Errors
     ///
     /// [`Error::Conflict`] if the put is guarded and the head is another; [`Error::ThreadDeleted`]
     /// if the thread was deleted, unless this is a first checkpoint (no parent, root namespace,
     /// no generation); [`Error::ParentNotFound`] if a channel is to keep the value of a parent that
-    /// isn't there, unless it is [empty](crate::MissingParent) then; [`Error::Unstorable`] for a value
-    /// that can't be stored; [`Error::PartialCheckpoint`] for a checkpoint that was read in part. Nothing
-    /// is stored then.
+    /// isn't there, unless it is [empty](crate::MissingParent) then, or is to grow by items;
+    /// [`Error::AppendMismatch`] if such a value isn't a list of as many items as the put says;
+    /// [`Error::Unstorable`] for a value that can't be stored; [`Error::PartialCheckpoint`] for a
+    /// checkpoint that was read in part. Nothing is stored then.
     ///
     /// # Cancel safety
     ///

@@ -165,6 +165,25 @@ pub enum Error {
         /// A channel that was left out; there may be more.
         channel: String,
     },
+    /// A put appends to a list that isn't as the put says: load, and append to what is there.
+    #[error(
+        "a put appends to channel `{channel}` of thread `{thread_id}`{} after {after} items, but its \
+         parent's value {}; load the parent",
+        in_ns(.checkpoint_ns), items(.found)
+    )]
+    #[non_exhaustive]
+    AppendMismatch {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The namespace.
+        checkpoint_ns: CheckpointNs,
+        /// The channel.
+        channel: String,
+        /// How many items the put takes the parent's value to have.
+        after: usize,
+        /// How many it has; none if it isn't a list.
+        found: Option<usize>,
+    },
     /// This checkpointer can't do that.
     #[error("this checkpointer doesn't support `{operation}`")]
     #[non_exhaustive]
@@ -350,6 +369,13 @@ fn conflict_advice(expected: &Option<CheckpointId>) -> &'static str {
     match expected {
         Some(_) => "it has moved since it was read: load again",
         None => "the thread has checkpoints already: load it first",
+    }
+}
+
+fn items(found: &Option<usize>) -> String {
+    match found {
+        Some(found) => format!("has {found}"),
+        None => "isn't a list".to_owned(),
     }
 }
 

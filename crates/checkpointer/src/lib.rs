@@ -150,6 +150,7 @@ mod verified;
 mod version;
 
 // Rules that every implementation shares.
+mod append;
 mod check;
 mod codec;
 mod generate;
@@ -178,8 +179,9 @@ pub use postgres::internals;
 pub use postgres::{Durability, PostgresCheckpointer, PostgresOptions};
 pub use removed::{NotRemoved, Removed};
 pub use request::{
-    DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads, MissingParent,
-    Projection, Prune, PruneStrategy, Put, PutWrites, Retention, ThreadOrder, Verify, Watch,
+    Appended, DeleteThread, ExpectedHead, GetChannelHistory, GetTuple, List, ListThreads,
+    MissingParent, Projection, Prune, PruneStrategy, Put, PutWrites, Retention, ThreadOrder,
+    Verify, Watch,
 };
 pub use retention_worker::{RetentionHandle, RetentionReport, RetentionWorker};
 pub use size::{ChannelSize, SchemaSize, TableSize, ThreadSize};

@@ -303,6 +303,11 @@ impl Store {
         }
         let has_values = stored.is_some_and(|stored| stored.has_values_for(put));
         crate::check::parent(put, has_values)?;
+        let lists = stored.map_or_else(
+            || put.appended_values(None, None),
+            |stored| stored.appended_values(put),
+        )?;
+        check::channels(thread_id, &lists)?;
 
         let now = self.now();
         let thread = self.live_or_new(thread_id, generation, now);
@@ -310,7 +315,7 @@ impl Store {
             thread.update_metadata(changes);
         }
         let namespace = thread.namespaces.entry(ns.clone()).or_default();
-        if namespace.put(put, now) {
+        if namespace.put(put, lists, now) {
             thread.updated_at = now;
             self.watchers.tell(&HeadChange::Moved(address.clone()));
         }

@@ -12,7 +12,6 @@ mod verify;
 
 // The operations: what each call does, step by step.
 mod copy;
-mod get_tuple;
 mod history;
 mod lease;
 mod list;
@@ -23,6 +22,12 @@ mod set_pinned;
 mod size;
 mod threads;
 mod watch;
+
+// A put that appends may have to read first.
+mod read_lists;
+
+// What a look means for a put.
+mod verdict;
 
 // A put may change it.
 mod thread_metadata;
@@ -59,9 +64,13 @@ mod outgoing;
 
 // Questions that several operations ask.
 mod look;
+mod tables;
+
+// Reading checkpoints.
+mod get_tuple;
+
 mod read;
 mod standby;
-mod tables;
 
 // Asking the server: again after a failure, or within a transaction of the caller's.
 mod retry;
@@ -80,6 +89,7 @@ mod view;
 // Values on their way to the server and back.
 mod decode;
 mod last_values;
+mod lists;
 
 mod encode;
 
@@ -114,6 +124,7 @@ use call::{Call, call};
 use engine::Engine;
 use lanes::Lanes;
 use last_values::LastValues;
+use lists::Lists;
 pub use options::{Durability, PostgresOptions};
 use order::Order;
 use sql::Sql;
@@ -311,6 +322,7 @@ impl PostgresCheckpointer {
             true => Lanes::new(Arc::clone(&store)),
             false => Lanes::none(Arc::clone(&store)),
         };
+        let shares = options.cache_shares();
         let database = &store.database;
         database.before_close(&lanes, |lanes| async move { Ok(lanes.close().await?) });
         Self {
@@ -318,7 +330,8 @@ impl PostgresCheckpointer {
                 store,
                 lanes,
                 order: Order::default(),
-                last_values: LastValues::new(options.cache_shares().1),
+                last_values: LastValues::new(shares.values),
+                lists: Lists::new(shares.lists),
                 grace,
                 forgets_deleted: options.are_deleted_threads_forgotten(),
                 watching: Watching::new(options.interval_of_looks()),
@@ -363,7 +376,7 @@ impl PostgresOptions {
         tables::check_server(&database)?;
         meter::describe();
         let sql = Sql::new(MIGRATIONS.schema(&database), self.commit());
-        let chunks = StoredChunks::new(self.cache_shares().0);
+        let chunks = StoredChunks::new(self.cache_shares().chunks);
         Ok(Store::new(database, sql, chunks))
     }
 }
@@ -436,7 +449,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_ns = query.checkpoint_ns.as_str(),
             checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
         );
-        let work = self.engine.get_tuple_within(transaction, query);
+        let work = async { self.engine.within(transaction)?.get_tuple(&query).await };
         self.run(call, pin!(work)).await
     }
 
@@ -448,7 +461,7 @@ impl Checkpointer for PostgresCheckpointer {
             checkpoint_id = query.checkpoint_id.as_ref().map(CheckpointId::as_str),
         );
         let standby = self.standby.as_deref();
-        self.run(call, pin!(self.engine.get_tuple(query, standby)))
+        self.run(call, pin!(self.engine.store.get_tuple(&query, standby)))
             .await
     }
 

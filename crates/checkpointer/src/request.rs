@@ -1,5 +1,6 @@
 //! What is asked of a checkpointer: structs with constructors, so that they can grow.
 
+mod append;
 mod channel_history;
 mod delete_thread;
 mod get_tuple;
@@ -13,6 +14,7 @@ mod retention;
 mod verify;
 mod watch;
 
+pub use append::Appended;
 pub use channel_history::GetChannelHistory;
 pub use delete_thread::DeleteThread;
 pub use get_tuple::GetTuple;

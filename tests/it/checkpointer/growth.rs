@@ -184,6 +184,28 @@ async fn a_change_costs_what_changed() {
         .await;
 }
 
+#[tokio::test]
+async fn an_append_costs_what_is_new_and_reads_nothing() {
+    let watched = Watched::new().await;
+    let checkpointer = &watched.checkpointer;
+    let state = json!({ "messages": messages(0..1000) });
+    let mut last = watched.first("append", state).await;
+    for n in 1000..1010 {
+        let step = Step::after(&last).append("messages", n, json!([message(n)]));
+        let round_trips = watched.proxy.round_trips();
+        let (put, cost) = watched.cost_of(step.put(checkpointer)).await;
+        // The first one reads the list, which was put as a whole.
+        if n > 1000 {
+            cost.check("append", message(0).to_string().len());
+            assert!(cost.received < 1024, "{cost:?}");
+            assert_eq!(watched.proxy.round_trips() - round_trips, 1);
+        }
+        last = put;
+    }
+    let stored = values(&get(checkpointer, &last).await);
+    assert_eq!(stored, json!({ "messages": messages(0..1010) }));
+}
+
 /// What is forgotten is sent again, and stored once all the same.
 #[tokio::test]
 async fn a_cache_without_room_costs_what_is_sent_again_only() {

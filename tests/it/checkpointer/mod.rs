@@ -1,5 +1,6 @@
 //! The crate `checkpointer`, on a server.
 
+mod appends;
 mod checker;
 mod comments;
 mod concurrency;

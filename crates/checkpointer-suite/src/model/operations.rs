@@ -50,6 +50,8 @@ struct Made {
     checkpoint: Checkpoint,
     metadata: Metadata,
     new_versions: ChannelVersions,
+    /// What is appended to the channel `list`, after how many items.
+    appended: Option<(usize, Vec<Value>)>,
     expected_head: ExpectedHead,
 }
 
@@ -61,6 +63,9 @@ impl Made {
         put.parent = self.parent.as_ref();
         put.generation = self.generation;
         put.expected_head = self.expected_head.clone();
+        if let Some((after, items)) = &self.appended {
+            put = put.append("list", *after, items);
+        }
         to.put(put).await
     }
 }
@@ -154,7 +159,8 @@ impl<'a> Both<'a> {
         };
         let head = self.head(&thread_id, &ns).await;
         let (expected_head, generation) = self.guard(head.as_ref(), parent.as_ref());
-        let (checkpoint, new_versions) = self.checkpoint(id, before.as_ref());
+        let (mut checkpoint, new_versions) = self.checkpoint(id, before.as_ref());
+        let appended = self.grow(&mut checkpoint, parent.is_some(), before.as_ref());
         let made = Made {
             parent: parent.map(|parent| parent.checkpoint_id),
             metadata: self.metadata(),
@@ -163,6 +169,7 @@ impl<'a> Both<'a> {
             generation,
             checkpoint,
             new_versions,
+            appended,
             expected_head,
         };
         let (subject, model) = (made.send(self.subject).await, made.send(&self.model).await);
@@ -220,6 +227,49 @@ impl<'a> Both<'a> {
             }
         }
         (checkpoint, changed)
+    }
+
+    /// Writes to the channel `list`: a list that is kept, replaced, left out or appended to. Returns what
+    /// is appended, and after how many items.
+    fn grow(
+        &mut self,
+        checkpoint: &mut Checkpoint,
+        has_parent: bool,
+        before: Option<&CheckpointTuple>,
+    ) -> Option<(usize, Vec<Value>)> {
+        let before = before.map(|before| &before.checkpoint);
+        let version = before.and_then(|before| before.channel_versions.get("list").cloned());
+        let list = before.and_then(|before| before.channel_values.get("list"));
+        let len = list.and_then(Value::as_array).map_or(0, Vec::len);
+        let versions = &mut checkpoint.channel_versions;
+        match (self.rng.u8(..10), version) {
+            (0, Some(version)) => {
+                versions.insert("list".to_owned(), version);
+                None
+            }
+            (1, _) => None,
+            (2, _) => {
+                let value = self.value();
+                let values = &mut checkpoint.channel_values;
+                values.insert("list".to_owned(), value);
+                None
+            }
+            _ => {
+                versions.insert("list".to_owned(), Version::from(self.rng.i64(1..100)));
+                let is_wrong = has_parent && self.rng.u8(..16) == 0;
+                let items = (0..self.rng.usize(..4)).map(|_| self.item()).collect();
+                Some((len + usize::from(is_wrong), items))
+            }
+        }
+    }
+
+    /// An item of a list, now and then a long one.
+    fn item(&mut self) -> Value {
+        let bytes = match self.rng.u8(..8) {
+            0 => self.rng.usize(..4000),
+            _ => self.rng.usize(..400),
+        };
+        json!({ "text": "x".repeat(bytes), "n": self.rng.u8(..) })
     }
 
     /// A value, now and then one that is large.

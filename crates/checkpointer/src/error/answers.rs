@@ -32,6 +32,22 @@ impl Error {
         }
     }
 
+    /// Makes an [`AppendMismatch`](Self::AppendMismatch): the parent's value of `channel` has `found`
+    /// items, or isn't a list. [`Put::appended_values`](crate::Put::appended_values) finds one.
+    #[must_use]
+    pub fn append_mismatch(put: &Put<'_>, channel: &str, found: Option<usize>) -> Self {
+        Self::AppendMismatch {
+            thread_id: put.thread_id.clone(),
+            checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
+            channel: channel.to_owned(),
+            after: put
+                .appended
+                .get(channel)
+                .map_or(0, |appended| appended.after),
+            found,
+        }
+    }
+
     /// Makes a [`PartialCheckpoint`](Self::PartialCheckpoint).
     /// [`Put::check`](crate::Put::check) finds one.
     #[must_use]

@@ -86,6 +86,7 @@ impl Error {
             | Self::Unstorable { .. }
             | Self::UnstorableState { .. }
             | Self::PartialCheckpoint { .. }
+            | Self::AppendMismatch { .. }
             | Self::MalformedCheckpoint { .. }
             | Self::MalformedExport { .. } => ErrorKind::Invalid,
             Self::Unsupported { .. } => ErrorKind::Unsupported,

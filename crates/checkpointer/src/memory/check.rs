@@ -3,15 +3,13 @@
 use serde_json::{Map, Value};
 
 use crate::codec::{encode, encode_object};
-use crate::{Error, Put, PutWrites, Result, ThreadId};
+use crate::{ChannelValues, Error, Put, PutWrites, Result, ThreadId};
 
 /// Checks all that a put brings.
 pub(super) fn put(put: &Put<'_>) -> Result<()> {
     put.check()?;
     let (thread_id, checkpoint) = (put.thread_id, put.checkpoint);
-    for (channel, content) in &checkpoint.channel_values {
-        value(thread_id, &format!("channel `{channel}`"), content)?;
-    }
+    channels(thread_id, &checkpoint.channel_values)?;
     // As deep as PostgreSQL's rows hold them.
     let fields = Map::from_iter([
         ("ts".to_owned(), Value::from(checkpoint.ts.as_str())),
@@ -23,6 +21,14 @@ pub(super) fn put(put: &Put<'_>) -> Result<()> {
         Some(changes) => thread_metadata(thread_id, changes),
         None => Ok(()),
     }
+}
+
+/// Checks the values of channels.
+pub(super) fn channels(thread_id: &ThreadId, values: &ChannelValues) -> Result<()> {
+    let mut values = values.iter();
+    values.try_for_each(|(channel, content)| {
+        value(thread_id, &format!("channel `{channel}`"), content)
+    })
 }
 
 /// Checks all that a task's writes bring.

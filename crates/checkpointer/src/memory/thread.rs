@@ -10,9 +10,9 @@ use super::containment::contains_values;
 use super::lease::Leased;
 use crate::prune::{Going, Namespaces, Node, Nodes, Removal, channels, going};
 use crate::{
-    ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
-    Generation, Loaded, Metadata, PendingWrite, Projection, Put, PutWrites, Removed, TaskId,
-    ThreadId, ThreadInfo, prune, writes,
+    ChannelHistory, ChannelValues, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs,
+    CheckpointTuple, Generation, Loaded, Metadata, PendingWrite, Projection, Put, PutWrites,
+    Removed, Result, TaskId, ThreadId, ThreadInfo, prune, writes,
 };
 
 /// A thread, what reminds of a deleted one, or what keeps the place of one that isn't there yet.
@@ -255,8 +255,14 @@ impl Namespace {
         ids.any(|id| self.checkpoints.contains_key(id))
     }
 
-    /// Stores a checkpoint; returns whether that moved the head.
-    pub(super) fn put(&mut self, put: &Put<'_>, now: SystemTime) -> bool {
+    /// The values of the channels that a put appends to.
+    pub(super) fn appended_values(&self, put: &Put<'_>) -> Result<ChannelValues> {
+        let stored = |id| self.checkpoints.get(id).map(|stored| &stored.checkpoint);
+        put.appended_values(put.parent.and_then(stored), stored(&put.checkpoint.id))
+    }
+
+    /// Stores a checkpoint, with lists that its channels grow to; returns whether that moved the head.
+    pub(super) fn put(&mut self, put: &Put<'_>, lists: ChannelValues, now: SystemTime) -> bool {
         let id = &put.checkpoint.id;
         let known = self.checkpoints.get(id);
         let parent = known.map_or(put.parent, |known| known.parent.as_ref());
@@ -268,6 +274,7 @@ impl Namespace {
             .chain(known)
             .collect();
         let mut checkpoint = put.checkpoint.clone();
+        checkpoint.channel_values.extend(lists);
         for (channel, version) in put.unchanged() {
             let value = heirs_of
                 .iter()

@@ -214,6 +214,7 @@ pub(super) fn outcome(error: &Error) -> &'static str {
         Error::LeaseLost { .. } => "lease_lost",
         Error::ThreadNotFound { .. } | Error::CheckpointNotFound { .. } => "not_found",
         Error::ParentNotFound { .. } => "parent_not_found",
+        Error::AppendMismatch { .. } => "append_mismatch",
         Error::ThreadExists { .. } => "thread_exists",
         Error::Unsupported { .. } => "unsupported",
         Error::Corrupt { .. } => "corrupt",

@@ -5,7 +5,11 @@
 //! the same rule. So a change in one place costs itself, the leaf around it and a path of nodes:
 //! rarely more than 12 KiB besides itself, the checkpoint's own row included, in at most 8 chunks.
 
+mod list;
+
 mod tree;
+
+mod levels;
 
 mod leaves;
 
@@ -19,8 +23,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::chunk::{Kind, Reference};
-use crate::codec::{self, Canonical, ContentHash, MAX_BYTES, MAX_DEPTH, Measure};
-pub(super) use node::{Node, Replaced};
+use crate::codec::{self, Canonical, ContentHash, MAX_DEPTH, Measure};
+pub(super) use levels::Levels;
+pub(super) use list::{End, List};
+pub(super) use node::{Item, Node, Replaced};
 pub(super) use tree::{Members, Tree};
 
 /// About the longest encoding of a channel's value that is stored in each checkpoint anew. For a
@@ -96,7 +102,7 @@ impl Cut {
     /// What stands for the value where it is stored.
     pub(super) fn reference(&self) -> Cow<'_, Reference> {
         match self {
-            Self::Tree(tree) => Cow::Borrowed(tree.reference()),
+            Self::Tree(tree) => Cow::Borrowed(tree.levels().reference()),
             Self::Whole(whole) => Cow::Owned(Reference {
                 kind: Kind::Value,
                 nested: false,
@@ -108,10 +114,10 @@ impl Cut {
 
     /// Whether the value may be too deep or too large, though each of its chunks is not.
     pub(super) fn may_be_too_large(&self) -> bool {
-        let Measure {
-            depth, max_bytes, ..
-        } = self.measure();
-        self.is_tree() && (*depth > MAX_DEPTH || *max_bytes > MAX_BYTES)
+        match self {
+            Self::Whole(_) => false,
+            Self::Tree(tree) => tree.levels().may_be_too_large(),
+        }
     }
 
     /// About how much memory it takes, besides its own.
@@ -125,7 +131,7 @@ impl Cut {
     fn measure(&self) -> &Measure {
         match self {
             Self::Whole(whole) => &whole.measure,
-            Self::Tree(tree) => tree.measure(),
+            Self::Tree(tree) => tree.levels().measure(),
         }
     }
 

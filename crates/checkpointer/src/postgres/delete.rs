@@ -70,6 +70,7 @@ impl Engine {
             })
             .await?;
         self.store.chunks.forget(thread_id);
+        self.lists.forget(thread_id);
         match outcome {
             Outcome::Gone(removed) => Ok(Some(removed)),
             Outcome::NotDue => Ok(None),

@@ -10,7 +10,7 @@ use super::outgoing::{Outcome, Outgoing, Sent, Why};
 use super::sql::DroppedWrites;
 use super::view::View;
 use super::within::Within;
-use crate::Result;
+use crate::{CheckpointTuple, GetTuple, Result};
 
 /// What an error says that could not drop the writes of a put.
 const DROP_WRITES: &str = "drop the writes of a refused put";
@@ -30,6 +30,12 @@ pub(super) trait Delivery {
     /// Looks at the thread of a write.
     fn look(&self, asked: LookFor<'_>) -> impl Future<Output = Result<Look>> + Send;
 
+    /// Reads a checkpoint.
+    fn read(
+        &self,
+        query: &GetTuple,
+    ) -> impl Future<Output = Result<Option<CheckpointTuple>>> + Send;
+
     /// Drops pending writes.
     fn drop_writes(&self, dropped: DroppedWrites<'_>) -> impl Future<Output = Result<()>> + Send;
 }
@@ -47,6 +53,13 @@ impl Delivery for Arc<Lanes> {
 
     fn look(&self, asked: LookFor<'_>) -> impl Future<Output = Result<Look>> + Send {
         self.store.look(asked)
+    }
+
+    fn read(
+        &self,
+        query: &GetTuple,
+    ) -> impl Future<Output = Result<Option<CheckpointTuple>>> + Send {
+        self.store.get_tuple(query, None)
     }
 
     async fn drop_writes(&self, dropped: DroppedWrites<'_>) -> Result<()> {
@@ -85,6 +98,13 @@ impl Delivery for Within<'_> {
 
     fn look(&self, asked: LookFor<'_>) -> impl Future<Output = Result<Look>> + Send {
         Within::look(self, asked)
+    }
+
+    fn read(
+        &self,
+        query: &GetTuple,
+    ) -> impl Future<Output = Result<Option<CheckpointTuple>>> + Send {
+        self.get_tuple(query)
     }
 
     async fn drop_writes(&self, dropped: DroppedWrites<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::chunk::pack;
-use super::cut::{Cut, Members, Node, Replaced, Tree, Whole};
+use super::cut::{Cut, End, Item, Levels, List, Members, Node, Replaced, Tree, Whole};
 use super::wire::Jsonb;
 use crate::codec::{self, ContentHash, ORDER_KEY, Refused};
 use crate::{ChannelVersions, Checkpoint, Error, Result, ThreadId};
@@ -74,12 +74,26 @@ pub(super) struct Encoder<'a> {
     pub(super) chunks: BTreeMap<ContentHash, NewChunk>,
     /// The chunks relied on: the topmost ones.
     pub(super) relied: HashSet<ContentHash>,
+    /// Whether a chunk is missing whose content isn't at hand: what was written is no use then.
+    pub(super) lacks: bool,
 }
 
-/// A tree with the contents of its leaves.
+/// The chunks of a large value, and the items from some place on.
 struct Contents<'a> {
-    tree: &'a Tree,
+    levels: &'a Levels,
+    first: usize,
+    items: &'a [Item],
     members: Members<'a>,
+}
+
+impl Contents<'_> {
+    /// How many items or nodes are below a level.
+    fn below(&self, level: usize) -> usize {
+        match level.checked_sub(1) {
+            Some(below) => self.levels.nodes()[below].len(),
+            None => self.first + self.members.len(),
+        }
+    }
 }
 
 impl<'a> Encoder<'a> {
@@ -92,6 +106,7 @@ impl<'a> Encoder<'a> {
             is_stored,
             chunks: BTreeMap::new(),
             relied: HashSet::new(),
+            lacks: false,
         }
     }
 
@@ -133,6 +148,30 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    /// Writes a list that a put appends to, as [`value`](Self::value) does.
+    fn list(&mut self, list: &List, place: &str, out: &mut Vec<u8>) -> Result<()> {
+        match list {
+            List::Whole { value, cut } => self.value(value, cut.as_ref(), place, out),
+            List::End(end) => self
+                .end(end, out)
+                .map_err(|refused| Error::refused(self.thread_id, place, &refused)),
+        }
+    }
+
+    /// Writes a list of which only the end is at hand.
+    fn end(&mut self, end: &End, out: &mut Vec<u8>) -> Result<(), Refused> {
+        // To check it takes all of it.
+        self.lacks |= end.levels().may_be_too_large();
+        self.contents(&Contents {
+            levels: end.levels(),
+            first: end.first(),
+            items: end.items(),
+            members: Members::Items(end.values()),
+        })?;
+        end.levels().reference().write(out);
+        Ok(())
+    }
+
     /// Whether a chunk must be written: it isn't stored, nor among those that will be.
     fn is_missing(&mut self, hash: &ContentHash) -> bool {
         if (self.is_stored)(hash) {
@@ -155,9 +194,18 @@ impl<'a> Encoder<'a> {
         let Some(members) = Members::of(value) else {
             return Ok(());
         };
-        let contents = Contents { tree, members };
-        let top = tree.levels().len() - 1;
-        self.nodes(&contents, top, 0..tree.levels()[top].len())
+        self.contents(&Contents {
+            levels: tree.levels(),
+            first: 0,
+            items: tree.items(),
+            members,
+        })
+    }
+
+    /// Collects all chunks of a large value.
+    fn contents(&mut self, contents: &Contents<'_>) -> Result<(), Refused> {
+        let top = contents.levels.nodes().len() - 1;
+        self.nodes(contents, top, 0..contents.levels.nodes()[top].len())
     }
 
     /// Collects chunks of a level, with those below them.
@@ -167,9 +215,10 @@ impl<'a> Encoder<'a> {
         level: usize,
         places: Range<usize>,
     ) -> Result<(), Refused> {
-        let nodes = &contents.tree.levels()[level];
-        let before = nodes[..places.start].iter();
-        let mut first = before.map(|node| node.length).sum();
+        let nodes = &contents.levels.nodes()[level];
+        let from_here = nodes[places.start..].iter();
+        let from_here: usize = from_here.map(|node| node.length).sum();
+        let mut first = contents.below(level) - from_here;
         for node in &nodes[places] {
             let below = first..first + node.length;
             first = below.end;
@@ -177,11 +226,15 @@ impl<'a> Encoder<'a> {
                 continue;
             }
             let new = if level == 0 {
+                if below.start < contents.first {
+                    self.lacks = true;
+                    return Ok(());
+                }
                 self.leaf(contents, node.nested, below)?
             } else {
                 let relied = self.relied_children(node);
                 self.nodes(contents, level - 1, below.start + relied..below.end)?;
-                let children = &contents.tree.levels()[level - 1][below];
+                let children = &contents.levels.nodes()[level - 1][below];
                 NewChunk {
                     content: None,
                     refs: Some(pack(children.iter().map(|child| &child.hash))),
@@ -210,7 +263,7 @@ impl<'a> Encoder<'a> {
         nested: bool,
         places: Range<usize>,
     ) -> Result<NewChunk, Refused> {
-        let Contents { tree, members } = contents;
+        let Contents { items, members, .. } = contents;
         let mut out = Vec::new();
         let mut refs = Vec::new();
         let first = places.start;
@@ -223,7 +276,8 @@ impl<'a> Encoder<'a> {
         });
         for place in places {
             separate(place - first, &mut out);
-            let (key, value) = members.at(place);
+            let at_hand = place - contents.first;
+            let (key, value) = members.at(at_hand);
             match key {
                 Some(key) => codec::encode_key(key, &mut out)?,
                 None if is_object => out.extend_from_slice(ORDER_KEY),
@@ -232,7 +286,7 @@ impl<'a> Encoder<'a> {
             if is_object {
                 out.push(b':');
             }
-            let cut = &tree.items()[place].cut;
+            let cut = &items[at_hand].cut;
             self.item(value, cut, nested, &mut refs, &mut out)
                 .map_err(|refused| match key {
                     Some(key) => refused.in_key(key),
@@ -264,8 +318,9 @@ impl<'a> Encoder<'a> {
         match cut {
             Cut::Tree(tree) => {
                 self.tree(value, tree)?;
-                refs.extend_from_slice(&tree.reference().parts);
-                tree.reference().write(out);
+                let reference = tree.levels().reference();
+                refs.extend_from_slice(&reference.parts);
+                reference.write(out);
             }
             Cut::Whole(_) if nested => {
                 out.push(b'[');
@@ -277,23 +332,33 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes the values of channels as one object.
+    /// Writes the values of channels, and lists that channels grow to, as one object.
     pub(super) fn channels<'c>(
         &mut self,
         values: &BTreeMap<String, Value>,
         cuts: impl Iterator<Item = Option<&'c Cut>>,
+        lists: &BTreeMap<String, List>,
     ) -> Result<Vec<u8>> {
         let mut out = vec![b'{'];
         for (index, ((channel, value), cut)) in values.iter().zip(cuts).enumerate() {
-            separate(index, &mut out);
-            codec::encode_key(channel, &mut out)
-                .map_err(|refused| Error::refused(self.thread_id, "a channel's name", &refused))?;
-            out.push(b':');
-            let place = format!("channel `{channel}`");
+            let place = self.channel(index, channel, &mut out)?;
             self.value(value, cut, &place, &mut out)?;
+        }
+        for (index, (channel, list)) in (values.len()..).zip(lists) {
+            let place = self.channel(index, channel, &mut out)?;
+            self.list(list, &place, &mut out)?;
         }
         out.push(b'}');
         Ok(out)
+    }
+
+    /// Writes a channel's name; returns what its value is called in errors.
+    fn channel(&self, index: usize, channel: &str, out: &mut Vec<u8>) -> Result<String> {
+        separate(index, out);
+        codec::encode_key(channel, out)
+            .map_err(|refused| Error::refused(self.thread_id, "a channel's name", &refused))?;
+        out.push(b':');
+        Ok(format!("channel `{channel}`"))
     }
 
     /// Writes a value as it is.

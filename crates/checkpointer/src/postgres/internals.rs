@@ -1,12 +1,13 @@
 //! What the micro-benchmarks measure, behind the feature `internals`. It is no part of the API.
 
 use std::collections::{BTreeMap, HashSet};
+use std::iter;
 
 use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::call::call;
-use super::cut::Cut;
+use super::cut::{Cut, List};
 use super::decode::Decoder;
 use super::encode::{Encoder, NewChunk};
 use super::meter::{self, UnderWay};
@@ -36,6 +37,46 @@ impl Channel {
         let sent = written.map_or(0, |()| chunks.len());
         self.stored = relied.into_iter().chain(chunks.into_keys()).collect();
         sent
+    }
+}
+
+/// A channel's list that grows by puts which say what is new.
+#[derive(Debug)]
+pub struct Growing {
+    lists: BTreeMap<String, List>,
+    stored: HashSet<ContentHash>,
+}
+
+impl Growing {
+    /// Stores a list.
+    pub fn of(value: &Value) -> Self {
+        let list = List::of(value.clone()).stored();
+        let mut channel = Channel::default();
+        channel.put(value);
+        Self {
+            lists: [("channel".to_owned(), list)].into(),
+            stored: channel.stored,
+        }
+    }
+
+    /// Does what a put does on the client that appends. Says how many chunks it would send.
+    pub fn append(&mut self, items: &[Value]) -> usize {
+        self.change(|list| list.append(items));
+        let thread_id = thread_id();
+        let is_stored = |hash: &ContentHash| self.stored.contains(hash);
+        let mut encoder = Encoder::new(&thread_id, &is_stored);
+        let written = encoder.channels(&BTreeMap::new(), iter::empty(), &self.lists);
+        let sent = written.map_or(0, |_| encoder.chunks.len());
+        self.stored = (encoder.relied.into_iter())
+            .chain(encoder.chunks.into_keys())
+            .collect();
+        self.change(List::stored);
+        sent
+    }
+
+    fn change(&mut self, change: impl Fn(List) -> List) {
+        let lists = std::mem::take(&mut self.lists).into_iter();
+        self.lists = lists.map(|(name, list)| (name, change(list))).collect();
     }
 }
 

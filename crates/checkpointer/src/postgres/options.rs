@@ -49,6 +49,14 @@ pub struct PostgresOptions {
     watch_interval: Duration,
 }
 
+/// What the memory for what is stored goes to, in bytes.
+#[derive(Debug)]
+pub(super) struct Shares {
+    pub(super) chunks: usize,
+    pub(super) lists: usize,
+    pub(super) values: usize,
+}
+
 /// How long things stay that may never be needed again, in microseconds.
 #[derive(Debug)]
 pub(super) struct Grace {
@@ -143,12 +151,13 @@ impl PostgresOptions {
     /// Chooses about how many bytes of memory go to remembering what is stored. Defaults to 64 MiB.
     ///
     /// An eighth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so
-    /// that they aren't sent again. The rest is for the large values put last, in about as many
-    /// bytes as they take as JSON, so that only what has changed is hashed again. All threads share
-    /// both, and those used longest ago are forgotten first: their next put sends and hashes
-    /// everything, which takes longer and has the same effect. With `0` nothing is remembered, and
-    /// a put that brings a generation, as one after a [`CheckpointAddress`](crate::CheckpointAddress) does,
-    /// takes a look at its thread first.
+    /// that they aren't sent again. Another eighth is for the lists that puts [append
+    /// to](crate::Put::append), in about 80 bytes for 2 KiB of content, so that they aren't read again. The
+    /// rest is for the large values put last, in about as many bytes as they take as JSON, so that only
+    /// what has changed is hashed again. All threads share all three, and those used longest ago are
+    /// forgotten first: their next put sends, reads and hashes everything, which takes longer and has
+    /// the same effect. With `0` nothing is remembered, and a put that brings a generation, as one after a
+    /// [`CheckpointAddress`](crate::CheckpointAddress) does, takes a look at its thread first.
     ///
     /// It is harmless when the database holds less than is remembered, as after a restore: each
     /// statement checks what it relies on.
@@ -192,10 +201,15 @@ impl PostgresOptions {
         self.shared_transactions
     }
 
-    /// What goes to the chunks that are stored, and what to the values put last.
-    pub(super) fn cache_shares(&self) -> (usize, usize) {
-        let chunks = self.cache_bytes / 8;
-        (chunks, self.cache_bytes - chunks)
+    /// What goes to the chunks that are stored, to the lists that puts append to, and to the values put
+    /// last.
+    pub(super) fn cache_shares(&self) -> Shares {
+        let (chunks, lists) = (self.cache_bytes / 8, self.cache_bytes / 8);
+        Shares {
+            chunks,
+            lists,
+            values: self.cache_bytes - chunks - lists,
+        }
     }
 
     /// What a statement that writes selects besides its answer: its transaction only is changed.

@@ -7,24 +7,25 @@ use super::delivery::Delivery;
 use super::encode::Encoder;
 use super::engine::Engine;
 use super::last_values::Cuts;
-use super::look::{LookFor, Seen};
+use super::lists::Growing;
 use super::outgoing::{Body, EncodedCheckpoint, Generations, Outgoing, Sent, Why};
 use super::refusal::{MAX_ROUNDS, busy, deleted};
-use super::sql::DroppedWrites;
 use super::thread_metadata::Changes;
+use super::verdict::{Verdict, drop_writes};
 use super::view::View;
 use crate::codec::ContentHash;
 use crate::{
     ChannelVersions, CheckpointAddress, CheckpointNs, Error, ExpectedHead, Generation,
-    OpenTransaction, Put, Result, check,
+    OpenTransaction, Put, Result,
 };
 
-/// What a look at its thread means for a put.
-enum Verdict {
-    /// It is stored: by an attempt that seemed lost.
-    Stored(View),
-    /// It is sent, to a thread in this state, or to none.
-    Send(Option<View>),
+/// What a put stores of the values of its channels.
+#[derive(Debug)]
+struct Values<'m> {
+    /// Those that it brings as a whole, cut.
+    cuts: Cuts<'m>,
+    /// The lists that it appends to.
+    growing: Growing,
 }
 
 impl Engine {
@@ -36,7 +37,10 @@ impl Engine {
         // Cut before the turn is waited for: this is the expensive part.
         let cuts = self.cuts(&put);
         let turn = self.order.alone(put.thread_id).await;
-        self.deliver(&put, &cuts, &self.lanes, turn).await
+        let mut values = self.values(&put, cuts);
+        let view = self.deliver(&put, &mut values, &self.lanes, turn).await?;
+        self.lists.keep(&put, view, values.growing);
+        Ok(stored_as(&put, view))
     }
 
     /// Puts within a transaction of the caller's.
@@ -49,18 +53,18 @@ impl Engine {
         let changes = put.thread_metadata;
         let changes = changes.map(|changes| Changes::of(put.thread_id, changes));
         let changes = changes.transpose()?;
-        let cuts = self.cuts(&put);
+        let mut values = self.values(&put, self.cuts(&put));
         let within = self.within(transaction)?;
         if changes.is_some() {
             within.lock_for_metadata(put.thread_id).await?;
         }
-        let address = self.deliver(&put, &cuts, &within, ()).await?;
+        let view = self.deliver(&put, &mut values, &within, ()).await?;
         if let Some(changes) = &changes {
             within
                 .update_thread_metadata(put.thread_id, changes)
                 .await?;
         }
-        Ok(address)
+        Ok(stored_as(&put, view))
     }
 
     /// Puts a checkpoint and changes the thread's metadata, in a transaction of its own. It shares
@@ -86,13 +90,24 @@ impl Engine {
             .cut(put.thread_id, &put.checkpoint_ns, values)
     }
 
+    /// Takes what is known of the lists, in the put's turn.
+    fn values<'m>(&'m self, put: &Put<'_>, cuts: Cuts<'m>) -> Values<'m> {
+        let growing = self.lists.take(put);
+        Values { cuts, growing }
+    }
+
     async fn deliver<D: Delivery>(
         &self,
         put: &Put<'_>,
-        cuts: &Cuts<'_>,
+        values: &mut Values<'_>,
         delivery: &D,
         mut turn: D::Turn,
-    ) -> Result<CheckpointAddress> {
+    ) -> Result<View> {
+        if values.growing.appended().is_none()
+            && let Some(view) = self.read_lists(put, &mut values.growing, delivery).await?
+        {
+            return Ok(view);
+        }
         let mut known = self.remembered(put.thread_id, put.generation);
         if known.is_none() && !needs_view(put) {
             known = Some(Basis::Nothing);
@@ -102,13 +117,24 @@ impl Engine {
             let basis = match known.take() {
                 Some(basis) => basis,
                 None => match self.look_for(put, delivery, met_another_head).await? {
-                    Verdict::Stored(view) => return Ok(stored_as(put, view)),
+                    Verdict::Stored(view) => {
+                        values.growing.forget();
+                        return Ok(view);
+                    }
                     Verdict::Send(view) => Basis::looked(view, round > 0),
                 },
             };
-            let outgoing = self.encode(put, cuts, basis)?;
+            let outgoing = match self.encode(put, values, basis)? {
+                Some(outgoing) => outgoing,
+                None => match self.read_lists(put, &mut values.growing, delivery).await? {
+                    Some(view) => return Ok(view),
+                    None => {
+                        (self.encode(put, values, basis)?).ok_or_else(|| busy(put.thread_id))?
+                    }
+                },
+            };
             turn = match delivery.send(outgoing, turn).await? {
-                Sent::Stored(view) => return Ok(stored_as(put, view)),
+                Sent::Stored(view) => return Ok(view),
                 Sent::NotStored(Why::NotThisGeneration, _turn) => {
                     drop_writes(put, delivery).await?;
                     return Err(deleted(put.thread_id));
@@ -122,7 +148,11 @@ impl Engine {
         Err(busy(put.thread_id))
     }
 
-    fn encode(&self, put: &Put<'_>, cuts: &Cuts<'_>, basis: Basis) -> Result<Outgoing> {
+    /// Encodes a put; none if it would have to send a part of a list that isn't at hand.
+    fn encode(&self, put: &Put<'_>, values: &Values<'_>, basis: Basis) -> Result<Option<Outgoing>> {
+        let Some(lists) = values.growing.appended() else {
+            return Ok(None);
+        };
         let is_stored = |hash: &ContentHash| basis.has(&self.store, put.thread_id, hash);
         let mut encoder = Encoder::new(put.thread_id, &is_stored);
         let unchanged: ChannelVersions = put
@@ -133,6 +163,11 @@ impl Engine {
             true => None,
             false => required(put, basis),
         };
+        let whole = &put.checkpoint.channel_values;
+        let channels = encoder.channels(whole, values.cuts.iter(), lists)?;
+        if encoder.lacks {
+            return Ok(None);
+        }
         let checkpoint = EncodedCheckpoint {
             ns: put.checkpoint_ns.clone().into_owned(),
             id: put.checkpoint.id.clone(),
@@ -140,13 +175,13 @@ impl Engine {
             expected: put.expected_head.clone(),
             appends: required.is_none() && unchanged.is_empty() && appends(put, basis),
             required,
-            channels: encoder.channels(&put.checkpoint.channel_values, cuts.iter())?,
+            channels,
             checkpoint: encoder.checkpoint(put.checkpoint)?,
             unchanged: encoder.versions(&unchanged)?,
             needs_parent: put.needs_parent(),
             metadata: encoder.object(put.metadata.as_map(), "the metadata")?,
         };
-        Ok(Outgoing {
+        Ok(Some(Outgoing {
             thread_id: put.thread_id.clone(),
             lease: put.lease.map(|lease| lease.token.clone()),
             lock: basis.lock(match self.starts_thread(put) {
@@ -155,99 +190,8 @@ impl Engine {
             }),
             chunks: encoder.into_chunks(),
             body: Body::Checkpoint(checkpoint),
-        })
+        }))
     }
-
-    /// Looks at the thread, in a new statement, and decides.
-    async fn look_for(
-        &self,
-        put: &Put<'_>,
-        delivery: &impl Delivery,
-        met_another_head: bool,
-    ) -> Result<Verdict> {
-        let asked = LookFor {
-            thread_id: put.thread_id,
-            checkpoint_ns: &put.checkpoint_ns,
-            checkpoint_id: &put.checkpoint.id,
-            parent: put.parent,
-            lease: put.lease,
-        };
-        let look = delivery.look(asked).await?;
-        match (
-            self.decide(put, look.thread, met_another_head),
-            look.refusal,
-        ) {
-            // What was stored before the lease was lost is stored.
-            (Err(_) | Ok(Verdict::Send(_)), Some(refusal)) => Err(refusal),
-            (verdict, _) => verdict,
-        }
-    }
-
-    /// What a put does, by what its thread looks like.
-    fn decide(&self, put: &Put<'_>, seen: Option<Seen>, met_another_head: bool) -> Result<Verdict> {
-        // On a thread that was started again, the put itself finds out whether it belongs there.
-        let is_asked = |seen: &Seen| {
-            seen.view.generation > 1 && put.generation.is_none() && !self.forgets_deleted
-        };
-        let head = match &seen {
-            Some(seen) if seen.deleted && !self.starts_thread(put) => {
-                return Err(deleted(put.thread_id));
-            }
-            Some(seen) if seen.deleted => {
-                check::parent(put, false)?;
-                return Ok(Verdict::Send(None));
-            }
-            Some(seen) => {
-                let generation = Generation(seen.view.generation);
-                if put.generation.is_some_and(|read| read != generation) {
-                    return Err(deleted(put.thread_id));
-                }
-                seen.head.as_ref()
-            }
-            None if put.generation.is_some() => return Err(deleted(put.thread_id)),
-            None => None,
-        };
-        match &put.expected_head {
-            ExpectedHead::Is(expected) if expected.as_ref() != head => match &seen {
-                Some(seen) if seen.stored => Ok(Verdict::Stored(seen.view)),
-                // That it doesn't belong there says more than that the head is another.
-                Some(seen) if is_asked(seen) && !met_another_head => {
-                    Ok(Verdict::Send(Some(seen.view)))
-                }
-                _ => Err(Error::Conflict {
-                    thread_id: put.thread_id.clone(),
-                    checkpoint_ns: put.checkpoint_ns.clone().into_owned(),
-                    expected: expected.clone(),
-                    head: head.cloned(),
-                }),
-            },
-            _ => {
-                let inherits = seen
-                    .as_ref()
-                    .is_some_and(|seen| seen.inherits || is_asked(seen));
-                check::parent(put, inherits)?;
-                Ok(Verdict::Send(seen.map(|seen| seen.view)))
-            }
-        }
-    }
-
-    /// Whether the put starts a thread, again if it was deleted.
-    fn starts_thread(&self, put: &Put<'_>) -> bool {
-        let is_first = put.parent.is_none() && put.checkpoint_ns.is_root();
-        (is_first || self.forgets_deleted)
-            && put.generation.is_none()
-            && !matches!(put.expected_head, ExpectedHead::Is(Some(_)))
-    }
-}
-
-/// Drops the pending writes to a checkpoint whose put is refused.
-async fn drop_writes(put: &Put<'_>, delivery: &impl Delivery) -> Result<()> {
-    let dropped = DroppedWrites {
-        thread_id: put.thread_id.as_str(),
-        ns: put.checkpoint_ns.as_str(),
-        id: put.checkpoint.id.as_str(),
-    };
-    delivery.drop_writes(dropped).await
 }
 
 /// Whether the checkpoint is taken to be new, and its namespace to have a head.
@@ -265,7 +209,7 @@ fn appends(put: &Put<'_>, basis: Basis) -> bool {
 fn needs_view(put: &Put<'_>) -> bool {
     put.generation.is_some()
         || matches!(put.expected_head, ExpectedHead::Is(Some(_)))
-        || put.needs_parent()
+        || put.inherited().is_some()
 }
 
 /// The checkpoint that shows that a put without a generation belongs to the current generation of

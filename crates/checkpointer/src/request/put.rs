@@ -1,9 +1,11 @@
 //! Asks to store a checkpoint.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::Appended;
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Generation, Lease,
     Metadata, ThreadId, Version,
@@ -55,7 +57,7 @@ pub enum MissingParent {
     #[default]
     Refused,
     /// The channels are empty. This is LangGraph's rule, for runtimes whose puts carry every value that
-    /// there is.
+    /// there is. A put that [appends](Put::append) is refused all the same.
     ///
     /// The checkpoint names its parent all the same. A thread that was started again isn't affected: a
     /// put that names neither a generation nor a parent of this generation is refused as ever.
@@ -113,6 +115,8 @@ pub struct Put<'a> {
     pub new_versions: Cow<'a, ChannelVersions>,
     /// What becomes of it if it keeps values of a parent that isn't there.
     pub missing_parent: MissingParent,
+    /// The channels whose value is their parent's and further items.
+    pub appended: BTreeMap<&'a str, Appended<'a>>,
     /// The head it expects.
     pub expected_head: ExpectedHead,
     /// The lease on the thread.
@@ -138,6 +142,7 @@ impl<'a> Put<'a> {
             metadata,
             new_versions: Cow::Owned(ChannelVersions::new()),
             missing_parent: MissingParent::default(),
+            appended: BTreeMap::new(),
             expected_head: ExpectedHead::Any,
             lease: None,
             thread_metadata: None,
@@ -208,6 +213,60 @@ impl<'a> Put<'a> {
         }
     }
 
+    /// Appends items to a channel's list: its value is the parent's, and `items` behind it. `after`
+    /// says how many items the parent's value has. Defaults to no such channel.
+    ///
+    /// It is for lists that get long, such as a conversation: the caller needs to hold no more than
+    /// what is new, and in PostgreSQL the client's part of the put doesn't grow with the list. What is
+    /// stored is what a put of the whole list stores.
+    ///
+    /// The checkpoint has a version for the channel, but no value. Where the parent has no value of it,
+    /// or the put no parent, the list begins: `after` is 0.
+    ///
+    /// `after` is compared with the parent's value, whose items aren't. So a caller whose own list
+    /// differs from the stored one in an item stores its new items behind the stored ones.
+    ///
+    /// The program that has put the parent remembers what it takes to append. Otherwise the put reads the
+    /// parent's list first: after a restart, after a put of the whole list, after a save within a
+    /// transaction, and where [`cache_bytes`](crate::PostgresOptions::cache_bytes) don't suffice. It doesn't
+    /// notice that another program has removed that parent since, or has put it again with another list.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::serde_json::{Value, json};
+    /// use checkpointer::{
+    ///     Checkpoint, CheckpointTuple, Checkpointer, GetTuple, MemoryCheckpointer, Metadata, Put, Source,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// let checkpointer = MemoryCheckpointer::new();
+    /// # let thread_id = checkpointer::ThreadId::new("support-4711")?;
+    /// # let mut checkpoint = Checkpoint::new(checkpointer::CheckpointId::generate(None));
+    /// # checkpoint.write(&checkpointer, [("messages", json!(["Where is my order?"]))]);
+    /// # let metadata = Metadata::new(Source::Input, -1);
+    /// # let address = checkpointer.put(Put::new(&thread_id, &checkpoint, &metadata)).await?;
+    /// # let at = CheckpointTuple::new(address, checkpoint, metadata);
+    /// // `at` has one message.
+    /// let mut checkpoint = Checkpoint::child_of(&at);
+    /// let changed = checkpoint.write(&checkpointer, [("messages", None::<Value>)]);
+    /// let metadata = Metadata::new(Source::Loop, 0);
+    /// let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&changed);
+    /// let stored = checkpointer.put(put.append("messages", 1, &[json!("On its way.")])).await?;
+    ///
+    /// let stored = checkpointer.get_tuple(GetTuple::at(&stored)).await?;
+    /// let values = stored.map(|stored| stored.checkpoint.channel_values).unwrap_or_default();
+    /// assert_eq!(values["messages"], json!(["Where is my order?", "On its way."]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn append(mut self, channel: &'a str, after: usize, items: &'a [Value]) -> Self {
+        self.appended.insert(channel, Appended { after, items });
+        self
+    }
+
     /// Guards the put: it succeeds only if the head is `head`. Defaults to no guard.
     #[must_use]
     pub fn expect_head(self, head: impl Into<CheckpointId>) -> Self {
@@ -263,6 +322,20 @@ impl<'a> Put<'a> {
             .filter(|(channel, _)| {
                 !self.checkpoint.channel_values.contains_key(*channel)
                     && !self.new_versions.contains_key(*channel)
+                    && !self.appended.contains_key(channel.as_str())
             })
+    }
+
+    /// A channel for whose value the parent must be there; there may be more.
+    pub(crate) fn inherited(&self) -> Option<&str> {
+        let kept = match self.needs_parent() {
+            true => self.unchanged().next(),
+            false => None,
+        };
+        let kept = kept.map(|(channel, _)| channel.as_str());
+        kept.or_else(|| {
+            self.parent
+                .and_then(|_| self.appended.keys().next().copied())
+        })
     }
 }

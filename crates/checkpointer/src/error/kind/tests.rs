@@ -72,6 +72,13 @@ fn examples() -> Vec<Error> {
             parent_checkpoint_id: checkpoint_id.clone(),
             channel: "a".to_owned(),
         },
+        Error::AppendMismatch {
+            thread_id: thread_id.clone(),
+            checkpoint_ns: CheckpointNs::ROOT,
+            channel: "a".to_owned(),
+            after: 1,
+            found: None,
+        },
         Error::unsupported("prune"),
         Error::corrupt(&thread_id, "chunk 00"),
         Error::UnstorableState {

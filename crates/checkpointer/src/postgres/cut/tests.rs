@@ -11,6 +11,7 @@ use crate::codec::tests::{same, through_jsonb};
 use crate::postgres::decode::Decoder;
 use crate::postgres::encode::{Encoder, NewChunk};
 
+mod appended;
 mod boundaries;
 mod corruption;
 mod hostile;

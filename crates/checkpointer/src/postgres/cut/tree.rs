@@ -2,22 +2,19 @@
 
 use serde_json::{Map, Value};
 
+use super::Cut;
 use super::leaves::first_leaf;
-use super::node::{Item, Node, Replaced};
-use super::{Cut, FAN_OUT, MAX_FAN_OUT, MAX_PARTS, low_bits};
-use crate::codec::{Measure, order};
-use crate::postgres::chunk::{Kind, Reference, node_hash};
+use super::levels::Levels;
+use super::node::{Item, Node};
+use crate::codec::order;
+use crate::postgres::chunk::Kind;
 
 /// What is known of a large array or object besides its contents.
 #[derive(Debug)]
 pub(in crate::postgres) struct Tree {
     /// Its items, or its members in the order of their keys.
     items: Vec<Item>,
-    /// The chunks, the leaves first and those that the reference names last.
-    levels: Vec<Vec<Node>>,
-    reference: Reference,
-    measure: Measure,
-    memory: usize,
+    levels: Levels,
 }
 
 impl Tree {
@@ -25,52 +22,29 @@ impl Tree {
     /// have been in its place, and only what differs is hashed and cut.
     pub(super) fn of(members: &Members<'_>, depth: usize, known: Option<Self>) -> Self {
         let kind = members.kind();
-        let (known, mut known_levels) = match known {
-            Some(known) if known.reference.kind == kind => (known.items, known.levels),
+        let (known, known_nodes) = match known {
+            Some(known) if known.levels.reference().kind == kind => {
+                (known.items, known.levels.into_nodes())
+            }
             _ => (Vec::new(), Vec::new()),
         };
         let overlap = Overlap::of(&known, members);
         let items = overlap.replace(known, members, depth);
-        let mut known_levels = known_levels.drain(..);
-        let known_leaves = known_levels.next().unwrap_or_default();
-        let (leaves, mut kept) = overlap.leaves(kind, &items, known_leaves);
-        let mut levels = vec![leaves];
-        let mut top = 0;
-        while levels[top].len() > MAX_PARTS {
-            let known = known_levels.next().unwrap_or_default();
-            let above;
-            (above, kept) = nodes_above(&levels[top], known, kept);
-            levels.push(above);
-            top += 1;
-        }
-        let whole = Node::above(&levels[top]);
-        let reference = Reference {
-            kind,
-            nested: whole.nested,
-            depth: u8::try_from(top).unwrap_or(u8::MAX),
-            parts: levels[top].iter().map(|node| node.hash).collect(),
-        };
-        let measure = Measure {
-            hash: reference.hash(),
-            depth: whole.depth + 1,
-            bytes: reference.bytes(),
-            max_bytes: whole.max_bytes,
-        };
-        let nodes: usize = levels.iter().map(Vec::len).sum();
+        let mut known_nodes = known_nodes.into_iter();
+        let known_leaves = known_nodes.next().unwrap_or_default();
+        let (leaves, kept) = overlap.leaves(kind, &items, known_leaves);
         Self {
             items,
-            levels,
-            reference,
-            measure,
-            memory: whole.memory + nodes * size_of::<Node>() + size_of::<Self>(),
+            levels: Levels::above(kind, leaves, kept, known_nodes),
         }
     }
 
-    pub(in crate::postgres) fn reference(&self) -> &Reference {
-        &self.reference
+    /// Its items, and the chunks that hold them.
+    pub(super) fn into_parts(self) -> (Vec<Item>, Levels) {
+        (self.items, self.levels)
     }
 
-    pub(in crate::postgres) fn levels(&self) -> &[Vec<Node>] {
+    pub(in crate::postgres) fn levels(&self) -> &Levels {
         &self.levels
     }
 
@@ -78,13 +52,9 @@ impl Tree {
         &self.items
     }
 
-    /// The measure of the whole, where its reference stands for it.
-    pub(super) fn measure(&self) -> &Measure {
-        &self.measure
-    }
-
+    /// About how much memory it takes.
     pub(super) fn memory(&self) -> usize {
-        self.memory
+        self.levels.memory() + size_of::<Self>()
     }
 
     pub(super) fn is_of(&self, value: &Value) -> bool {
@@ -108,50 +78,10 @@ impl Tree {
         kind: Kind,
         members: impl ExactSizeIterator<Item = (Option<&'v str>, &'v Value)>,
     ) -> bool {
-        self.reference.kind == kind
+        self.levels.reference().kind == kind
             && self.items.len() == members.len()
             && (self.items.iter().zip(members)).all(|(item, (key, value))| item.is(key, value))
     }
-}
-
-/// Puts nodes above a level, of whose nodes the first `kept` are the same as below the known nodes.
-/// Returns the nodes, and how many at the front are known ones.
-fn nodes_above(below: &[Node], mut known: Vec<Node>, kept: usize) -> (Vec<Node>, usize) {
-    let mut first = 0;
-    let same = known.iter().take_while(|node| {
-        // The last known node may have ended only because nothing followed it.
-        let is_same = first + node.length < kept;
-        if is_same {
-            first += node.length;
-        }
-        is_same
-    });
-    let same = same.count();
-    let mut replaced = known.get(same).map(|node| Replaced {
-        hash: node.hash,
-        kept: node.length.min(kept - first),
-    });
-    known.truncate(same);
-    let mut nodes = known;
-    while first < below.len() {
-        let mut node = Node {
-            replaced: replaced.take(),
-            ..Node::default()
-        };
-        for child in &below[first..] {
-            node.add(child);
-            // Two children at least, so that each level is shorter than the one below.
-            let ends = node.length >= 2 && low_bits(&child.hash).is_multiple_of(FAN_OUT);
-            if ends || node.length == MAX_FAN_OUT {
-                break;
-            }
-        }
-        let children = &below[first..first + node.length];
-        node.hash = node_hash(children.iter().map(|child| &child.hash));
-        first += node.length;
-        nodes.push(node);
-    }
-    (nodes, same)
 }
 
 /// The items of an array, or the members of an object.
@@ -190,7 +120,7 @@ impl<'v> Members<'v> {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(in crate::postgres) fn len(&self) -> usize {
         match self {
             Self::Items(items) => items.len(),
             Self::Sorted { order, members } => usize::from(order.is_some()) + members.len(),

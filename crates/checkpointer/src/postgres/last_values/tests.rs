@@ -150,11 +150,14 @@ fn an_append_relies_on_the_node_it_replaces_for_all_that_is_in_front_of_it() {
         let Cut::Tree(tree) = cut else {
             panic!("a long list is a tree");
         };
-        assert!(tree.levels().len() > 1);
+        assert!(tree.levels().nodes().len() > 1);
         let relied = stored.put(&list, Some(cut), |_| false);
         let parts = cut.reference().parts.len();
         // A part of the reference that is new has replaced one on each level below.
-        assert!(relied < parts + tree.levels().len(), "{relied} for {parts}");
+        assert!(
+            relied < parts + tree.levels().nodes().len(),
+            "{relied} for {parts}"
+        );
         most = most.max(relied);
     }
     assert!(most > 1);

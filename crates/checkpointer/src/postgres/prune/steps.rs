@@ -93,6 +93,7 @@ impl Engine {
                         .await
                 })
                 .await;
+            engine.lists.forget(&plan.thread_id);
             drop(turn);
             stepped
         })

@@ -81,7 +81,12 @@ impl Verifying<'_> {
 
     /// Reads a checkpoint with its writes as any other call does, which says what is wrong.
     async fn read(&mut self, address: &CheckpointAddress) -> Result<()> {
-        match self.engine.get_tuple(GetTuple::at(address), None).await {
+        match self
+            .engine
+            .store
+            .get_tuple(&GetTuple::at(address), None)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(Error::Corrupt { what, .. }) => {
                 let finding = Finding::new(FindingKind::CheckpointUnreadable, what);

@@ -24,7 +24,7 @@ fn collect_hashes(cut: &Cut, hashes: &mut HashSet<ContentHash>) {
             hashes.insert(*whole.hash());
         }
         Cut::Tree(tree) => {
-            hashes.extend(tree.levels().iter().flatten().map(|node| node.hash));
+            hashes.extend(tree.levels().nodes().iter().flatten().map(|node| node.hash));
             for item in tree.items() {
                 collect_hashes(&item.cut, hashes);
             }

@@ -1,0 +1,157 @@
+//! Lists that grow: of a long one only the end is kept, because the rest is stored.
+
+use serde_json::Value;
+
+use super::leaves::first_leaf;
+use super::levels::Levels;
+use super::node::Item;
+use super::{Cut, LEAF_BYTES, Tree};
+use crate::codec::MAX_GROWTH;
+use crate::postgres::chunk::Kind;
+
+/// A list that a put appends to.
+#[derive(Debug)]
+pub(in crate::postgres) enum List {
+    /// All of it is at hand.
+    Whole { value: Value, cut: Option<Cut> },
+    /// Only its end is at hand.
+    End(Box<End>),
+}
+
+/// The end of a long list that is stored, and the chunks of all of it.
+#[derive(Debug)]
+pub(in crate::postgres) struct End {
+    levels: Levels,
+    /// How many items the list has.
+    len: usize,
+    /// The items of the last leaves, and their values.
+    items: Vec<Item>,
+    values: Vec<Value>,
+}
+
+impl List {
+    /// Cuts a list.
+    pub(in crate::postgres) fn of(value: Value) -> Self {
+        let cut = Cut::of_channel(&value, || None);
+        Self::Whole { value, cut }
+    }
+
+    /// How many items it has.
+    pub(in crate::postgres) fn len(&self) -> usize {
+        match self {
+            Self::Whole { value, .. } => value.as_array().map_or(0, Vec::len),
+            Self::End(end) => end.len,
+        }
+    }
+
+    /// Appends items, and cuts what that changes.
+    pub(in crate::postgres) fn append(self, further: &[Value]) -> Self {
+        match self {
+            Self::Whole {
+                value: Value::Array(mut items),
+                ..
+            } => {
+                items.extend_from_slice(further);
+                Self::of(Value::Array(items))
+            }
+            Self::Whole { .. } => self,
+            Self::End(end) => Self::End(Box::new(end.append(further))),
+        }
+    }
+
+    /// Lets go of all but the end of a long list that is stored.
+    pub(in crate::postgres) fn stored(self) -> Self {
+        match self {
+            Self::Whole {
+                value: Value::Array(items),
+                cut: Some(Cut::Tree(tree)),
+            } => Self::End(Box::new(End::of(*tree, &items))),
+            Self::Whole { .. } => self,
+            Self::End(mut end) => {
+                end.keep_last_leaf();
+                Self::End(end)
+            }
+        }
+    }
+
+    /// About how much memory a list takes that is stored.
+    pub(in crate::postgres) fn memory(&self) -> usize {
+        match self {
+            Self::Whole { .. } => self.len() * size_of::<Value>() + 2 * LEAF_BYTES,
+            Self::End(end) => end.memory(),
+        }
+    }
+}
+
+impl End {
+    fn of(tree: Tree, values: &[Value]) -> Self {
+        let (mut items, levels) = tree.into_parts();
+        let len = items.len();
+        let last = levels.last_leaf().map_or(0, |leaf| leaf.length);
+        Self {
+            levels,
+            len,
+            items: items.split_off(len - last),
+            values: values[len - last..].to_vec(),
+        }
+    }
+
+    /// Cuts the last leaf again, with further items behind it: what follows a leaf also decides
+    /// whether it ends.
+    fn append(mut self, further: &[Value]) -> Self {
+        self.keep_last_leaf();
+        let item = |value: &Value| Item {
+            key: None,
+            cut: Cut::again(value, 1, None),
+        };
+        self.items.extend(further.iter().map(item));
+        self.values.extend_from_slice(further);
+        let mut nodes = self.levels.into_nodes().into_iter();
+        let mut leaves = nodes.next().unwrap_or_default();
+        leaves.pop();
+        let kept = leaves.len();
+        let mut begins = 0;
+        while begins < self.items.len() {
+            let leaf = first_leaf(Kind::Array, &self.items[begins..]);
+            begins += leaf.length;
+            leaves.push(leaf);
+        }
+        Self {
+            levels: Levels::above(Kind::Array, leaves, kept, nodes),
+            len: self.len + further.len(),
+            ..self
+        }
+    }
+
+    fn keep_last_leaf(&mut self) {
+        let last = self.levels.last_leaf().map_or(0, |leaf| leaf.length);
+        let first = self.items.len() - last;
+        self.items.drain(..first);
+        self.values.drain(..first);
+    }
+
+    pub(in crate::postgres) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// The place of the first item that is at hand.
+    pub(in crate::postgres) fn first(&self) -> usize {
+        self.len - self.items.len()
+    }
+
+    pub(in crate::postgres) fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    pub(in crate::postgres) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    fn memory(&self) -> usize {
+        let items = self.items.iter().map(|item| {
+            let text = item.cut.measure().max_bytes / MAX_GROWTH;
+            item.memory() + 2 * text + size_of::<Value>()
+        });
+        self.levels.memory_of_nodes() + items.sum::<usize>() + size_of::<Self>()
+    }
+}
