@@ -40,3 +40,4 @@ mod updates;
 mod verify;
 mod watch;
 mod within;
+mod workers;

@@ -34,7 +34,8 @@ use crate::{Checkpointer, Error, Result};
 ///
 /// A holder whose guard is lost stops its work: another program may be at it. Its writes would be refused
 /// as soon as another program has taken the lease, but not what it does elsewhere, such as sending a
-/// mail. [`Lease::number`] lets other stores refuse it, too.
+/// mail. [`Lease::number`] lets other stores refuse it, too. `docs/workers.md` shows workers that share a
+/// queue and may be killed at any moment.
 ///
 /// # Where it is renewed
 ///

@@ -9,6 +9,7 @@ const RETENTION: &str = include_str!("../../../../docs/retention.md");
 const TRANSACTIONS: &str = include_str!("../../../../docs/transactions.md");
 const VERIFY: &str = include_str!("../../../../docs/verify.md");
 const WATCHING: &str = include_str!("../../../../docs/watching.md");
+const WORKERS: &str = include_str!("../../../../docs/workers.md");
 
 /// What follows an example's documentation and its lints, as a block of code.
 fn program(example: &str) -> String {
@@ -21,6 +22,17 @@ fn function(file: &str, begin: &str) -> String {
     let start = file.find(begin).unwrap();
     let end = file[start..].find("\n}\n").unwrap();
     format!("```rust\n{}\n}}\n```\n", &file[start..start + end])
+}
+
+/// A method of a file, as a block of code.
+fn method(file: &str, begin: &str) -> String {
+    let start = file.find(begin).unwrap();
+    let end = file[start..].find("\n    }\n").unwrap();
+    let lines = file[start..start + end].lines().chain(["    }"]);
+    let lines: Vec<_> = lines
+        .map(|line| line.strip_prefix("    ").unwrap_or(line))
+        .collect();
+    format!("```rust\n{}\n```\n", lines.join("\n"))
 }
 
 #[test]
@@ -85,4 +97,12 @@ fn the_page_on_verifying_shows_its_example_as_it_is() {
 fn the_page_on_watching_shows_its_example_as_it_is() {
     let watch = include_str!("../../examples/watch.rs");
     assert!(WATCHING.contains(&program(watch)));
+}
+
+#[test]
+fn the_page_on_workers_shows_its_example_as_it_is() {
+    let worker = include_str!("../../../../examples/workers/src/worker.rs");
+    for begin in ["    async fn work(", "    async fn answer("] {
+        assert!(WORKERS.contains(&method(worker, begin)));
+    }
 }
