@@ -130,6 +130,19 @@ pub async fn preserves_values(checkpointer: &dyn Checkpointer) {
     }
 }
 
+/// What is pinned is pinned again, and nothing else.
+pub async fn preserves_pins(checkpointer: &dyn Checkpointer) {
+    let (source, made) = thread(checkpointer).await;
+    for pinned in [&made[1], &made[3]] {
+        checkpointer.set_pinned(pinned, true).await.unwrap();
+    }
+    let target = moved(checkpointer, &source).await;
+    let all = all_as(checkpointer, &target, &target).await;
+    let pinned = all.iter().filter(|tuple| tuple.pinned);
+    assert_eq!(pinned.count(), 2);
+    assert_eq!(all, all_as(checkpointer, &source, &target).await);
+}
+
 /// The head is the one that it was, though another checkpoint has a greater id.
 pub async fn preserves_the_head(checkpointer: &dyn Checkpointer) {
     let source = fresh_thread();

@@ -22,7 +22,7 @@ pub use export::export;
 pub use import::{Import, Imported};
 
 /// The version of the format. Lines of every earlier one can be read.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// The first line of a thread.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ struct Step {
     parent: Option<CheckpointId>,
     checkpoint: Checkpoint,
     metadata: Metadata,
+    pinned: bool,
     writes: Vec<PendingWrite>,
 }
 

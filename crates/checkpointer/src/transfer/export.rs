@@ -16,7 +16,7 @@ use crate::{
 const AT_ONCE: usize = 4;
 
 /// Exports a thread as lines of JSON, without line breaks: its metadata, and each checkpoint with its
-/// id, parent, values, versions, metadata and pending writes. [`Import`](super::Import) reads them, and
+/// id, parent, values, versions, metadata, pin and pending writes. [`Import`](super::Import) reads them, and
 /// `docs/export.md` describes them. A line holds of a state only what differs from the line before.
 ///
 /// The stream reads one checkpoint after the other and holds a few of them, so a thread of any length

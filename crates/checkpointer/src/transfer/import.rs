@@ -11,7 +11,7 @@ use crate::{ChannelValues, Checkpointer, Error, IntoName, Result, ThreadId};
 /// each other.
 ///
 /// An imported thread is equal to the one that was exported: ids, parents, values, versions, metadata,
-/// the `ts` of each checkpoint, pending writes, heads. What the store itself counts is its own: when the
+/// the `ts` of each checkpoint, pins, pending writes, heads. What the store itself counts is its own: when the
 /// thread was made and changed last, and its generation.
 ///
 /// A thread isn't imported in one transaction. While it is, it is leased, so that no other program writes
@@ -75,7 +75,8 @@ impl<'c> Import<'c> {
     /// [`Error::MalformedExport`] if it isn't the line of an export that can come now;
     /// [`Error::ThreadExists`] if there is such a thread; [`Error::ThreadDeleted`] if it was deleted, and
     /// the export doesn't begin with a first checkpoint, because that was pruned; otherwise as
-    /// [`Checkpointer::acquire_lease`], [`Checkpointer::put`] and [`Checkpointer::put_writes`].
+    /// [`Checkpointer::acquire_lease`], [`Checkpointer::put`], [`Checkpointer::put_writes`] and, if a
+    /// checkpoint is pinned, [`Checkpointer::set_pinned`].
     ///
     /// # Cancel safety
     ///

@@ -153,6 +153,9 @@ impl<'c> Incoming<'c> {
         for task in step.writes.chunk_by(same_task) {
             self.store_writes(&address, task).await?;
         }
+        if step.pinned {
+            self.checkpointer.set_pinned(&address, true).await?;
+        }
         Ok(())
     }
 

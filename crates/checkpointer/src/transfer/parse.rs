@@ -50,7 +50,7 @@ impl Line {
 
 fn header(fields: &mut Fields) -> Result<Header, Problem> {
     let format = fields.integer("format")?;
-    if format != FORMAT {
+    if !(1..=FORMAT).contains(&format) {
         return Err(format!(
             "has format {format}; this program reads up to {FORMAT}"
         ));
@@ -92,12 +92,14 @@ fn step(fields: &mut Fields, before: &ChannelValues) -> Result<Step, Problem> {
         .optional("parent_checkpoint_id")
         .map(text)
         .transpose()?;
+    let pinned = fields.optional("pinned").map(flag).transpose()?;
     let writes = fields.array("writes")?.into_iter().map(write);
     Ok(Step {
         checkpoint_ns: name(CheckpointNs::new(fields.text("checkpoint_ns")?))?,
         parent: parent.map(|id| name(CheckpointId::new(id))).transpose()?,
         checkpoint,
         metadata: Metadata::from(fields.object("metadata")?.0),
+        pinned: pinned.unwrap_or(false),
         writes: writes.collect::<Result<_, _>>()?,
     })
 }
@@ -151,6 +153,11 @@ fn text(value: Value) -> Result<String, Problem> {
         Value::String(text) => Ok(text),
         _ => Err("has something else where a string must be".to_owned()),
     }
+}
+
+fn flag(value: Value) -> Result<bool, Problem> {
+    let value = value.as_bool();
+    value.ok_or_else(|| "has something else where true or false must be".to_owned())
 }
 
 fn texts(value: Value) -> Result<Vec<String>, Problem> {

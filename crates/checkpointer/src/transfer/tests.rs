@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::parse::Line;
 use super::same::Change;
 use crate::{
-    Checkpoint, CheckpointId, Checkpointer, Import, MemoryCheckpointer, Metadata, Put, PutWrites,
-    TaskId, ThreadId, export,
+    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, Import, List, MemoryCheckpointer,
+    Metadata, Put, PutWrites, TaskId, ThreadId, export,
 };
 
 /// A thread whose lines are always the same, but for its times.
 async fn thread() -> MemoryCheckpointer {
     let memory = MemoryCheckpointer::new();
     let thread_id = ThreadId::new("support-4711").unwrap();
-    let mut parent = None;
+    let mut last: Option<CheckpointAddress> = None;
     for (id, messages) in [("1", json!(["Hello"])), ("2", json!(["Hello", "\0"]))] {
         let mut checkpoint = Checkpoint::new(CheckpointId::new(id).unwrap());
         checkpoint.ts = "2026-11-29T08:00:00Z".to_owned();
@@ -30,14 +30,15 @@ async fn thread() -> MemoryCheckpointer {
         checkpoint.updated_channels = Some(vec!["messages".to_owned()]);
         let metadata = Metadata::default().with("step", 1);
         let mut put = Put::new(&thread_id, &checkpoint, &metadata);
-        put.parent = parent.as_ref();
+        put.parent = last.as_ref().map(|last| &last.checkpoint_id);
         let address = memory.put(put).await.unwrap();
         let task_id = TaskId::new("task").unwrap();
         let writes = [("a".to_owned(), json!([1]))];
         let writes = PutWrites::new(&address, &task_id, &writes).task_path("p");
         memory.put_writes(writes).await.unwrap();
-        parent = Some(address.checkpoint_id);
+        last = Some(address);
     }
+    memory.set_pinned(&last.unwrap(), true).await.unwrap();
     memory
 }
 
@@ -57,9 +58,9 @@ async fn lines_are_as_the_page_describes_them() {
     }
     let text = format!("{}\n", lines.join("\n"));
     expect![[r#"
-        {"thread":{"format":1,"thread_id":"support-4711","metadata":{},"created_at":"…","updated_at":"…","heads":{"":"2"}}}
+        {"thread":{"format":2,"thread_id":"support-4711","metadata":{},"created_at":"…","updated_at":"…","heads":{"":"2"}}}
         {"checkpoint":{"checkpoint_ns":"","checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":3},"versions_seen":{"__input__":{"messages":3}},"updated_channels":["messages"],"metadata":{"step":1},"values":{"messages":["Hello"],"zero":"\u0001n-0.0"},"appended":{},"same":[],"writes":[{"task_id":"task","task_path":"p","channel":"a","value":[1]}]}}
-        {"checkpoint":{"checkpoint_ns":"","checkpoint_id":"2","parent_checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":3},"versions_seen":{"__input__":{"messages":3}},"updated_channels":["messages"],"metadata":{"step":1},"values":{},"appended":{"messages":["\u0001s\u00010"]},"same":["zero"],"writes":[{"task_id":"task","task_path":"p","channel":"a","value":[1]}]}}
+        {"checkpoint":{"checkpoint_ns":"","checkpoint_id":"2","parent_checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":3},"versions_seen":{"__input__":{"messages":3}},"updated_channels":["messages"],"metadata":{"step":1},"pinned":true,"values":{},"appended":{"messages":["\u0001s\u00010"]},"same":["zero"],"writes":[{"task_id":"task","task_path":"p","channel":"a","value":[1]}]}}
         {"end":{"checkpoints":2,"writes":2}}
     "#]].assert_eq(&text);
 }
@@ -69,7 +70,8 @@ async fn a_line_that_was_changed_is_refused_and_the_reason_is_told() {
     let lines = lines(&thread().await).await;
     let mut problems = String::new();
     for (at, from, to) in [
-        (0, r#""format":1"#, r#""format":2"#),
+        (0, r#""format":2"#, r#""format":3"#),
+        (2, r#""pinned":true"#, r#""pinned":1"#),
         (0, "support-4711", ""),
         (0, r#""heads":{"":"2"}"#, r#""heads":{"":2}"#),
         (1, r#""v":4"#, r#""v":"4""#),
@@ -93,7 +95,8 @@ async fn a_line_that_was_changed_is_refused_and_the_reason_is_told() {
         problems.push_str(&format!("{error}\n"));
     }
     expect![[r#"
-        line 1 of the export has format 2; this program reads up to 1
+        line 1 of the export has format 3; this program reads up to 2
+        line 3 of the export has something else where true or false must be
         line 1 of the export has a name that can't be one: the thread_id is empty
         line 1 of the export has a head that is no text
         line 2 of the export has a `v` that is no integer
@@ -107,6 +110,29 @@ async fn a_line_that_was_changed_is_refused_and_the_reason_is_told() {
         line 4 of the export has a `writes` that is no count
         line 4 of the export is no JSON of an export: failed to parse stored JSON: expected `:` at line 1 column 9
     "#]].assert_eq(&problems);
+}
+
+/// An export as programs wrote it before there were pins.
+const FORMAT_1: &str = r#"
+{"thread":{"format":1,"thread_id":"support-4711","metadata":{"customer":"ann"},"created_at":"2026-11-29T08:00:00.000000Z","updated_at":"2026-11-29T08:01:00.000000Z","heads":{"":"2"}}}
+{"checkpoint":{"checkpoint_ns":"","checkpoint_id":"1","v":4,"ts":"2026-11-29T08:00:00Z","channel_versions":{"messages":1},"versions_seen":{},"metadata":{"step":0},"values":{"messages":["Hello"]},"appended":{},"same":[],"writes":[]}}
+{"checkpoint":{"checkpoint_ns":"","checkpoint_id":"2","parent_checkpoint_id":"1","v":4,"ts":"2026-11-29T08:01:00Z","channel_versions":{"messages":2},"versions_seen":{},"metadata":{"step":1},"values":{},"appended":{"messages":["Where is my order?"]},"same":[],"writes":[]}}
+{"end":{"checkpoints":2,"writes":0}}
+"#;
+
+#[tokio::test]
+async fn an_export_of_format_1_is_read_and_has_no_pins() {
+    let memory = MemoryCheckpointer::new();
+    let mut import = Import::new(&memory);
+    for line in FORMAT_1.lines() {
+        import.line(line).await.unwrap();
+    }
+    import.finish().await.unwrap();
+    let list = memory.list(List::thread("support-4711").unwrap());
+    let tuples: Vec<_> = list.try_collect().await.unwrap();
+    assert!(tuples.iter().all(|tuple| !tuple.pinned));
+    let messages = &tuples[0].checkpoint.channel_values["messages"];
+    assert_eq!(messages, &json!(["Hello", "Where is my order?"]));
 }
 
 #[test]

@@ -127,6 +127,9 @@ pub(super) fn step(tuple: &CheckpointTuple, before: &ChannelValues) -> Result<St
             line.map("extra", &checkpoint.extra)?;
         }
         line.map("metadata", tuple.metadata.as_map())?;
+        if tuple.pinned {
+            line.value("pinned", true)?;
+        }
         values(line, &checkpoint.channel_values, before)?;
         writes(line, &tuple.pending_writes)
     })
