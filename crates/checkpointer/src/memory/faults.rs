@@ -27,7 +27,8 @@ impl Fault {
     }
 }
 
-/// A call that can be asked to fail, named as its method of [`Checkpointer`](crate::Checkpointer).
+/// A call that can be asked to fail, named as its method of [`Checkpointer`](crate::Checkpointer). The one
+/// within a transaction is meant as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultyCall {

@@ -122,6 +122,24 @@ async fn each_call_meets_its_own_faults() {
 }
 
 #[tokio::test]
+async fn calls_within_a_transaction_meet_the_same_faults() {
+    let memory = MemoryCheckpointer::new();
+    let mut thread = memory.thread::<u64>("counter").unwrap();
+    let tx = memory.begin().unwrap();
+    for state in 1..=2 {
+        memory.fail(FaultyCall::Put, 0, Fault::Transient);
+        assert!(thread.save_within(&tx, &state).await.is_err());
+        thread.save_within(&tx, &state).await.unwrap();
+        memory.fail(FaultyCall::GetTuple, 0, Fault::Transient);
+        let lost = thread.load_within(&tx).await.unwrap_err();
+        assert!(lost.is_transient(), "{lost:?}");
+        assert_eq!(thread.load_within(&tx).await.unwrap(), Some(state));
+    }
+    tx.commit();
+    assert_eq!(thread.load().await.unwrap(), Some(2));
+}
+
+#[tokio::test]
 async fn threads_change_when_the_clock_says_so_and_never_at_the_same_time() {
     let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let memory = MemoryCheckpointer::new().clock(move || noon);

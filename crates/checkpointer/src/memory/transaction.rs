@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::locks::TransactionId;
 use super::thread::Thread;
-use super::{MemoryCheckpointer, Store};
+use super::{FaultyCall, MemoryCheckpointer, Store};
 use crate::{CheckpointTuple, GetTuple, HeadChange, OpenTransaction, Result, ThreadId};
 
 /// A transaction of a [`MemoryCheckpointer`], in the place of one of PostgreSQL: what is put within
@@ -71,9 +71,11 @@ impl MemoryCheckpointer {
         let id = self.id_of(transaction)?;
         let mut store = self.open()?;
         let has_changed = store.locks.changed(id).contains_key(&query.thread_id);
-        Ok(match has_changed {
-            true => store.within(id, &query.thread_id, |store| store.get_tuple(query)),
-            false => store.get_tuple(query),
+        store.call(FaultyCall::GetTuple, |store, _| {
+            Ok(match has_changed {
+                true => store.within(id, &query.thread_id, |store| store.get_tuple(query)),
+                false => store.get_tuple(query),
+            })
         })
     }
 
