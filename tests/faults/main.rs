@@ -17,4 +17,5 @@ mod suite;
 mod target_session_attrs;
 mod tls;
 mod versions;
+mod watching;
 mod within;

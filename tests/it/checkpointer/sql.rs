@@ -132,6 +132,53 @@ async fn a_missing_chunk_is_an_error_not_a_null() {
     }
 }
 
+/// The statements of the documents, for a schema.
+fn documented(schema: &str) -> Vec<String> {
+    let pages = [
+        include_str!("../../../docs/sql.md"),
+        include_str!("../../../docs/retention.md"),
+    ];
+    let blocks = pages.iter().flat_map(|page| page.split("```sql\n").skip(1));
+    let statements = blocks.map(|block| block.split("```").next().unwrap());
+    let schema = format!("{schema}.");
+    statements
+        .map(|statement| statement.replace("checkpointer.", &schema))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_statements_of_the_documents_are_understood() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let first = Step::first(&thread("support-4711")).values(json!({ "escalated": true }));
+    first.put(&checkpointer).await;
+    let client = test.observer().await;
+    let statements = documented(test.schema());
+    assert!(statements.len() > 5);
+    for statement in statements {
+        client.query(&statement, &[]).await.expect(&statement);
+    }
+}
+
+#[tokio::test]
+async fn the_hour_of_the_last_change_finds_threads_that_changed_lately() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    for name in ["rests", "changes", "changed"] {
+        Step::first(&thread(name)).put(&checkpointer).await;
+    }
+    let client = test.observer().await;
+    let aged = "UPDATE {schema}.heads SET updated_at = now() - interval '4 hours'
+        WHERE thread_id = 'rests'";
+    let aged = aged.replace("{schema}", test.schema());
+    client.batch_execute(&aged).await.unwrap();
+    let statements = documented(test.schema());
+    let statement = statements.iter().find(|text| text.contains("changed >="));
+    let rows = client.query(statement.unwrap(), &[]).await.unwrap();
+    let found: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(found, ["changed", "changes"]);
+}
+
 #[tokio::test]
 async fn thread_overview_lists_threads_with_their_heads() {
     let test = TestDb::without_schema().await;

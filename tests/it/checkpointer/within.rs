@@ -2,6 +2,7 @@
 
 mod bb8_pool;
 mod contract;
+mod deadpool_pool;
 mod faults;
 mod refusals;
 mod typed;
