@@ -88,7 +88,20 @@
     if (inList) rows()[current(rows())]?.focus();
   });
 
-  document.addEventListener("htmx:afterSettle", place);
+  // How long ago the times are for which that counts: the page has them in UTC.
+  const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const ages = () => {
+    for (const time of document.querySelectorAll("time[data-age]")) {
+      const at = Date.parse(time.textContent.replace(" ", "T"));
+      const age = Math.max(0, (Date.now() - at) / 1000);
+      const [unit, length] = UNITS.find(([, length]) => age >= length) ?? UNITS[3];
+      if (Number.isFinite(age)) time.title = Math.floor(age / length) + " " + unit + " ago";
+    }
+  };
+  setInterval(ages, 15000);
+  ages();
+
+  document.addEventListener("htmx:afterSettle", () => { place(); ages(); });
   document.addEventListener("htmx:sendError", () => say("The page can't be reached."));
   document.addEventListener("htmx:afterOnLoad", (event) => {
     if (event.detail.xhr.status < 400) say("");

@@ -138,10 +138,7 @@ fn side(parts: &[TextPart<'_>], after: bool) -> Vec<Part> {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONG) {
-        Some((end, _)) => format!("{}…", shown::lines(&text[..end])),
-        None => shown::lines(text),
-    }
+    shown::lines_of(text, LONG)
 }
 
 /// The ends of a long text.

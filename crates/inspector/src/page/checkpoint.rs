@@ -26,6 +26,9 @@ use crate::{Pending, TaskWrites};
 /// How many tasks are shown.
 const TASKS: usize = 200;
 
+/// How much of an error is shown at the top, in characters.
+const LONG_ERROR: usize = 2_000;
+
 /// A checkpoint, as it is shown beside the list of all.
 #[derive(Template)]
 #[template(path = "checkpoint.html")]
@@ -37,6 +40,7 @@ pub(super) struct Shape {
     parent: Option<Place>,
     enclosing: Option<Place>,
     questions: Vec<Question>,
+    failures: Vec<Failure>,
     changes: Changes,
     conversations: Vec<(String, Conversation)>,
     size: String,
@@ -58,6 +62,13 @@ struct Question {
     text: Option<String>,
     value: Tree,
     answered: bool,
+}
+
+/// What a task has failed with.
+struct Failure {
+    task: String,
+    text: Option<String>,
+    value: Tree,
 }
 
 /// What a task has left.
@@ -143,6 +154,10 @@ impl Shape {
             questions: tasks
                 .clone()
                 .filter_map(|task| Question::of(task, tuple, &place))
+                .collect(),
+            failures: tasks
+                .clone()
+                .filter_map(|task| Failure::of(task, tuple, &place))
                 .collect(),
             changes: parent.map_or_else(Changes::default, |parent| changes(parent, tuple)),
             conversations: conversations(tuple, &place),
@@ -232,6 +247,22 @@ impl Question {
             text,
             value,
             answered: task.answers.is_some(),
+        })
+    }
+}
+
+impl Failure {
+    fn of(task: &TaskWrites<'_>, tuple: &CheckpointTuple, place: &Place) -> Option<Self> {
+        let error = task.error?;
+        let text = error.as_str().map(|text| shown::lines_of(text, LONG_ERROR));
+        let value = match text {
+            Some(_) => Tree::default(),
+            None => Tree::of_all([written(error, tuple, "error")?], place, "/writes"),
+        };
+        Some(Self {
+            task: shown::start(task.task_id.as_str(), 120),
+            text,
+            value,
         })
     }
 }

@@ -48,6 +48,14 @@ pub(super) fn lines(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The start of a text of several lines.
+pub(super) fn lines_of(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", lines(&text[..end])),
+        None => lines(text),
+    }
+}
+
 /// JSON to be changed, in which what can't be seen is escaped as JSON has it.
 pub(super) fn json(value: &Value) -> String {
     let mut shown = String::new();

@@ -138,6 +138,29 @@ async fn a_checkpoint_shows_all_that_belongs_to_it() {
 }
 
 #[tokio::test]
+async fn an_error_stands_before_the_rest() {
+    let memory = MemoryCheckpointer::new();
+    let story = Story::new(&memory, "failed");
+    let head = story.begin(vec![("n", json!(1))]).await;
+    let trace = "TimeoutError: no answer\n  at stock.py:7";
+    story.write(&head, "stock", "__error__", json!(trace)).await;
+    let structured = json!({ "code": 502 });
+    story.write(&head, "mail", "__error__", structured).await;
+    let browser = Browser::new(memory, Options::new());
+    let body = browser.get("checkpoint?id=failed").await.body;
+    let (before, _) = body.split_once("<h2>Changes").unwrap();
+    assert_has(
+        before,
+        &[
+            "Failed <code>stock</code>",
+            trace,
+            "Failed <code>mail</code>",
+            "502",
+        ],
+    );
+}
+
+#[tokio::test]
 async fn a_thread_says_what_it_takes() {
     let (_, browser) = page().await;
     let about = browser.get("about?id=support-4711").await;
