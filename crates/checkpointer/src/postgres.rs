@@ -269,6 +269,11 @@ impl PostgresCheckpointer {
         }
     }
 
+    /// Returns the database that it was made with.
+    pub fn database(&self) -> &Database {
+        &self.engine.store.database
+    }
+
     /// Makes a worker that applies policies to all threads, and ends when the database is closed.
     pub fn retention(&self, policies: impl IntoIterator<Item = Retention>) -> RetentionWorker {
         let worker = RetentionWorker::new(Arc::new(self.clone()), policies);

@@ -391,6 +391,11 @@ impl Database {
         self.pool.shared.mode
     }
 
+    /// How many connections the pool opens at most.
+    pub fn pool_max(&self) -> u32 {
+        self.pool.max
+    }
+
     /// How the settings want failures to be retried that may pass: what [`retry`](Self::retry)
     /// keeps to. Nothing is repeated without it.
     pub fn retries(&self) -> Retries {

@@ -31,11 +31,12 @@ async fn main() -> anyhow::Result<()> {
         .await?;
 
     println!(
-        "imported {} checkpoints and {} pending writes of {} threads in {:.1?}; \
-         {} values aren't readable",
+        "imported {} checkpoints and {} pending writes of {} threads, of which {} were there already, \
+         in {:.1?}; {} values aren't readable",
         report.checkpoints,
         report.writes,
         report.threads,
+        report.present,
         started.elapsed(),
         report.opaque,
     );

@@ -1,7 +1,6 @@
 //! The import of what LangGraph's PostgreSQL saver has stored.
 
 mod blobs;
-mod leased;
 mod report;
 mod run;
 mod sql;
@@ -11,9 +10,8 @@ mod thread;
 mod writes;
 
 use std::sync::Mutex;
-use std::time::Duration;
 
-use checkpointer::Checkpointer;
+use checkpointer::PostgresCheckpointer;
 use db::Database;
 
 use self::run::{Account, Run};
@@ -27,18 +25,18 @@ pub use report::{Loss, Place, Reason, Report};
 ///
 /// Values are stored in the form of [`Serialized::to_json`](crate::Serialized::to_json). The
 /// greatest id of each thread and namespace is put last, so that the head is the checkpoint that
-/// LangGraph's saver would go on from. Other rows of the target stay as they are.
+/// LangGraph's saver would go on from.
+///
+/// Each thread is imported in one transaction: all of it is there, or nothing. A thread that is there
+/// already is left as it is, so the import may be stopped at any moment and run again, also while agents
+/// work on threads that were imported.
 ///
 /// The import reads page by page, and holds one checkpoint with its values for each of up to eight
-/// threads. It may be
-/// stopped at any moment and run again: what is there already is put again, with the same effect.
+/// threads. It takes a connection of the target for each of them, and reads by others: if the source is
+/// the target's pool, that must have two connections at least.
 ///
-/// It must not be run again once agents work in the target. If a prune has removed imported checkpoints
-/// since, they are put as new ones, and the head moves back to one of them.
-///
-/// A thread isn't imported in one transaction. While it is imported it is leased, so that no one
-/// else writes to a thread of which a part is there; readers see that part. Runs that use
-/// LangGraph's saver must be stopped before the import: what they store during it may be missed.
+/// Runs that use LangGraph's saver must be stopped before the import: what they store during it may be
+/// missed.
 ///
 /// `docs/langgraph-import.md` says what can't come over.
 ///
@@ -65,7 +63,6 @@ pub use report::{Loss, Place, Reason, Report};
 pub struct Import {
     source: Database,
     schema: String,
-    lease_ttl: Duration,
 }
 
 impl Import {
@@ -75,7 +72,6 @@ impl Import {
         Self {
             source,
             schema: "public".to_owned(),
-            lease_ttl: Duration::from_secs(15),
         }
     }
 
@@ -88,13 +84,6 @@ impl Import {
         }
     }
 
-    /// Sets for how long a thread stays leased if the import ends without returning the lease. An
-    /// import that is run again waits for that, twice as long at most. Defaults to 15 seconds.
-    #[must_use]
-    pub fn lease_ttl(self, lease_ttl: Duration) -> Self {
-        Self { lease_ttl, ..self }
-    }
-
     /// Imports all threads, up to eight at the same time.
     ///
     /// What can't be stored is left out and listed in [`Report::losses`].
@@ -105,26 +94,19 @@ impl Import {
     /// [`Error::ShallowTables`](crate::Error::ShallowTables) and
     /// [`Error::UnsupportedTables`](crate::Error::UnsupportedTables) before anything is imported;
     /// [`Error::Read`](crate::Error::Read) if the source fails, and
-    /// [`Error::Store`](crate::Error::Store) if the target does.
-    ///
-    /// # Panics
-    ///
-    /// Outside a Tokio runtime with timers, if a lease has to be waited for.
+    /// [`Error::Store`](crate::Error::Store) if the target does: the threads stay that are complete.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, what was put stays. Calling again is harmless, and completes the import.
-    pub async fn run(&self, checkpointer: &dyn Checkpointer) -> Result<Report> {
-        self.run_with(checkpointer, |_| ()).await
+    /// If dropped, the threads stay that are complete. Calling again imports the others.
+    pub async fn run(&self, target: &PostgresCheckpointer) -> Result<Report> {
+        self.run_with(target, |_| ()).await
     }
 
-    /// Does the same, and calls `progress` with the report so far, at least once for each thread.
+    /// Does the same, and calls `progress` with the report so far, at least once for each thread. Threads
+    /// under way are counted as well.
     ///
     /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    ///
-    /// # Panics
     ///
     /// As [`run`](Self::run).
     ///
@@ -133,14 +115,13 @@ impl Import {
     /// As [`run`](Self::run).
     pub async fn run_with(
         &self,
-        checkpointer: &dyn Checkpointer,
+        target: &PostgresCheckpointer,
         mut progress: impl FnMut(&Report) + Send,
     ) -> Result<Report> {
         let tables = Tables::find(self.source.clone(), &self.schema).await?;
         let run = Run {
             tables,
-            checkpointer,
-            lease_ttl: self.lease_ttl,
+            target,
             account: Mutex::new(Account {
                 report: Report::default(),
                 progress: &mut progress,

@@ -1,10 +1,8 @@
 //! What was recorded of real graphs comes over, all of it.
 
-use checkpointer::{
-    CheckpointAddress, Checkpointer, GetChannelHistory, GetTuple, MemoryCheckpointer,
-};
+use checkpointer::{CheckpointAddress, Checkpointer, Error, GetChannelHistory, GetTuple, ThreadId};
 use expect_test::expect;
-use langgraph::Serialized;
+use langgraph::{Reason, Serialized};
 use serde_json::{Value, json};
 
 use super::compare::check_all;
@@ -45,15 +43,6 @@ async fn everything_comes_over_to_the_byte() {
         report.opaque,
     ];
     expect!["[13, 141, 356, 3]"].assert_eq(&format!("{figures:?}"));
-}
-
-#[tokio::test]
-async fn everything_comes_over_into_memory() {
-    let source = Source::recorded().await;
-    let target = MemoryCheckpointer::new();
-    let report = source.import().await.run(&target).await.unwrap();
-    let checked = check_all(&source, &target).await;
-    assert_eq!(report.checkpoints as usize, checked);
 }
 
 #[tokio::test]
@@ -164,19 +153,12 @@ async fn the_progress_is_told() {
     assert!(seen.len() as u64 > report.threads);
 }
 
-/// A second thread of the program writes only to threads that are there as a whole.
+/// Others see none of it before all of it is there.
 #[tokio::test]
-async fn a_thread_is_leased_while_it_is_imported() {
-    let source = Source::recorded().await;
-    source
-        .run("DELETE FROM {schema}.checkpoints WHERE thread_id <> 'agent'")
-        .await;
-    source
-        .run("DELETE FROM {schema}.checkpoint_writes WHERE thread_id <> 'agent'")
-        .await;
-    let target = source.target().await;
+async fn a_thread_is_there_as_a_whole_or_not_at_all() {
+    let source = Source::of_thread("agent").await;
+    let (target, other) = (source.target().await, source.target().await);
     let import = source.import().await;
-    let other = source.target().await;
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let run = import.run_with(&target, |report| {
         let _ = sender.send(report.checkpoints);
@@ -192,16 +174,47 @@ async fn a_thread_is_leased_while_it_is_imported() {
         } => checkpoints,
         report = &mut run => panic!("it ended: {report:?}"),
     }
-    let put = checkpointer::Checkpoint::new(checkpointer::CheckpointId::generate(None));
-    let thread_id = checkpointer::ThreadId::new("agent").unwrap();
-    let metadata = checkpointer::Metadata::default();
-    let put = checkpointer::Put::new(&thread_id, &put, &metadata);
-    let refused = other.put(put.clone()).await;
-    assert!(
-        matches!(refused, Err(checkpointer::Error::LeaseHeld { .. })),
-        "{refused:?}"
-    );
+    let thread_id = ThreadId::new("agent").unwrap();
+    assert_eq!(other.thread_info(&thread_id).await.unwrap(), None);
 
-    run.await.unwrap();
-    other.put(put).await.unwrap();
+    let report = run.await.unwrap();
+    assert_eq!(
+        check_all(&source, &other).await,
+        report.checkpoints as usize
+    );
+}
+
+/// A thread that another program begins meanwhile is that program's.
+#[tokio::test]
+async fn a_thread_that_is_begun_while_it_is_imported_stays_as_it_is() {
+    let source = Source::of_thread("agent").await;
+    let (target, other) = (source.target().await, source.target().await);
+    let blobs = format!("{}.checkpoint_blobs", source.test.schema());
+    let lock = format!("BEGIN; LOCK TABLE {blobs} IN ACCESS EXCLUSIVE MODE");
+    source.client.batch_execute(&lock).await.unwrap();
+
+    let import = source.import().await;
+    let begun = async {
+        // The import has found no thread, and reads its values.
+        let waits =
+            format!("SELECT FROM pg_locks WHERE NOT granted AND relation = '{blobs}'::regclass");
+        rig::eventually("the import waits", async || {
+            !source.client.query(&waits, &[]).await.unwrap().is_empty()
+        })
+        .await;
+        let mut thread = other.thread::<Value>("agent").unwrap();
+        let address = thread.save(&json!({ "begun": true })).await.unwrap();
+        source.client.batch_execute("COMMIT").await.unwrap();
+        address
+    };
+    let (report, address) = tokio::join!(import.run(&target), begun);
+    let report = report.unwrap();
+    let reasons: Vec<_> = report.losses.iter().map(|loss| &loss.reason).collect();
+    assert!(
+        matches!(reasons[..], [Reason::Refused(Error::Conflict { .. })]),
+        "{reasons:?}"
+    );
+    assert_eq!((report.checkpoints, report.writes), (0, 0));
+    let head = other.get_tuple(GetTuple::head("agent").unwrap()).await;
+    assert_eq!(head.unwrap().map(|head| head.address), Some(address));
 }

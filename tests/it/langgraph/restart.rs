@@ -1,16 +1,18 @@
 //! An import that was killed, or that is run again.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{
+    Checkpoint, Checkpointer, GetTuple, PostgresCheckpointer, Prune, PruneStrategy, Put, Removed,
+};
 use tokio::sync::Notify;
 
 use super::compare::check_all;
 use super::source::Source;
 
-/// Ends an import without a word, as if its process were killed: its lease stays.
+/// Ends an import without a word, as if its process were killed.
 async fn kill_after(checkpoints: u64, source: &Source, target: &PostgresCheckpointer) {
-    let import = source.import().await.lease_ttl(Duration::from_millis(300));
+    let import = source.import().await;
     let stop = Notify::new();
     let run = import.run_with(target, |report| {
         if report.checkpoints >= checkpoints {
@@ -24,17 +26,29 @@ async fn kill_after(checkpoints: u64, source: &Source, target: &PostgresCheckpoi
     }
 }
 
+/// How many checkpoints each thread has in a schema.
+async fn threads(source: &Source, schema: &str) -> BTreeMap<String, i64> {
+    let sql = format!("SELECT thread_id, count(*) FROM {schema}.checkpoints GROUP BY thread_id");
+    let rows = source.client.query(&sql, &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
 #[tokio::test]
-async fn an_import_that_was_killed_is_completed_by_the_next() {
+async fn an_import_that_was_killed_has_whole_threads_and_is_completed_by_the_next() {
     let source = Source::recorded().await;
+    let whole = threads(&source, source.test.schema()).await;
     for checkpoints in [1, 20, 50, 90, 120] {
         kill_after(checkpoints, &source, &source.target().await).await;
+        for (thread, checkpoints) in threads(&source, source.target_schema()).await {
+            assert_eq!(whole.get(&thread), Some(&checkpoints), "{thread}");
+        }
     }
     let (target, report) = source.imported().await;
-    assert_eq!(
-        check_all(&source, &target).await,
-        report.checkpoints as usize
-    );
+    // Two have ids that can't be one.
+    let imported = threads(&source, source.target_schema()).await;
+    assert_eq!(imported.len() + 2, whole.len());
+    assert!(report.present < imported.len() as u64, "{report:?}");
+    check_all(&source, &target).await;
 }
 
 /// All rows that state is in.
@@ -69,6 +83,32 @@ async fn an_import_that_is_repeated_changes_nothing() {
     let before = rows(&source).await;
     let (target, second) = source.imported().await;
     assert!(rows(&source).await == before);
-    assert_eq!(first.checkpoints, second.checkpoints);
+    assert_eq!((second.checkpoints, second.writes), (0, 0));
+    assert_eq!(second.present + second.losses.len() as u64, first.threads);
     check_all(&source, &target).await;
+}
+
+/// Not even where its old checkpoints were removed.
+#[tokio::test]
+async fn an_import_that_is_repeated_leaves_threads_alone_that_agents_went_on_with() {
+    let source = Source::recorded().await;
+    let (target, _) = source.imported().await;
+    let head = async || {
+        let head = target.get_tuple(GetTuple::head("agent").unwrap()).await;
+        head.unwrap().unwrap()
+    };
+    let at = head().await;
+    let next = Checkpoint::child_of(&at);
+    let put = Put::after(&at.address, &next, &at.metadata);
+    target.put(put).await.unwrap();
+    let prune = Prune::new(["agent"], PruneStrategy::KeepLatest).unwrap();
+    target
+        .prune(prune)
+        .await
+        .and_then(Removed::complete)
+        .unwrap();
+    let before = rows(&source).await;
+    source.imported().await;
+    assert!(rows(&source).await == before);
+    assert_eq!(head().await.address.checkpoint_id, next.id);
 }

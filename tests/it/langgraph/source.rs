@@ -23,6 +23,16 @@ impl Source {
         Self::with(&fs::read_to_string(file).unwrap()).await
     }
 
+    /// Fills the tables with one thread of what was recorded.
+    pub(super) async fn of_thread(thread_id: &str) -> Self {
+        let source = Self::recorded().await;
+        for table in ["checkpoints", "checkpoint_writes"] {
+            let sql = format!("DELETE FROM {{schema}}.{table} WHERE thread_id <> '{thread_id}'");
+            source.run(&sql).await;
+        }
+        source
+    }
+
     /// Runs SQL, in which the schema is `{schema}`.
     pub(super) async fn with(sql: &str) -> Self {
         let test = TestDb::new().await;

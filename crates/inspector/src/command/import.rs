@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use anyhow::Context;
 use checkpointer::serde_json::{Value, json};
-use checkpointer::{Checkpointer, Import, Imported, ThreadId};
+use checkpointer::{Checkpointer, Import, Imported, PostgresCheckpointer, ThreadId};
 use db::Database;
 use inspector::visible;
 use langgraph::Report;
@@ -22,9 +22,9 @@ use super::progress::Progress;
 
 /// Import threads from a file of `export`, or from the tables of LangGraph's PostgreSQL saver
 ///
-/// An import from a file that fails or is interrupted leaves no part of a thread. One of LangGraph's tables
-/// may be interrupted and run again, as long as no agent works on the threads here; it exits with 1 if
-/// something couldn't be imported.
+/// An import that fails or is interrupted leaves no part of a thread. One of LangGraph's tables leaves
+/// threads as they are that are there already, so it may be run again; it exits with 1 if something
+/// couldn't be imported.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("from").required(true))]
 pub(crate) struct Args {
@@ -55,14 +55,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(
-    database: &Database,
-    checkpointer: &dyn Checkpointer,
+    checkpointer: &PostgresCheckpointer,
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     match &args.file {
         Some(path) => from_file(checkpointer, path, args, output).await,
-        None => until_interrupted(from_langgraph(database, checkpointer, args, output)).await,
+        None => until_interrupted(from_langgraph(checkpointer, args, output)).await,
     }
 }
 
@@ -144,8 +143,7 @@ fn print_thread(thread: &Imported, output: &mut Output) -> anyhow::Result<()> {
 }
 
 async fn from_langgraph(
-    database: &Database,
-    checkpointer: &dyn Checkpointer,
+    checkpointer: &PostgresCheckpointer,
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
@@ -154,7 +152,7 @@ async fn from_langgraph(
         .await?;
     let source = match &args.url_from {
         Some(variable) => connect(variable).await?,
-        None => database.clone(),
+        None => checkpointer.database().clone(),
     };
     let progress = Progress::begin("importing");
     let import = langgraph::Import::new(source).schema(&args.schema);
@@ -187,6 +185,7 @@ fn print(report: &Report, output: &mut Output) -> anyhow::Result<()> {
     if output.is_json() {
         return output.json(&json!({
             "threads": report.threads,
+            "present": report.present,
             "checkpoints": report.checkpoints,
             "writes": report.writes,
             "opaque": report.opaque,
@@ -194,8 +193,9 @@ fn print(report: &Report, output: &mut Output) -> anyhow::Result<()> {
         }));
     }
     output.line(format!(
-        "imported {} checkpoints and {} pending writes of {} threads; {} values aren't readable",
-        report.checkpoints, report.writes, report.threads, report.opaque
+        "imported {} checkpoints and {} pending writes of {} threads, of which {} were there already; \
+         {} values aren't readable",
+        report.checkpoints, report.writes, report.threads, report.present, report.opaque
     ))?;
     for loss in losses {
         output.line(format!("not imported: {}", visible(&loss)))?;

@@ -42,10 +42,10 @@ impl Session {
             return until_interrupted(migrate::run(&self.database, args, output)).await;
         }
         let checkpointer = self.open().await?;
-        let on = &*checkpointer;
+        let on: &dyn Checkpointer = &checkpointer;
         if let Command::Import(args) = &command {
             // It undoes what is half done.
-            return import::run(&self.database, on, args, output).await;
+            return import::run(&checkpointer, args, output).await;
         }
         until_interrupted(async {
             match command {
@@ -57,7 +57,9 @@ impl Session {
                 Command::Size(args) => size::run(on, &args, output).await,
                 Command::Verify(args) => verify::run(on, &args, output).await,
                 Command::Watch(args) => watch::run(on, &args, output).await,
-                Command::Serve(args) => serve::run(Arc::clone(&checkpointer), &args, output).await,
+                Command::Serve(args) => {
+                    serve::run(Arc::new(checkpointer.clone()), &args, output).await
+                }
                 Command::Fork(args) => fork::run(on, &args, output).await,
                 Command::Copy(args) => copy::run(on, &args, output).await,
                 Command::Label(args) => label::run(on, &args, output).await,
@@ -75,11 +77,10 @@ impl Session {
     }
 
     /// Opens the tables, which must be those of this program.
-    async fn open(&self) -> anyhow::Result<Arc<dyn Checkpointer>> {
+    async fn open(&self) -> anyhow::Result<PostgresCheckpointer> {
         let checkpointer = PostgresCheckpointer::open(self.database.clone()).await;
-        let checkpointer = checkpointer
-            .context("the tables can't be used (`checkpointer migrate` says what they lack)")?;
-        Ok(Arc::new(checkpointer))
+        checkpointer
+            .context("the tables can't be used (`checkpointer migrate` says what they lack)")
     }
 
     /// Waits for what was sent, and closes.

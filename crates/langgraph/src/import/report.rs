@@ -12,6 +12,8 @@ use super::tables::{CheckpointRow, WriteRow};
 pub struct Report {
     /// The threads that were looked at.
     pub threads: u64,
+    /// Those among them that were there already, and were left as they are.
+    pub present: u64,
     /// The checkpoints that were put.
     pub checkpoints: u64,
     /// The pending writes that were put.
@@ -23,13 +25,21 @@ pub struct Report {
     pub losses: Vec<Loss>,
 }
 
+/// How much was put of a thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) checkpoints: u64,
+    pub(super) writes: u64,
+    pub(super) opaque: u64,
+}
+
 /// Something that couldn't be imported.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Loss {
     /// The thread.
     pub thread_id: String,
-    /// Where in the thread; none if it is the thread, or all that was left of it.
+    /// Where in the thread; none if it is the thread.
     pub place: Option<Place>,
     /// Why.
     pub reason: Reason,
@@ -60,6 +70,26 @@ pub enum Reason {
         /// A field of the checkpoint, the checkpoint itself, or its metadata.
         field: String,
     },
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, more: Self) {
+        self.checkpoints += more.checkpoints;
+        self.writes += more.writes;
+        self.opaque += more.opaque;
+    }
+
+    pub(super) fn add_to(self, report: &mut Report) {
+        report.checkpoints += self.checkpoints;
+        report.writes += self.writes;
+        report.opaque += self.opaque;
+    }
+
+    pub(super) fn take_from(self, report: &mut Report) {
+        report.checkpoints -= self.checkpoints;
+        report.writes -= self.writes;
+        report.opaque -= self.opaque;
+    }
 }
 
 impl Place {

@@ -1,24 +1,22 @@
 //! One import under way.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use checkpointer::Checkpointer;
+use checkpointer::PostgresCheckpointer;
 use futures_util::{TryStreamExt, stream};
 
-use super::report::{Place, Reason, Report};
+use super::report::{Counts, Place, Reason, Report};
 use super::tables::Tables;
-use super::thread::Thread;
+use super::thread;
 use crate::{Error, Result};
 
-/// How many threads are imported at the same time.
+/// How many threads are imported at the same time at most, each in a transaction.
 const AT_ONCE: usize = 8;
 
 /// What an import works with.
 pub(super) struct Run<'a> {
     pub(super) tables: Tables,
-    pub(super) checkpointer: &'a dyn Checkpointer,
-    pub(super) lease_ttl: Duration,
+    pub(super) target: &'a PostgresCheckpointer,
     pub(super) account: Mutex<Account<'a>>,
 }
 
@@ -33,8 +31,10 @@ pub(super) struct Account<'a> {
 pub(super) enum Failure {
     /// A checkpoint, or the writes of a task.
     Item(Reason),
-    /// What is left of the thread.
+    /// The thread.
     Thread(Reason),
+    /// The transaction: the server has failed at a statement, which may pass.
+    Server(db::Error),
     /// The import.
     All(Error),
 }
@@ -51,6 +51,12 @@ impl From<Reason> for Failure {
     }
 }
 
+impl From<db::Error> for Failure {
+    fn from(error: db::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
 impl From<checkpointer::Error> for Failure {
     fn from(error: checkpointer::Error) -> Self {
         use checkpointer::Error as Store;
@@ -58,9 +64,10 @@ impl From<checkpointer::Error> for Failure {
             Store::InvalidName { .. }
             | Store::Unstorable { .. }
             | Store::MalformedCheckpoint { .. } => Self::Item(Reason::Refused(error)),
-            Store::ThreadDeleted { .. } | Store::LeaseHeld { .. } | Store::LeaseLost { .. } => {
+            Store::ThreadDeleted { .. } | Store::LeaseHeld { .. } | Store::Conflict { .. } => {
                 Self::Thread(Reason::Refused(error))
             }
+            Store::Database { source, .. } => Self::Server(source),
             source => Self::All(Error::Store { source }),
         }
     }
@@ -75,18 +82,35 @@ impl Run<'_> {
             Ok::<_, Error>(next.map(|name| (name.clone(), Some(name))))
         });
         let import = |name: String| self.thread(name);
-        names.try_for_each_concurrent(AT_ONCE, import).await?;
+        names
+            .try_for_each_concurrent(self.at_once(), import)
+            .await?;
         let account = self.account.into_inner();
         Ok(account.unwrap_or_else(PoisonError::into_inner).report)
     }
 
+    /// How many threads are imported at the same time. One connection is left to read by, if the source
+    /// is the target's pool.
+    fn at_once(&self) -> usize {
+        let connections = self.target.database().pool_max() as usize;
+        connections.saturating_sub(1).clamp(1, AT_ONCE)
+    }
+
     async fn thread(&self, name: String) -> Result<()> {
-        match Thread::import(self, &name).await {
-            Ok(()) => {}
+        let mut present = false;
+        match thread::import(self, &name).await {
+            Ok(imported) => present = !imported,
             Err(Failure::Item(reason) | Failure::Thread(reason)) => self.lose(&name, None, reason),
+            Err(Failure::Server(source)) => {
+                let source = checkpointer::Error::database("import a thread", source);
+                return Err(Error::Store { source });
+            }
             Err(Failure::All(error)) => return Err(error),
         }
-        self.count(|report| report.threads += 1);
+        self.count(|report| {
+            report.threads += 1;
+            report.present += u64::from(present);
+        });
         self.tell();
         Ok(())
     }
@@ -98,6 +122,14 @@ impl Run<'_> {
 
     pub(super) fn lose(&self, thread_id: &str, place: Option<Place>, reason: Reason) {
         self.count(|report| report.lose(thread_id, place, reason));
+    }
+
+    /// Takes back what was counted of a thread whose transaction was rolled back.
+    pub(super) fn forget(&self, thread_id: &str, counts: Counts) {
+        self.count(|report| {
+            counts.take_from(report);
+            report.losses.retain(|loss| loss.thread_id != thread_id);
+        });
     }
 
     pub(super) fn tell(&self) {

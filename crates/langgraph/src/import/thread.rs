@@ -1,12 +1,12 @@
 //! The import of one thread.
 
 use checkpointer::{
-    CheckpointAddress, CheckpointId, CheckpointNs, Put, PutWrites, TaskId, ThreadId,
+    CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer as _, Generation, OpenTransaction,
+    Put, PutWrites, TaskId, ThreadId,
 };
 
 use super::blobs::Blobs;
-use super::leased::Leased;
-use super::report::Place;
+use super::report::{Counts, Place};
 use super::run::{Failure, Run};
 use super::sql::PAGE;
 use super::stored::Stored;
@@ -14,33 +14,65 @@ use super::tables::{CheckpointRow, WriteRow};
 use super::writes::TaskWrites;
 use crate::is_opaque;
 
-/// A thread that is leased while it is imported.
+/// A thread that is imported in a transaction.
 pub(super) struct Thread<'r, 'a> {
     run: &'r Run<'a>,
-    id: ThreadId,
-    leased: Leased<'a>,
+    transaction: OpenTransaction<'r>,
+    id: &'r ThreadId,
+    /// The generation that the thread has here, once a checkpoint was put.
+    generation: Option<Generation>,
+    /// The namespace of the checkpoint that was put last.
+    checkpoint_ns: Option<CheckpointNs>,
     blobs: Blobs,
     /// The place of the last loss.
     lost: Option<Place>,
+    counts: &'r mut Counts,
 }
 
-impl<'r, 'a> Thread<'r, 'a> {
-    pub(super) async fn import(run: &'r Run<'a>, name: &str) -> Result<(), Failure> {
-        let id = ThreadId::new(name)?;
-        let leased = Leased::acquire(run.checkpointer, &id, run.lease_ttl).await?;
-        let mut thread = Self {
+/// Imports a thread, all of it or nothing. Returns false if there is a thread of that name, which is left
+/// as it is.
+pub(super) async fn import(run: &Run<'_>, name: &str) -> Result<bool, Failure> {
+    let id = ThreadId::new(name)?;
+    if run.target.thread_info(&id).await?.is_some() {
+        return Ok(false);
+    }
+    let database = run.target.database();
+    let imported = database.retry("import a thread").run(|| attempt(run, &id));
+    imported.await??;
+    Ok(true)
+}
+
+/// Imports a thread in one transaction. What the server fails at comes as an error of its own, which may
+/// pass.
+async fn attempt(run: &Run<'_>, id: &ThreadId) -> Result<Result<(), Failure>, db::Error> {
+    let mut counts = Counts::default();
+    let database = run.target.database();
+    let imported = database.transaction(async |transaction| {
+        let mut thread = Thread {
             run,
+            transaction: OpenTransaction::from(transaction),
             id,
-            leased,
+            generation: None,
+            checkpoint_ns: None,
             blobs: Blobs::default(),
             lost: None,
+            counts: &mut counts,
         };
-        let imported = thread.all().await;
-        let returned = thread.leased.release().await;
-        imported?;
-        Ok(returned?)
+        thread.all().await
+    });
+    match imported.await {
+        Ok(()) => Ok(Ok(())),
+        Err(failure) => {
+            run.forget(id.as_str(), counts);
+            match failure {
+                Failure::Server(error) => Err(error),
+                other => Ok(Err(other)),
+            }
+        }
     }
+}
 
+impl Thread<'_, '_> {
     /// The checkpoints come first: a deleted thread is started again by its first checkpoint, not
     /// by writes.
     async fn all(&mut self) -> Result<(), Failure> {
@@ -89,23 +121,33 @@ impl<'r, 'a> Thread<'r, 'a> {
             .filter(|parent| !parent.is_empty());
         let parent = parent.map(CheckpointId::new).transpose()?;
         let mut stored = Stored::read(row)?;
-        let Self { run, id, blobs, .. } = self;
         let versions = stored.versions;
-        let read = blobs.read(&run.tables, id.as_str(), &row.checkpoint_ns, versions);
+        let read = self.blobs.read(
+            &self.run.tables,
+            self.id.as_str(),
+            &row.checkpoint_ns,
+            versions,
+        );
         let opaque = read.await?;
         self.blobs.add_to(&mut stored.checkpoint.channel_values);
 
         // With all its values, and all channels named as changed, it needs no parent.
-        let put = Put::new(&self.id, &stored.checkpoint, &stored.metadata);
-        let mut put = put
-            .in_ns(checkpoint_ns)
+        let mut put = Put::new(self.id, &stored.checkpoint, &stored.metadata)
+            .in_ns(&checkpoint_ns)
             .new_versions(&stored.checkpoint.channel_versions);
+        if self.checkpoint_ns.as_ref() != Some(&checkpoint_ns) {
+            // Another program may have begun the thread meanwhile.
+            put = put.expect_no_head();
+        }
         put.parent = parent.as_ref();
-        put.lease = self.leased.lease().await?;
-        self.run.checkpointer.put(put).await?;
-        self.run.count(|report| {
-            report.checkpoints += 1;
-            report.opaque += opaque;
+        put.generation = self.generation;
+        let address = self.run.target.put_within(self.transaction, put).await?;
+        self.generation = address.generation;
+        self.checkpoint_ns = Some(checkpoint_ns);
+        self.count(Counts {
+            checkpoints: 1,
+            opaque,
+            ..Counts::default()
         });
         Ok(())
     }
@@ -142,19 +184,28 @@ impl<'r, 'a> Thread<'r, 'a> {
     }
 
     async fn put_writes(&mut self, place: &Place, task: TaskWrites) -> Result<(), Failure> {
-        let address = CheckpointAddress::new(&self.id, &place.checkpoint_id)?;
-        let address = address.in_ns(CheckpointNs::new(&place.checkpoint_ns)?);
+        let address = CheckpointAddress::new(self.id, &place.checkpoint_id)?;
+        let mut address = address.in_ns(CheckpointNs::new(&place.checkpoint_ns)?);
+        address.generation = self.generation;
         let task_id = TaskId::new(&place.task_id)?;
         let task_path = task.task_path();
         let writes = task.into_writes();
-        let mut put = PutWrites::new(&address, &task_id, &writes).task_path(&task_path);
-        put.lease = self.leased.lease().await?;
-        self.run.checkpointer.put_writes(put).await?;
+        let put = PutWrites::new(&address, &task_id, &writes).task_path(&task_path);
+        self.run
+            .target
+            .put_writes_within(self.transaction, put)
+            .await?;
         let opaque = writes.iter().filter(|(_, form)| is_opaque(form)).count();
-        self.run.count(|report| {
-            report.writes += writes.len() as u64;
-            report.opaque += opaque as u64;
+        self.count(Counts {
+            writes: writes.len() as u64,
+            opaque: opaque as u64,
+            ..Counts::default()
         });
         Ok(())
+    }
+
+    fn count(&mut self, more: Counts) {
+        self.counts.add(more);
+        self.run.count(|report| more.add_to(report));
     }
 }
