@@ -38,5 +38,5 @@ mod values;
 
 pub use error::{Error, Result};
 pub use import::{Import, Loss, Place, Reason, Report};
-use values::is_opaque;
 pub use values::{FORMAT, Malformed, Serialized};
+use values::{TAG, is_opaque};

@@ -12,6 +12,7 @@ mod to_json;
 mod tests;
 
 pub use form::Malformed;
+pub(crate) use form::TAG;
 pub use serialized::Serialized;
 pub(crate) use serialized::is_opaque;
 

@@ -103,6 +103,24 @@ def test_a_value_comes_back_as_from_langgraphs_serialiser(saver, name):
         assert repr(back) == repr(expected)
 
 
+METADATA = {
+    "great": 2**80,
+    "negative": -(2**80),
+    "64 bits": [2**64 - 1, -(2**63), 2**64],
+    "within": {"a": [{"b": 10**400}], "!": "5 module Class", "v": {"!": "json", "v": "1"}},
+    "!": "json",
+    "v": "2",
+    "float": 1.5,
+}
+
+
+def test_integers_of_any_size_come_back_in_metadata_and_are_found(saver):
+    saver.put(CONFIG, empty_checkpoint(), METADATA, {})
+    assert saver.get_tuple(CONFIG).metadata == METADATA
+    for filter, count in [({"great": 2**80}, 1), ({"great": 2**80 + 1}, 0), ({"!": "json"}, 1)]:
+        assert len(list(saver.list(None, filter=filter))) == count
+
+
 def test_what_is_sent_to_a_model_after_a_resume_is_the_same_to_the_byte(saver):
     arguments = {"zip": "8000", "city": {"name": "Zürich", "id": 1}, "a": [{"c": 1, "b": 2}]}
     message = AIMessage("", id="a", tool_calls=[{"name": "f", "args": arguments, "id": "c"}])

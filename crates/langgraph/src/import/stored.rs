@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use checkpointer::{Checkpoint, Metadata};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 use super::report::Reason;
 use super::tables::CheckpointRow;
-use crate::Serialized;
+use crate::{Serialized, TAG};
 
 type Result<T> = std::result::Result<T, Reason>;
 
@@ -36,10 +36,10 @@ impl Stored {
             .into_iter()
             .map(|(channel, raw)| (channel, form(raw)));
         checkpoint.channel_values = inline.collect();
-        let metadata: Map<String, Value> = parse(&row.metadata, "metadata")?;
+        let metadata: Fields<'_> = parse(&row.metadata, "metadata")?;
         Ok(Self {
             checkpoint,
-            metadata: metadata.into(),
+            metadata: members(metadata).into(),
             versions: versions
                 .into_iter()
                 .map(|(channel, raw)| (channel, text(raw)))
@@ -77,6 +77,23 @@ fn checkpoint(id: &str, fields: Fields<'_>) -> Result<Checkpoint> {
     object.insert("channel_values".to_owned(), Map::new().into());
     object.insert("id".to_owned(), id.into());
     Checkpoint::from_json(Value::Object(object)).map_err(Reason::Refused)
+}
+
+/// Members of metadata. Integers and objects that can't be kept as they are have tags.
+fn members(members: Fields<'_>) -> Map<String, Value> {
+    let members = members.into_iter();
+    members.map(|(key, raw)| (key, tagged(raw))).collect()
+}
+
+fn tagged(raw: &RawValue) -> Value {
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
+        return items.into_iter().map(tagged).collect();
+    }
+    match serde_json::from_str::<Fields<'_>>(raw.get()) {
+        Ok(fields) if fields.contains_key(TAG) => json!({ TAG: "dict", "v": members(fields) }),
+        Ok(fields) => Value::Object(members(fields)),
+        Err(_) => form(raw),
+    }
 }
 
 /// The form of a value that is in the row: a number, a text, or the like.

@@ -1,7 +1,7 @@
 //! The words of the form: `docs/langgraph-values.md` has the table.
 
 /// The key that says what an object stands for.
-pub(super) const TAG: &str = "!";
+pub(crate) const TAG: &str = "!";
 
 /// The key that has the order of an object's other keys.
 pub(super) const ORDER: &str = "!order";

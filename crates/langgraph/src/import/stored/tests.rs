@@ -4,6 +4,14 @@ use serde_json::json;
 
 use super::*;
 
+fn metadata(metadata: &str) -> Value {
+    let row = CheckpointRow {
+        metadata: metadata.to_owned(),
+        ..row("{}")
+    };
+    Value::Object(Stored::read(&row).unwrap().metadata.into_map())
+}
+
 fn row(checkpoint: &str) -> CheckpointRow {
     CheckpointRow {
         checkpoint_ns: String::new(),
@@ -45,6 +53,22 @@ fn larger_integers_are_kept_as_text() {
     assert_eq!(
         values["b"],
         json!({ "!": "json", "v": "-9223372036854775809" })
+    );
+}
+
+#[test]
+fn larger_integers_of_metadata_are_kept_as_text_wherever_they_are() {
+    let plain = r#"{"!": "a", "step": -1, "source": "loop", "deep": [1.0, {"b": null, "a": "x"}]}"#;
+    assert_eq!(
+        metadata(plain),
+        json!({ "!": "a", "step": -1, "source": "loop", "deep": [1.0, { "b": null, "a": "x" }] })
+    );
+    assert_eq!(
+        metadata(r#"{"a": [{"b": 18446744073709551616}], "c": {"!": "json", "v": "1"}}"#),
+        json!({
+            "a": [{ "b": { "!": "json", "v": "18446744073709551616" } }],
+            "c": { "!": "dict", "v": { "!": "json", "v": "1" } },
+        })
     );
 }
 

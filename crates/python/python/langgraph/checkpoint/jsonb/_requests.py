@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from langgraph.checkpoint.jsonb import _metadata
 from langgraph.checkpoint.jsonb._types import Given
 from langgraph.checkpoint.jsonb._values import dump_all
 
@@ -63,7 +64,7 @@ def put(
         *target(config),
         _to_json(fields),
         dump_all(serde, values.items()),
-        _to_json(get_serializable_checkpoint_metadata(config, metadata)),
+        _metadata.to_json(get_serializable_checkpoint_metadata(config, metadata)),
         _to_json(new_versions),
     )
 
@@ -82,7 +83,7 @@ def selection(
         None if thread_id is None else str(thread_id),
         configurable.get("checkpoint_ns"),
         configurable.get("checkpoint_id") or None,
-        _to_json(filter) if filter else None,
+        _metadata.to_json(filter) if filter else None,
         end.get("checkpoint_id") or None,
         None if limit is None else int(limit),
     )

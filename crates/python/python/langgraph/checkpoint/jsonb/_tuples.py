@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from langgraph.checkpoint.jsonb import _metadata
 from langgraph.checkpoint.jsonb._types import FoundHistory, FoundTuple, FoundWrite
 
 # The channel of what tasks send to others.
@@ -38,7 +39,7 @@ def load(
     return CheckpointTuple(
         _config(thread_id, ns, checkpoint_id),
         checkpoint,
-        json.loads(metadata),
+        _metadata.from_json(metadata),
         _config(thread_id, ns, parent_id) if parent_id else None,
         _load_writes(serde, writes),
     )

@@ -10,13 +10,14 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph.checkpoint.jsonb._types import Given
 
-_INTEGERS = range(-(2**63), 2**64)
+INTEGERS = range(-(2**63), 2**64)
+"""Those that JSON keeps here."""
 
 
 def dump(serde: SerializerProtocol, channel: str, value: Any) -> Given:
     """Serialises a value."""
     # LangGraph's saver keeps these in the checkpoint's JSON; msgpack hasn't got them.
-    if type(value) is int and value not in _INTEGERS and isinstance(serde, JsonPlusSerializer):
+    if type(value) is int and value not in INTEGERS and isinstance(serde, JsonPlusSerializer):
         return channel, "json", str(value).encode()
     return channel, *serde.dumps_typed(value)
 
