@@ -1,12 +1,15 @@
 //! `cargo xtask conformance`
 
+mod servers;
 pub(crate) mod suite;
 
 use anyhow::ensure;
 use xshell::{Shell, cmd};
 
 use crate::python::{self, Environment, PACKAGE};
-use crate::server::{self, Machine, ServerArgs};
+use crate::server::ServerArgs;
+
+use self::servers::Servers;
 
 /// Test the Python package against LangGraph, starting PostgreSQL first if needed
 ///
@@ -21,35 +24,48 @@ pub(crate) struct Args {
     /// Leave out LangGraph's own tests, which take most of the time
     #[arg(long)]
     quick: bool,
+    /// Put a PgBouncer in transaction mode between the savers and a server of the task's own
+    #[arg(long)]
+    pgbouncer: bool,
     /// What `pytest` takes: names of tests, -k, -x …; then LangGraph's own tests aren't run
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<String>,
 }
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
-    let server = server::ensure(&Machine::detect(sh)?, args.server.wanted(None))?;
-    let _url = sh.push_env("DATABASE_URL", &server.url);
     let environment = Environment::ensure(sh)?;
     python::install(sh, &environment, "dev")?;
+    let wanted = args.server.wanted(None);
+    let servers = match args.pgbouncer {
+        true => Servers::pooled(sh, wanted)?,
+        false => Servers::shared(sh, wanted)?,
+    };
+    let variables = servers.variables(sh);
 
     let mut failed = Vec::new();
-    if !passes_own_tests(sh, &environment, &args.rest) {
+    if !passes_own_tests(sh, &environment, &variables, &args.rest) {
         failed.push("the package's own tests");
     }
     if args.rest.is_empty() && !has_sound_types(sh, &environment) {
         failed.push("the check of types");
     }
-    if args.rest.is_empty() && !args.quick && !suite::passes(sh, &environment)? {
+    if args.rest.is_empty() && !args.quick && !suite::passes(sh, &environment, &variables)? {
         failed.push("LangGraph's own tests");
     }
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
-fn passes_own_tests(sh: &Shell, environment: &Environment, rest: &[String]) -> bool {
+fn passes_own_tests(
+    sh: &Shell,
+    environment: &Environment,
+    variables: &[(&str, String)],
+    rest: &[String],
+) -> bool {
     let python = environment.program("python");
     let _package = sh.push_dir(PACKAGE);
-    cmd!(sh, "{python} -m pytest {rest...}").run().is_ok()
+    let tests = cmd!(sh, "{python} -m pytest {rest...}");
+    tests.envs(variables.iter().cloned()).run().is_ok()
 }
 
 fn has_sound_types(sh: &Shell, environment: &Environment) -> bool {

@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="session")
 def url() -> str:
-    """The server's URL."""
-    return os.environ["DATABASE_URL"]
+    """The server's URL, or that of a pooler before it."""
+    return os.environ.get("SAVER_URL") or os.environ["DATABASE_URL"]
 
 
 @pytest.fixture

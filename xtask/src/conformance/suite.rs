@@ -13,10 +13,14 @@ pub(crate) type Outcomes = BTreeMap<String, String>;
 
 /// Runs the tests on both savers, prints the counts, and says whether each that passes with LangGraph's
 /// saver passes with this one.
-pub(crate) fn passes(sh: &Shell, environment: &Environment) -> anyhow::Result<bool> {
+pub(crate) fn passes(
+    sh: &Shell,
+    environment: &Environment,
+    variables: &[(&str, String)],
+) -> anyhow::Result<bool> {
     let tests = unpack(sh, environment)?;
-    let official = run(sh, environment, &tests, "official")?;
-    let jsonb = run(sh, environment, &tests, "jsonb")?;
+    let run = |saver| run(sh, environment, variables, &tests, saver);
+    let (official, jsonb) = (run("official")?, run("jsonb")?);
     println!("\nLangGraph's own tests\n{}", table(&official, &jsonb));
     let regressed = regressed(&official, &jsonb);
     for test in &regressed {
@@ -59,21 +63,26 @@ fn unpack(sh: &Shell, environment: &Environment) -> anyhow::Result<PathBuf> {
 fn run(
     sh: &Shell,
     environment: &Environment,
+    variables: &[(&str, String)],
     tests: &Path,
     saver: &str,
 ) -> anyhow::Result<Outcomes> {
     let plugin = sh.current_dir().join(PACKAGE).join("tests/langgraph_suite");
+    let path = variables.iter().find(|(name, _)| *name == "PYTHONPATH");
+    let path = path.map_or_else(String::new, |(_, path)| format!(":{path}"));
     let outcomes = sh.current_dir().join("target/python").join(saver);
     let python = environment.program("python");
     eprintln!("running LangGraph's own tests on the saver `{saver}`");
     let _folder = sh.push_dir(tests);
-    let _path = sh.push_env("PYTHONPATH", plugin);
+    let path = format!("{}{path}", plugin.display());
     let _saver = sh.push_env("SAVER", saver);
     let _outcomes = sh.push_env("OUTCOMES", &outcomes);
     let plugins = ["-p", "savers_of_suite", "-p", "no:cacheprovider"];
     let quiet = ["-q", "--tb=short", "--disable-warnings", "-o", "addopts="];
     // Its verdict is in the outcomes.
     let _ = cmd!(sh, "{python} -m pytest {plugins...} {quiet...} -n 4 tests")
+        .envs(variables.iter().cloned())
+        .env("PYTHONPATH", path)
         .quiet()
         .run();
     read(&sh.read_file(&outcomes)?)

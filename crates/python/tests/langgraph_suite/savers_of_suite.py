@@ -13,6 +13,8 @@ import psycopg
 from tests import conftest_checkpointer
 
 URL = os.environ["DATABASE_URL"]
+# Where this project's saver finds the server: there, or by way of a pooler.
+SAVER_URL = os.environ.get("SAVER_URL", URL)
 SAVER = os.environ["SAVER"]
 
 # What stands for "on PostgreSQL" among the parameters of a test. Everything else that a test may be
@@ -53,7 +55,7 @@ def sync_saver():
         else:
             from langgraph.checkpoint.jsonb import PostgresSaver
 
-            saver = PostgresSaver.from_conn_string(URL, schema=name)
+            saver = PostgresSaver.from_conn_string(SAVER_URL, schema=name)
         with saver as saver:
             saver.setup()
             yield saver
@@ -69,7 +71,7 @@ async def async_saver():
         else:
             from langgraph.checkpoint.jsonb import AsyncPostgresSaver
 
-            saver = AsyncPostgresSaver.from_conn_string(URL, schema=name)
+            saver = AsyncPostgresSaver.from_conn_string(SAVER_URL, schema=name)
         async with saver as saver:
             await saver.setup()
             yield saver
