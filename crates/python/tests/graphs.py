@@ -103,6 +103,24 @@ def approval(saver: Any) -> Any:
     return outer.compile(checkpointer=saver)
 
 
+class Nested(TypedDict):
+    text: str
+
+
+def nested(saver: Any, depth: int) -> Any:
+    """Subgraphs within each other, of which the innermost asks a person."""
+    within = StateGraph(Nested)
+    within.add_node("ask", lambda state: {"text": interrupt("go on?")})
+    within.add_edge(START, "ask")
+    graph = within.compile()
+    for level in range(depth):
+        outer, name = StateGraph(Nested), f"subgraph-{level:02}"
+        outer.add_node(name, graph)
+        outer.add_edge(START, name)
+        graph = outer.compile(checkpointer=saver if level == depth - 1 else None)
+    return graph
+
+
 def append(state: list[str], writes: list[list[str]]) -> list[str]:
     return [*(state or []), *(item for write in writes for item in write)]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from graphs import ask
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver, PostgresSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import MessagesState
+from langgraph.types import Command
 
 PACKAGE = Path(__file__).parent.parent
 PAGES = [PACKAGE / "README.md", PACKAGE.parent.parent / "docs/python.md"]
+SERVER_PROJECT = PACKAGE / "examples/server"
 SERVER = '"postgres://agents@localhost/agents"'
 
 
@@ -35,14 +39,29 @@ def test_the_program_that_uses_a_saver_runs(page, url, schema):
     assert len(list(saver.list(None))) == (3 if "invoke" in program else 0)
 
 
-def test_what_langgraphs_server_loads_is_a_saver(url, schema):
-    (program,) = programs(PAGES[1], "asynccontextmanager")
+def test_the_project_for_langgraphs_server_is_the_one_on_the_page():
+    page = PAGES[1].read_text()
+    for file in ["langgraph.json", "saver.py"]:
+        assert f"\n{(SERVER_PROJECT / file).read_text()}```" in page
+
+
+def test_what_langgraphs_server_loads_is_an_agent_and_a_saver(url, schema):
+    project = json.loads((SERVER_PROJECT / "langgraph.json").read_text())
+    file, graph = project["graphs"]["agent"].split(":")
+    agent = runpy.run_path(str(SERVER_PROJECT / file))[graph]
+    file, name = project["checkpointer"]["path"].split(":")
+    program = (SERVER_PROJECT / file).read_text()
     names = {"url": url, "schema": schema}
     exec(program.replace('os.environ["AGENTS_DATABASE_URL"]', "url, schema=schema"), names)
 
-    async def load():
-        async with names["saver"]() as saver:
+    async def run():
+        async with names[name]() as saver:
             assert isinstance(saver, AsyncPostgresSaver)
-            return [found async for found in saver.alist(None)]
+            agent.checkpointer = saver
+            config = {"configurable": {"thread_id": "thread"}}
+            await agent.ainvoke(ask("Where is my order?", 1), config)
+            result = await agent.ainvoke(Command(resume="It is on its way."), config)
+            return [message.content for message in result["messages"]]
 
-    assert asyncio.run(load()) == []
+    asked = "Where is my order?"
+    assert asyncio.run(run()) == [asked, f"An answer to: {asked}", "It is on its way."]

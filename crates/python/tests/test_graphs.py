@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from compared import contents, without_interrupts
-from graphs import SCENARIOS, ask, chat
+from graphs import SCENARIOS, ask, chat, nested
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 
 CONFIG = {"configurable": {"thread_id": "thread-1"}}
 
@@ -50,6 +51,17 @@ def test_an_awaited_graph_is_the_same_as_in_memory_after_every_call(
                 assert contents(saver) == contents(memory)
 
     run(compare())
+
+
+def test_forty_subgraphs_within_each_other_are_the_same_as_in_memory(saver):
+    memory = InMemorySaver()
+    here, there = nested(saver, 40), nested(memory, 40)
+    for given in [{"text": ""}, Command(resume="yes")]:
+        result, expected = here.invoke(given, CONFIG), there.invoke(given, CONFIG)
+        assert without_interrupts(result) == without_interrupts(expected)
+        assert contents(saver) == contents(memory)
+    namespaces = [it.config["configurable"]["checkpoint_ns"] for it in saver.list(None)]
+    assert max(map(len, namespaces)) == 1959
 
 
 def test_sixty_four_agents_run_at_once(url, schema, run):
