@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use checkpointer::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, DeleteThread, ExpectedHead, Generation, GetChannelHistory, GetTuple, List,
-    MemoryCheckpointer, Metadata, Projection, Prune, PruneStrategy, Put, PutWrites, Removed,
-    Result, Source, TaskId, ThreadId, Version,
+    ListThreads, MemoryCheckpointer, Metadata, Projection, Prune, PruneStrategy, Put, PutWrites,
+    Removed, Result, Retention, Source, TaskId, ThreadId, ThreadInfo, Version,
 };
 use fastrand::Rng;
 use futures_util::TryStreamExt;
@@ -35,6 +35,8 @@ struct Both<'a> {
     seed: u64,
     threads: Vec<ThreadId>,
     runs: Vec<String>,
+    /// What the metadata of each thread says that has some: the tables may hold other threads.
+    word: String,
     /// What was put, also what is gone since.
     put: Vec<CheckpointAddress>,
     log: Vec<String>,
@@ -79,6 +81,7 @@ impl<'a> Both<'a> {
             seed,
             threads: (0..3).map(|_| fresh_thread()).collect(),
             runs: (0..3).map(|_| fresh_word()).collect(),
+            word: fresh_word(),
             put: Vec::new(),
             log: Vec::new(),
         }
@@ -364,7 +367,10 @@ impl<'a> Both<'a> {
 
     async fn set_thread_metadata(&mut self) {
         let thread_id = self.thread();
-        let metadata = Map::from_iter([("n".to_owned(), self.rng.u8(..).into())]);
+        let metadata = Map::from_iter([
+            ("n".to_owned(), self.rng.u8(..).into()),
+            ("word".to_owned(), self.word.clone().into()),
+        ]);
         let subject = self
             .subject
             .set_thread_metadata(&thread_id, metadata.clone());
@@ -410,10 +416,46 @@ impl<'a> Both<'a> {
         self.compare(format!("{list:?}"), subject, model);
     }
 
-    /// Compares all that is stored of the threads, and their heads.
+    /// Compares the threads that have metadata, in their order.
+    async fn compare_threads(&mut self, list: ListThreads) {
+        let word = Map::from_iter([("word".to_owned(), self.word.clone().into())]);
+        let list = list.filter(word);
+        let subject = self.subject.threads(list.clone());
+        let subject = subject.map_ok(without_times).try_collect::<Vec<_>>().await;
+        let model = self.model.threads(list.clone());
+        let model = model.map_ok(without_times).try_collect::<Vec<_>>().await;
+        self.compare(format!("{list:?}"), subject, model);
+    }
+
+    /// Compares what a policy would remove.
+    async fn compare_dry_run(&mut self, thread_id: &ThreadId) {
+        let policy = PruneStrategy::Keep(Retention::keep_last(2).fork_tips());
+        let prune = Prune::new([thread_id], policy).unwrap().dry_run(true);
+        let subject = self.subject.prune(prune.clone()).await;
+        let model = self.model.prune(prune).await;
+        self.compare(
+            format!("a dry run on {thread_id}"),
+            subject.map(counts),
+            model.map(counts),
+        );
+    }
+
+    /// Compares all that is stored of the threads, their heads and their order, and what a policy
+    /// would remove.
     async fn compare_all(&mut self, when: &str) {
+        self.compare_threads(ListThreads::all()).await;
+        self.compare_threads(ListThreads::all().oldest_first())
+            .await;
         for thread_id in self.threads.clone() {
             self.compare_list(List::thread(&thread_id).unwrap()).await;
+            self.compare_dry_run(&thread_id).await;
+            let subject = self.subject.thread_info(&thread_id).await;
+            let model = self.model.thread_info(&thread_id).await;
+            self.compare(
+                format!("what is known of {thread_id}"),
+                subject.map(|info| info.map(without_times)),
+                model.map(|info| info.map(without_times)),
+            );
             for ns in ["", "sub", "sub:1"] {
                 let query = GetTuple::head(&thread_id).unwrap();
                 let query = query.in_ns(CheckpointNs::new(ns).unwrap());
@@ -423,6 +465,23 @@ impl<'a> Both<'a> {
             }
         }
     }
+}
+
+/// A thread without its times, which come from two clocks.
+fn without_times(
+    thread: ThreadInfo,
+) -> (
+    ThreadId,
+    Generation,
+    Option<CheckpointId>,
+    Map<String, Value>,
+) {
+    (
+        thread.thread_id,
+        thread.generation,
+        thread.head,
+        thread.metadata,
+    )
 }
 
 /// What a removal has come to, in a form that can be compared.

@@ -1,6 +1,7 @@
 //! A proxy that answers with what servers and poolers are known to refuse with, and with silence.
 
 mod caller;
+mod deck;
 
 use std::collections::BTreeMap;
 

@@ -11,12 +11,13 @@ use checkpointer_suite::step::Step;
 use db::Database;
 use fastrand::Rng;
 use futures_util::future::join_all;
-use rig::{Fault, Instead, Later, Moment, REFUSALS, Refusal, TcpProxy, in_one_line, settings_for};
+use rig::{Fault, Instead, Later, Moment, Refusal, TcpProxy, in_one_line, settings_for};
 use serde_json::{Value, json};
 use settings::Settings;
 use tokio::time::timeout;
 
 use super::Outcomes;
+use super::deck::Deck;
 
 /// How many faults a round has at most.
 const FAULTS: usize = 3;
@@ -29,8 +30,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 pub(super) struct Caller {
     rng: Rng,
-    /// What is refused next; all that is known, before anything comes again.
-    deck: Vec<Refusal>,
+    at_start: Deck,
+    later: Deck,
     proxy: TcpProxy,
     /// Reads past the proxy.
     reader: PostgresCheckpointer,
@@ -63,11 +64,12 @@ impl Caller {
         seed: u64,
     ) -> anyhow::Result<Self> {
         let proxy = TcpProxy::before(url);
-        let subject = Subject::connect(&proxy, true).await?;
+        let subject = Subject::connect(&settings(&proxy, true, 3), true).await?;
         let name = |thread| ThreadId::new(format!("refused-{seed}-{thread}"));
         Ok(Self {
             rng: Rng::with_seed(seed),
-            deck: Vec::new(),
+            at_start: Deck::at_start(),
+            later: Deck::later(),
             proxy,
             reader,
             subject,
@@ -93,26 +95,37 @@ impl Caller {
         Ok(self.outcomes)
     }
 
-    /// Chooses what is refused next.
-    fn refusals(&mut self, at: impl Fn(&[Moment]) -> Vec<Moment>) -> Vec<(Refusal, Moment)> {
+    /// Refuses the next few connections.
+    fn refuse_connections(&mut self) -> Vec<(Refusal, Moment)> {
         let count = self.rng.usize(1..=FAULTS);
-        let mut chosen = Vec::new();
-        while chosen.len() < count {
-            let Some(refusal) = self.deck.pop() else {
-                self.deck.extend(REFUSALS);
-                self.rng.shuffle(&mut self.deck);
-                continue;
-            };
-            if let Some(moment) = self.rng.choice(at(refusal.moments())) {
-                chosen.push((refusal, moment));
-            }
+        let next = |_| (self.at_start.next(&mut self.rng), Moment::StartUp);
+        let refusals = (0..count).map(next).collect();
+        self.refuse(refusals)
+    }
+
+    /// Refuses the next few statements, or the connections that these need.
+    fn refuse_statements(&mut self) -> Vec<(Refusal, Moment)> {
+        let mut refusals = Vec::new();
+        for _ in 0..self.rng.usize(1..=FAULTS) {
+            refusals.push(match self.rng.u8(..4) {
+                0 => (self.at_start.next(&mut self.rng), Moment::StartUp),
+                _ => {
+                    let refusal = self.later.next(&mut self.rng);
+                    let moment = self.rng.choice(refusal.moments());
+                    (refusal, *moment.expect("a refusal has moments"))
+                }
+            });
         }
+        self.refuse(refusals)
+    }
+
+    fn refuse(&self, refusals: Vec<(Refusal, Moment)>) -> Vec<(Refusal, Moment)> {
         let fault = |(refusal, moment): &(Refusal, Moment)| Fault {
             moment: *moment,
             instead: refusal.instead,
         };
-        self.proxy.fail(chosen.iter().map(fault));
-        chosen
+        self.proxy.fail(refusals.iter().map(fault));
+        refusals
     }
 
     /// Ends what was to be refused, and returns how much of it was.
@@ -124,13 +137,10 @@ impl Caller {
 
     /// Connects while connections are refused: that succeeds after all, or fails for good.
     async fn connect_anew(&mut self) -> anyhow::Result<()> {
-        let start_up = |moments: &[Moment]| {
-            let moments = moments.iter().copied();
-            moments.filter(|it| *it == Moment::StartUp).collect()
-        };
-        let mut refusals = self.refusals(start_up);
+        let mut refusals = self.refuse_connections();
         let is_patient = self.rng.bool();
-        let connected = timeout(LONG, Database::connect(&settings(&self.proxy, is_patient))).await;
+        let settings = settings(&self.proxy, is_patient, 1);
+        let connected = timeout(LONG, Database::connect(&settings)).await;
         self.relent(&mut refusals);
         let stays = refusals.iter().any(|(refusal, _)| !refusal.passes());
         match connected {
@@ -157,7 +167,8 @@ impl Caller {
     }
 
     async fn replace_subject(&mut self, is_patient: bool) -> anyhow::Result<()> {
-        let next = Subject::connect(&self.proxy, is_patient).await?;
+        let settings = settings(&self.proxy, is_patient, self.rng.u32(1..=3));
+        let next = Subject::connect(&settings, is_patient).await?;
         let before = std::mem::replace(&mut self.subject, next);
         before.checkpointer.close().await?;
         before.database.close(LONG).await?;
@@ -169,7 +180,7 @@ impl Caller {
         let count = self.rng.usize(1..=CALLS);
         let calls = (0..count).map(|thread| self.choose(thread));
         let calls: Vec<_> = calls.collect::<Result<_>>()?;
-        let mut refusals = self.refusals(<[Moment]>::to_vec);
+        let mut refusals = self.refuse_statements();
         let needs_connection = refusals[0].1 == Moment::StartUp;
         if needs_connection {
             self.proxy.cut();
@@ -306,8 +317,8 @@ impl Caller {
 }
 
 impl Subject {
-    async fn connect(proxy: &TcpProxy, is_patient: bool) -> anyhow::Result<Self> {
-        let database = Database::connect(&settings(proxy, is_patient)).await?;
+    async fn connect(settings: &Settings, is_patient: bool) -> anyhow::Result<Self> {
+        let database = Database::connect(settings).await?;
         let checkpointer = PostgresCheckpointer::open(database.clone()).await?;
         Ok(Self {
             database,
@@ -368,10 +379,11 @@ impl fmt::Display for Call {
     }
 }
 
-fn settings(proxy: &TcpProxy, is_patient: bool) -> Settings {
+fn settings(proxy: &TcpProxy, is_patient: bool, connections: u32) -> Settings {
+    let connections = connections.to_string();
     let attempts = if is_patient { "100" } else { "1" };
     let variables = [
-        ("DB_POOL_MAX", "3"),
+        ("DB_POOL_MAX", &*connections),
         ("DB_RETRY_ATTEMPTS", attempts),
         ("DB_RETRY_PAUSE", "100ms"),
         // How long silence is put up with.
