@@ -180,6 +180,39 @@ async fn the_hour_of_the_last_change_finds_threads_that_changed_lately() {
 }
 
 #[tokio::test]
+async fn thread_size_in_sql_is_what_the_program_measures() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let client = test.observer().await;
+    let thread_id = thread("measured");
+    let sql = format!("SELECT * FROM {}.thread_size('measured')", test.schema());
+    let first = Step::first(&thread_id).values(json!({ "large": large(1), "n": 1 }));
+    let first = first.put(&checkpointer).await;
+    let next = Step::after(&first).values(json!({ "large": large(2), "n": 2 }));
+    let next = next.put(&checkpointer).await;
+    try_write(&checkpointer, &next, "task", &large(3))
+        .await
+        .unwrap();
+
+    let row = client.query_one(&sql, &[]).await.unwrap();
+    let size = checkpointer.thread_size(&thread_id).await.unwrap().unwrap();
+    let counts = [
+        ("bytes", size.bytes),
+        ("checkpoints", size.checkpoints),
+        ("pending_writes", size.pending_writes),
+        ("chunks", size.chunks),
+    ];
+    for (column, expected) in counts {
+        assert_eq!(row.get::<_, i64>(column), expected as i64, "{column}");
+        assert!(expected > 0, "{column}");
+    }
+
+    let delete = DeleteThread::new(&thread_id).unwrap();
+    checkpointer.delete_thread(delete).await.unwrap();
+    assert!(client.query(&sql, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn thread_overview_lists_threads_with_their_heads() {
     let test = TestDb::without_schema().await;
     let checkpointer = checkpointer(&test, &[]).await;
@@ -513,12 +546,12 @@ async fn open_says_what_is_missing() {
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 7
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 8
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 7
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 8
     "#]];
     check_not_opened(&test, &role, expected).await;
 

@@ -44,6 +44,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
             name: "retention",
             sql: include_str!("../../migrations/0007_retention.sql"),
         },
+        Migration {
+            number: 8,
+            name: "sizes",
+            sql: include_str!("../../migrations/0008_sizes.sql"),
+        },
     ],
 );
 
