@@ -11,6 +11,7 @@ mod fidelity;
 mod formats;
 mod growth;
 mod hostile;
+mod huge_threads;
 mod lanes;
 mod late_writes;
 mod lease_guards;

@@ -129,7 +129,7 @@ async fn lengths(checkpointer: &dyn Checkpointer, count: usize) -> Vec<usize> {
 }
 
 /// A session that keeps a thread locked until it is dropped or goes on.
-async fn locking(test: &TestDb, name: &str) -> Client {
+pub(super) async fn locking(test: &TestDb, name: &str) -> Client {
     let session = test.observer().await;
     let sql = format!(
         "BEGIN; SELECT FROM {}.threads WHERE thread_id = '{name}' FOR UPDATE",
@@ -140,7 +140,7 @@ async fn locking(test: &TestDb, name: &str) -> Client {
 }
 
 /// Waits until a program of the test waits for a lock.
-async fn until_blocked(test: &TestDb) {
+pub(super) async fn until_blocked(test: &TestDb) {
     let observer = test.observer().await;
     eventually("a program waits for the thread", async || {
         test.backends(&observer, "wait_event_type = 'Lock'").await > 0

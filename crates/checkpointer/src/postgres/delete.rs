@@ -11,13 +11,25 @@ use super::refusal::{deleted, refusal};
 use super::sql::{DeletedThread, LockedThread};
 use crate::{DeleteThread, Error, Generation, Removed, Result};
 
+/// Up to how many chunks a deletion removes at once. Of a larger thread they are swept in steps, so that
+/// a writer that starts the thread again waits for none of it.
+const FEW_CHUNKS: i64 = 1_000;
+
 /// What a delete has come to.
 enum Outcome {
-    Gone(Removed),
+    Gone(Deleted),
     /// The thread isn't due any more.
     NotDue,
     AnotherGeneration,
     Refused(Error),
+}
+
+/// A thread that is deleted.
+#[derive(Debug, Default)]
+struct Deleted {
+    removed: Removed,
+    /// Whether it may have chunks that have yet to be swept.
+    leaves_chunks: bool,
 }
 
 /// The thread that was locked.
@@ -43,10 +55,16 @@ impl Engine {
         let turn = self.order.alone(&delete.thread_id).await;
         let engine = Arc::clone(self);
         self.finish(async move {
-            let outcome = engine.delete_in_turn(&delete, asking.as_ref()).await;
+            let mut outcome = engine.delete_in_turn(&delete, asking.as_ref()).await;
             drop(turn);
+            if let Ok(Some(deleted)) = &mut outcome
+                && deleted.leaves_chunks
+            {
+                let rest = engine.sweep_rest(&delete.thread_id).await;
+                deleted.removed.count(&rest);
+            }
             engine.sweep_tombstones().await;
-            outcome
+            Ok(outcome?.map(|deleted| deleted.removed))
         })
         .await
     }
@@ -55,7 +73,7 @@ impl Engine {
         &self,
         delete: &DeleteThread,
         asking: Option<&Asking>,
-    ) -> Result<Option<Removed>> {
+    ) -> Result<Option<Deleted>> {
         let thread_id = &delete.thread_id;
         // Kept in the tombstone, and so made once: if the first attempt went through and the thread
         // was started again since, the next attempt leaves it alone.
@@ -72,7 +90,7 @@ impl Engine {
         self.store.chunks.forget(thread_id);
         self.lists.forget(thread_id);
         match outcome {
-            Outcome::Gone(removed) => Ok(Some(removed)),
+            Outcome::Gone(deleted) => Ok(Some(deleted)),
             Outcome::NotDue => Ok(None),
             Outcome::AnotherGeneration => Err(deleted(thread_id)),
             Outcome::Refused(refusal) => Err(refusal),
@@ -93,14 +111,17 @@ impl Engine {
         };
         let lock = self.store.sql.lock_thread.with(&thread);
         let Some(row) = tx.query_opt(&lock.statement, &lock.values).await? else {
-            return Ok(Outcome::Gone(Removed::default()));
+            return Ok(Outcome::Gone(Deleted::default()));
         };
         let locked = Locked::read(&row);
         if locked.operation == Some(operation) {
-            return Ok(Outcome::Gone(Removed::default().of_thread()));
+            return Ok(Outcome::Gone(Deleted {
+                removed: Removed::default().of_thread(),
+                leaves_chunks: true,
+            }));
         }
         if locked.deleted {
-            return Ok(Outcome::Gone(Removed::default()));
+            return Ok(Outcome::Gone(Deleted::default()));
         }
         if let Some(refusal) = refusal(thread_id, delete.lease.is_some(), &row) {
             return Ok(Outcome::Refused(refusal));
@@ -120,11 +141,14 @@ impl Engine {
         let thread = DeletedThread {
             thread_id: thread_id.as_str(),
             operation,
+            most: FEW_CHUNKS,
         };
         let delete = self.store.sql.delete_thread.with(&thread);
-        let row = tx.query_opt(&delete.statement, &delete.values).await?;
-        let removed = row.as_ref().map(counts).unwrap_or_default();
-        Ok(Outcome::Gone(removed.of_thread()))
+        let row = tx.query_one(&delete.statement, &delete.values).await?;
+        Ok(Outcome::Gone(Deleted {
+            removed: counts(&row).of_thread(),
+            leaves_chunks: row.get("leaves_chunks"),
+        }))
     }
 }
 

@@ -6,11 +6,8 @@ mod judge;
 mod plan;
 mod since;
 mod steps;
-mod sweep_chunks;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -22,18 +19,12 @@ use super::encode::encode_filter;
 use super::engine::Engine;
 use super::meter;
 use super::refusal::busy;
-use super::sql::{OneThread, Runs, UnsweptPage, micros};
+use super::sql::{OneThread, Runs};
 use super::wire::Jsonb;
 use crate::{DeleteThread, Prune, PruneStrategy, Removed, Result, Retention, ThreadId};
 
 /// How often a thread is planned again without a step that went ahead in between.
 const MAX_PLANS: usize = 16;
-
-/// How many threads are swept at most of which a removal was cut short.
-const SWEPT_THREADS: i64 = 1_000;
-
-/// For how long a removal may do nothing before others take it for cut short.
-const CUT_SHORT_AFTER: Duration = Duration::from_secs(60);
 
 /// What is removed from a thread.
 #[derive(Debug, Clone)]
@@ -156,25 +147,14 @@ impl Engine {
         Ok(all)
     }
 
-    /// Sweeps threads whose removal was cut short: what is left of it may be what was to be deleted.
-    async fn sweep_unswept(self: &Arc<Self>, all: &mut Removed) -> Result<ControlFlow<()>> {
-        let page = UnsweptPage {
-            micros: micros(CUT_SHORT_AFTER),
-            limit: SWEPT_THREADS,
-        };
-        let asked = self.store.sql.unswept.with(&page);
-        let unswept = self.store.query("find threads to sweep", asked).await?;
-        for row in &unswept {
-            let thread_id = ThreadId::trusted(row.get("thread_id"));
-            let nothing = Removal::Old(Arc::new(Retention::keep_all()));
-            let mut removed = Removed::default();
-            let swept = self.remove_from(&thread_id, nothing, false, &mut removed);
-            let swept = swept.await;
-            if all.add_swept(thread_id, &removed, swept).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
+    /// Goes on with a removal that was cut short, of which nothing is known but what is left.
+    pub(super) async fn remove_nothing(
+        self: &Arc<Self>,
+        thread_id: &ThreadId,
+        removed: &mut Removed,
+    ) -> Result<()> {
+        let nothing = Removal::Old(Arc::new(Retention::keep_all()));
+        self.remove_from(thread_id, nothing, false, removed).await
     }
 
     /// Sweeps a thread from which nothing was removed: chunks that nothing needs, and writes that have
@@ -185,8 +165,7 @@ impl Engine {
         };
         let note = self.store.sql.note_unswept.with(&one);
         self.store.execute("sweep a thread", note).await?;
-        let nothing = Removal::Old(Arc::new(Retention::keep_all()));
-        self.remove_from(thread_id, nothing, false, &mut Removed::default())
+        self.remove_nothing(thread_id, &mut Removed::default())
             .await
     }
 
@@ -245,7 +224,11 @@ impl Engine {
         let plan = Arc::new(plan);
         let carried = self.steps(&plan, removed).await?;
         if matches!(carried, Carried::Out) && plan.leaves_chunks() {
-            self.sweep_thread(&plan, removed).await?;
+            let mut swept = self.remove_orphans(&plan.thread_id, plan.over()).await?;
+            let outcome = self.sweep_chunks(&plan.thread_id, &mut swept).await;
+            meter::removed(&swept);
+            removed.count(&swept);
+            outcome?;
         }
         Ok(carried)
     }

@@ -40,6 +40,15 @@ impl Store {
         self.retry(operation, attempt).await
     }
 
+    /// Asks for the one row that there is in any case.
+    pub(super) async fn query_one(&self, operation: &'static str, asked: Bound<'_>) -> Result<Row> {
+        let attempt = || async {
+            let connection = self.database.get().await?;
+            connection.query_one(&asked.statement, &asked.values).await
+        };
+        self.retry(operation, attempt).await
+    }
+
     /// Asks for one row at most. Where the statement would insert a key that exists, it asks
     /// something else, or there is no row.
     pub(super) async fn query_opt_or(

@@ -17,6 +17,7 @@ mod parameters;
 mod read;
 mod remove;
 mod size;
+mod sweep;
 mod template;
 mod threads;
 mod upkeep;
@@ -37,15 +38,18 @@ pub(super) use parameters::{Bound, Query};
 pub(super) use read::{OneCheckpoint, Only};
 pub(super) use remove::{
     Asked, FoundWrites, GoingCheckpoints, KnownSeqs, NodesPage, OrphanedWrites, RemovedCheckpoints,
-    Runs, Stands, SweptChunks, SweptThread,
+    Runs, Stands,
 };
 pub(super) use size::MeasuredSchema;
+pub(super) use sweep::{
+    EndedSweep, FoundChunks, MarkedPage, SweptThread, SweptTombstones, UnsweptPage,
+};
 use template::{Schema, Template};
 pub(super) use threads::{
     ChangedMetadata, DeletedThread, JudgedThread, LockedThread, MadeCopy, OneThread,
-    PinnedCheckpoint, SweptTombstones, ThreadMetadata, ThreadsOfCopy,
+    PinnedCheckpoint, ThreadMetadata, ThreadsOfCopy,
 };
-pub(super) use upkeep::{AtWork, DuePage, EndOfCall, PolicyOfRound, Progress, UnsweptPage};
+pub(super) use upkeep::{AtWork, DuePage, EndOfCall, PolicyOfRound, Progress};
 pub(super) use verify::{CheckpointsPage, ChunksPage, PageSize, ThreadsPage, WritesPage};
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
@@ -91,8 +95,10 @@ pub(super) struct Sql {
     pub(super) remove_orphaned_writes: Query<FoundWrites<'static>>,
     pub(super) count_removed: Query<(OrphanedWrites<'static>, GoingCheckpoints<'static>)>,
     pub(super) threads_of_runs: Query<Runs<'static>>,
-    pub(super) sweep_chunks: Query<(SweptThread<'static>, SweptChunks)>,
-    pub(super) end_sweep: Query<SweptThread<'static>>,
+    pub(super) begin_sweep: Query<SweptThread<'static>>,
+    pub(super) find_unneeded_chunks: Query<(SweptThread<'static>, MarkedPage)>,
+    pub(super) sweep_chunks: Query<(SweptThread<'static>, FoundChunks<'static>)>,
+    pub(super) end_sweep: Query<(SweptThread<'static>, EndedSweep)>,
     pub(super) begin_round: Query<(PolicyOfRound<'static>, AtWork<'static>)>,
     pub(super) look_at_round: Query<PolicyOfRound<'static>>,
     pub(super) note_progress: Query<((PolicyOfRound<'static>, AtWork<'static>), Progress<'static>)>,
@@ -184,15 +190,17 @@ impl Sql {
             remove_orphaned_writes: schema.query(&remove::REMOVE_ORPHANED_WRITES),
             count_removed: schema.query(&remove::COUNT_REMOVED),
             threads_of_runs: schema.query(&remove::THREADS_OF_RUNS),
-            sweep_chunks: schema.query(&remove::SWEEP_CHUNKS),
-            end_sweep: schema.query(&remove::END_SWEEP),
+            begin_sweep: schema.writing(&sweep::BEGIN_SWEEP),
+            find_unneeded_chunks: schema.query(&sweep::FIND_UNNEEDED_CHUNKS),
+            sweep_chunks: schema.query(&sweep::SWEEP_CHUNKS),
+            end_sweep: schema.query(&sweep::END_SWEEP),
             begin_round: schema.query(&upkeep::BEGIN_ROUND),
             look_at_round: schema.query(&upkeep::LOOK_AT_ROUND),
             note_progress: schema.query(&upkeep::NOTE_PROGRESS),
             end_call: schema.query(&upkeep::END_CALL),
             due_threads: schema.query(&upkeep::DUE_THREADS),
-            unswept: schema.query(&upkeep::UNSWEPT),
-            sweep_tombstones: schema.query(&threads::SWEEP_TOMBSTONES),
+            unswept: schema.query(&sweep::UNSWEPT),
+            sweep_tombstones: schema.query(&sweep::SWEEP_TOMBSTONES),
             lock_for_copy: schema.query(&threads::LOCK_FOR_COPY),
             make_copy: schema.query(&threads::MAKE_COPY),
             copy_thread: schema.query(&threads::COPY_THREAD),

@@ -1,29 +1,78 @@
-//! Removing the tombstones of threads that were deleted long ago.
+//! Removing what removals have left: chunks, writes whose checkpoint won't come, and tombstones.
 
-use db::GenericClient;
+mod chunks;
+mod mark;
+mod orphans;
+mod tombstones;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::engine::Engine;
-use super::sql::SweptTombstones;
+use super::meter;
+use super::sql::{UnsweptPage, micros};
+use crate::{Removed, Result, ThreadId};
 
-/// How many tombstones go with a deletion, which makes one: they don't pile up, and no deletion
-/// takes long.
-const SWEPT_AT_ONCE: i64 = 16;
+/// How many threads are swept at most of which a removal was cut short.
+const SWEPT_THREADS: i64 = 1_000;
+
+/// For how long a removal may do nothing before others take it for cut short.
+const CUT_SHORT_AFTER: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Removes a few tombstones that are older than the retention. A failure is only logged, because
-    /// the next deletion sweeps again.
-    pub(super) async fn sweep_tombstones(&self) {
-        let swept = SweptTombstones {
-            micros: self.grace.tombstones,
-            limit: SWEPT_AT_ONCE,
+    /// Sweeps threads whose removal was cut short: what is left of it may be what was to be deleted.
+    pub(super) async fn sweep_unswept(
+        self: &Arc<Self>,
+        all: &mut Removed,
+    ) -> Result<ControlFlow<()>> {
+        let page = UnsweptPage {
+            silent: micros(CUT_SHORT_AFTER),
+            limit: SWEPT_THREADS,
         };
-        let asked = self.store.sql.sweep_tombstones.with(&swept);
-        let swept = async {
-            let connection = self.store.database.get().await?;
-            connection.execute(&asked.statement, &asked.values).await
-        };
-        if let Err(error) = swept.await {
-            tracing::debug!(error = %error.for_log(), "failed to sweep the tombstones of deleted threads");
+        let asked = self.store.sql.unswept.with(&page);
+        let unswept = self.store.query("find threads to sweep", asked).await?;
+        for row in &unswept {
+            let thread_id = ThreadId::trusted(row.get("thread_id"));
+            let mut removed = Removed::default();
+            let swept = match row.get("live") {
+                true => self.remove_nothing(&thread_id, &mut removed).await,
+                false => self.sweep_deleted(&thread_id, &mut removed).await,
+            };
+            if all.add_swept(thread_id, &removed, swept).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Sweeps a thread that was just deleted, and returns what was removed. A failure is only logged: the
+    /// thread is deleted, and what is left of it is noted.
+    pub(super) async fn sweep_rest(self: &Arc<Self>, thread_id: &ThreadId) -> Removed {
+        let mut removed = Removed::default();
+        if let Err(error) = self.sweep_chunks(thread_id, &mut removed).await {
+            let thread_id = thread_id.as_str();
+            tracing::debug!(thread_id, error = %error.for_log(), "chunks of a deleted thread are left");
+        }
+        removed
+    }
+
+    /// Sweeps a deleted thread. If the caller is dropped, it goes on to the end, unless a close comes
+    /// before.
+    async fn sweep_deleted(
+        self: &Arc<Self>,
+        thread_id: &ThreadId,
+        removed: &mut Removed,
+    ) -> Result<()> {
+        let (engine, thread_id) = (Arc::clone(self), thread_id.clone());
+        let sweeping = async move {
+            let mut removed = Removed::default();
+            let outcome = engine.sweep_chunks(&thread_id, &mut removed).await;
+            meter::removed(&removed);
+            Ok((removed, outcome))
+        };
+        let (part, outcome) = self.finish(sweeping).await?;
+        removed.count(&part);
+        outcome
     }
 }

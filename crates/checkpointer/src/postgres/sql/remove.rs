@@ -2,7 +2,6 @@
 
 use super::parameters::parameters;
 use super::template::Template;
-use crate::codec::ContentHash;
 use crate::postgres::wire::Jsonb;
 
 parameters! {
@@ -89,21 +88,6 @@ parameters! {
     /// Runs, as the metadata of their checkpoints names them.
     struct Runs<'a> {
         runs: &'a [Jsonb<'a>],
-    }
-}
-
-parameters! {
-    /// A thread whose chunks are swept.
-    struct SweptThread<'a> {
-        thread_id: &'a str,
-    }
-}
-
-parameters! {
-    /// Which of its chunks are swept: those after one, and so many at most.
-    struct SweptChunks {
-        after: ContentHash,
-        limit: i64,
     }
 }
 
@@ -268,36 +252,6 @@ FROM pg_catalog.unnest({runs}) AS run (metadata) CROSS JOIN LATERAL (
     WHERE c.metadata @> run.metadata OFFSET 0) AS c
 ORDER BY c.thread_id"]);
 
-/// Removes chunks of a thread that nothing refers to any more, and counts them: a statement of its
-/// own, after the references are gone. The thread is locked.
-pub(super) const SWEEP_CHUNKS: Template<(SweptThread<'static>, SweptChunks)> = Template::new(&[
-    "-- checkpointer::sweep_chunks
-WITH RECURSIVE referred AS (
-    SELECT stored.value AS reference
-    FROM {schema}.checkpoints AS c, jsonb_each(c.channels) AS stored
-    WHERE c.thread_id = {thread_id} AND jsonb_typeof(stored.value) = 'object'
-    UNION ALL
-    SELECT w.value FROM {schema}.pending_writes AS w
-    WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object'
-)",
-    NEEDED_CHUNKS,
-    ", swept AS (
-    DELETE FROM {schema}.chunks AS k
-    WHERE k.thread_id = {thread_id} AND k.hash = ANY (ARRAY(
-        SELECT hash FROM {schema}.chunks
-        WHERE thread_id = {thread_id} AND hash > {after}
-          AND hash NOT IN (SELECT hash FROM needed)
-        ORDER BY hash LIMIT {limit}))
-    RETURNING k.hash, {chunk_bytes} AS bytes
-), raised AS (
-    UPDATE {schema}.threads SET gc = gc + 1
-    WHERE thread_id = {thread_id} AND EXISTS (SELECT FROM swept)
-)
-SELECT count(*) AS chunks, coalesce(sum(bytes), 0)::bigint AS bytes,
-    (SELECT hash FROM swept ORDER BY hash DESC LIMIT 1) AS last
-FROM swept",
-]);
-
 /// The chunks that references name, and those below.
 pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
     SELECT top.hash FROM referred, {schema}.top_chunks(referred.reference) AS top
@@ -306,11 +260,6 @@ pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
     FROM needed JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = needed.hash,
         {schema}.unpacked(c.refs) AS below
 )";
-
-/// Notes that a thread's chunks were swept. The thread is locked.
-pub(super) const END_SWEEP: Template<SweptThread<'static>> =
-    Template::new(&["-- checkpointer::end_sweep
-DELETE FROM {schema}.unswept WHERE thread_id = {thread_id}"]);
 
 /// Counts what the removal of checkpoints would remove, with writes that are orphaned and chunks that
 /// nothing else refers to.

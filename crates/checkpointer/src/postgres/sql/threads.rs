@@ -42,6 +42,8 @@ parameters! {
     struct DeletedThread<'a> {
         thread_id: &'a str,
         operation: &'a str,
+        /// Up to how many chunks go with it at once.
+        most: i64,
     }
 }
 
@@ -65,14 +67,6 @@ parameters! {
         id: &'a str,
         generation: Option<i64>,
         pinned: bool,
-    }
-}
-
-parameters! {
-    /// How old the tombstones are that go, and how many go.
-    struct SweptTombstones {
-        micros: i64,
-        limit: i64,
     }
 }
 
@@ -137,20 +131,35 @@ SELECT generation, deleted_at IS NOT NULL AS deleted, operation, lease_until,
 FROM {schema}.threads WHERE thread_id = {thread_id} FOR UPDATE"]);
 
 /// Raises the generation of a thread, removes everything in it and counts that. The thread is locked.
+///
+/// If it has many chunks, they stay, which is noted: nothing refers to them any more, and they are swept
+/// in steps.
 pub(super) const DELETE_THREAD: Template<DeletedThread<'static>> =
     Template::new(&["-- checkpointer::delete_thread
-WITH removed_writes AS (
+WITH few_chunks AS MATERIALIZED (
+    SELECT count(*) <= {most} AS are_few FROM (
+        SELECT FROM {schema}.chunks WHERE thread_id = {thread_id} LIMIT {most} + 1) AS first
+), removed_writes AS (
     DELETE FROM {schema}.pending_writes AS w WHERE w.thread_id = {thread_id}
     RETURNING {write_bytes} AS bytes
 ), removed_checkpoints AS (
     DELETE FROM {schema}.checkpoints AS c WHERE c.thread_id = {thread_id}
     RETURNING {checkpoint_bytes} AS bytes
 ), removed_chunks AS (
-    DELETE FROM {schema}.chunks AS k WHERE k.thread_id = {thread_id}
+    DELETE FROM {schema}.chunks AS k
+    WHERE k.thread_id = {thread_id} AND (SELECT are_few FROM few_chunks)
     RETURNING {chunk_bytes} AS bytes
 ),
 removed_heads AS (DELETE FROM {schema}.heads WHERE thread_id = {thread_id}),
-swept AS (DELETE FROM {schema}.unswept WHERE thread_id = {thread_id})
+noted AS (
+    INSERT INTO {schema}.unswept (thread_id)
+    SELECT {thread_id} FROM few_chunks WHERE NOT are_few
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
+),
+swept AS (
+    DELETE FROM {schema}.unswept
+    WHERE thread_id = {thread_id} AND (SELECT are_few FROM few_chunks)
+)
 UPDATE {schema}.threads
 SET generation = generation + 1, gc = gc + 1, metadata = '{}', deleted_at = now(),
     operation = {operation}
@@ -159,7 +168,8 @@ RETURNING (SELECT count(*) FROM removed_checkpoints) AS checkpoints,
     (SELECT count(*) FROM removed_writes) AS writes,
     (SELECT coalesce(sum(bytes), 0)::bigint FROM (
         SELECT bytes FROM removed_checkpoints UNION ALL SELECT bytes FROM removed_writes
-        UNION ALL SELECT bytes FROM removed_chunks) AS removed) AS bytes"]);
+        UNION ALL SELECT bytes FROM removed_chunks) AS removed) AS bytes,
+    (SELECT NOT are_few FROM few_chunks) AS leaves_chunks"]);
 
 /// Counts everything in a thread, as [`DELETE_THREAD`] does.
 pub(super) const COUNT_THREAD: Template<OneThread<'static>> =
@@ -203,17 +213,6 @@ UPDATE {schema}.checkpoints SET pinned = {pinned}
 WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
   AND EXISTS (SELECT FROM locked)
 RETURNING true AS found"]);
-
-/// Removes tombstones, and places reserved for threads that never came, the oldest first. A row
-/// that another transaction has locked stays for the next time. A lease keeps its row for as long
-/// as a deletion does.
-pub(super) const SWEEP_TOMBSTONES: Template<SweptTombstones> =
-    Template::new(&["-- checkpointer::sweep_tombstones
-DELETE FROM {schema}.threads WHERE thread_id = ANY (ARRAY(
-    SELECT t.thread_id FROM {schema}.threads AS t
-    CROSS JOIN (SELECT now() - {micros} * interval '1 microsecond' AS oldest) AS kept
-    WHERE t.deleted_at < kept.oldest AND (t.lease_until IS NULL OR t.lease_until < kept.oldest)
-    ORDER BY t.deleted_at LIMIT {limit} FOR UPDATE OF t SKIP LOCKED))"]);
 
 /// Locks both threads of a copy, in the order of their ids.
 pub(super) const LOCK_FOR_COPY: Template<ThreadsOfCopy<'static>> =

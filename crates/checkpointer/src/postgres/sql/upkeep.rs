@@ -123,18 +123,3 @@ WHERE (h.changed, h.thread_id) > (coalesce({changed} AT TIME ZONE 'UTC', '-infin
        OR (SELECT true FROM {schema}.heads AS longer
            WHERE longer.thread_id = h.thread_id AND longer.seq > {last} LIMIT 1))
 ORDER BY h.changed, h.thread_id LIMIT {limit}"]);
-
-/// Finds threads whose removal was cut short: their chunks have yet to be swept, and no step of it was done for a while.
-pub(super) const UNSWEPT: Template<UnsweptPage> = Template::new(&["-- checkpointer::unswept
-SELECT thread_id FROM {schema}.unswept
-WHERE removed_at < now() - {micros} * interval '1 microsecond'
-ORDER BY thread_id LIMIT {limit}"]);
-
-parameters! {
-    /// How many unswept threads are asked for.
-    struct UnsweptPage {
-        /// How long ago a step of the removal was done last, at least.
-        micros: i64,
-        limit: i64,
-    }
-}
