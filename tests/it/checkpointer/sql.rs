@@ -546,12 +546,12 @@ async fn open_says_what_is_missing() {
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 8
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 9
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 8
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 9
     "#]];
     check_not_opened(&test, &role, expected).await;
 
@@ -572,7 +572,7 @@ async fn open_says_what_is_missing() {
     observer.execute(&sql, &[]).await.unwrap();
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 8
+        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 9
     "#]];
     check_not_opened(&test, &url(), expected).await;
     drop_role(&test).await;

@@ -1,5 +1,9 @@
 //! Asking the server, and again after a transient failure.
 
+use std::error::Error as _;
+use std::iter;
+
+use db::tokio_postgres::error::DbError;
 use db::{GenericClient, Row, SqlState};
 
 use super::call::Call;
@@ -111,7 +115,18 @@ impl Store {
     }
 }
 
-/// Whether a statement has failed because a key that it inserts exists.
+/// Whether a statement has failed because a key that it inserts exists. The coordinator of Citus says so
+/// with the code of an internal error where it passes rows on to another server.
 pub(super) fn is_stored(error: &db::Error) -> bool {
-    error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+    match error.code() {
+        Some(code) if *code == SqlState::UNIQUE_VIOLATION => true,
+        Some(code) if *code == SqlState::INTERNAL_ERROR => says_duplicate_key(error),
+        _ => false,
+    }
+}
+
+fn says_duplicate_key(error: &db::Error) -> bool {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    let mut answers = causes.filter_map(|cause| cause.downcast_ref::<DbError>());
+    answers.any(|answer| answer.message().starts_with("duplicate key value violates"))
 }

@@ -49,6 +49,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
             name: "sizes",
             sql: include_str!("../../migrations/0008_sizes.sql"),
         },
+        Migration {
+            number: 9,
+            name: "distributed_schema",
+            sql: include_str!("../../migrations/0009_distributed_schema.sql"),
+        },
     ],
 );
 

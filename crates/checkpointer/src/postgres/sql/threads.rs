@@ -238,6 +238,9 @@ WHERE t.deleted_at IS NOT NULL AND t.generation = 1
   AND (t.lease_token IS NULL OR t.lease_until <= excluded.created_at)"]);
 
 /// Copies everything in a thread. Both threads are locked.
+///
+/// The heads are read first: Citus can't carry out an `INSERT` whose `SELECT` reads a table and gives it
+/// another `thread_id`, unless it is a CTE.
 pub(super) const COPY_THREAD: Template<ThreadsOfCopy<'static>> =
     Template::new(&["-- checkpointer::copy_thread
 WITH copied_chunks AS (
@@ -257,7 +260,8 @@ WITH copied_chunks AS (
     SELECT {target}, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value,
         written_at
     FROM {schema}.pending_writes WHERE thread_id = {source}
+), head AS MATERIALIZED (
+    SELECT checkpoint_ns, checkpoint_id, seq FROM {schema}.heads WHERE thread_id = {source}
 )
 INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
-SELECT {target}, checkpoint_ns, checkpoint_id, seq, now()
-FROM {schema}.heads WHERE thread_id = {source}"]);
+SELECT {target}, checkpoint_ns, checkpoint_id, seq, now() FROM head"]);

@@ -66,7 +66,7 @@ VALUES ({policy}, {token}, now() + {micros} * interval '1 microsecond', now())
 ON CONFLICT (policy) DO UPDATE
 SET token = excluded.token, until = excluded.until, begun = coalesce(u.begun, excluded.begun),
     looks_at_all = CASE WHEN u.begun IS NOT NULL THEN u.looks_at_all
-        ELSE coalesce(u.done_all < excluded.begun - interval '7 days', true) END
+        ELSE coalesce(excluded.begun - u.done_all > interval '7 days', true) END
 WHERE u.token IS NULL OR u.token = excluded.token OR u.until <= excluded.begun
 RETURNING begun, done, looks_at_all, part, changed, thread_id, failing, failed"]);
 
@@ -75,7 +75,7 @@ pub(super) const LOOK_AT_ROUND: Template<PolicyOfRound<'static>> =
     Template::new(&["-- checkpointer::look_at_round
 SELECT coalesce(u.begun, now()) AS begun, u.done,
     CASE WHEN u.begun IS NOT NULL THEN u.looks_at_all
-        ELSE coalesce(u.done_all < now() - interval '7 days', true) END AS looks_at_all,
+        ELSE coalesce(now() - u.done_all > interval '7 days', true) END AS looks_at_all,
     coalesce(u.part, 0) AS part, u.changed, coalesce(u.thread_id, '') AS thread_id,
     coalesce(u.failing, '{}') AS failing, coalesce(u.failed, '{}') AS failed
 FROM (SELECT {policy} AS policy) AS asked LEFT JOIN {schema}.upkeep AS u USING (policy)"]);

@@ -4,7 +4,7 @@
 //! as the oldest of those, or younger. A row says by its `xmin` which transaction wrote it, so no
 //! clock and no order of commits matters, and a put writes nothing for it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::parameters::parameters;
 use super::template::Template;
@@ -22,9 +22,17 @@ parameters! {
 
 parameters! {
     /// When the last look was.
-    #[derive(Default)]
     struct Since {
-        since: Option<SystemTime>,
+        since: SystemTime,
+    }
+}
+
+impl Default for Since {
+    /// Before the first look: a time after which nothing has changed. A null would let the planner see
+    /// that nothing is found, and Citus can't send such a statement to another server.
+    fn default() -> Self {
+        let since = UNIX_EPOCH + Duration::from_secs(8_000 * 365 * 24 * 60 * 60);
+        Self { since }
     }
 }
 
