@@ -18,7 +18,7 @@ const SQL: &str = include_str!("../../docs/sql.md");
 const THREAD: &str = "support-4711";
 
 /// The blocks of SQL in a page.
-fn blocks(page: &str) -> Vec<&str> {
+pub(crate) fn blocks(page: &str) -> Vec<&str> {
     let blocks = page.split("```sql\n").skip(1);
     blocks
         .map(|rest| rest.split_once("```").unwrap().0)

@@ -19,6 +19,10 @@ pub(crate) use self::runner::Selection;
 
 use self::need::Need;
 
+/// The variable with the URL of a Citus, and the tests that need one. No registry has it.
+const CITUS_URL: &str = "CITUS_URL";
+const ON_CITUS: &str = "citus::";
+
 /// Run every test, starting PostgreSQL first if needed
 ///
 /// Runs unit, integration and documentation tests: with cargo-nextest where it is
@@ -132,6 +136,13 @@ fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(b
         let of_need = left_out.iter().filter(|test| need.is_of(test)).count();
         eprintln!("{of_need} tests are left out that need: {need}");
     }
+    let on_citus = left_out.iter().filter(|test| test.starts_with(ON_CITUS));
+    match on_citus.count() {
+        0 => {}
+        on_citus => {
+            eprintln!("{on_citus} tests are left out that need a Citus: {CITUS_URL} isn't set");
+        }
+    }
     let selection = Selection {
         shared_only: false,
         with_features: false,
@@ -141,12 +152,17 @@ fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(b
     Ok((runner::run(sh, selection, counts)?, left_out.len()))
 }
 
-/// The names of the tests that need what the person goes without.
+/// The names of the tests that need what the person goes without, or a Citus if there is none.
 fn left_out(sh: &Shell, args: &Args) -> anyhow::Result<Vec<String>> {
-    if args.without.is_empty() {
+    let has_citus = sh.var_os(CITUS_URL).is_some();
+    if args.without.is_empty() && has_citus {
         return Ok(Vec::new());
     }
     let mut tests = runner::faults(sh, &args.rest)?;
-    tests.retain(|test| args.without.iter().any(|need| need.is_of(test)));
+    tests.retain(|test| is_left_out(test, &args.without, has_citus));
     Ok(tests)
+}
+
+fn is_left_out(test: &str, without: &[Need], has_citus: bool) -> bool {
+    without.iter().any(|need| need.is_of(test)) || (test.starts_with(ON_CITUS) && !has_citus)
 }

@@ -93,7 +93,7 @@ pub(crate) fn run_in_browser(
 pub(crate) fn faults(sh: &Shell, rest: &[String]) -> anyhow::Result<Vec<String>> {
     let list = cmd!(
         sh,
-        "cargo test --workspace --test faults -- --list {rest...}"
+        "cargo test --workspace --exclude {BROWSER} --test faults -- --list {rest...}"
     );
     let list = without_own_variables(list).quiet().read();
     let list = list.context("list the tests of the binary `faults`")?;

@@ -6,6 +6,7 @@ use std::fs;
 
 use expect_test::expect;
 
+use super::is_left_out;
 use super::lacking::ensure_programs;
 use super::need::Need;
 use super::runner::filter;
@@ -108,4 +109,13 @@ fn tests_are_left_out_of_one_binary_by_their_full_names() {
     assert!(!Need::Pgbouncer.is_of("tls::pooler::a"));
     assert!(Need::NewPgbouncer.is_of("pooler::leaks::new::a"));
     assert!(!Need::NewPgbouncer.is_of("pooler::leaks::old::a"));
+}
+
+#[test]
+fn tests_on_citus_are_left_out_where_no_url_names_one() {
+    let (on_citus, other) = ("citus::transactions::within::a", "pooler::a");
+    assert!(is_left_out(on_citus, &[], false));
+    assert!(!is_left_out(on_citus, &[], true));
+    assert!(!is_left_out(other, &[], false));
+    assert!(is_left_out(other, &[Need::Pgbouncer], true));
 }
