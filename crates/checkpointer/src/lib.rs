@@ -70,7 +70,8 @@
 //! [`Checkpointer`] is the trait for graph runtimes, which hold an `Arc<dyn Checkpointer>`: they run
 //! tasks side by side, store pending writes, and have subgraphs. A step reads the head with
 //! [`GetTuple`], stores outputs with [`PutWrites`], and puts what follows with
-//! [`Checkpoint::child_of`], [`Checkpoint::write`] and [`Put`]. The example `runtime` is a whole one.
+//! [`Checkpoint::child_of`], [`Checkpoint::write`] and [`Put`]. [`Put::append`] says what is new in a long
+//! list. The example `runtime` is a whole one.
 //!
 //! [`PostgresCheckpointer`] keeps state in PostgreSQL; [`PostgresOptions`] has what can be chosen.
 //! [`MemoryCheckpointer`] behaves the same, for tests and prototypes.
