@@ -146,6 +146,7 @@ mod metadata;
 mod removed;
 mod request;
 mod size;
+mod task_outputs;
 mod transaction;
 mod verified;
 mod version;
@@ -186,6 +187,7 @@ pub use request::{
 };
 pub use retention_worker::{RetentionHandle, RetentionReport, RetentionWorker};
 pub use size::{ChannelSize, SchemaSize, TableSize, ThreadSize};
+pub use task_outputs::TaskOutputs;
 pub use transaction::OpenTransaction;
 pub use transfer::{Import, Imported, export};
 pub use typed::{History, SaveOptions, Thread};

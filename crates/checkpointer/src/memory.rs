@@ -29,7 +29,7 @@ use crate::{
     AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple,
     HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put, PutWrites, Removed, Result,
-    ThreadId, ThreadInfo, ThreadOrder, ThreadSize, VerifiedThread, Verify, Watch,
+    TaskOutputs, ThreadId, ThreadInfo, ThreadOrder, ThreadSize, VerifiedThread, Verify, Watch,
 };
 use clock::Clock;
 use containment::contains_map;
@@ -81,6 +81,7 @@ struct Store {
     last_change: u64,
     watchers: Arc<Watchers>,
     deleted_threads: DeletedThreads,
+    task_outputs: TaskOutputs,
     rounds: Rounds,
     clock: Clock,
     faults: Faults,
@@ -99,6 +100,14 @@ impl MemoryCheckpointer {
     #[must_use]
     pub fn deleted_threads(self, deleted_threads: DeletedThreads) -> Self {
         self.lock().deleted_threads = deleted_threads;
+        self
+    }
+
+    /// Chooses which outputs of a task are stored, if it stores some twice, for all handles of the store.
+    /// Defaults to [`TaskOutputs::OfFirstCall`].
+    #[must_use]
+    pub fn task_outputs(self, task_outputs: TaskOutputs) -> Self {
+        self.lock().task_outputs = task_outputs;
         self
     }
 
@@ -335,10 +344,10 @@ impl Store {
         self.admit_lease(&address.thread_id, put.lease)?;
         let forgets = self.deleted_threads.are_forgotten() && address.generation.is_none();
         let generation = self.admit(&address.thread_id, address.generation, forgets)?;
-        let now = self.now();
+        let (now, task_outputs) = (self.now(), self.task_outputs);
         let thread = self.live_or_new(&address.thread_id, generation, now);
         let ns = thread.namespaces.entry(address.checkpoint_ns.clone());
-        ns.or_default().put_writes(put);
+        ns.or_default().put_writes(put, task_outputs);
         Ok(())
     }
 

@@ -380,7 +380,11 @@ impl PostgresOptions {
     fn store(&self, database: Database) -> Result<Arc<Store>> {
         tables::check_server(&database)?;
         meter::describe();
-        let sql = Sql::new(MIGRATIONS.schema(&database), self.commit());
+        let sql = Sql::new(
+            MIGRATIONS.schema(&database),
+            self.commit(),
+            self.are_outputs_added(),
+        );
         let chunks = StoredChunks::new(self.cache_shares().chunks);
         Ok(Store::new(database, sql, chunks))
     }

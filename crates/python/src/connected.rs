@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use checkpointer::{
     Checkpointer as _, DeletedThreads, Durability, PostgresCheckpointer, PostgresOptions,
+    TaskOutputs,
 };
 use db::Database;
 use settings::Settings;
@@ -33,7 +34,9 @@ pub(crate) struct Options {
 impl Options {
     fn for_postgres(self) -> PostgresOptions {
         // LangGraph saves in the background, and knows of no generation.
-        let options = PostgresOptions::default().deleted_threads(DeletedThreads::Forgotten);
+        let options = PostgresOptions::default()
+            .deleted_threads(DeletedThreads::Forgotten)
+            .task_outputs(TaskOutputs::ByPosition);
         let options = options.durability(match self.synchronous_commit {
             true => Durability::Full,
             false => Durability::Relaxed,

@@ -103,6 +103,18 @@ def approval(saver: Any) -> Any:
     return outer.compile(checkpointer=saver)
 
 
+class Log(TypedDict):
+    log: Annotated[list[str], operator.add]
+
+
+def asking_thrice(saver: Any) -> Any:
+    """A node that asks a person three times."""
+    builder = StateGraph(Log)
+    builder.add_node("ask", lambda state: {"log": ["".join(interrupt(n) for n in range(3))]})
+    builder.add_edge(START, "ask")
+    return builder.compile(checkpointer=saver)
+
+
 class Nested(TypedDict):
     text: str
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from compared import contents, without_interrupts
-from graphs import SCENARIOS, ask, chat, nested
+from graphs import SCENARIOS, ask, asking_thrice, chat, nested
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver
 from langgraph.checkpoint.memory import InMemorySaver
@@ -62,6 +62,17 @@ def test_forty_subgraphs_within_each_other_are_the_same_as_in_memory(saver):
         assert contents(saver) == contents(memory)
     namespaces = [it.config["configurable"]["checkpoint_ns"] for it in saver.list(None)]
     assert max(map(len, namespaces)) == 1959
+
+
+def test_each_update_that_comes_with_a_resume_is_kept(saver):
+    memory = InMemorySaver()
+    here, there = asking_thrice(saver), asking_thrice(memory)
+    for number in range(4):
+        given = Command(resume=str(number), update={"log": [f"update {number}"]}) if number else {"log": []}
+        result, expected = here.invoke(given, CONFIG), there.invoke(given, CONFIG)
+        assert without_interrupts(result) == without_interrupts(expected)
+        assert contents(saver) == contents(memory)
+    assert result["log"] == ["update 1", "update 2", "update 3", "123"]
 
 
 def test_sixty_four_agents_run_at_once(url, schema, run):

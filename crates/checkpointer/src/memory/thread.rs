@@ -12,7 +12,7 @@ use crate::prune::{Going, Namespaces, Node, Nodes, Removal, channels, going};
 use crate::{
     ChannelHistory, ChannelValues, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs,
     CheckpointTuple, Generation, Loaded, Metadata, PendingWrite, Projection, Put, PutWrites,
-    Removed, Result, TaskId, ThreadId, ThreadInfo, prune, writes,
+    Removed, Result, TaskId, TaskOutputs, ThreadId, ThreadInfo, prune, writes,
 };
 
 /// A thread, what reminds of a deleted one, or what keeps the place of one that isn't there yet.
@@ -303,13 +303,17 @@ impl Namespace {
         is_new
     }
 
-    /// Stores the outputs of a task, unless a call before this one has stored some.
-    pub(super) fn put_writes(&mut self, put: &PutWrites<'_>) {
+    /// Stores the outputs of a task, as far as none are stored already.
+    pub(super) fn put_writes(&mut self, put: &PutWrites<'_>, outputs: TaskOutputs) {
         let of_checkpoint = self.writes.entry(put.address.checkpoint_id.clone());
         let stored = of_checkpoint.or_default();
         let is_later = stored.contains_key(&(put.task_id.clone(), 0));
+        let is_stored = |stored: &BTreeMap<(TaskId, i32), Write>, idx| match outputs {
+            TaskOutputs::OfFirstCall => is_later,
+            TaskOutputs::ByPosition => stored.contains_key(&(put.task_id.clone(), idx)),
+        };
         for write in writes::number(put.writes) {
-            if write.is_regular() && is_later {
+            if write.is_regular() && is_stored(stored, write.idx) {
                 continue;
             }
             // A write that is replaced keeps its task path.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::sql::micros;
-use crate::DeletedThreads;
+use crate::{DeletedThreads, TaskOutputs};
 
 /// How long the tombstone of a deleted thread stays.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -43,6 +43,7 @@ pub struct PostgresOptions {
     shared_transactions: bool,
     durability: Durability,
     deleted_threads: DeletedThreads,
+    task_outputs: TaskOutputs,
     tombstone_retention: Duration,
     orphaned_write_retention: Duration,
     cache_bytes: usize,
@@ -89,6 +90,7 @@ impl Default for PostgresOptions {
             shared_transactions: true,
             durability: Durability::default(),
             deleted_threads: DeletedThreads::default(),
+            task_outputs: TaskOutputs::default(),
             tombstone_retention: TOMBSTONE_RETENTION,
             orphaned_write_retention: ORPHANED_WRITE_RETENTION,
             cache_bytes: CACHE_BYTES,
@@ -120,6 +122,15 @@ impl PostgresOptions {
     pub fn deleted_threads(self, deleted_threads: DeletedThreads) -> Self {
         Self {
             deleted_threads,
+            ..self
+        }
+    }
+
+    /// Chooses which outputs of a task are stored, if it stores some twice. Defaults to
+    /// [`TaskOutputs::OfFirstCall`]. All programs that write to the same threads should choose the same.
+    pub fn task_outputs(self, task_outputs: TaskOutputs) -> Self {
+        Self {
+            task_outputs,
             ..self
         }
     }
@@ -195,6 +206,10 @@ impl PostgresOptions {
 
     pub(super) fn are_deleted_threads_forgotten(&self) -> bool {
         self.deleted_threads.are_forgotten()
+    }
+
+    pub(super) fn are_outputs_added(&self) -> bool {
+        self.task_outputs == TaskOutputs::ByPosition
     }
 
     pub(super) fn shares_transactions(&self) -> bool {

@@ -142,15 +142,18 @@ pub(super) struct WritesSql {
 type PutParameters = (NewCheckpoint<'static>, NewChunks<'static>);
 
 impl Sql {
-    /// Fills in the schema, and what each write selects besides its answer.
-    pub(super) fn new(schema: &str, commit: &'static str) -> Self {
+    /// Fills in the schema, what each write selects besides its answer, and whether outputs of a task are
+    /// added to those of a call before.
+    pub(super) fn new(schema: &str, commit: &'static str, outputs_are_added: bool) -> Self {
         let schema = Schema {
             name: schema.to_owned(),
             commit,
+            outputs_are_added,
         };
         let within = Schema {
             name: schema.name.clone(),
             commit: "",
+            outputs_are_added,
         };
         Self {
             append: schema.locking("put", &locking::KNOWN_THREAD, &write::APPEND),

@@ -208,8 +208,7 @@ const PLACE_FIRST: &str = " AND new.idx <= 0
 ), following AS (";
 
 const FOLLOW_PLACED: &str = "
-      AND new.idx > 0 AND (new.thread_id, new.ns, new.id, new.task_id) IN (
-          SELECT thread_id, checkpoint_ns, checkpoint_id, task_id FROM placed WHERE idx = 0)
+      AND new.idx > 0{each_with_the_first}
     ON CONFLICT DO NOTHING";
 
 const ANSWER: &str = "

@@ -21,6 +21,8 @@ pub(super) struct Schema {
     pub(super) name: String,
     /// What each write selects besides its answer.
     pub(super) commit: &'static str,
+    /// Whether outputs of a task are added to those of a call before.
+    pub(super) outputs_are_added: bool,
 }
 
 /// A statement that is put together for each call.
@@ -80,6 +82,22 @@ impl Schema {
     fn fill(&self, sql: &str, parameters: &[Parameter]) -> Statement {
         let mut sql = sql
             .replace("{as_known}", AS_KNOWN)
+            .replace(
+                "{with_the_first}",
+                if self.outputs_are_added {
+                    ""
+                } else {
+                    WITH_THE_FIRST
+                },
+            )
+            .replace(
+                "{each_with_the_first}",
+                if self.outputs_are_added {
+                    ""
+                } else {
+                    EACH_WITH_THE_FIRST
+                },
+            )
             .replace("{admitted}", ADMITTED)
             .replace("{is_reference}", IS_REFERENCE)
             .replace("{checkpoint_bytes}", CHECKPOINT_BYTES)
@@ -153,6 +171,13 @@ const AS_KNOWN: &str = "thread_id = {thread_id} AND generation = {generation} AN
 /// Whether the row of a thread admits a write, by the lease that it carries.
 const ADMITTED: &str = "(lease_token IS NOT DISTINCT FROM {lease}
         OR ({lease} IS NULL AND lease_until <= now()))";
+
+/// Whether the first of the task's regular outputs was stored by the same call: then its others are, too.
+const WITH_THE_FIRST: &str = " AND EXISTS (SELECT FROM placed WHERE idx = 0)";
+
+/// The same of many tasks.
+const EACH_WITH_THE_FIRST: &str = " AND (new.thread_id, new.ns, new.id, new.task_id) IN (
+          SELECT thread_id, checkpoint_ns, checkpoint_id, task_id FROM placed WHERE idx = 0)";
 
 /// Whether `stored.value` refers to chunks in the form that is written. Any other is left to the
 /// client, whose error says where it is; the server's would only say that it has failed.

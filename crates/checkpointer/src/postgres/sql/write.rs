@@ -232,7 +232,7 @@ const INSERT_WRITES: &str = "inserted_writes AS (
 ///
 /// The regular writes of every call begin with index 0. Which call is the first is decided by that
 /// row: `placed` waits for another call that inserts it at the same moment. The other regular writes
-/// follow it, or stay away with it.
+/// follow it, or stay away with it; unless they are added to those that are stored.
 const PLACE_WRITES: &str = "placed AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
@@ -248,7 +248,7 @@ const PLACE_WRITES: &str = "placed AS (
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
     SELECT {thread_id}, {ns}, {id}, {task_id}, new.idx, {task_path}, new.channel, new.value
     FROM locked, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
-    WHERE new.idx > 0 AND EXISTS (SELECT FROM placed WHERE idx = 0)
+    WHERE new.idx > 0{with_the_first}
     ON CONFLICT DO NOTHING
 )";
 
