@@ -67,6 +67,7 @@
     reason = "a case fails by panicking"
 )]
 
+pub mod added_outputs;
 pub mod append;
 pub mod channel_history;
 pub mod copy_thread;
@@ -269,6 +270,12 @@ macro_rules! __contract_cases {
             conflict_stores_nothing, conflict_makes_no_thread, fork_expects_the_newest, again,
             again_after_the_head_moved_on, stored_under_another_parent, per_namespace,
             one_of_many, one_first_of_many,
+        }
+    };
+    (added_outputs, $each:path) => {
+        $each! { added_outputs:
+            a_later_call_adds_what_it_has_beyond, special_ones_count_no_position, large_ones_are_added,
+            each_position_has_one_of_concurrent_ones,
         }
     };
     (forgotten, $each:path) => {

@@ -19,6 +19,7 @@ macro_rules! check_all {
 #[test]
 fn every_case_is_in_the_table() {
     check_all!(
+        added_outputs,
         put,
         append,
         put_writes,

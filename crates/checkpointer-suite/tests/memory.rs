@@ -11,3 +11,12 @@ mod forgetting {
         put, put_writes, get_tuple, delete_thread, forgotten
     );
 }
+
+mod adding {
+    use checkpointer::{MemoryCheckpointer, TaskOutputs};
+
+    checkpointer_suite::contract_tests!(
+        MemoryCheckpointer::new().task_outputs(TaskOutputs::ByPosition);
+        added_outputs
+    );
+}

@@ -24,3 +24,18 @@ mod forgetting {
         put, put_writes, get_tuple, delete_thread, forgotten
     );
 }
+
+mod adding {
+    use checkpointer::{PostgresOptions, TaskOutputs};
+
+    use rig::TestDb;
+
+    checkpointer_suite::contract_tests!(
+        PostgresOptions::default()
+            .task_outputs(TaskOutputs::ByPosition)
+            .setup(TestDb::new().await.connect(&[]).await)
+            .await
+            .unwrap();
+        added_outputs
+    );
+}

@@ -80,24 +80,14 @@ impl Schema {
 
     /// Numbers the parameters, and fills in the schema: last, so that its name can hold braces.
     fn fill(&self, sql: &str, parameters: &[Parameter]) -> Statement {
+        let (with_the_first, each_with_the_first) = match self.outputs_are_added {
+            true => ("", ""),
+            false => (WITH_THE_FIRST, EACH_WITH_THE_FIRST),
+        };
         let mut sql = sql
             .replace("{as_known}", AS_KNOWN)
-            .replace(
-                "{with_the_first}",
-                if self.outputs_are_added {
-                    ""
-                } else {
-                    WITH_THE_FIRST
-                },
-            )
-            .replace(
-                "{each_with_the_first}",
-                if self.outputs_are_added {
-                    ""
-                } else {
-                    EACH_WITH_THE_FIRST
-                },
-            )
+            .replace("{with_the_first}", with_the_first)
+            .replace("{each_with_the_first}", each_with_the_first)
             .replace("{admitted}", ADMITTED)
             .replace("{is_reference}", IS_REFERENCE)
             .replace("{checkpoint_bytes}", CHECKPOINT_BYTES)
