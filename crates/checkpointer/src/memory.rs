@@ -325,7 +325,6 @@ impl Store {
         }
         let namespace = thread.namespaces.entry(ns.clone()).or_default();
         if namespace.put(put, lists, now) {
-            thread.updated_at = now;
             self.watchers.tell(&HeadChange::Moved(address.clone()));
         }
         Ok(address)
@@ -572,11 +571,7 @@ impl Checkpointer for MemoryCheckpointer {
             let mut store = self.open_to_write(&thread_id, None).await?;
             // Thread by thread: each has a time of its own.
             let now = store.now();
-            let remove = |thread: &mut Thread| {
-                if thread.delete_runs(&run_ids) {
-                    thread.updated_at = now;
-                }
-            };
+            let remove = |thread: &mut Thread| thread.delete_runs(&run_ids, now);
             if let Some(((), removed)) = store.remove_from(&thread_id, remove) {
                 let _ = all.add(thread_id, Ok(removed));
             }
@@ -603,13 +598,7 @@ impl Checkpointer for MemoryCheckpointer {
             return Err(Error::thread_not_found(source));
         };
         if source != target {
-            let copy = Thread {
-                created_at: now,
-                updated_at: now,
-                generation: Generation(1),
-                leased,
-                ..thread.clone()
-            };
+            let copy = thread.copy(leased, now);
             for head in copy.heads(target) {
                 store.watchers.tell(&HeadChange::Moved(head));
             }

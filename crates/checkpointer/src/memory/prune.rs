@@ -53,7 +53,7 @@ impl Store {
             false => self.rounds.0.remove(round).1,
         });
         let with_head = (self.threads.iter()).filter(|(_, thread)| thread.has_head());
-        let places = with_head.map(|(thread_id, thread)| (thread.updated_at, thread_id.clone()));
+        let places = with_head.map(|(thread_id, thread)| (thread.updated_at(), thread_id.clone()));
         let mut due: Vec<Place> = places
             .filter(|place| after.as_ref().is_none_or(|after| place > after))
             .collect();
@@ -83,7 +83,7 @@ impl Store {
         if thread.deleted || !policy.concerns(&thread.metadata) {
             return Ok(Removed::default());
         }
-        let rests_for = now.duration_since(thread.updated_at).unwrap_or_default();
+        let rests_for = now.duration_since(thread.updated_at()).unwrap_or_default();
         let may_be_deleted = thread.has_head() && !thread.has_pinned();
         if may_be_deleted && policy.delete_after.is_some_and(|age| rests_for >= age) {
             return self.delete_or_count(thread_id, dry_run);
@@ -148,7 +148,7 @@ impl Thread {
             &mut self.nodes(is_young, |_| false),
             crate::prune::Removal::Old(policy),
         );
-        self.remove(&going);
+        self.remove(&going, now);
         let is_over: BTreeMap<_, _> = (going.into_iter())
             .map(|(ns, going)| (ns, going.over))
             .collect();

@@ -21,7 +21,6 @@ pub(super) struct Thread {
     pub(super) generation: Generation,
     pub(super) deleted: bool,
     pub(super) created_at: SystemTime,
-    pub(super) updated_at: SystemTime,
     pub(super) metadata: Map<String, Value>,
     pub(super) namespaces: BTreeMap<CheckpointNs, Namespace>,
     pub(super) leased: Leased,
@@ -32,6 +31,8 @@ pub(super) struct Thread {
 pub(super) struct Namespace {
     /// The checkpoint put last.
     pub(super) head: Option<CheckpointId>,
+    /// When that one became the head.
+    headed_at: Option<SystemTime>,
     /// How many checkpoints were ever put.
     seq: u64,
     pub(super) checkpoints: BTreeMap<CheckpointId, Stored>,
@@ -62,7 +63,6 @@ impl Thread {
             generation,
             deleted: false,
             created_at: now,
-            updated_at: now,
             metadata: Map::new(),
             namespaces: BTreeMap::new(),
             leased: Leased::default(),
@@ -92,13 +92,36 @@ impl Thread {
         }
     }
 
+    /// When a head changed last, of those that there are.
+    pub(super) fn updated_at(&self) -> SystemTime {
+        let changes = self
+            .namespaces
+            .values()
+            .filter_map(|stored| stored.headed_at);
+        changes.max().unwrap_or(self.created_at)
+    }
+
+    /// A copy, whose heads are new.
+    pub(super) fn copy(&self, leased: Leased, now: SystemTime) -> Self {
+        let mut namespaces = self.namespaces.clone();
+        for stored in namespaces.values_mut() {
+            stored.headed_at = stored.head.as_ref().map(|_| now);
+        }
+        Self {
+            metadata: self.metadata.clone(),
+            namespaces,
+            leased,
+            ..Self::new(Generation(1), now)
+        }
+    }
+
     pub(super) fn info(&self, thread_id: &ThreadId) -> ThreadInfo {
         let root = self.namespaces.get(&CheckpointNs::ROOT);
         ThreadInfo {
             thread_id: thread_id.clone(),
             metadata: self.metadata.clone(),
             created_at: self.created_at,
-            updated_at: self.updated_at,
+            updated_at: self.updated_at(),
             head: root.and_then(|root| root.head.clone()),
             generation: self.generation,
         }
@@ -205,27 +228,25 @@ impl Thread {
         namespaces.collect()
     }
 
-    /// Removes what goes; returns whether that moved a head.
-    pub(super) fn remove(&mut self, going: &BTreeMap<CheckpointNs, Going>) -> bool {
-        let mut moved = false;
+    /// Removes what goes.
+    pub(super) fn remove(&mut self, going: &BTreeMap<CheckpointNs, Going>, now: SystemTime) {
         for (ns, stored) in &mut self.namespaces {
             if let Some(going) = going.get(ns)
                 && going.goes.contains(&true)
             {
-                moved |= stored.remove(&going.goes);
+                stored.remove(&going.goes, now);
             }
         }
-        moved
     }
 
-    /// Removes the checkpoints of the runs; returns whether that moved a head.
-    pub(super) fn delete_runs(&mut self, run_ids: &BTreeSet<&str>) -> bool {
+    /// Removes the checkpoints of the runs.
+    pub(super) fn delete_runs(&mut self, run_ids: &BTreeSet<&str>, now: SystemTime) {
         let of_runs = |metadata: &Metadata| {
             let run_id = metadata.run_id();
             run_id.is_some_and(|run_id| run_ids.contains(run_id))
         };
         let going = going(&mut self.nodes(|_| false, of_runs), Removal::Runs);
-        self.remove(&going)
+        self.remove(&going, now);
     }
 }
 
@@ -290,6 +311,7 @@ impl Namespace {
         if is_new {
             self.seq += 1;
             self.head = Some(id.clone());
+            self.headed_at = Some(now);
         }
         let stored = Stored {
             seq: known.map_or(self.seq, |known| known.seq),
@@ -457,8 +479,8 @@ impl Namespace {
         nodes.collect()
     }
 
-    /// Removes the checkpoints that go, with their writes; returns whether that moved the head.
-    fn remove(&mut self, goes: &[bool]) -> bool {
+    /// Removes the checkpoints that go, with their writes.
+    fn remove(&mut self, goes: &[bool], now: SystemTime) {
         let mut goes = goes.iter();
         let (removed, kept) = std::mem::take(&mut self.checkpoints)
             .into_iter()
@@ -471,8 +493,9 @@ impl Namespace {
         }
         let last = self.checkpoints.iter().max_by_key(|(_, stored)| stored.seq);
         let head = last.map(|(id, _)| id.clone());
-        let moved = head != self.head;
-        self.head = head;
-        moved
+        if head != self.head {
+            self.headed_at = head.as_ref().map(|_| now);
+            self.head = head;
+        }
     }
 }
