@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use fantoccini::elements::Element;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -98,19 +99,18 @@ impl Chromium {
 
     /// Clicks as a person does: what is clicked must be there to be seen.
     pub(crate) async fn click(&self, selector: &str) {
-        self.client
-            .find(Locator::Css(selector))
-            .await
-            .unwrap()
-            .click()
-            .await
-            .unwrap();
+        self.element(selector).await.click().await.unwrap();
     }
 
     /// Types into an element, or presses keys where it is.
     pub(crate) async fn type_into(&self, selector: &str, keys: &str) {
-        let element = self.client.find(Locator::Css(selector)).await.unwrap();
-        element.send_keys(keys).await.unwrap();
+        self.element(selector).await.send_keys(keys).await.unwrap();
+    }
+
+    /// An element, as soon as it is there: parts of a page come later.
+    async fn element(&self, selector: &str) -> Element {
+        let wait = self.client.wait();
+        wait.for_element(Locator::Css(selector)).await.unwrap()
     }
 
     pub(crate) async fn url(&self) -> String {
