@@ -130,7 +130,7 @@ pub async fn preserves_values(checkpointer: &dyn Checkpointer) {
     }
 }
 
-/// What is pinned is pinned again, and nothing else.
+/// An import pins the checkpoints that were pinned, and no others.
 pub async fn preserves_pins(checkpointer: &dyn Checkpointer) {
     let (source, made) = thread(checkpointer).await;
     for pinned in [&made[1], &made[3]] {

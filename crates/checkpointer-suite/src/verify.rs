@@ -16,7 +16,7 @@ async fn one(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> VerifiedT
     found.remove(0)
 }
 
-/// A thread that nobody has damaged has no findings, and everything in it is counted.
+/// An undamaged thread has no findings, and the answer counts everything in it.
 pub async fn finds_nothing(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let messages: Vec<Value> = (0..500)

@@ -7,7 +7,7 @@
 #[cfg(feature = "internals")]
 pub mod internals;
 
-// What is stored is verified by reading it as the operations do, and repaired as they write.
+// A verification reads as the operations do, and a repair writes as they do.
 mod verify;
 
 // The operations: what each call does, step by step.

@@ -47,8 +47,8 @@ impl Verdict {
     }
 }
 
-/// Whether a code that doesn't end the connection says that nobody knows what became of a
-/// statement.
+/// Whether an error code, on a connection that goes on, leaves open whether the statement was
+/// carried out.
 ///
 /// The server that reports it has asked another one to carry the statement out, as the coordinator
 /// of a cluster and a proxy do. It has lost the connection to that one (class 08), or that one was

@@ -84,6 +84,7 @@ async fn kill_workers(schema: &str, seed: u64) -> Process {
         for _ in 0..rng.u32(1..=5) {
             assert!(process.step().await, "a worker ended by itself");
         }
+        // Nothing waits for this: it chooses where in the next step the worker is killed.
         sleep(Duration::from_micros(rng.u64(0..3_000))).await;
         process.child.kill().await.unwrap();
     }

@@ -18,8 +18,8 @@ const LIST_BYTES: usize = 512;
 /// Remembers, of the threads used last, the lists that puts have appended to, as they are at the
 /// checkpoint put last in each namespace.
 ///
-/// A put takes them out, and gives them back once it is stored. So what is remembered is the value of
-/// the checkpoint that it names, unless another program puts that checkpoint again.
+/// A put takes its lists out, and gives them back once it is stored. So each list is the value of the
+/// checkpoint that it names, unless another program puts that checkpoint again.
 #[derive(Debug)]
 pub(super) struct Lists {
     threads: Mutex<Threads>,

@@ -75,7 +75,7 @@ pub(super) async fn page(
     }
     let page = Page {
         frame: Frame::new("Threads"),
-        // What is measured is measured once.
+        // A page measures its threads once: it isn't refreshed.
         poll: match search.by_size() {
             true => String::new(),
             false => search.link("", 0),

@@ -124,7 +124,7 @@ async fn a_batch_that_fails_is_an_attempt_of_each_of_its_writes() {
     let value = json!(1);
     let tasks = ["one", "two", "three"];
     let writes = tasks.map(|task| try_write(&checkpointer, &address, task, &value));
-    // While somebody is at work, none of them goes by itself.
+    // While another call is at work, none of them is sent by itself.
     let mut read = pin!(get(&checkpointer, &address));
     assert!(poll!(read.as_mut()).is_pending());
     for outcome in join_all(writes).await {

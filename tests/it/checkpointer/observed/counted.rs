@@ -68,7 +68,7 @@ async fn writes_that_share_a_transaction_are_seen_as_so_many() {
     let steps: Vec<_> = heads.iter().map(Step::after).collect();
     let puts = steps.iter().map(|step| step.put(&checkpointer));
     join_all(puts).await;
-    // The first finds nobody at work, and goes at once.
+    // The first put finds no other call at work, and is sent at once.
     assert_eq!(sizes()[7..], [1.0, 6.0]);
     assert_eq!(figures.gauge("checkpointer_writes_under_way", &[]), 0.0);
 }
