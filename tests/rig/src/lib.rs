@@ -62,7 +62,7 @@ pub use race::{Race, race, race_along};
 pub use refusals::{Later, REFUSALS, Refusal};
 pub use replay::{Answer, Disagreement, Report, replay};
 pub use scratch::Scratch;
-pub use server::{PgBouncer, PrivateServer, Programs, Release, Stop, Workspace};
+pub use server::{PgBouncer, PrivateServer, Programs, Release, Stop, Workspace, unshare_options};
 pub use spans::{Seen, Spans};
 pub use story::{Story, Support};
 pub use tcp_proxy::{Fault, Instead, Moment, TcpProxy};

@@ -5,7 +5,7 @@ mod postgres;
 
 pub use pgbouncer::PgBouncer;
 pub use postgres::PrivateServer;
-pub use servers::{Programs, Release, Stop, Workspace};
+pub use servers::{Programs, Release, Stop, Workspace, unshare_options};
 
 use anyhow::{Context as _, Result};
 

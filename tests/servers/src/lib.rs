@@ -5,6 +5,7 @@
 //! [`PgBouncer`] is a pooler before it. All calls block.
 
 mod cluster;
+mod mounts;
 mod package;
 mod pgbouncer;
 mod pooler;
@@ -20,6 +21,7 @@ mod workspace;
 mod tests;
 
 pub use cluster::{Cluster, Stop};
+pub use mounts::unshare_options;
 pub use package::Packages;
 pub use pgbouncer::PgBouncer;
 pub use pooler::Release;

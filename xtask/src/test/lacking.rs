@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::ValueEnum as _;
 use servers::Programs;
 use xshell::cmd;
@@ -48,9 +48,12 @@ fn lacking(machine: &Machine<'_>, programs: Option<&Programs>, without: &[Need])
 }
 
 fn bring(machine: &Machine<'_>, lacking: &[Need], packages: &[&str]) -> anyhow::Result<()> {
+    // What no package brings.
+    ensure!(!packages.is_empty(), "{}", explanation(lacking, None));
     if let Some(apt) = &machine.apt {
         ensure!(apt.may_install(packages)?, "{}", explanation(lacking, None));
-        return apt.install(machine.sh, packages);
+        let installed = apt.install(machine.sh, packages);
+        return installed.map_err(|error| anyhow!("{error:#}\n{}", explanation(lacking, None)));
     }
     let command = command(machine, packages);
     let explanation = explanation(lacking, command.as_deref());

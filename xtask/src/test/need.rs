@@ -4,6 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum as _;
 use servers::Programs;
+use xshell::cmd;
 
 use crate::server::{self, Machine, PGBOUNCER, POSTGRESQL};
 
@@ -21,6 +22,8 @@ pub(crate) enum Need {
     /// A PgBouncer from 1.21 on: an installed one, that of `CHECKPOINTER_PGBOUNCER`, or one that is
     /// built from Debian's source
     NewPgbouncer,
+    /// Mounts of a test's own, by `unshare` on Linux: containers are often refused them
+    Mounts,
 }
 
 impl Need {
@@ -43,6 +46,12 @@ impl Need {
                     || packages.built_pgbouncer().is_some()
                     || packages.can_build_pgbouncer()
             }
+            Self::Mounts => {
+                let options = servers::unshare_options();
+                let mount = "mount --bind /etc/hosts /etc/hosts";
+                let mount = cmd!(machine.sh, "unshare {options...} sh -c {mount}").quiet();
+                mount.ignore_stdout().ignore_stderr().run().is_ok()
+            }
         }
     }
 
@@ -52,6 +61,8 @@ impl Need {
             Self::Tls | Self::Replication | Self::Dump => &[POSTGRESQL],
             Self::Pgbouncer => &[PGBOUNCER],
             Self::NewPgbouncer => &server::TO_BUILD_PGBOUNCER,
+            // The kernel grants them, or doesn't.
+            Self::Mounts => &[],
         }
     }
 
@@ -68,6 +79,7 @@ impl Need {
             ],
             Self::Dump => &["migrations::", "versions::"],
             Self::Pgbouncer => &["pooler::"],
+            Self::Mounts => &["names::"],
             Self::NewPgbouncer => return test.starts_with("pooler::") && test.contains("::new::"),
         };
         modules.iter().any(|module| test.starts_with(module))

@@ -9,7 +9,7 @@ use expect_test::expect;
 use super::is_left_out;
 use super::lacking::ensure_programs;
 use super::need::Need;
-use super::runner::filter;
+use super::selection::{Selection, Which};
 use crate::server::Wanted;
 use crate::server::tests::Sandbox;
 
@@ -27,7 +27,8 @@ fn what_is_lacking_is_said_with_the_command_that_brings_it() {
           - dump: `pg_dump` and psql, and a PostgreSQL of another version
           - pgbouncer: PgBouncer
           - new-pgbouncer: A PgBouncer from 1.21 on: an installed one, that of `CHECKPOINTER_PGBOUNCER`, or one that is built from Debian's source
-        to leave those tests out: cargo xtask test --without tls --without replication --without dump --without pgbouncer --without new-pgbouncer"#]]
+          - mounts: Mounts of a test's own, by `unshare` on Linux: containers are often refused them
+        to leave those tests out: cargo xtask test --without tls --without replication --without dump --without pgbouncer --without new-pgbouncer --without mounts"#]]
     .assert_eq(&said(&[]));
 
     sandbox.stand_in("bin/apt-get", "exit 1");
@@ -36,8 +37,9 @@ fn what_is_lacking_is_said_with_the_command_that_brings_it() {
           - tls: A PostgreSQL with TLS, and psql
           - pgbouncer: PgBouncer
           - new-pgbouncer: A PgBouncer from 1.21 on: an installed one, that of `CHECKPOINTER_PGBOUNCER`, or one that is built from Debian's source
+          - mounts: Mounts of a test's own, by `unshare` on Linux: containers are often refused them
         to install that: sudo apt-get install --yes postgresql pgbouncer gcc make pkg-config libevent-dev python3
-        to leave those tests out: cargo xtask test --without tls --without pgbouncer --without new-pgbouncer"#]]
+        to leave those tests out: cargo xtask test --without tls --without pgbouncer --without new-pgbouncer --without mounts"#]]
     .assert_eq(&said(&[Need::Dump, Need::Replication]));
 }
 
@@ -50,6 +52,7 @@ fn what_is_left_out_may_be_lacking() {
         Need::Dump,
         Need::Pgbouncer,
         Need::NewPgbouncer,
+        Need::Mounts,
     ];
     let programs = ensure_programs(&sandbox.machine(), Wanted::default(), &all);
     assert!(programs.unwrap().is_none());
@@ -70,6 +73,7 @@ fn root_on_debian_installs_what_is_lacking() {
     for tool in ["python3", "cc", "make"] {
         sandbox.stand_in(&format!("bin/{tool}"), r#"[ "$1" = --version ]"#);
     }
+    sandbox.stand_in("bin/unshare", "exit 0");
     // There once `libevent-dev` was installed.
     sandbox.stand_in("bin/pkg-config", "[ -e ${0%/*}/pgbouncer ]");
 
@@ -96,19 +100,56 @@ fn a_failure_to_install_stops_everything() {
         error.to_string().starts_with("`apt-get update` failed"),
         "{error}"
     );
+    let hint = "\nto leave those tests out: cargo xtask test --without tls ";
+    assert!(error.to_string().contains(hint), "{error}");
     assert_eq!(fs::read_dir(sandbox.path("etc")).unwrap().count(), 0);
 }
 
 #[test]
+fn what_no_package_brings_stops_everything() {
+    let sandbox = Sandbox::bare();
+    let all_but_one = [
+        Need::Tls,
+        Need::Replication,
+        Need::Dump,
+        Need::Pgbouncer,
+        Need::NewPgbouncer,
+    ];
+    sandbox.stand_in_apt();
+    let error = ensure_programs(&sandbox.debian(), Wanted::default(), &all_but_one).unwrap_err();
+    expect![[r#"
+        some tests need what isn't on this machine:
+          - mounts: Mounts of a test's own, by `unshare` on Linux: containers are often refused them
+        to leave those tests out: cargo xtask test --without mounts"#]]
+    .assert_eq(&error.to_string());
+    assert!(!sandbox.path("calls").exists());
+}
+
+#[test]
 fn tests_are_left_out_of_one_binary_by_their_full_names() {
-    assert_eq!(filter(&[]), "all()");
+    let all = Selection::of(Which::All, &[]);
+    expect!["not package(browser)"].assert_eq(&all.filter());
     let tests = ["tls::a".to_owned(), "pooler::b".to_owned()];
-    expect!["not (binary_id(tests::faults) & (test(=tls::a) | test(=pooler::b)))"]
-        .assert_eq(&filter(&tests));
+    expect![
+        "not (package(browser) | binary_id(tests::faults) & (test(=tls::a) | test(=pooler::b)))"
+    ]
+    .assert_eq(
+        &Selection {
+            left_out: &tests,
+            ..all
+        }
+        .filter(),
+    );
     assert!(Need::Replication.is_of("pooler::outages::a"));
     assert!(!Need::Pgbouncer.is_of("tls::pooler::a"));
     assert!(Need::NewPgbouncer.is_of("pooler::leaks::new::a"));
     assert!(!Need::NewPgbouncer.is_of("pooler::leaks::old::a"));
+}
+
+#[test]
+fn tests_of_json_are_those_in_memory_and_some_on_a_server() {
+    expect!["package(checkpointer) | package(checkpointer-suite) | package(langgraph) | binary_id(tests::it) & (test(/^checkpointer::contract::/) | test(/^checkpointer::fidelity::/) | test(/^checkpointer::formats::/) | test(/^langgraph::/))"]
+        .assert_eq(&Selection::of(Which::Json, &[]).filter());
 }
 
 #[test]

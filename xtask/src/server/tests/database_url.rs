@@ -21,8 +21,10 @@ fn a_database_url_that_does_not_answer_is_an_error() {
     let url = "postgres://somebody:secret@127.0.0.1:1,/x";
     sandbox.sh.set_var("DATABASE_URL", url);
     let error = format!("{:#}", start(&sandbox.machine()).unwrap_err());
-    expect!["the server that DATABASE_URL names can't be used: the URL names no host"]
-        .assert_eq(&error);
+    expect![[r#"
+        the server that DATABASE_URL names can't be used: the URL names no host
+        correct DATABASE_URL, or unset it: then a server is found here, or started"#]]
+    .assert_eq(&error);
 
     let url = "postgres://somebody:secret@127.0.0.1:1/x";
     sandbox.sh.set_var("DATABASE_URL", url);
@@ -41,6 +43,7 @@ fn a_database_url_that_the_server_refuses_is_an_error() {
     let error = format!("{:#}", start(&sandbox.machine()).unwrap_err());
     expect![[r#"
         the server that DATABASE_URL names can't be used: refused: p@ss --no-psqlrc --no-password --quiet --command SELECT --dbname postgres://somebody@127.0.0.1:PORT/x?sslmode=prefer
+        correct DATABASE_URL, or unset it: then a server is found here, or started
     "#]]
     .assert_eq(&format!("{}\n", error.replace(&port.to_string(), "PORT")));
 

