@@ -1,4 +1,4 @@
-//! The lists that puts have appended to, so that the next put needs no more than what is new.
+//! The lists that puts append to, so that the next put needs no more than what is new.
 
 #[cfg(test)]
 mod tests;
@@ -15,8 +15,8 @@ use crate::{ChannelValues, CheckpointId, CheckpointNs, Put, ThreadId, Version};
 /// About what a list takes besides its contents and its names.
 const LIST_BYTES: usize = 512;
 
-/// Remembers, of the threads used last, the lists that puts have appended to, as they are at the
-/// checkpoint put last in each namespace.
+/// Remembers, of the threads used last, the lists that puts append to, as they are at the checkpoint
+/// put last in each namespace.
 ///
 /// A put takes its lists out, and gives them back once it is stored. So each list is the value of the
 /// checkpoint that it names, unless another program puts that checkpoint again.
@@ -50,7 +50,8 @@ struct Known {
 /// The lists of a checkpoint that is put.
 #[derive(Debug, Default)]
 pub(super) struct Growing {
-    /// Those that it appends to, with what it appends; none before they are read.
+    /// Those that it appends to, with what it appends; none before they are read. Once it is stored,
+    /// also those that it has stored as a whole and that are to [grow](Put::grows).
     appended: Option<BTreeMap<String, List>>,
     /// Those that it leaves as they are.
     kept: BTreeMap<String, Known>,
@@ -197,6 +198,13 @@ impl Growing {
         let lists = lists.into_iter();
         let lists = lists.map(|(channel, list)| (channel, List::of(list)));
         self.appended = Some(lists.collect());
+    }
+
+    /// Adds lists that the put has stored as a whole.
+    pub(super) fn add(&mut self, lists: impl Iterator<Item = (String, List)>) {
+        if let Some(appended) = &mut self.appended {
+            appended.extend(lists);
+        }
     }
 
     /// Forgets them, for a put that was stored before: what that stored isn't known.

@@ -3,6 +3,7 @@
 use db::Transaction;
 
 use super::basis::Basis;
+use super::cut::List;
 use super::delivery::Delivery;
 use super::encode::Encoder;
 use super::engine::Engine;
@@ -28,6 +29,20 @@ struct Values<'m> {
     growing: Growing,
 }
 
+impl Values<'_> {
+    /// The lists that further puts append to, once the put is stored.
+    fn stored(self, put: &Put<'_>) -> Growing {
+        let Self { cuts, mut growing } = self;
+        let whole = put.checkpoint.channel_values.iter().zip(cuts.iter());
+        let whole = whole.filter(|((channel, _), _)| put.growing.contains(channel.as_str()));
+        growing.add(whole.filter_map(|((channel, value), cut)| {
+            let list = List::of_stored(value, cut)?;
+            Some((channel.clone(), list))
+        }));
+        growing
+    }
+}
+
 impl Engine {
     pub(super) async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
         if put.thread_metadata.is_some() {
@@ -39,7 +54,7 @@ impl Engine {
         let turn = self.order.alone(put.thread_id).await;
         let mut values = self.values(&put, cuts);
         let view = self.deliver(&put, &mut values, &self.lanes, turn).await?;
-        self.lists.keep(&put, view, values.growing);
+        self.lists.keep(&put, view, values.stored(&put));
         Ok(stored_as(&put, view))
     }
 

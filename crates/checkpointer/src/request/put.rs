@@ -1,7 +1,7 @@
 //! Asks to store a checkpoint.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -117,6 +117,8 @@ pub struct Put<'a> {
     pub missing_parent: MissingParent,
     /// The channels whose value is their parent's and further items.
     pub appended: BTreeMap<&'a str, Appended<'a>>,
+    /// The channels whose whole list it brings, and to which further puts append.
+    pub growing: BTreeSet<&'a str>,
     /// The head it expects.
     pub expected_head: ExpectedHead,
     /// The lease on the thread.
@@ -143,6 +145,7 @@ impl<'a> Put<'a> {
             new_versions: Cow::Owned(ChannelVersions::new()),
             missing_parent: MissingParent::default(),
             appended: BTreeMap::new(),
+            growing: BTreeSet::new(),
             expected_head: ExpectedHead::Any,
             lease: None,
             thread_metadata: None,
@@ -227,8 +230,8 @@ impl<'a> Put<'a> {
     /// differs from the stored one in an item stores its new items behind the stored ones.
     ///
     /// The program that has put the parent remembers what it takes to append. Otherwise the put reads the
-    /// parent's list first: after a restart, after a put of the whole list, after a save within a
-    /// transaction, and where [`cache_bytes`](crate::PostgresOptions::cache_bytes) don't suffice. It doesn't
+    /// parent's list first: after a restart, after a put of the whole list that doesn't say that the list
+    /// [grows](Self::grows), after a put within a transaction, and where [`cache_bytes`](crate::PostgresOptions::cache_bytes) don't suffice. It doesn't
     /// notice that another program has removed that parent since, or has put it again with another list.
     ///
     /// # Examples
@@ -264,6 +267,44 @@ impl<'a> Put<'a> {
     #[must_use]
     pub fn append(mut self, channel: &'a str, after: usize, items: &'a [Value]) -> Self {
         self.appended.insert(channel, Appended { after, items });
+        self
+    }
+
+    /// Says that further puts [append](Self::append) to a channel whose whole list this put brings. The
+    /// program remembers what that takes, so that the next put needs not read the list. Defaults to no
+    /// such channel.
+    ///
+    /// It is for the put after a read: the reader knows the whole list, and puts it once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use checkpointer::serde_json::{Value, json};
+    /// use checkpointer::{Checkpoint, CheckpointTuple, Checkpointer, Metadata, Put, Source};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), checkpointer::Error> {
+    /// # let checkpointer = checkpointer::MemoryCheckpointer::new();
+    /// # let thread_id = checkpointer::ThreadId::new("support-4711")?;
+    /// let mut checkpoint = Checkpoint::new(checkpointer::CheckpointId::generate(None));
+    /// let messages = json!(["Where is my order?"]);
+    /// let changed = checkpoint.write(&checkpointer, [("messages", messages)]);
+    /// let metadata = Metadata::new(Source::Input, -1);
+    /// let put = Put::new(&thread_id, &checkpoint, &metadata).new_versions(&changed);
+    /// let address = checkpointer.put(put.grows("messages")).await?;
+    ///
+    /// let at = CheckpointTuple::new(address, checkpoint, metadata);
+    /// let mut checkpoint = Checkpoint::child_of(&at);
+    /// let changed = checkpoint.write(&checkpointer, [("messages", None::<Value>)]);
+    /// let metadata = Metadata::new(Source::Loop, 0);
+    /// let put = Put::after(&at.address, &checkpoint, &metadata).new_versions(&changed);
+    /// checkpointer.put(put.append("messages", 1, &[json!("On its way.")])).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn grows(mut self, channel: &'a str) -> Self {
+        self.growing.insert(channel);
         self
     }
 

@@ -6,7 +6,7 @@ use crate::codec::{MAX_BYTES, MAX_DEPTH, Measure};
 use crate::postgres::chunk::{Kind, Reference, node_hash};
 
 /// The chunks of a large value, level by level, and what stands for the value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::postgres) struct Levels {
     /// The leaves first, and those that the reference names last.
     nodes: Vec<Vec<Node>>,

@@ -36,6 +36,20 @@ impl List {
         Self::Whole { value, cut }
     }
 
+    /// A list of which a put has stored all; none for another value.
+    pub(in crate::postgres) fn of_stored(value: &Value, cut: Option<&Cut>) -> Option<Self> {
+        let items = value.as_array()?;
+        Some(match cut {
+            Some(Cut::Tree(tree)) => {
+                Self::End(Box::new(End::of_stored(tree.levels().clone(), items)))
+            }
+            _ => Self::Whole {
+                value: value.clone(),
+                cut: None,
+            },
+        })
+    }
+
     /// How many items it has.
     pub(in crate::postgres) fn len(&self) -> usize {
         match self {
@@ -96,14 +110,21 @@ impl End {
         }
     }
 
+    fn of_stored(levels: Levels, values: &[Value]) -> Self {
+        let last = levels.last_leaf().map_or(0, |leaf| leaf.length);
+        let values = values[values.len() - last..].to_vec();
+        Self {
+            len: levels.nodes()[0].iter().map(|leaf| leaf.length).sum(),
+            levels,
+            items: values.iter().map(item).collect(),
+            values,
+        }
+    }
+
     /// Cuts the last leaf again, with further items behind it: what follows a leaf also decides
     /// whether it ends.
     fn append(mut self, further: &[Value]) -> Self {
         self.keep_last_leaf();
-        let item = |value: &Value| Item {
-            key: None,
-            cut: Cut::again(value, 1, None),
-        };
         self.items.extend(further.iter().map(item));
         self.values.extend_from_slice(further);
         let mut nodes = self.levels.into_nodes().into_iter();
@@ -153,5 +174,13 @@ impl End {
             item.memory() + 2 * text + size_of::<Value>()
         });
         self.levels.memory_of_nodes() + items.sum::<usize>() + size_of::<Self>()
+    }
+}
+
+/// Cuts an item of a list.
+fn item(value: &Value) -> Item {
+    Item {
+        key: None,
+        cut: Cut::again(value, 1, None),
     }
 }

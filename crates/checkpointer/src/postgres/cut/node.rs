@@ -16,7 +16,7 @@ pub(in crate::postgres) struct Item {
 }
 
 /// A chunk: a leaf or an inner node, with what there is in all of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::postgres) struct Node {
     pub(in crate::postgres) hash: ContentHash,
     /// How many items a leaf has, or how many children a node; never none.
@@ -34,7 +34,7 @@ pub(in crate::postgres) struct Node {
 }
 
 /// A node that was replaced: where it is stored, so are its children.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::postgres) struct Replaced {
     pub(in crate::postgres) hash: ContentHash,
     /// How many children at the front are the same since.
