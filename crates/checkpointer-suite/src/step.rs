@@ -64,6 +64,7 @@ pub struct Step {
     new_versions: ChannelVersions,
     missing_parent: MissingParent,
     appended: Vec<(String, usize, Vec<Value>)>,
+    growing: Vec<String>,
     expected_head: ExpectedHead,
     lease: Option<Lease>,
 }
@@ -81,6 +82,7 @@ impl Step {
             new_versions: ChannelVersions::new(),
             missing_parent: MissingParent::default(),
             appended: Vec::new(),
+            growing: Vec::new(),
             expected_head: ExpectedHead::Any,
             lease: None,
         }
@@ -180,6 +182,12 @@ impl Step {
         self
     }
 
+    /// Says that the next steps append to a channel's list, which it brings.
+    pub fn grows(mut self, channel: &str) -> Self {
+        self.growing.push(channel.to_owned());
+        self
+    }
+
     /// Adds an entry to the metadata.
     pub fn metadata(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.metadata = self.metadata.with(key, value);
@@ -251,6 +259,9 @@ impl Step {
         put.lease = self.lease.as_ref();
         for (channel, after, items) in &self.appended {
             put = put.append(channel, *after, items);
+        }
+        for channel in &self.growing {
+            put = put.grows(channel);
         }
         put
     }

@@ -6,6 +6,7 @@ mod fields;
 mod fork_into;
 mod history;
 mod lease;
+mod lists;
 mod notes;
 mod open;
 mod save;
@@ -18,6 +19,7 @@ mod within;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
@@ -33,9 +35,10 @@ use crate::{
     Checkpointer, Error, ExpectedHead, GetTuple, Lease, Metadata, Projection, Put, Result, Source,
     ThreadId,
 };
-use channels::Channels;
+use channels::{Channels, Further};
 pub use history::History;
 use lease::Carried;
+use lists::Lists;
 pub use save_options::SaveOptions;
 use shape::Shape;
 use within::Uncommitted;
@@ -148,6 +151,8 @@ struct Parent {
     step: i64,
     versions: ChannelVersions,
     channels: channels::Hashes,
+    /// Its lists, if this handle has saved them.
+    lists: Lists,
     /// Its fields that the type doesn't know.
     unknown: Channels,
     source: Source,
@@ -159,6 +164,8 @@ struct Parent {
 #[derive(Debug, Clone)]
 struct Attempt {
     checkpoint: Checkpoint,
+    /// The lists that it appends to.
+    longer: BTreeMap<String, Further>,
     metadata: Metadata,
     /// What changes in the thread's own.
     thread_metadata: Map<String, Value>,
@@ -367,7 +374,13 @@ impl Attempt {
             put.parent = Some(&address.checkpoint_id);
             put.generation = address.generation;
         }
-        put
+        let longer = self.longer.iter();
+        put = longer.fold(put, |put, (channel, further)| {
+            put.append(channel, further.after, &further.items)
+        });
+        let lists = self.to.lists.keys();
+        let whole = lists.filter(|list| !self.longer.contains_key(*list));
+        whole.fold(put, |put, list| put.grows(list))
     }
 
     /// What the next save follows once this one is stored.
@@ -401,6 +414,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             | Err(
                 Error::Conflict { .. }
                 | Error::ThreadDeleted { .. }
+                | Error::AppendMismatch { .. }
                 | Error::LeaseHeld { .. }
                 | Error::LeaseLost { .. },
             ) => {}
@@ -491,6 +505,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             step: tuple.metadata.step().unwrap_or(-1),
             versions: tuple.checkpoint.channel_versions,
             channels,
+            lists: Lists::new(),
             unknown,
             source,
             is_current,

@@ -188,22 +188,59 @@ async fn a_change_costs_what_changed() {
 async fn an_append_costs_what_is_new_and_reads_nothing() {
     let watched = Watched::new().await;
     let checkpointer = &watched.checkpointer;
-    let state = json!({ "messages": messages(0..1000) });
-    let mut last = watched.first("append", state).await;
-    for n in 1000..1010 {
-        let step = Step::after(&last).append("messages", n, json!([message(n)]));
-        let round_trips = watched.proxy.round_trips();
-        let (put, cost) = watched.cost_of(step.put(checkpointer)).await;
-        // The first one reads the list, which was put as a whole.
-        if n > 1000 {
-            cost.check("append", message(0).to_string().len());
-            assert!(cost.received < 1024, "{cost:?}");
-            assert_eq!(watched.proxy.round_trips() - round_trips, 1);
+    for is_told in [false, true] {
+        let state = json!({ "messages": messages(0..1000) });
+        let first = Step::first(&thread(&format!("append {is_told}"))).values(state);
+        let first = match is_told {
+            true => first.grows("messages"),
+            false => first,
+        };
+        let mut last = first.put(checkpointer).await;
+        for n in 1000..1010 {
+            let step = Step::after(&last).append("messages", n, json!([message(n)]));
+            let round_trips = watched.proxy.round_trips();
+            let (put, cost) = watched.cost_of(step.put(checkpointer)).await;
+            // The first one reads the list, which was put as a whole, unless it was told to grow.
+            if is_told || n > 1000 {
+                cost.check("append", message(0).to_string().len());
+                assert!(cost.received < 1024, "{cost:?}");
+                assert_eq!(watched.proxy.round_trips() - round_trips, 1);
+            }
+            last = put;
         }
-        last = put;
+        let stored = values(&get(checkpointer, &last).await);
+        assert_eq!(stored, json!({ "messages": messages(0..1010) }));
     }
-    let stored = values(&get(checkpointer, &last).await);
-    assert_eq!(stored, json!({ "messages": messages(0..1010) }));
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Chat {
+    messages: Vec<Value>,
+    turn: usize,
+}
+
+#[tokio::test]
+async fn a_typed_save_of_a_long_chat_costs_what_is_new_and_reads_nothing() {
+    let watched = Watched::new().await;
+    let mut chat = Chat {
+        messages: (0..1000).map(message).collect(),
+        turn: 0,
+    };
+    let mut first = watched.checkpointer.thread("chat").unwrap();
+    first.save(&chat).await.unwrap();
+    let mut thread = watched.checkpointer.thread::<Chat>("chat").unwrap();
+    chat.turn = thread.load().await.unwrap().unwrap().turn;
+    for n in 1000..1010 {
+        chat.turn += 1;
+        chat.messages.push(message(n));
+        let round_trips = watched.proxy.round_trips();
+        let (saved, cost) = watched.cost_of(thread.save(&chat)).await;
+        saved.unwrap();
+        cost.check("save", message(0).to_string().len());
+        assert!(cost.received < 1024, "{cost:?}");
+        assert_eq!(watched.proxy.round_trips() - round_trips, 1);
+    }
+    assert_eq!(thread.load().await.unwrap(), Some(chat));
 }
 
 /// What is forgotten is sent again, and stored once all the same.

@@ -37,6 +37,7 @@ mod tampered;
 mod thread_metadata;
 mod tombstones;
 mod transfer;
+mod typed_lists;
 mod updates;
 mod verify;
 mod watch;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::checked::checked;
 use super::fields;
+use super::lists::{Found, Grown, Lists};
 use super::to_value::Top;
 use crate::channels::ROOT;
 use crate::codec::{self, ContentHash};
@@ -21,6 +22,18 @@ pub(super) type Hashes = BTreeMap<String, ContentHash>;
 pub(super) struct Channels {
     pub(super) values: ChannelValues,
     pub(super) hashes: Hashes,
+    /// The lists that begin with what was saved last.
+    pub(super) longer: BTreeMap<String, Further>,
+    /// What to remember of the lists once they are saved.
+    pub(super) lists: Lists,
+}
+
+/// The items of a list behind those that were saved last.
+#[derive(Debug, Clone)]
+pub(super) struct Further {
+    /// How many were saved.
+    pub(super) after: usize,
+    pub(super) items: Vec<Value>,
 }
 
 impl Channels {
@@ -28,10 +41,13 @@ impl Channels {
         Self {
             hashes: hashes(&values),
             values,
+            ..Self::default()
         }
     }
 
-    pub(super) fn of<State>(thread_id: &ThreadId, state: &State) -> Result<Self>
+    /// Converts a state. Of the lists that were saved last, as far as they only grew, it holds the
+    /// further items.
+    pub(super) fn of<State>(thread_id: &ThreadId, state: &State, saved: &Lists) -> Result<Self>
     where
         State: Serialize + DeserializeOwned + 'static,
     {
@@ -40,9 +56,9 @@ impl Channels {
             path,
             reason,
         };
-        let top = checked(state)
+        let (top, found) = checked(state, saved)
             .map_err(|refused| unstorable(refused.path.to_string(), refused.reason.to_string()))?;
-        let values: ChannelValues = match top {
+        let mut values: ChannelValues = match top {
             Top::Fields(fields) if fields.contains_key(ROOT) => {
                 let reason = "a field of this name would be taken for a state that is no struct";
                 return Err(unstorable(ROOT.to_owned(), reason.to_owned()));
@@ -50,23 +66,72 @@ impl Channels {
             Top::Fields(fields) => fields.into_iter().collect(),
             Top::Root(value) => ChannelValues::from([(ROOT.to_owned(), value)]),
         };
-        Ok(Self::new(values))
+        let (longer, lists) = take_longer(&mut values, found);
+        Ok(Self {
+            longer,
+            lists,
+            ..Self::new(values)
+        })
+    }
+
+    /// The same for a save that no other can append to.
+    pub(super) fn without_lists(self) -> Self {
+        Self {
+            lists: Lists::new(),
+            ..self
+        }
     }
 
     /// Whether the channels are the fields of a struct.
     pub(super) fn is_struct(&self) -> bool {
-        !self.values.contains_key(ROOT)
+        !self.has(ROOT)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.values.keys().chain(self.longer.keys())
+    }
+
+    fn has(&self, channel: &str) -> bool {
+        self.values.contains_key(channel) || self.longer.contains_key(channel)
+    }
+
+    /// Whether a channel has the value that it had when the values had these hashes.
+    pub(super) fn is_same(&self, channel: &str, before: &Hashes) -> bool {
+        match self.longer.get(channel) {
+            Some(further) => further.items.is_empty(),
+            None => before.get(channel) == self.hashes.get(channel),
+        }
     }
 
     /// Adds the channels that aren't there.
     pub(super) fn keep(&mut self, others: &Self) {
         for (channel, value) in &others.values {
-            if !self.values.contains_key(channel) {
+            if !self.has(channel) {
                 self.values.insert(channel.clone(), value.clone());
                 self.hashes.insert(channel.clone(), others.hashes[channel]);
             }
         }
     }
+}
+
+/// Takes out the lists that only grew. Returns them, and what to remember of all lists.
+fn take_longer(values: &mut ChannelValues, found: Grown) -> (BTreeMap<String, Further>, Lists) {
+    let (mut longer, mut lists) = (BTreeMap::new(), Lists::new());
+    for (channel, found) in found {
+        match found {
+            Found::Longer { after, saved } => {
+                if let Some(Value::Array(items)) = values.remove(&channel) {
+                    longer.insert(channel.clone(), Further { after, items });
+                }
+                lists.insert(channel, saved);
+            }
+            Found::Whole(Some(saved)) => {
+                lists.insert(channel, saved);
+            }
+            Found::Whole(None) | Found::Changed => {}
+        }
+    }
+    (longer, lists)
 }
 
 /// The fields of a state that its type doesn't read.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::lists::{self, Grown, Growth, Lists};
 use super::notes::{Hashes, Known, Notes};
 use super::shape;
 use super::to_value::{Top, to_value};
@@ -20,25 +21,30 @@ use crate::codec::{Path, Reason, Refused};
 /// What is known of each type, in this process.
 static TYPES: Mutex<BTreeMap<TypeId, Arc<Known>>> = Mutex::new(BTreeMap::new());
 
-/// Converts a state, and makes sure that it can be read back.
+/// Converts a state, and makes sure that it can be read back. Of the lists that were saved and only
+/// grew, the items that were saved are left out. Says what became of each list.
 ///
 /// # Errors
 ///
 /// As [`to_value`]; also if the type can't read the JSON, or reads from it a state that has other fields,
 /// or a `None` for a `Some`.
-pub(super) fn checked<State>(state: &State) -> Result<Top, Refused>
+pub(super) fn checked<State>(state: &State, saved: &Lists) -> Result<(Top, Grown), Refused>
 where
     State: Serialize + DeserializeOwned + 'static,
 {
     let known = known(TypeId::of::<State>());
     let notes = Notes::new(&known);
-    let top = to_value(state, &notes)?;
-    let fresh = notes.into_fresh();
+    let growth = Growth::since(saved);
+    let top = to_value(state, &notes, Some(&growth))?;
+    let (found, fresh) = (growth.into_found(), notes.into_fresh());
+    if let Some(saved) = lists::again(saved, &found, !fresh.is_empty()) {
+        return checked(state, &saved);
+    }
     if !fresh.is_empty() {
         read_back(state, top.clone(), &known)?;
         learn(TypeId::of::<State>(), fresh);
     }
-    Ok(top)
+    Ok((top, found))
 }
 
 /// Reads a state back from JSON, and makes sure that it has the fields and the `Some`s that it had.
@@ -47,21 +53,21 @@ where
     State: Serialize + DeserializeOwned,
 {
     let before = Notes::counting_fields(known);
-    to_value(state, &before)?;
+    to_value(state, &before, None)?;
     let json = json(top);
     let read: State = shape::decode(json.clone()).map_err(|(path, reason)| Refused {
         path,
         reason: Reason::Unreadable { reason },
     })?;
     let after = Notes::counting_fields(known);
-    let again = self::json(to_value(&read, &after)?);
+    let again = self::json(to_value(&read, &after, None)?);
     if !after.has_fields_of(&before) {
         let path = lost_field(&json, &again).unwrap_or_default();
         let reason = Reason::FieldLost;
         return Err(Refused { path, reason });
     }
     if after.some_nulls() < before.some_nulls() {
-        to_value(state, &Notes::refusing_some_null(known))?;
+        to_value(state, &Notes::refusing_some_null(known), None)?;
     }
     Ok(())
 }

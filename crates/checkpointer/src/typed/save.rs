@@ -7,10 +7,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Map;
 
 use super::channels::Channels;
+use super::lists::Lists;
 use super::{Attempt, Parent, Position, SaveOptions, Thread};
 use crate::{
-    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Metadata, Result,
-    Source,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Error, Metadata,
+    Result, Source,
 };
 
 impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
@@ -64,9 +65,38 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
         options: SaveOptions,
     ) -> Result<CheckpointAddress> {
         self.settle().await?;
-        let channels = Channels::of(&self.thread_id, state)?;
+        if !options.thread_metadata.is_empty() {
+            return self.save_whole(state, options).await;
+        }
+        let channels = Channels::of(&self.thread_id, state, self.position.lists())?;
+        let is_whole = channels.longer.is_empty();
         let attempt = self.attempt(self.position.clone(), channels);
+        match self.send(Arc::new(attempt.with(options.clone()))).await {
+            // Another program has put the parent again, with another list.
+            Err(Error::AppendMismatch { .. } | Error::ParentNotFound { .. }) if !is_whole => {
+                self.save_whole(state, options).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Saves all of each list. The next save does so as well.
+    async fn save_whole(
+        &mut self,
+        state: &State,
+        options: SaveOptions,
+    ) -> Result<CheckpointAddress> {
+        let channels = Channels::of(&self.thread_id, state, &Lists::new())?;
+        let attempt = self.attempt(self.position.clone(), channels.without_lists());
         self.send(Arc::new(attempt.with(options))).await
+    }
+}
+
+impl Position {
+    /// What is remembered of the lists that were saved.
+    fn lists(&self) -> &Lists {
+        static NONE: Lists = Lists::new();
+        self.parent.as_ref().map_or(&NONE, |parent| &parent.lists)
     }
 }
 
@@ -82,10 +112,9 @@ impl<State> Thread<State> {
         let id = CheckpointId::generate(parent.map(|parent| &parent.address.checkpoint_id));
         let mut checkpoint = Checkpoint::new(id.clone());
         let mut new_versions = ChannelVersions::new();
-        for channel in channels.values.keys() {
+        for channel in channels.names() {
             let before = parent.and_then(|parent| parent.versions.get(channel));
-            let same = parent
-                .is_some_and(|parent| parent.channels.get(channel) == channels.hashes.get(channel));
+            let same = parent.is_some_and(|parent| channels.is_same(channel, &parent.channels));
             let version = match before {
                 Some(version) if same => version.clone(),
                 _ => {
@@ -115,11 +144,13 @@ impl<State> Thread<State> {
                 step,
                 versions: checkpoint.channel_versions.clone(),
                 channels: channels.hashes,
+                lists: channels.lists,
                 unknown,
                 source: Source::Update,
                 is_current: true,
             },
             checkpoint,
+            longer: channels.longer,
             new_versions,
             from,
         }

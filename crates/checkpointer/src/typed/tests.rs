@@ -1,6 +1,7 @@
 //! Threads whose state is a Rust type.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod appends;
 mod further;
 mod growth;
 mod leases;

@@ -10,6 +10,7 @@ use serde::ser::{
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
+use super::lists::{Growing, Growth};
 use super::notes::{Kind, Notes, Place, Present};
 use crate::codec::{MAX_DEPTH, PRIVATE, Reason, Refused, order};
 
@@ -31,20 +32,25 @@ pub(crate) enum Top {
 /// `HashMap` would have another order in each process. What a `RawValue` holds has been through the parser of `serde_json`
 /// before, which rounds integers beyond 64 bits.
 ///
+/// If `growth` is there, the items of lists are left out that were saved before, and what was told of a
+/// list that changed is of no use.
+///
 /// # Errors
 ///
 /// [`Refused`] with the path to the field, if a float is not finite, an integer is beyond 64 bits, a
 /// map's key is nothing that can be a string, an object has a key twice, or the state is nested deeper
 /// than [`MAX_DEPTH`], where the fields of [`Top::Fields`] count each for itself.
-pub(crate) fn to_value<T: Serialize + ?Sized>(
+pub(super) fn to_value<T: Serialize + ?Sized>(
     state: &T,
     notes: &Notes<'_>,
+    growth: Option<&Growth<'_>>,
 ) -> Result<Top, Refused> {
     let level = Level {
         depth: 0,
         is_top: true,
         place: Place::TOP,
         notes,
+        growth,
     };
     Ok(match state.serialize(level)? {
         Value::Object(fields) if notes.is_struct.get() => Top::Fields(fields),
@@ -60,6 +66,8 @@ struct Level<'a> {
     is_top: bool,
     place: Place,
     notes: &'a Notes<'a>,
+    /// What became of the lists, if the value is that of a channel, or holds those of channels.
+    growth: Option<&'a Growth<'a>>,
 }
 
 impl<'a> Level<'a> {
@@ -70,6 +78,7 @@ impl<'a> Level<'a> {
         Ok(Self {
             depth: self.depth + 1,
             is_top: false,
+            growth: None,
             ..self
         })
     }
@@ -93,6 +102,7 @@ impl<'a> Level<'a> {
             level: inside.at(self.place.items()),
             is_tuple,
             variant: None,
+            list: None,
             items: Vec::with_capacity(len),
         })
     }
@@ -219,7 +229,16 @@ impl<'a> Serializer for Level<'a> {
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Items<'a>, Refused> {
-        self.items(len.unwrap_or(0), false)
+        let list = self.growth.map(Growth::list);
+        // Of a list that was saved before, few items are new.
+        let len = match list {
+            Some(_) => 0,
+            None => len.unwrap_or(0),
+        };
+        Ok(Items {
+            list,
+            ..self.items(len, false)?
+        })
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Items<'a>, Refused> {
@@ -306,17 +325,24 @@ struct Items<'a> {
     /// Whether each item has a place of its own.
     is_tuple: bool,
     variant: Option<&'static str>,
+    /// Finds out which items were saved before, in a channel's list.
+    list: Option<Growing<'a>>,
     items: Vec<Value>,
 }
 
 impl Items<'_> {
     fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        if let Some(list) = &mut self.list
+            && list.leaves_out(value)
+        {
+            return Ok(());
+        }
         let level = match self.is_tuple {
             true => self.level.at(self.level.place.nth(self.items.len())),
             false => self.level,
         };
         let item = value.serialize(level).map_err(|refused| {
-            let refused = refused.in_index(self.items.len());
+            let refused = refused.in_index(self.left_out() + self.items.len());
             match self.variant {
                 Some(variant) => refused.in_key(variant),
                 None => refused,
@@ -326,12 +352,19 @@ impl Items<'_> {
         Ok(())
     }
 
+    fn left_out(&self) -> usize {
+        self.list.as_ref().map_or(0, Growing::left_out)
+    }
+
     fn finish(self) -> Value {
         let Level { place, notes, .. } = self.level;
-        match (self.is_tuple, self.items.len()) {
+        match (self.is_tuple, self.left_out() + self.items.len()) {
             (true, len) => notes.saw_tuple(place, len),
             (false, 0) => notes.saw(place, Kind::NoItems),
             (false, _) => notes.saw(place, Kind::Items),
+        }
+        if let Some(list) = self.list {
+            list.end();
         }
         in_variant(self.variant, Value::Array(self.items))
     }
@@ -366,6 +399,9 @@ impl<'a> Entries<'a> {
     }
 
     fn put<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Result<(), Refused> {
+        if let Some(growth) = self.level.growth {
+            growth.enter(&key);
+        }
         self.is_typed |= !is_json::<T>();
         let place = match self.has_fields {
             true => {
@@ -416,7 +452,7 @@ enum Fields<'a> {
 
 /// Whether a map's values are of this type because the map is an object of `serde_json`, which hands
 /// over its values themselves. Other maps hand over references to theirs, whose type is another.
-fn is_json<T: ?Sized>() -> bool {
+pub(super) fn is_json<T: ?Sized>() -> bool {
     type_name::<T>() == type_name::<Value>()
 }
 

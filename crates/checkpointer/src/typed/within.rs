@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::channels::Channels;
+use super::lists::Lists;
 use super::{Attempt, Position, Thread};
 use crate::{CheckpointAddress, Error, GetTuple, OpenTransaction, Projection, Result};
 
@@ -111,7 +112,8 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
         state: &State,
     ) -> Result<CheckpointAddress> {
         let transaction = transaction.into();
-        let channels = Channels::of(&self.thread_id, state)?;
+        // The program doesn't remember what it takes to append to what was put within a transaction.
+        let channels = Channels::of(&self.thread_id, state, &Lists::new())?.without_lists();
         let from = self.position_within(transaction).await?;
         let attempt = Arc::new(self.attempt(from, channels));
         self.uncommitted.push(Uncommitted::sent(&attempt));

@@ -1,6 +1,6 @@
-//! A checkpointer whose answers get lost.
+//! A checkpointer whose answers get lost, and which tells what it was asked.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -33,14 +33,34 @@ pub(super) enum Fault {
 pub(super) struct Unreliable {
     memory: MemoryCheckpointer,
     faults: Arc<Mutex<VecDeque<Fault>>>,
+    appended: Arc<Mutex<Vec<Appends>>>,
 }
+
+/// The lists to which a put appends: after how many items, and how many.
+pub(super) type Appends = BTreeMap<String, (usize, usize)>;
 
 impl Unreliable {
     pub(super) fn new(memory: &MemoryCheckpointer, faults: &[Fault]) -> Self {
         Self {
             memory: memory.clone(),
             faults: Arc::new(Mutex::new(faults.iter().copied().collect())),
+            appended: Arc::default(),
         }
+    }
+
+    /// Meets further faults.
+    pub(super) fn meet(&self, faults: &[Fault]) {
+        self.faults.lock().unwrap().extend(faults);
+    }
+
+    /// To which lists the last put appends.
+    pub(super) fn last_appends(&self) -> Appends {
+        self.appended
+            .lock()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -61,6 +81,14 @@ fn lost() -> Error {
 #[async_trait]
 impl Checkpointer for Unreliable {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
+        let appends = put.appended.iter();
+        let appends = appends.map(|(channel, appended)| {
+            (
+                (*channel).to_owned(),
+                (appended.after, appended.items.len()),
+            )
+        });
+        self.appended.lock().unwrap().push(appends.collect());
         let fault = self.faults.lock().unwrap().pop_front();
         match fault {
             None => self.memory.put(put).await,

@@ -12,7 +12,7 @@ use crate::codec::Refused;
 use crate::typed::notes::{Known, Notes};
 
 fn to_value<T: Serialize + ?Sized>(state: &T) -> Result<Top, Refused> {
-    super::to_value(state, &Notes::new(&Known::default()))
+    super::to_value(state, &Notes::new(&Known::default()), None)
 }
 
 #[derive(Serialize)]
@@ -274,11 +274,11 @@ fn no_more_kinds_are_noted_than_are_remembered() {
     };
     let mut known = Known::default();
     let notes = Notes::new(&known);
-    super::to_value(&flattened(0..20_000), &notes).unwrap();
+    super::to_value(&flattened(0..20_000), &notes, None).unwrap();
     let fresh = notes.into_fresh();
     assert_eq!(fresh.len(), 10_000);
     known.learn(fresh);
     let notes = Notes::new(&known);
-    super::to_value(&flattened(20_000..20_010), &notes).unwrap();
+    super::to_value(&flattened(20_000..20_010), &notes, None).unwrap();
     assert!(notes.into_fresh().is_empty());
 }
