@@ -307,13 +307,13 @@ fn edit(rng: &mut Rng, list: &mut Vec<Message>) {
 #[tokio::test]
 async fn random_edits_are_stored_as_by_whole_saves() {
     let mut rng = Rng::with_seed(4711);
-    for _ in 0..10 {
+    for _ in 0..4 {
         let watched = Watched::new(&[]);
         let whole = Watched::new(&[]);
         let mut thread = watched.thread();
         let mut state = Chat::default();
         let mut appended = 0;
-        for turn in 0..25 {
+        for turn in 0..20 {
             state.turn = turn;
             edit(&mut rng, &mut state.messages);
             if rng.bool() {
@@ -330,6 +330,6 @@ async fn random_edits_are_stored_as_by_whole_saves() {
                 whole.stored(&other).await
             );
         }
-        assert!(appended > 10, "{appended}");
+        assert!(appended > 5, "{appended}");
     }
 }
