@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use checkpointer::PostgresOptions;
 
+use crate::ours::Keeping;
 use crate::peer::Peer;
 use crate::work::{Samples, Work};
 use crate::{floor, ours, peer};
@@ -18,6 +19,10 @@ pub(crate) enum System {
     CheckpointerUnbatched,
     /// The same as it comes, told by each put what is new in the list of messages.
     CheckpointerAppends,
+    /// A typed thread of it, with the messages in a `Vec`.
+    CheckpointerTyped,
+    /// A typed thread of it, with the messages in a `Log`.
+    CheckpointerLog,
     /// One prepared statement per call, by primary key, on a bb8-postgres pool.
     Floor,
     /// LangGraph's saver from `PyPI`.
@@ -30,6 +35,8 @@ impl System {
             Self::Checkpointer => "checkpointer",
             Self::CheckpointerUnbatched => "checkpointer-unbatched",
             Self::CheckpointerAppends => "checkpointer-appends",
+            Self::CheckpointerTyped => "checkpointer-typed",
+            Self::CheckpointerLog => "checkpointer-log",
             Self::Floor => "floor",
             Self::LangGraph => "langgraph-checkpoint-postgres",
         }
@@ -37,20 +44,15 @@ impl System {
 
     /// Whether it is a checkpointer of this workspace.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(
-            self,
-            Self::Checkpointer | Self::CheckpointerUnbatched | Self::CheckpointerAppends
-        )
+        !matches!(self, Self::Floor | Self::LangGraph)
     }
 
     /// Its tables that don't count as stored: pending writes, and what the floor reads.
     pub(crate) fn pending_tables(self) -> &'static [&'static str] {
         match self {
-            Self::Checkpointer | Self::CheckpointerUnbatched | Self::CheckpointerAppends => {
-                &["pending_writes"]
-            }
             Self::Floor => &["pending_writes", "states"],
             Self::LangGraph => &["checkpoint_writes"],
+            _ => &["pending_writes"],
         }
     }
 
@@ -66,14 +68,18 @@ impl System {
                 let options = PostgresOptions::default().shared_transactions(false);
                 Box::new(ours::start(site, options).await?)
             }
-            Self::CheckpointerAppends => {
-                let ours = ours::start(site, PostgresOptions::default()).await?;
-                Box::new(ours.appending())
-            }
+            Self::CheckpointerAppends => keeping(site, Keeping::Appended).await?,
+            Self::CheckpointerTyped => keeping(site, Keeping::Vec).await?,
+            Self::CheckpointerLog => keeping(site, Keeping::Log).await?,
             Self::Floor => Box::new(floor::start(site).await?),
             Self::LangGraph => Box::new(peer::start(site, python).await?),
         })
     }
+}
+
+async fn keeping(site: &Site, keeping: Keeping) -> anyhow::Result<Box<dyn Contender>> {
+    let ours = ours::start(site, PostgresOptions::default()).await?;
+    Ok(Box::new(ours.keeping(keeping)))
 }
 
 /// Where a system works: an empty schema of its own.

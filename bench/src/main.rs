@@ -29,6 +29,7 @@ mod report;
 mod scenario;
 mod server;
 mod text;
+mod typed;
 mod work;
 
 use contender::System;

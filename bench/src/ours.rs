@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use checkpointer::{
-    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Metadata,
-    PostgresOptions, Put, PutWrites, Source, TaskId, ThreadId, Version,
+    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, GetTuple, Log,
+    Metadata, PostgresOptions, Put, PutWrites, Source, TaskId, ThreadId, Version,
 };
 use db::Database;
 use rig::client;
@@ -17,6 +17,7 @@ use tokio_postgres::Client;
 
 use crate::agents::{self, Agent};
 use crate::contender::{Contender, Site};
+use crate::typed::{Message, TypedAgent};
 use crate::work::{Samples, Step, Work};
 
 /// How long connections have to come back at the end.
@@ -28,8 +29,20 @@ pub(crate) struct Ours {
     pub(crate) checkpointer: Arc<dyn Checkpointer>,
     weigh: Arc<(Client, String)>,
     work: Option<Arc<Work>>,
-    /// Whether a put says which messages are new, instead of bringing all of them.
-    appends: bool,
+    keeping: Keeping,
+}
+
+/// How an agent keeps its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// A put brings all of them.
+    Whole,
+    /// A put says which are new.
+    Appended,
+    /// In a `Vec` of a typed thread's state.
+    Vec,
+    /// In a `Log` of a typed thread's state.
+    Log,
 }
 
 /// Connects a checkpointer with these options.
@@ -41,17 +54,26 @@ pub(crate) async fn start(site: &Site, options: PostgresOptions) -> anyhow::Resu
         checkpointer: Arc::new(checkpointer),
         weigh: Arc::new((client(&site.url).await?, site.weigh.clone())),
         work: None,
-        appends: false,
+        keeping: Keeping::Whole,
     })
 }
 
 impl Ours {
-    /// Says with each put which messages are new.
-    pub(crate) fn appending(self) -> Self {
-        Self {
-            appends: true,
-            ..self
-        }
+    /// Keeps the messages in another way.
+    pub(crate) fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping, ..self }
+    }
+
+    async fn let_work<A: Agent>(
+        &self,
+        work: &Arc<Work>,
+        agent: impl Fn(Arc<dyn Checkpointer>, String) -> anyhow::Result<A>,
+    ) -> anyhow::Result<Samples> {
+        let indexes = 0..work.agents.len();
+        let agents =
+            indexes.map(|index| agent(Arc::clone(&self.checkpointer), work.thread_id(index)));
+        let agents = agents.collect::<anyhow::Result<_>>()?;
+        agents::work(agents, work, Arc::clone(&self.weigh)).await
     }
 }
 
@@ -75,14 +97,17 @@ impl Contender for Ours {
 
     async fn work(&mut self) -> anyhow::Result<Samples> {
         let work = self.work.take().context("there is no work")?;
-        let agent = |index| {
-            let checkpointer = Arc::clone(&self.checkpointer);
-            OurAgent::new(checkpointer, work.thread_id(index), self.appends)
+        let whole = |appends| {
+            move |checkpointer: Arc<dyn Checkpointer>, id: String| {
+                OurAgent::new(checkpointer, id, appends)
+            }
         };
-        let agents = (0..work.agents.len())
-            .map(agent)
-            .collect::<anyhow::Result<_>>()?;
-        agents::work(agents, &work, Arc::clone(&self.weigh)).await
+        match self.keeping {
+            Keeping::Whole => self.let_work(&work, whole(false)).await,
+            Keeping::Appended => self.let_work(&work, whole(true)).await,
+            Keeping::Vec => self.let_work(&work, TypedAgent::<Vec<Message>>::new).await,
+            Keeping::Log => self.let_work(&work, TypedAgent::<Log<Message>>::new).await,
+        }
     }
 
     async fn close(self: Box<Self>) -> anyhow::Result<()> {

@@ -4,7 +4,8 @@ use settings::PoolMode;
 
 use crate::contender::System;
 use crate::contender::System::{
-    Checkpointer, CheckpointerAppends, CheckpointerUnbatched, Floor, LangGraph,
+    Checkpointer, CheckpointerAppends, CheckpointerLog, CheckpointerTyped, CheckpointerUnbatched,
+    Floor, LangGraph,
 };
 use crate::work::GET_EVERY;
 
@@ -26,10 +27,13 @@ const OURS: &[System] = &[Checkpointer, CheckpointerUnbatched, Floor];
 /// All systems.
 const ALL: &[System] = &[Checkpointer, CheckpointerUnbatched, Floor, LangGraph];
 
-/// The same with puts that append, which is something else where threads are long.
+/// The same with puts that append and with typed threads, which is something else where threads are
+/// long.
 const LONG: &[System] = &[
     Checkpointer,
     CheckpointerAppends,
+    CheckpointerTyped,
+    CheckpointerLog,
     CheckpointerUnbatched,
     Floor,
     LangGraph,
@@ -71,7 +75,12 @@ pub(crate) const USUAL: &[Scenario] = &[
 pub(crate) const LONGEST: Scenario = Scenario {
     name: "longest-thread",
     steps: 10_000,
-    systems: &[Checkpointer, CheckpointerAppends],
+    systems: &[
+        Checkpointer,
+        CheckpointerAppends,
+        CheckpointerTyped,
+        CheckpointerLog,
+    ],
     rounds: 1,
     ..ONE_AGENT
 };

@@ -33,5 +33,5 @@ pub(crate) use self::canonical::Canonical;
 pub(crate) use self::decode::{DecodeError, Form, decode, parse};
 pub(crate) use self::encode::{MAX_BYTES, MAX_DEPTH, ORDER_KEY, encode, encode_key, encode_object};
 pub(crate) use self::escape::{ORDER, PRIVATE, key_of, stored_key};
-pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, measure_and_keep};
+pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, max_bytes, measure_and_keep};
 pub(crate) use self::refused::{Path, Reason, Refused};

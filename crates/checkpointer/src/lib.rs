@@ -190,6 +190,6 @@ pub use size::{ChannelSize, SchemaSize, TableSize, ThreadSize};
 pub use task_outputs::TaskOutputs;
 pub use transaction::OpenTransaction;
 pub use transfer::{Import, Imported, export};
-pub use typed::{History, SaveOptions, Thread};
+pub use typed::{History, Log, SaveOptions, Thread};
 pub use verified::{Finding, FindingKind, VerifiedThread};
 pub use version::Version;

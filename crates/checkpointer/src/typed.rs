@@ -7,6 +7,7 @@ mod fork_into;
 mod history;
 mod lease;
 mod lists;
+mod log;
 mod notes;
 mod open;
 mod save;
@@ -39,6 +40,7 @@ use channels::{Channels, Further};
 pub use history::History;
 use lease::Carried;
 use lists::Lists;
+pub use log::Log;
 pub use save_options::SaveOptions;
 use shape::Shape;
 use within::Uncommitted;
@@ -86,6 +88,13 @@ use within::Uncommitted;
 /// loaded.
 ///
 /// # How a thread grows
+///
+/// A save appends to a list that is a field of the state, or the state itself, and only grew since this
+/// handle has saved it: it makes JSON of the new items, and sends those. To find out whether a `Vec` only
+/// grew, it hashes what serde says of all items; a [`Log`] knows it. The first save after a load, a fork,
+/// a save in a transaction or one with [metadata of the thread](SaveOptions::thread_metadata) makes JSON
+/// of the whole list, as does each save of a list whose other items changed, or that takes more than
+/// about 30 MB. What is stored is the same.
 ///
 /// Each save stores the chunks of a large value that changed. The order of an array's items counts: a
 /// `HashSet` comes back in another order, and so the next save after a load stores it anew. A `BTreeSet`,

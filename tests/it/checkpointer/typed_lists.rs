@@ -121,7 +121,7 @@ async fn random_edits_are_read_back_whatever_others_do() {
     let mut reading = gardener.thread::<Chat>("edits").unwrap();
     let mut rng = fastrand::Rng::with_seed(4711);
     let mut chat = Chat::default();
-    for turn in 0..80 {
+    for turn in 0..40 {
         chat.turn = turn;
         let list = &mut chat.messages;
         match rng.usize(..10) {
@@ -141,11 +141,14 @@ async fn random_edits_are_read_back_whatever_others_do() {
                 pruned.unwrap();
             }
             1 => {
-                reading.update(|chat| chat.messages.push(message(0))).await.unwrap();
+                reading
+                    .update(|chat| chat.messages.push(message(0)))
+                    .await
+                    .unwrap();
                 chat = saving.load().await.unwrap().unwrap();
             }
             _ => {}
         }
     }
-    assert!(seen.appends() > 20, "{}", seen.appends());
+    assert!(seen.appends() > 10, "{}", seen.appends());
 }

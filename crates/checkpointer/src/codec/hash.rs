@@ -77,6 +77,23 @@ pub(crate) fn measure_and_keep(value: &Value) -> (Measure, Option<Canonical>) {
     (measure, canonical)
 }
 
+/// How many bytes a value takes at most, without its hash: see [`Measure::max_bytes`].
+pub(crate) fn max_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => MAX_GROWTH + WORD_GROWTH,
+        Value::Number(number) if number.is_f64() => 9 * MAX_GROWTH + FLOAT_GROWTH,
+        Value::Number(_) => 9 * MAX_GROWTH,
+        Value::String(text) => (9 + text.len()) * MAX_GROWTH,
+        Value::Array(items) => 9 * MAX_GROWTH + items.iter().map(max_bytes).sum::<usize>(),
+        Value::Object(members) => {
+            let members = members.iter();
+            let member =
+                |(key, value): (&String, &Value)| (8 + key.len()) * MAX_GROWTH + max_bytes(value);
+            9 * MAX_GROWTH + members.map(member).sum::<usize>()
+        }
+    }
+}
+
 /// How much longer a value can be, as text or as JSONB, than what is hashed of
 /// it: U+0000 takes seven bytes of text for one.
 pub(crate) const MAX_GROWTH: usize = 7;

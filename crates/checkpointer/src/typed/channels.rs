@@ -66,12 +66,27 @@ impl Channels {
             Top::Fields(fields) => fields.into_iter().collect(),
             Top::Root(value) => ChannelValues::from([(ROOT.to_owned(), value)]),
         };
-        let (longer, lists) = take_longer(&mut values, found);
-        Ok(Self {
+        let longer = take_longer(&mut values, &found);
+        let mut channels = Self {
             longer,
-            lists,
             ..Self::new(values)
-        })
+        };
+        channels.lists = channels.lists_of(found);
+        Ok(channels)
+    }
+
+    /// What to remember of lists once they are saved.
+    fn lists_of(&self, found: Grown) -> Lists {
+        let remembered = found.into_iter().filter_map(|(channel, found)| {
+            let (items, saved) = match found {
+                Found::Longer { saved, .. } => (self.longer.get(&channel)?.items.as_slice(), saved),
+                Found::Whole(saved) => (self.values.get(&channel)?.as_array()?.as_slice(), saved?),
+                Found::Changed => return None,
+            };
+            let bytes = items.iter().map(codec::max_bytes);
+            Some((channel, saved.with(items.len(), bytes.sum())?))
+        });
+        remembered.collect()
     }
 
     /// The same for a save that no other can append to.
@@ -114,24 +129,18 @@ impl Channels {
     }
 }
 
-/// Takes out the lists that only grew. Returns them, and what to remember of all lists.
-fn take_longer(values: &mut ChannelValues, found: Grown) -> (BTreeMap<String, Further>, Lists) {
-    let (mut longer, mut lists) = (BTreeMap::new(), Lists::new());
-    for (channel, found) in found {
-        match found {
-            Found::Longer { after, saved } => {
-                if let Some(Value::Array(items)) = values.remove(&channel) {
-                    longer.insert(channel.clone(), Further { after, items });
-                }
-                lists.insert(channel, saved);
-            }
-            Found::Whole(Some(saved)) => {
-                lists.insert(channel, saved);
-            }
-            Found::Whole(None) | Found::Changed => {}
+/// Takes out the lists that only grew.
+fn take_longer(values: &mut ChannelValues, found: &Grown) -> BTreeMap<String, Further> {
+    let longer = found.iter().filter_map(|(channel, found)| {
+        let Found::Longer { after, .. } = *found else {
+            return None;
+        };
+        match values.remove(channel) {
+            Some(Value::Array(items)) => Some((channel.clone(), Further { after, items })),
+            _ => None,
         }
-    }
-    (longer, lists)
+    });
+    longer.collect()
 }
 
 /// The fields of a state that its type doesn't read.

@@ -2,7 +2,8 @@
 //!
 //! A list that was saved is remembered by the hash of what serde hears of its items. The next save lets
 //! serde tell the items again, and hashes them: if those that were saved are the same, only further ones
-//! become JSON. They were checked when they were saved, and the same items pass the same checks.
+//! become JSON. They were checked when they were saved, and the same items pass the same checks. A
+//! [`Log`](super::Log) says that it only grew, and so its items aren't looked at again.
 
 mod stream;
 #[cfg(test)]
@@ -14,17 +15,41 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use self::stream::Stream;
+use super::log::LogId;
 use crate::channels::ROOT;
+use crate::codec::MAX_BYTES;
 
 /// From how many bytes on a list is remembered, as it is hashed. To save a shorter one as a whole takes
 /// hardly longer.
 const LEAST_BYTES: usize = 4096;
 
+/// About the most that an item takes where it is stored besides its own bytes.
+const ITEM_BYTES: usize = 80;
+
 /// A list that was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Saved {
     len: usize,
-    hash: [u8; 32],
+    items: Items,
+    /// About the most bytes that it can take.
+    max_bytes: usize,
+}
+
+/// What tells whether the items of a list are those that were saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Items {
+    Hash([u8; 32]),
+    /// As long as it is this log.
+    Log(LogId),
+}
+
+impl Saved {
+    /// Counts the bytes of some further items of it. Returns none if the list may be too large to be
+    /// stored: to append to such a list takes reading it, and so it is saved as a whole.
+    pub(super) fn with(self, items: usize, max_bytes: usize) -> Option<Self> {
+        let max_bytes = self.max_bytes + max_bytes + items * ITEM_BYTES;
+        (max_bytes <= MAX_BYTES).then_some(Self { max_bytes, ..self })
+    }
 }
 
 /// The lists that were saved, by their channels.
@@ -59,9 +84,9 @@ pub(super) enum Found {
 pub(super) struct Growing<'a> {
     growth: &'a Growth<'a>,
     channel: String,
-    /// What was saved, and how much of it is still as it was.
     saved: Option<&'a Saved>,
     len: usize,
+    log: Option<LogId>,
     stream: Stream,
     state: State,
 }
@@ -90,13 +115,20 @@ impl<'a> Growth<'a> {
     }
 
     /// Begins with the items of a list that is the value of the channel.
-    pub(super) fn list(&'a self) -> Growing<'a> {
+    pub(super) fn list(&'a self, log: Option<LogId>) -> Growing<'a> {
         let channel = self.channel.borrow().clone();
+        let saved = self.saved.get(&channel);
+        let saved = saved.filter(|saved| match (saved.items, log) {
+            (Items::Hash(_), None) => true,
+            (Items::Log(saved), Some(log)) => saved == log,
+            _ => false,
+        });
         Growing {
             growth: self,
-            saved: self.saved.get(&channel),
+            saved,
             channel,
             len: 0,
+            log,
             stream: Stream::default(),
             state: State::Same,
         }
@@ -110,7 +142,8 @@ impl<'a> Growth<'a> {
 impl Growing<'_> {
     /// Takes the next item. Returns whether it is left out, because it was saved before.
     pub(super) fn leaves_out<T: Serialize + ?Sized>(&mut self, item: &T) -> bool {
-        if self.state == State::Same {
+        self.len += 1;
+        if self.log.is_none() && self.state == State::Same {
             self.hash(item);
         }
         match self.saved {
@@ -120,17 +153,15 @@ impl Growing<'_> {
     }
 
     fn hash<T: Serialize + ?Sized>(&mut self, item: &T) {
-        self.len += 1;
         if item.serialize(&mut self.stream).is_err() {
             // The other serializer says what is wrong with it, and where.
             self.state = match self.saved {
                 Some(_) => State::Changed,
                 None => State::Unhashed,
             };
-        }
-        if let Some(saved) = self.saved
+        } else if let Some(saved) = self.saved
             && saved.len == self.len
-            && saved.hash != self.stream.hash()
+            && saved.items != self.items()
         {
             self.state = State::Changed;
         }
@@ -149,7 +180,7 @@ impl Growing<'_> {
                 saved: self.to_saved(),
             },
             (State::Same | State::Changed, Some(_)) => Found::Changed,
-            (State::Same, None) if self.stream.len() >= LEAST_BYTES => {
+            (State::Same, None) if self.log.is_some() || self.stream.len() >= LEAST_BYTES => {
                 Found::Whole(Some(self.to_saved()))
             }
             _ => Found::Whole(None),
@@ -160,7 +191,15 @@ impl Growing<'_> {
     fn to_saved(&self) -> Saved {
         Saved {
             len: self.len,
-            hash: self.stream.hash(),
+            items: self.items(),
+            max_bytes: self.saved.map_or(0, |saved| saved.max_bytes),
+        }
+    }
+
+    fn items(&self) -> Items {
+        match self.log {
+            Some(log) => Items::Log(log),
+            None => Items::Hash(self.stream.hash()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod appends;
 mod further;
 mod growth;
 mod leases;
+mod logs;
 mod outcomes;
 mod read_back;
 mod shapes;

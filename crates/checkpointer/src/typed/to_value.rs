@@ -11,6 +11,7 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::lists::{Growing, Growth};
+use super::log::{self, LogId};
 use super::notes::{Kind, Notes, Place, Present};
 use crate::codec::{MAX_DEPTH, PRIVATE, Reason, Refused, order};
 
@@ -51,6 +52,7 @@ pub(super) fn to_value<T: Serialize + ?Sized>(
         place: Place::TOP,
         notes,
         growth,
+        log: None,
     };
     Ok(match state.serialize(level)? {
         Value::Object(fields) if notes.is_struct.get() => Top::Fields(fields),
@@ -68,6 +70,8 @@ struct Level<'a> {
     notes: &'a Notes<'a>,
     /// What became of the lists, if the value is that of a channel, or holds those of channels.
     growth: Option<&'a Growth<'a>>,
+    /// The log that it is, if it is one.
+    log: Option<LogId>,
 }
 
 impl<'a> Level<'a> {
@@ -79,6 +83,7 @@ impl<'a> Level<'a> {
             depth: self.depth + 1,
             is_top: false,
             growth: None,
+            log: None,
             ..self
         })
     }
@@ -200,10 +205,11 @@ impl<'a> Serializer for Level<'a> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _name: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<Value, Refused> {
-        value.serialize(self)
+        let log = log::told(name);
+        value.serialize(Self { log, ..self })
     }
 
     fn serialize_unit_variant(
@@ -229,7 +235,7 @@ impl<'a> Serializer for Level<'a> {
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Items<'a>, Refused> {
-        let list = self.growth.map(Growth::list);
+        let list = self.growth.map(|growth| growth.list(self.log));
         // Of a list that was saved before, few items are new.
         let len = match list {
             Some(_) => 0,

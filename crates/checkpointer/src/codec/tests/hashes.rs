@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{any_value, same, through_jsonb};
 use crate::codec::hash::{ParseContentHashError, hash_ordered};
 use crate::codec::number::ARBITRARY_PRECISION;
-use crate::codec::{ContentHash, encode, hash, parse};
+use crate::codec::{ContentHash, MAX_GROWTH, encode, hash, max_bytes, measure_and_keep, parse};
 
 #[track_caller]
 fn check(value: Value, expected: Expect) {
@@ -158,5 +158,19 @@ proptest! {
     #[test]
     fn hashes_are_equal_only_if_values_are(one in any_value(), other in any_value()) {
         prop_assert_eq!(hash(&one) == hash(&other), same(&one, &other));
+    }
+}
+
+#[test]
+fn the_most_bytes_of_a_value_are_as_they_are_measured() {
+    let values = [
+        json!([null, true, false, 0, -1, u64::MAX, 0.5, 1e300, "", "text"]),
+        json!({ "b": [[], {}, [{ "a": 1 }]], "a": { "grün": "\0" } }),
+        json!("text"),
+    ];
+    for value in values {
+        let (measure, _) = measure_and_keep(&value);
+        // The format is measured as well.
+        assert_eq!(max_bytes(&value) + MAX_GROWTH, measure.max_bytes, "{value}");
     }
 }
