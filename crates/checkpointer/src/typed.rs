@@ -418,12 +418,13 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     /// If dropped, the handle is as before, or as after the last save.
     pub async fn load(&mut self) -> Result<Option<State>> {
         match self.send_again().await {
-            // Lost to another program: what that has saved is loaded now.
+            // Lost to another program: what that has stored is loaded now.
             Ok(())
             | Err(
                 Error::Conflict { .. }
                 | Error::ThreadDeleted { .. }
                 | Error::AppendMismatch { .. }
+                | Error::ParentNotFound { .. }
                 | Error::LeaseHeld { .. }
                 | Error::LeaseLost { .. },
             ) => {}

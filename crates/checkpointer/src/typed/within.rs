@@ -144,11 +144,13 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     ) -> Result<Option<State>> {
         let transaction = transaction.into();
         match self.send_again_within(transaction).await {
-            // Lost to another program: what that has saved is loaded now.
+            // Lost to another program: what that has stored is loaded now.
             Ok(_)
             | Err(
                 Error::Conflict { .. }
                 | Error::ThreadDeleted { .. }
+                | Error::AppendMismatch { .. }
+                | Error::ParentNotFound { .. }
                 | Error::LeaseHeld { .. }
                 | Error::LeaseLost { .. },
             ) => {}
