@@ -42,7 +42,7 @@ fn message(n: usize) -> Message {
     Message {
         role,
         text: format!("message {n}, ").repeat(20),
-        score: (n % 2 == 0).then_some(n as f64 / 2.0),
+        score: n.is_multiple_of(2).then_some(n as f64 / 2.0),
     }
 }
 
@@ -101,7 +101,7 @@ async fn a_save_appends_to_a_long_list_that_grew() {
         let put = watched.save(&mut thread, &chat(n, 0)).await;
         match n {
             ..10 => assert_eq!(put, appends([]), "{n}"),
-            ..40 => {}
+            10..40 => {}
             _ => assert_eq!(put, appends([("messages", (n - 1, 1))])),
         }
     }
