@@ -171,13 +171,13 @@ impl State {
         checkpoint.id = CheckpointId::generate(Some(&parent));
         checkpoint.ts = Checkpoint::new(checkpoint.id.clone()).ts;
         let values = &mut checkpoint.channel_values;
-        let messages = values.entry("messages".to_owned());
-        if let Value::Array(messages) = messages.or_insert_with(|| json!([])) {
-            messages.push(step.message.clone());
+        match values.get_mut("messages") {
+            Some(Value::Array(messages)) => messages.push(step.message.clone()),
+            _ => drop(values.insert("messages", json!([step.message]))),
         }
-        values.insert("step".to_owned(), json!(steps));
-        values.insert("summary".to_owned(), json!(step.summary));
-        values.insert("branch:to:agent".to_owned(), Value::Null);
+        values.insert("step", json!(steps));
+        values.insert("summary", json!(step.summary));
+        values.insert("branch:to:agent", Value::Null);
         let versions: ChannelVersions = values
             .keys()
             .map(|channel| (channel.clone(), version.clone()))
@@ -197,7 +197,8 @@ impl State {
 
     /// Takes the messages out of the checkpoint.
     fn take_messages(&mut self) -> Vec<Value> {
-        match self.checkpoint.channel_values.remove("messages") {
+        let messages = self.checkpoint.channel_values.remove("messages");
+        match messages.map(Arc::unwrap_or_clone) {
             Some(Value::Array(messages)) => messages,
             _ => Vec::new(),
         }
@@ -260,7 +261,7 @@ impl Agent for OurAgent {
         let took = start.elapsed();
         if self.appends {
             let values = &mut self.state.checkpoint.channel_values;
-            values.insert("messages".to_owned(), messages.into());
+            values.insert("messages", messages.into());
         }
         Ok(took)
     }

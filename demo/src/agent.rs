@@ -59,8 +59,8 @@ pub(crate) fn graph(
 /// The state an audit begins with: the folder, and into how many tasks its files are cut at most.
 pub(crate) fn input(root: &str, tasks: usize) -> State {
     State::from([
-        (ROOT.to_owned(), root.into()),
-        (TASKS.to_owned(), tasks.into()),
+        (ROOT, Value::from(root)),
+        (TASKS, Value::from(tasks)),
     ])
 }
 

@@ -128,7 +128,9 @@ impl Graph {
     /// Puts the first checkpoint of a thread that has none.
     pub(crate) async fn start(&self, thread_id: &ThreadId, input: State) -> Result<()> {
         let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
-        let mut writes: Writes = input.into_iter().collect();
+        let input = input.into_iter();
+        let input = input.map(|(channel, value)| (channel, Arc::unwrap_or_clone(value)));
+        let mut writes: Writes = input.collect();
         if let Some(first) = self.nodes.first() {
             writes.push((NEXT.to_owned(), first.name().into()));
         }

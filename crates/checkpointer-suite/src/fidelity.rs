@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::step::{Step, find, fresh_thread, get, ids, map, ns, try_write, write};
 use checkpointer::{
-    CheckpointAddress, CheckpointId, Checkpointer, Error, GetTuple, NameProblem, TaskId, ThreadId,
+    ChannelValues, CheckpointAddress, CheckpointId, Checkpointer, Error, GetTuple, NameProblem,
+    TaskId, ThreadId,
 };
 
 /// Names that are data, whatever they look like elsewhere.
@@ -146,7 +147,7 @@ pub async fn order_of_keys(checkpointer: &dyn Checkpointer) {
     let second = next.put(checkpointer).await;
 
     let text = |value: &Value| value.to_string();
-    let texts = |values: &BTreeMap<_, _>| values.values().map(text).collect::<Vec<_>>();
+    let texts = |values: &ChannelValues| values.values().map(text).collect::<Vec<_>>();
     let got = get(checkpointer, &first).await;
     assert_eq!(texts(&got.checkpoint.channel_values), texts(put));
     let got_writes = got.pending_writes.iter().map(|write| text(&write.value));

@@ -385,12 +385,7 @@ pub(crate) fn ids_of(listed: &[CheckpointTuple]) -> Vec<CheckpointId> {
 
 /// The values of the channels.
 pub fn values(tuple: &CheckpointTuple) -> Value {
-    tuple
-        .checkpoint
-        .channel_values
-        .clone()
-        .into_iter()
-        .collect()
+    tuple.checkpoint.channel_values.clone().into()
 }
 
 /// The pending writes: `[[task, channel, value], …]`.

@@ -1,5 +1,7 @@
 //! What the lists become that a put appends to.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::{Appended, ChannelValues, Checkpoint, Error, Put, Result};
@@ -36,9 +38,9 @@ impl Put<'_> {
         let value = |(channel, appended): (&&str, &Appended<'_>)| {
             let value = match (self.parent, parent) {
                 (None, _) => appended.to(None),
-                (Some(_), Some(parent)) => appended.to(parent.channel_values.get(*channel)),
+                (Some(_), Some(parent)) => appended.to(parent.channel_values.get(channel)),
                 (Some(id), None) => {
-                    let again = again.and_then(|again| again.channel_values.get(*channel));
+                    let again = again.and_then(|again| again.channel_values.get_shared(channel));
                     let again = again.filter(|again| appended.is_end_of(again));
                     let again = again.cloned();
                     Ok(again.ok_or_else(|| Error::parent_not_found(self, id, channel))?)
@@ -53,7 +55,7 @@ impl Put<'_> {
 
 impl Appended<'_> {
     /// Appends to a value. Fails with the number of items that it has, if it is a list.
-    fn to(&self, before: Option<&Value>) -> Result<Value, Option<usize>> {
+    fn to(&self, before: Option<&Value>) -> Result<Arc<Value>, Option<usize>> {
         let before = match before {
             None => &[],
             Some(Value::Array(items)) => items.as_slice(),
@@ -62,7 +64,7 @@ impl Appended<'_> {
         if before.len() != self.after {
             return Err(Some(before.len()));
         }
-        Ok(Value::Array([before, self.items].concat()))
+        Ok(Arc::new(Value::Array([before, self.items].concat())))
     }
 
     /// Whether a value is what it becomes by that.

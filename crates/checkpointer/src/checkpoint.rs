@@ -6,11 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use crate::{
-    CheckpointId, CheckpointNs, Checkpointer, IntoName, Metadata, Result, TaskId, ThreadId, Version,
+    ChannelValues, CheckpointId, CheckpointNs, Checkpointer, IntoName, Metadata, Result, TaskId, ThreadId, Version,
 };
-
-/// The values of the channels, by the channel's name.
-pub type ChannelValues = BTreeMap<String, Value>;
 
 /// The versions of channels, by the channel's name.
 pub type ChannelVersions = BTreeMap<String, Version>;
@@ -71,7 +68,7 @@ impl Checkpoint {
     }
 
     /// Makes the checkpoint that follows `parent`, with a new id and nothing changed yet: the
-    /// parent's values, versions, versions seen and format.
+    /// parent's values, versions, versions seen and format. The values are shared, not copied.
     ///
     /// If the parent was read in part, its child can't be put either.
     ///

@@ -60,13 +60,12 @@ impl Checkpoint {
 
     /// Returns the checkpoint as LangGraph's JSON object, [`extra`](Self::extra) among its fields.
     pub fn to_json(&self) -> Value {
-        let values = self.channel_values.clone().into_iter();
         let seen = self.versions_seen.iter();
         let mut fields = self.extra.clone();
         fields.insert("v".to_owned(), self.v.into());
         fields.insert("id".to_owned(), self.id.as_str().into());
         fields.insert("ts".to_owned(), self.ts.as_str().into());
-        fields.insert("channel_values".to_owned(), values.collect());
+        fields.insert("channel_values".to_owned(), self.channel_values.clone().into());
         let versions = versions_to_json(&self.channel_versions);
         fields.insert("channel_versions".to_owned(), versions);
         let seen = seen.map(|(node, seen)| (node.clone(), versions_to_json(seen)));

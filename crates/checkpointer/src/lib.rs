@@ -134,6 +134,7 @@ mod transfer;
 mod typed;
 
 // The words.
+mod channel_values;
 pub mod channels;
 mod checkpoint;
 mod deleted_threads;
@@ -163,8 +164,9 @@ mod writes;
 // What is in the signatures.
 pub use {async_trait::async_trait, db, futures_util, serde_json, settings};
 
+pub use channel_values::ChannelValues;
 pub use checkpoint::{
-    ChannelHistory, ChannelValues, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointTuple,
+    ChannelHistory, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointTuple,
     Generation, Loaded, PendingWrite, ThreadInfo,
 };
 pub use contract::Checkpointer;

@@ -58,7 +58,7 @@ pub use transaction::MemoryTransaction;
 /// let checkpointer = MemoryCheckpointer::new();
 /// let thread_id = ThreadId::new("support-4711")?;
 /// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
-/// checkpoint.channel_values.insert("draft".to_owned(), "Dear customer".into());
+/// checkpoint.channel_values.insert("draft", "Dear customer".into());
 /// let metadata = Metadata::new(Source::Input, -1);
 /// checkpointer.put(Put::new(&thread_id, &checkpoint, &metadata)).await?;
 ///

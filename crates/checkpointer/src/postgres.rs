@@ -170,7 +170,7 @@ use watching::Watching;
 ///
 /// let thread_id = ThreadId::new("support-4711")?;
 /// let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
-/// checkpoint.channel_values.insert("question".into(), "Where is my order?".into());
+/// checkpoint.channel_values.insert("question", "Where is my order?".into());
 /// let stored = checkpointer
 ///     .put(Put::new(&thread_id, &checkpoint, &Metadata::new(Source::Input, -1)))
 ///     .await?;

@@ -98,8 +98,7 @@ async fn a_put_repeated_beside_itself_is_one_checkpoint() {
 }
 
 fn values_of(step: &Step) -> Value {
-    let values = step.checkpoint.channel_values.clone();
-    values.into_iter().collect()
+    step.checkpoint.channel_values.clone().into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

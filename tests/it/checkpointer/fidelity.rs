@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use checkpointer::{
-    Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
+    ChannelValues, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
     DeleteThread, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune, PruneStrategy,
     Put, PutWrites, Removed, TaskId, ThreadId,
 };
@@ -133,8 +133,8 @@ fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
-fn sorted(values: &BTreeMap<String, Value>) -> Value {
-    values.clone().into_iter().collect()
+fn sorted(values: &ChannelValues) -> Value {
+    values.clone().into()
 }
 
 /// Compares all but the values of the channels, which a child inherits.

@@ -113,7 +113,7 @@ async fn a_writer_that_starts_a_thread_again_doesnt_wait_until_its_100_mb_are_go
     assert_eq!(count(&test, "unswept", &thread_id, "true").await, 0);
     for (n, address) in put.iter().enumerate() {
         let stored = get(&other, address).await.checkpoint.channel_values;
-        assert_eq!(Value::from_iter(stored), values(n));
+        assert_eq!(Value::from(stored), values(n));
     }
 }
 
@@ -277,10 +277,10 @@ async fn a_sweep_leaves_what_was_referred_to_since_it_looked() {
 
     for checkpointer in [&one, &other] {
         let stored = get(checkpointer, &new).await;
-        let state = Value::from_iter(stored.checkpoint.channel_values);
+        let state = Value::from(stored.checkpoint.channel_values);
         assert_eq!(state, values);
         assert_eq!(stored.pending_writes[0].value, large(5));
         let stored = get(checkpointer, &last).await.checkpoint.channel_values;
-        assert_eq!(Value::from_iter(stored), replaced);
+        assert_eq!(Value::from(stored), replaced);
     }
 }

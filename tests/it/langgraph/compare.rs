@@ -97,7 +97,7 @@ fn without_values(checkpoint: &Value) -> Map<String, Value> {
 
 /// Values of blobs by their bytes; those that lie in the row by what they are.
 fn check_values(tuple: &CheckpointTuple, stored: &Value, blobs: &[Row], text: &str) {
-    let mut values: BTreeMap<_, _> = tuple.checkpoint.channel_values.clone();
+    let mut values = tuple.checkpoint.channel_values.clone();
     for blob in blobs {
         let channel: &str = blob.get(0);
         let value = values.remove(channel);
@@ -115,7 +115,7 @@ fn check_values(tuple: &CheckpointTuple, stored: &Value, blobs: &[Row], text: &s
         tuple.address
     );
     for (channel, value) in values {
-        if value == *inline[&channel] {
+        if *value == *inline[&channel] {
             continue;
         }
         // An integer of more than 64 bits, which is another number in `stored`.

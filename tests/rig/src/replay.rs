@@ -339,9 +339,9 @@ fn inherited(
         let is_same = versions[0].is_some() && versions[0] == versions[1];
         if is_same && !new_versions.contains_key(channel) {
             let values = &mut whole.channel_values;
-            values
-                .entry(channel.clone())
-                .or_insert_with(|| value.clone());
+            if !values.contains_key(channel) {
+                values.insert(channel, value.clone());
+            }
         }
     }
     whole.to_json()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
@@ -301,10 +302,10 @@ impl Namespace {
                 .iter()
                 .map(|stored| &stored.checkpoint)
                 .filter(|from| from.channel_versions.get(channel) == Some(version))
-                .find_map(|from| from.channel_values.get(channel));
+                .find_map(|from| from.channel_values.get_shared(channel));
             if let Some(value) = value {
                 let values = &mut checkpoint.channel_values;
-                values.insert(channel.clone(), value.clone());
+                values.insert_shared(channel.clone(), Arc::clone(value));
             }
         }
         let is_new = known.is_none();

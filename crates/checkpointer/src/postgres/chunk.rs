@@ -25,7 +25,7 @@ use crate::codec::ContentHash;
 const FORMAT: u8 = 0x81;
 
 /// A reference to the top of a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Reference {
     pub(super) kind: Kind,
     /// Whether leaves may hold further references.
@@ -35,7 +35,7 @@ pub(super) struct Reference {
 }
 
 /// What a tree's leaves hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Value,
     Array,

@@ -71,7 +71,17 @@ pub(super) struct Whole {
 impl Cut {
     /// Cuts the value of a channel; none if it is small.
     pub(super) fn of_channel(value: &Value, known: impl FnOnce() -> Option<Self>) -> Option<Self> {
-        (!is_at_most(value, INLINE_BYTES)).then(|| Self::again(value, 0, known()))
+        Self::is_due(value).then(|| Self::of_large(value, known()))
+    }
+
+    /// Whether the value of a channel is to be cut.
+    pub(super) fn is_due(value: &Value) -> bool {
+        !is_at_most(value, INLINE_BYTES)
+    }
+
+    /// Cuts the large value of a channel, where another may have been before.
+    pub(super) fn of_large(value: &Value, known: Option<Self>) -> Self {
+        Self::again(value, 0, known)
     }
 
     /// Cuts the value of a pending write; none if it is shorter than a leaf, because it is stored

@@ -3,25 +3,29 @@
 mod assembler;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 pub(super) use self::assembler::unwrapped;
 use self::assembler::{Assembler, MAX_READ};
-use super::chunk::{Kind, unpack};
+use super::chunk::{Kind, Reference, unpack};
 use super::encode::FORMAT;
 use crate::codec::{self, ContentHash, DecodeError, Form};
 use crate::{
-    ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result, ThreadId, Version,
+    ChannelValues, ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result, ThreadId, Version,
 };
 
 /// The chunks of a read, from which it makes values.
 #[derive(Debug)]
 pub(super) struct Decoder<'r> {
     chunks: HashMap<ThreadId, HashMap<ContentHash, Chunk<'r>>>,
-    /// Whether parsed chunks are kept for further values, which then copy them.
+    /// Whether parsed chunks are kept for further values, which then copy them, and large values for
+    /// further checkpoints, which then share them.
     keeps: bool,
+    /// The large values of channels that were read and are kept.
+    values: RefCell<HashMap<(ThreadId, Reference), Arc<Value>>>,
     /// The most bytes of chunks that make one value.
     at_most: usize,
     /// How many bytes of chunks have gone into values so far.
@@ -54,6 +58,7 @@ impl<'r> Decoder<'r> {
         Self {
             chunks: HashMap::new(),
             keeps: false,
+            values: RefCell::default(),
             at_most: MAX_READ,
             bytes_read: Cell::new(0),
         }
@@ -128,7 +133,7 @@ impl<'r> Decoder<'r> {
         &self,
         thread_id: &ThreadId,
         stored: &[u8],
-    ) -> Result<BTreeMap<String, Value>> {
+    ) -> Result<ChannelValues> {
         let read = |error| malformed(thread_id, "the channels", &error);
         let (Value::Object(stored), form) = codec::parse(stored).map_err(read)? else {
             return Err(corrupt(thread_id, "the channels: no object".to_owned()));
@@ -137,10 +142,32 @@ impl<'r> Decoder<'r> {
             .into_iter()
             .map(|(channel, stored)| {
                 let channel = form.restore_key(channel).map_err(read)?;
-                let value = self.stored_value(thread_id, stored, form, &channel)?;
+                let value = self.shared_value(thread_id, stored, form, &channel)?;
                 Ok((channel, value))
             })
             .collect()
+    }
+
+    /// Reads a value that further checkpoints may have as well.
+    fn shared_value(
+        &self,
+        thread_id: &ThreadId,
+        stored: Value,
+        form: Form,
+        channel: &str,
+    ) -> Result<Arc<Value>> {
+        let reference = stored.as_object().filter(|_| self.keeps);
+        let name = reference.and_then(Reference::read);
+        let name = name.map(|reference| (thread_id.clone(), reference));
+        let known = name.as_ref().and_then(|name| self.values.borrow().get(name).cloned());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let value = Arc::new(self.stored_value(thread_id, stored, form, channel)?);
+        if let Some(name) = name {
+            self.values.borrow_mut().insert(name, Arc::clone(&value));
+        }
+        Ok(value)
     }
 
     /// Reads a value of `channel`.

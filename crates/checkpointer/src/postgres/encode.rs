@@ -9,7 +9,7 @@ use super::chunk::pack;
 use super::cut::{Cut, End, Item, Levels, List, Members, Node, Replaced, Tree, Whole};
 use super::wire::Jsonb;
 use crate::codec::{self, ContentHash, ORDER_KEY, Refused};
-use crate::{ChannelVersions, Checkpoint, Error, Result, ThreadId};
+use crate::{ChannelValues, ChannelVersions, Checkpoint, Error, Result, ThreadId};
 
 /// The format of a checkpoint's own fields.
 pub(super) const FORMAT: i64 = 1;
@@ -335,7 +335,7 @@ impl<'a> Encoder<'a> {
     /// Writes the values of channels, and lists that channels grow to, as one object.
     pub(super) fn channels<'c>(
         &mut self,
-        values: &BTreeMap<String, Value>,
+        values: &ChannelValues,
         cuts: impl Iterator<Item = Option<&'c Cut>>,
         lists: &BTreeMap<String, List>,
     ) -> Result<Vec<u8>> {

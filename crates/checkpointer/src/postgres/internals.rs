@@ -11,8 +11,8 @@ use super::cut::{Cut, List};
 use super::decode::Decoder;
 use super::encode::{Encoder, NewChunk};
 use super::meter::{self, UnderWay};
-use crate::ThreadId;
 use crate::codec::{self, ContentHash};
+use crate::{ChannelValues, ThreadId};
 
 /// A channel, with what is known of the value put last: how it was cut, and which chunks it showed
 /// to be stored.
@@ -65,7 +65,7 @@ impl Growing {
         let thread_id = thread_id();
         let is_stored = |hash: &ContentHash| self.stored.contains(hash);
         let mut encoder = Encoder::new(&thread_id, &is_stored);
-        let written = encoder.channels(&BTreeMap::new(), iter::empty(), &self.lists);
+        let written = encoder.channels(&ChannelValues::new(), iter::empty(), &self.lists);
         let sent = written.map_or(0, |_| encoder.chunks.len());
         self.stored = (encoder.relied.into_iter())
             .chain(encoder.chunks.into_keys())

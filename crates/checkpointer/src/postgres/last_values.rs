@@ -3,14 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lru::LruCache;
 use serde_json::Value;
 
 use super::cut::Cut;
-use crate::{CheckpointNs, ThreadId};
+use crate::{ChannelValues, CheckpointNs, ThreadId};
 
 /// About what a channel takes besides its names and its value.
 const CHANNEL_BYTES: usize = 256;
@@ -20,7 +19,8 @@ type Channel = (ThreadId, CheckpointNs, String);
 
 /// Remembers the values of the channels put last, cut.
 ///
-/// It only saves work: what is remembered is compared with what is put.
+/// It only saves work: what is remembered is compared with what is put. A value that is shared with the
+/// one put last needs no comparison.
 #[derive(Debug)]
 pub(super) struct LastValues {
     channels: Mutex<Channels>,
@@ -29,8 +29,16 @@ pub(super) struct LastValues {
 
 #[derive(Debug)]
 struct Channels {
-    by_name: LruCache<Channel, Cut>,
+    by_name: LruCache<Channel, Known>,
     bytes: usize,
+}
+
+/// The value of a channel that was put, cut.
+#[derive(Debug)]
+struct Known {
+    cut: Cut,
+    /// Keeps the place of the value, so that no other comes to be there, but not the value.
+    value: Weak<Value>,
 }
 
 /// The values of a checkpoint, cut. They are remembered when this is dropped; until then other puts
@@ -39,7 +47,7 @@ struct Channels {
 pub(super) struct Cuts<'m> {
     values: &'m LastValues,
     /// In the order of the channels; none for a small value.
-    cuts: Vec<Option<(Channel, Cut)>>,
+    cuts: Vec<Option<(Channel, Known)>>,
 }
 
 impl LastValues {
@@ -58,41 +66,44 @@ impl LastValues {
         &self,
         thread_id: &ThreadId,
         checkpoint_ns: &CheckpointNs,
-        values: &BTreeMap<String, Value>,
+        values: &ChannelValues,
     ) -> Cuts<'_> {
-        let cut = |(channel, value): (&String, &Value)| {
-            let channel = || (thread_id.clone(), checkpoint_ns.clone(), channel.clone());
-            let cut = Cut::of_channel(value, || self.take(&channel()))?;
-            Some((channel(), cut))
+        let cut = |(channel, value): (&String, &Arc<Value>)| {
+            if !Cut::is_due(value) {
+                return None;
+            }
+            let channel = (thread_id.clone(), checkpoint_ns.clone(), channel.clone());
+            let known = self.take(&channel);
+            Some((channel, Known::of(value, known)))
         };
         Cuts {
             values: self,
-            cuts: values.iter().map(cut).collect(),
+            cuts: values.iter_shared().map(cut).collect(),
         }
     }
 
-    fn take(&self, channel: &Channel) -> Option<Cut> {
+    fn take(&self, channel: &Channel) -> Option<Known> {
         let mut channels = self.lock();
-        let cut = channels.by_name.pop(channel)?;
-        channels.bytes -= bytes(channel, &cut);
-        Some(cut)
+        let known = channels.by_name.pop(channel)?;
+        channels.bytes -= bytes(channel, &known.cut);
+        Some(known)
     }
 
-    fn give_back(&self, channel: Channel, cut: Cut) {
-        let taken = bytes(&channel, &cut);
+    fn give_back(&self, channel: Channel, known: Known) {
+        let taken = bytes(&channel, &known.cut);
         if taken > self.max_bytes {
             return;
         }
         let mut channels = self.lock();
         channels.bytes += taken;
-        if let Some((channel, replaced)) = channels.by_name.push(channel, cut) {
-            channels.bytes -= bytes(&channel, &replaced);
+        if let Some((channel, replaced)) = channels.by_name.push(channel, known) {
+            channels.bytes -= bytes(&channel, &replaced.cut);
         }
         while channels.bytes > self.max_bytes {
             let Some((channel, oldest)) = channels.by_name.pop_lru() else {
                 break;
             };
-            channels.bytes -= bytes(&channel, &oldest);
+            channels.bytes -= bytes(&channel, &oldest.cut);
         }
     }
 
@@ -101,18 +112,36 @@ impl LastValues {
     }
 }
 
+impl Known {
+    /// Cuts a value, where another may have been before.
+    fn of(value: &Arc<Value>, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if before.is_of(value) => before,
+            _ => Self {
+                cut: Cut::of_large(value, before.map(|before| before.cut)),
+                value: Arc::downgrade(value),
+            },
+        }
+    }
+
+    /// Whether it is of this very value. One that was changed is in another place.
+    fn is_of(&self, value: &Arc<Value>) -> bool {
+        self.value.as_ptr() == Arc::as_ptr(value)
+    }
+}
+
 impl Cuts<'_> {
     /// The values in the order of their channels; none for a small one.
     pub(super) fn iter(&self) -> impl Iterator<Item = Option<&Cut>> {
         let cuts = self.cuts.iter();
-        cuts.map(|cut| cut.as_ref().map(|(_, cut)| cut))
+        cuts.map(|cut| cut.as_ref().map(|(_, known)| &known.cut))
     }
 }
 
 impl Drop for Cuts<'_> {
     fn drop(&mut self) {
-        for (channel, cut) in self.cuts.drain(..).flatten() {
-            self.values.give_back(channel, cut);
+        for (channel, known) in self.cuts.drain(..).flatten() {
+            self.values.give_back(channel, known);
         }
     }
 }

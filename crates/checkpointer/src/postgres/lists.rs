@@ -4,7 +4,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
@@ -196,7 +196,7 @@ impl Growing {
     /// Takes the lists as they were read, with what the put appends.
     pub(super) fn take_read(&mut self, lists: ChannelValues) {
         let lists = lists.into_iter();
-        let lists = lists.map(|(channel, list)| (channel, List::of(list)));
+        let lists = lists.map(|(channel, list)| (channel, List::of(Arc::unwrap_or_clone(list))));
         self.appended = Some(lists.collect());
     }
 

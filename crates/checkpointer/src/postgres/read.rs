@@ -15,8 +15,8 @@ use crate::{
     PendingWrite, Projection, Result, TaskId, ThreadId,
 };
 
-/// How many bytes of chunks the values of a read are made of before it ends early. They come once
-/// however many checkpoints share them, but each checkpoint has values of its own.
+/// How many bytes of chunks the values of a read are made of before it ends early. Chunks come once
+/// however many values share them, but each value that differs has contents of its own.
 const READ_BYTES: usize = 64 << 20;
 
 /// Checkpoints that were read.

@@ -119,8 +119,9 @@ fn values(fields: &mut Fields, before: &ChannelValues) -> Result<ChannelValues, 
         values.insert(channel, Value::Array(whole));
     }
     for channel in texts(Value::Array(fields.array("same")?))? {
-        let value = before.get(&channel).ok_or_else(|| missing(&channel))?;
-        values.insert(channel, value.clone());
+        let value = before.get_shared(&channel).cloned();
+        let value = value.ok_or_else(|| missing(&channel))?;
+        values.insert_shared(channel, value);
     }
     Ok(values)
 }

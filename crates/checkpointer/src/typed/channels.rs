@@ -1,6 +1,7 @@
 //! A typed state as channels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -120,10 +121,10 @@ impl Channels {
 
     /// Adds the channels that aren't there.
     pub(super) fn keep(&mut self, others: &Self) {
-        for (channel, value) in &others.values {
-            if !self.has(channel) {
-                self.values.insert(channel.clone(), value.clone());
-                self.hashes.insert(channel.clone(), others.hashes[channel]);
+        for (channel, value) in others.values.clone() {
+            if !self.has(&channel) {
+                self.hashes.insert(channel.clone(), others.hashes[&channel]);
+                self.values.insert_shared(channel, value);
             }
         }
     }
@@ -135,7 +136,7 @@ fn take_longer(values: &mut ChannelValues, found: &Grown) -> BTreeMap<String, Fu
         let Found::Longer { after, .. } = *found else {
             return None;
         };
-        match values.remove(channel) {
+        match values.remove(channel).map(Arc::unwrap_or_clone) {
             Some(Value::Array(items)) => Some((channel.clone(), Further { after, items })),
             _ => None,
         }
@@ -165,7 +166,7 @@ pub(super) fn hashes(values: &ChannelValues) -> Hashes {
 /// The state that a checkpoint's channels hold.
 pub(super) fn state(mut values: ChannelValues) -> Value {
     match values.remove(ROOT) {
-        Some(root) => root,
-        None => Value::Object(values.into_iter().collect()),
+        Some(root) => Arc::unwrap_or_clone(root),
+        None => values.into(),
     }
 }

@@ -48,8 +48,7 @@ async fn a_step_goes_on_with_the_output_that_is_stored() {
     let memory = MemoryCheckpointer::new();
     let thread = ThreadId::new(THREAD).unwrap();
     let mut input = Checkpoint::new(CheckpointId::generate(None));
-    let question = ("question".to_owned(), "the order".into());
-    input.channel_values.extend([question]);
+    input.channel_values.insert("question", "the order".into());
     let metadata = Metadata::new(Source::Input, -1);
     let put = Put::new(&thread, &input, &metadata);
     let address = memory.put(put).await.unwrap();

@@ -182,11 +182,8 @@ impl Shape {
 /// The difference to the parent, of the channels whose versions differ.
 fn changes(parent: &CheckpointTuple, tuple: &CheckpointTuple) -> Changes {
     let changed: Vec<_> = changed_versions(&tuple.checkpoint, &parent.checkpoint).collect();
-    let values = tuple.checkpoint.channel_values.iter();
-    let after = values.filter(|(channel, _)| changed.contains(channel));
-    let after = after
-        .map(|(channel, value)| (channel.clone(), value.clone()))
-        .collect();
+    let mut after = tuple.checkpoint.channel_values.clone();
+    after.retain(|channel, _| changed.contains(&channel));
     Changes::between(&parent.checkpoint.channel_values, &after)
 }
 

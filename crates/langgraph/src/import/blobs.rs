@@ -1,6 +1,7 @@
 //! The values that LangGraph's saver keeps by channel and version.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use checkpointer::ChannelValues;
 use serde_json::Value;
@@ -20,7 +21,7 @@ pub(super) struct Blobs {
 struct Blob {
     version: String,
     /// None if nothing is stored for the version.
-    value: Option<Value>,
+    value: Option<Arc<Value>>,
 }
 
 impl Blobs {
@@ -67,7 +68,7 @@ impl Blobs {
             let form = value.to_json();
             opaque += u64::from(is_opaque(&form));
             if let Some(blob) = self.by_channel.get_mut(&channel) {
-                blob.value = Some(form);
+                blob.value = Some(Arc::new(form));
             }
         }
         Ok(opaque)
@@ -77,7 +78,7 @@ impl Blobs {
     pub(super) fn add_to(&self, values: &mut ChannelValues) {
         for (channel, blob) in &self.by_channel {
             if let Some(value) = &blob.value {
-                values.insert(channel.clone(), value.clone());
+                values.insert_shared(channel, Arc::clone(value));
             }
         }
     }

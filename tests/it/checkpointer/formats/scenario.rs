@@ -33,7 +33,7 @@ pub(super) async fn play(checkpointer: &dyn Checkpointer) {
 pub(super) async fn go_on(checkpointer: &dyn Checkpointer) {
     let query = GetTuple::head(thread("main")).unwrap();
     let head = checkpointer.get_tuple(query).await.unwrap().unwrap();
-    let mut values: Value = head.checkpoint.channel_values.into_iter().collect();
+    let mut values = Value::from(head.checkpoint.channel_values);
     values["tree"].as_array_mut().unwrap().push(json!("new"));
     let next = put(checkpointer, &head.address, "0009", values, 9).await;
     write(checkpointer, &next, "task", &[(HISTORY_CHANNEL, large(6))]).await;

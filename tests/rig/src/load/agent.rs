@@ -1,5 +1,7 @@
 //! An agent whose work can be checked.
 
+use std::sync::Arc;
+
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, Error, GetTuple, Metadata,
     PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
@@ -162,11 +164,11 @@ impl<R: Fn(Fact)> Agent<R> {
     ) -> Result<(), Error> {
         let mut checkpoint = Checkpoint::child_of(parent);
         let values = &mut checkpoint.channel_values;
-        let messages = match values.remove(MESSAGES) {
+        let messages = match values.remove(MESSAGES).map(Arc::unwrap_or_clone) {
             Some(Value::Array(messages)) => messages,
             _ => Vec::new(),
         };
-        let files = match values.remove(FILES_CHANNEL) {
+        let files = match values.remove(FILES_CHANNEL).map(Arc::unwrap_or_clone) {
             Some(Value::Object(files)) => files,
             _ => Map::new(),
         };

@@ -80,12 +80,7 @@ impl Checker {
         let states = self.states(&stored.thread_id).await?;
         for tuple in listed {
             let state = states.get(tuple.address.checkpoint_id.as_str());
-            let values: Value = tuple
-                .checkpoint
-                .channel_values
-                .clone()
-                .into_iter()
-                .collect();
+            let values = Value::from(tuple.checkpoint.channel_values.clone());
             if state != Some(&values) {
                 stored.say(number(&tuple), "isn't what `state` says in SQL");
             }

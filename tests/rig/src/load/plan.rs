@@ -167,8 +167,8 @@ impl Plan {
             .into_iter()
             .filter_map(|(channel, value)| Some((channel.to_owned(), value?)))
             .collect();
-        expected.insert(MESSAGES.to_owned(), stored.clone());
-        expected.insert(PLAN.to_owned(), self.constant());
+        expected.insert(MESSAGES, stored.clone());
+        expected.insert(PLAN, self.constant());
         for channel in [MESSAGES, FILES_CHANNEL, PLAN, SUMMARY, DRAFT] {
             if expected.get(channel) != values.get(channel) {
                 return Err(format!("has a wrong value of `{channel}`"));

@@ -18,6 +18,7 @@ mod hostile;
 mod key_order;
 mod limits;
 mod round_trip;
+mod shared;
 
 /// A value as it is sent.
 #[derive(Debug)]
@@ -62,12 +63,17 @@ impl Sent {
     /// Reads the value twice.
     fn decoded<'r>(&'r self, mut decoder: Decoder<'r>) -> crate::Result<Value> {
         let thread = thread();
-        for (hash, NewChunk { content, refs }) in &self.chunks {
-            decoder.take_chunk(&thread, *hash, content.as_deref(), refs.as_deref())?;
-        }
+        self.chunks_for(&mut decoder)?;
         let value = decoder.value(&thread, &self.stored, "a")?;
         assert!(same(&decoder.value(&thread, &self.stored, "a")?, &value));
         Ok(value)
+    }
+
+    fn chunks_for<'r>(&'r self, decoder: &mut Decoder<'r>) -> crate::Result<()> {
+        for (hash, NewChunk { content, refs }) in &self.chunks {
+            decoder.take_chunk(&thread(), *hash, content.as_deref(), refs.as_deref())?;
+        }
+        Ok(())
     }
 }
 

@@ -1,16 +1,17 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::LastValues;
+use super::{Known, LastValues};
 use crate::codec::tests::any_value;
 use crate::codec::{self, ContentHash};
 use crate::postgres::cut::Cut;
 use crate::postgres::encode::Encoder;
-use crate::{CheckpointNs, ThreadId};
+use crate::{ChannelValues, CheckpointNs, ThreadId};
 
 fn thread() -> ThreadId {
     ThreadId::new("thread").unwrap()
@@ -208,16 +209,16 @@ proptest! {
 }
 
 fn put(memo: &LastValues, channel: &str, list: &Value) {
-    let values = [(channel.to_owned(), list.clone())].into();
+    let values = [(channel, list.clone())].into();
     memo.cut(&thread(), &CheckpointNs::ROOT, &values);
 }
 
 fn is_remembered(memo: &LastValues, channel: &str) -> bool {
     let name = (thread(), CheckpointNs::ROOT, channel.to_owned());
-    let cut = memo.take(&name);
-    let is_remembered = cut.is_some();
-    if let Some(cut) = cut {
-        memo.give_back(name, cut);
+    let known = memo.take(&name);
+    let is_remembered = known.is_some();
+    if let Some(known) = known {
+        memo.give_back(name, known);
     }
     is_remembered
 }
@@ -245,4 +246,28 @@ fn a_memo_is_bounded_and_forgets_what_was_used_longest_ago() {
     put(&memo, "a", &items(0..1000));
     assert!(!is_remembered(&memo, "a"));
     assert_eq!(memo.lock().bytes, 2 * one);
+}
+
+#[test]
+fn a_value_is_known_by_its_place_until_it_is_changed() {
+    let mut values = ChannelValues::from([("a", items(0..100))]);
+    let shared = values.get_shared("a").unwrap();
+    let known = Known::of(shared, None);
+    assert!(known.is_of(shared));
+    assert!(!known.is_of(&Arc::new(items(0..100))));
+
+    // No one else holds it, so that it isn't copied: it moves.
+    values.get_mut("a").unwrap()[0] = json!("other");
+    assert!(!known.is_of(values.get_shared("a").unwrap()));
+}
+
+#[test]
+fn a_value_that_is_shared_with_the_one_put_last_is_what_was_put() {
+    let memo = LastValues::new(usize::MAX);
+    let values = ChannelValues::from([("a", items(0..100))]);
+    for values in [&values, &values.clone()] {
+        let cuts = memo.cut(&thread(), &CheckpointNs::ROOT, values);
+        let cut = cuts.iter().next().flatten();
+        assert_eq!(written(&values["a"], cut), written(&values["a"], Cut::of_channel(&values["a"], || None).as_ref()));
+    }
 }

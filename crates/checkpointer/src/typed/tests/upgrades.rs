@@ -203,7 +203,7 @@ async fn a_struct_may_become_an_enum_and_an_enum_a_struct() {
     assert_eq!(thread.load().await.unwrap(), Some(upgraded()));
     let saved = thread.save(&upgraded()).await.unwrap();
     let saved = tuple(&memory, &saved).await;
-    let channels: Vec<_> = saved.checkpoint.channel_values.into_keys().collect();
+    let channels: Vec<_> = saved.checkpoint.channel_values.keys().collect();
     assert_eq!(channels, ["customer", "messages", "urgency"]);
 }
 

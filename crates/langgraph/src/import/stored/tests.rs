@@ -28,12 +28,7 @@ fn values_in_the_row_stay_as_they_are() {
         r#"{"channel_values": {"text": "\u20ac\"", "int": -5, "most": 18446744073709551615,
             "float": 1.0, "small": 0.1, "none": null, "true": true}}"#,
     ));
-    let values: Value = stored
-        .unwrap()
-        .checkpoint
-        .channel_values
-        .into_iter()
-        .collect();
+    let values = Value::from(stored.unwrap().checkpoint.channel_values);
     assert_eq!(
         values,
         json!({ "text": "€\"", "int": -5, "most": u64::MAX, "float": 1.0, "small": 0.1, "none": null,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Sent, message, messages, send, thread};
+use crate::ChannelValues;
 use crate::codec::ContentHash;
 use crate::codec::tests::any_value;
 use crate::postgres::cut::List;
@@ -25,7 +26,7 @@ impl Stored {
         let is_stored = |hash: &ContentHash| self.0.contains_key(hash);
         let mut encoder = Encoder::new(&thread, &is_stored);
         let lists = BTreeMap::from([("a".to_owned(), list)]);
-        let channels = encoder.channels(&BTreeMap::new(), iter::empty(), &lists);
+        let channels = encoder.channels(&ChannelValues::new(), iter::empty(), &lists);
         let channels = channels.unwrap();
         let sent = Sent {
             stored: channels[b"{\"a\":".len()..channels.len() - 1].to_vec(),

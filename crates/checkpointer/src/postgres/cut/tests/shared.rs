@@ -1,0 +1,20 @@
+//! A value that several checkpoints have.
+
+use std::sync::Arc;
+
+use super::{messages, send, thread};
+use crate::postgres::decode::Decoder;
+
+#[test]
+fn checkpoints_that_are_read_together_share_their_equal_values() {
+    let sent = send(&messages(0..20));
+    let channels = [b"{\"a\":", &sent.stored[..], b"}"].concat();
+    for (mut decoder, shares) in [(Decoder::of_many(), true), (Decoder::of_one(), false)] {
+        sent.chunks_for(&mut decoder).unwrap();
+        let [one, other] = [(); 2].map(|()| decoder.channels(&thread(), &channels).unwrap());
+        assert_eq!(one["a"], messages(0..20));
+        assert_eq!(one, other);
+        let [one, other] = [&one, &other].map(|values| values.get_shared("a").unwrap());
+        assert_eq!(Arc::ptr_eq(one, other), shares);
+    }
+}
