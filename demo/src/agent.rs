@@ -58,10 +58,7 @@ pub(crate) fn graph(
 
 /// The state an audit begins with: the folder, and into how many tasks its files are cut at most.
 pub(crate) fn input(root: &str, tasks: usize) -> State {
-    State::from([
-        (ROOT, Value::from(root)),
-        (TASKS, Value::from(tasks)),
-    ])
+    State::from([(ROOT, Value::from(root)), (TASKS, Value::from(tasks))])
 }
 
 /// Whether a task is one of the parallel audits.

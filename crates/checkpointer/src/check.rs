@@ -43,7 +43,7 @@ impl Put<'_> {
     fn check_appended(&self) -> Result<()> {
         for channel in self.appended.keys() {
             check_channel(channel)?;
-            if self.checkpoint.channel_values.contains_key(*channel) {
+            if self.checkpoint.channel_values.contains_key(channel) {
                 let place = format!("channel `{channel}`");
                 let reason = "a value, and items that the put appends to the parent's";
                 return Err(Error::unstorable(self.thread_id, &place, "$", reason));

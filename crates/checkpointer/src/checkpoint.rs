@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use crate::{
-    ChannelValues, CheckpointId, CheckpointNs, Checkpointer, IntoName, Metadata, Result, TaskId, ThreadId, Version,
+    ChannelValues, CheckpointId, CheckpointNs, Checkpointer, IntoName, Metadata, Result, TaskId,
+    ThreadId, Version,
 };
 
 /// The versions of channels, by the channel's name.

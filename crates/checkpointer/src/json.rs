@@ -65,7 +65,10 @@ impl Checkpoint {
         fields.insert("v".to_owned(), self.v.into());
         fields.insert("id".to_owned(), self.id.as_str().into());
         fields.insert("ts".to_owned(), self.ts.as_str().into());
-        fields.insert("channel_values".to_owned(), self.channel_values.clone().into());
+        fields.insert(
+            "channel_values".to_owned(),
+            self.channel_values.clone().into(),
+        );
         let versions = versions_to_json(&self.channel_versions);
         fields.insert("channel_versions".to_owned(), versions);
         let seen = seen.map(|(node, seen)| (node.clone(), versions_to_json(seen)));

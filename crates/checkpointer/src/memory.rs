@@ -26,10 +26,11 @@ use serde_json::{Map, Value};
 
 use crate::watchers::Watchers;
 use crate::{
-    AcquireLease, ChannelHistory, CheckpointAddress, CheckpointNs, CheckpointTuple, Checkpointer,
-    DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory, GetTuple,
-    HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put, PutWrites, Removed, Result,
-    TaskOutputs, ThreadId, ThreadInfo, ThreadOrder, ThreadSize, VerifiedThread, Verify, Watch,
+    AcquireLease, ChannelHistory, ChannelValues, CheckpointAddress, CheckpointNs, CheckpointTuple,
+    Checkpointer, DeleteThread, DeletedThreads, Error, ExpectedHead, Generation, GetChannelHistory,
+    GetTuple, HeadChange, Lease, List, ListThreads, OpenTransaction, Prune, Put, PutWrites,
+    Removed, Result, TaskOutputs, ThreadId, ThreadInfo, ThreadOrder, ThreadSize, VerifiedThread,
+    Verify, Watch,
 };
 use clock::Clock;
 use containment::contains_map;
@@ -147,6 +148,12 @@ impl MemoryCheckpointer {
         self
     }
 
+    /// Checks a put, without holding up other calls.
+    fn check(&self, put: &Put<'_>) -> Result<()> {
+        let parent = self.lock().parent_values(put);
+        check::put(put, &parent)
+    }
+
     fn open(&self) -> Result<MutexGuard<'_, Store>> {
         let store = self.lock();
         if store.closed {
@@ -262,6 +269,14 @@ impl Store {
             *thread = Thread { leased, ..new() };
         }
         thread
+    }
+
+    /// The values of a put's parent; none if it isn't there.
+    fn parent_values(&self, put: &Put<'_>) -> ChannelValues {
+        let thread = self.live(put.thread_id);
+        let stored = thread.and_then(|thread| thread.namespaces.get(&*put.checkpoint_ns));
+        let values = stored.and_then(|stored| stored.values_at(put.parent?));
+        values.cloned().unwrap_or_default()
     }
 
     /// Finds a guarded put that has been stored already, though its head and its lease are others
@@ -502,7 +517,7 @@ fn in_order(order: ThreadOrder, left: &ThreadInfo, right: &ThreadInfo) -> Orderi
 #[async_trait]
 impl Checkpointer for MemoryCheckpointer {
     async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
-        check::put(&put)?;
+        self.check(&put)?;
         let mut store = self.open_to_write(put.thread_id, None).await?;
         store.faulty_put(&put)
     }
@@ -519,7 +534,7 @@ impl Checkpointer for MemoryCheckpointer {
         transaction: OpenTransaction<'_>,
         put: Put<'_>,
     ) -> Result<CheckpointAddress> {
-        check::put(&put)?;
+        self.check(&put)?;
         let write = |store: &mut Store| store.faulty_put(&put);
         self.write_within(transaction, put.thread_id, write).await
     }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use checkpointer::{
-    ChannelValues, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer,
-    DeleteThread, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune, PruneStrategy,
-    Put, PutWrites, Removed, TaskId, ThreadId,
+    ChannelValues, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
+    Checkpointer, DeleteThread, GetTuple, List, ListThreads, MemoryCheckpointer, Metadata, Prune,
+    PruneStrategy, Put, PutWrites, Removed, TaskId, ThreadId,
 };
 use futures_util::TryStreamExt;
 use proptest::prelude::*;

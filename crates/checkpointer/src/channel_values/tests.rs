@@ -1,7 +1,9 @@
 //! What is shared, and what isn't.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
 use crate::{
@@ -79,9 +81,7 @@ async fn a_child_a_put_and_a_read_share_the_values() {
     memory.put(put).await.unwrap();
 
     let listed = memory.list(List::thread(&thread_id).unwrap());
-    let listed: Vec<_> = futures_util::TryStreamExt::try_collect(listed)
-        .await
-        .unwrap();
+    let listed: Vec<_> = listed.try_collect().await.unwrap();
     assert_eq!(listed.len(), 2);
     for tuple in listed.iter().chain([&read]) {
         let values = &tuple.checkpoint.channel_values;

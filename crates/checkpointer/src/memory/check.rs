@@ -1,15 +1,22 @@
 //! What PostgreSQL would refuse, this store refuses too.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::codec::{encode, encode_object};
 use crate::{ChannelValues, Error, Put, PutWrites, Result, ThreadId};
 
-/// Checks all that a put brings.
-pub(super) fn put(put: &Put<'_>) -> Result<()> {
+/// Checks all that a put brings, but for the values that it shares with its parent: those were checked.
+pub(super) fn put(put: &Put<'_>, parent: &ChannelValues) -> Result<()> {
     put.check()?;
     let (thread_id, checkpoint) = (put.thread_id, put.checkpoint);
-    channels(thread_id, &checkpoint.channel_values)?;
+    for (name, value) in checkpoint.channel_values.iter_shared() {
+        let before = parent.get_shared(name);
+        if !before.is_some_and(|before| Arc::ptr_eq(before, value)) {
+            channel(thread_id, name, value)?;
+        }
+    }
     // As deep as PostgreSQL's rows hold them.
     let fields = Map::from_iter([
         ("ts".to_owned(), Value::from(checkpoint.ts.as_str())),
@@ -26,9 +33,11 @@ pub(super) fn put(put: &Put<'_>) -> Result<()> {
 /// Checks the values of channels.
 pub(super) fn channels(thread_id: &ThreadId, values: &ChannelValues) -> Result<()> {
     let mut values = values.iter();
-    values.try_for_each(|(channel, content)| {
-        value(thread_id, &format!("channel `{channel}`"), content)
-    })
+    values.try_for_each(|(name, value)| channel(thread_id, name, value))
+}
+
+fn channel(thread_id: &ThreadId, name: &str, content: &Value) -> Result<()> {
+    value(thread_id, &format!("channel `{name}`"), content)
 }
 
 /// Checks all that a task's writes bring.

@@ -351,6 +351,12 @@ impl Namespace {
         }
     }
 
+    /// The values of a checkpoint.
+    pub(super) fn values_at(&self, id: &CheckpointId) -> Option<&ChannelValues> {
+        let stored = self.checkpoints.get(id);
+        stored.map(|stored| &stored.checkpoint.channel_values)
+    }
+
     /// All values with their channels.
     pub(super) fn values(&self) -> impl Iterator<Item = (&str, &Value)> {
         let stored = self.checkpoints.values();
@@ -467,7 +473,7 @@ impl Namespace {
                 parent: stored.parent.clone(),
                 seq: stored.seq as i64,
                 filled: channels(values.keys()),
-                empty: channels(versions.filter(|name| !values.contains_key(*name))),
+                empty: channels(versions.filter(|name| !values.contains_key(name))),
                 written: channels(writes.map(|(_, write)| &write.channel)),
                 reads_sends_of_parent: checkpoint.v < Checkpoint::CURRENT_V,
                 root: root.map(str::to_owned),

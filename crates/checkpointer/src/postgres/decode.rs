@@ -14,7 +14,8 @@ use super::chunk::{Kind, Reference, unpack};
 use super::encode::FORMAT;
 use crate::codec::{self, ContentHash, DecodeError, Form};
 use crate::{
-    ChannelValues, ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result, ThreadId, Version,
+    ChannelValues, ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result,
+    ThreadId, Version,
 };
 
 /// The chunks of a read, from which it makes values.
@@ -129,11 +130,7 @@ impl<'r> Decoder<'r> {
     }
 
     /// Reads the values of channels.
-    pub(super) fn channels(
-        &self,
-        thread_id: &ThreadId,
-        stored: &[u8],
-    ) -> Result<ChannelValues> {
+    pub(super) fn channels(&self, thread_id: &ThreadId, stored: &[u8]) -> Result<ChannelValues> {
         let read = |error| malformed(thread_id, "the channels", &error);
         let (Value::Object(stored), form) = codec::parse(stored).map_err(read)? else {
             return Err(corrupt(thread_id, "the channels: no object".to_owned()));
@@ -159,7 +156,9 @@ impl<'r> Decoder<'r> {
         let reference = stored.as_object().filter(|_| self.keeps);
         let name = reference.and_then(Reference::read);
         let name = name.map(|reference| (thread_id.clone(), reference));
-        let known = name.as_ref().and_then(|name| self.values.borrow().get(name).cloned());
+        let known = name
+            .as_ref()
+            .and_then(|name| self.values.borrow().get(name).cloned());
         if let Some(known) = known {
             return Ok(known);
         }

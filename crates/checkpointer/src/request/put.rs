@@ -361,7 +361,7 @@ impl<'a> Put<'a> {
             .channel_versions
             .iter()
             .filter(|(channel, _)| {
-                !self.checkpoint.channel_values.contains_key(*channel)
+                !self.checkpoint.channel_values.contains_key(channel)
                     && !self.new_versions.contains_key(*channel)
                     && !self.appended.contains_key(channel.as_str())
             })

@@ -268,6 +268,12 @@ fn a_value_that_is_shared_with_the_one_put_last_is_what_was_put() {
     for values in [&values, &values.clone()] {
         let cuts = memo.cut(&thread(), &CheckpointNs::ROOT, values);
         let cut = cuts.iter().next().flatten();
-        assert_eq!(written(&values["a"], cut), written(&values["a"], Cut::of_channel(&values["a"], || None).as_ref()));
+        assert_eq!(
+            written(&values["a"], cut),
+            written(
+                &values["a"],
+                Cut::of_channel(&values["a"], || None).as_ref()
+            )
+        );
     }
 }
