@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use checkpointer::PruneStrategy;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyFrozenSet, PyList};
 use settings::Settings;
 
 use crate::answer::Answer;
@@ -14,8 +15,12 @@ use crate::call::call;
 use crate::connected::{Connected, Options};
 use crate::failure::Failure;
 use crate::inbox::Inbox;
+use crate::lists::{KnownList, Lists};
 use crate::read::{self, Listing, Selection, Target};
-use crate::write::{self, Given, NewCheckpoint, NewWrites};
+use crate::write::{self, Given, GivenValue, NewCheckpoint, NewWrites};
+
+/// About how much memory goes to remembering what is stored.
+const CACHE_BYTES: usize = 64 << 20;
 
 /// A checkpointer in PostgreSQL.
 ///
@@ -25,6 +30,7 @@ use crate::write::{self, Given, NewCheckpoint, NewWrites};
 pub(crate) struct Client {
     settings: Settings,
     options: Options,
+    lists: Lists,
     /// The process that has connected, and its connection.
     connected: Mutex<Option<(u32, Arc<Connected>)>>,
 }
@@ -61,12 +67,15 @@ impl Client {
         synchronous_commit: bool,
         cache_bytes: Option<usize>,
     ) -> PyResult<Self> {
+        // One half is for the lists here, the other for what the checkpointer remembers.
+        let cache_bytes = cache_bytes.unwrap_or(CACHE_BYTES) / 2;
         Ok(Self {
             settings: Settings::from_iter(variables).map_err(Failure::from)?,
             options: Options {
                 synchronous_commit,
                 cache_bytes,
             },
+            lists: Lists::new(cache_bytes),
             connected: Mutex::new(None),
         })
     }
@@ -95,6 +104,20 @@ impl Client {
         })
     }
 
+    /// Compares the list of a channel with the one put last. Returns it with copies of its new items,
+    /// which are to be serialised; none if it has items that can't be compared with later ones.
+    fn follow<'py>(
+        &self,
+        thread_id: String,
+        checkpoint_ns: String,
+        channel: String,
+        list: &Bound<'py, PyList>,
+        messages: &Bound<'py, PyFrozenSet>,
+    ) -> Option<(KnownList, Vec<Bound<'py, PyAny>>)> {
+        let channel = (thread_id, checkpoint_ns, channel);
+        self.lists.follow(channel, list, messages)
+    }
+
     #[expect(clippy::too_many_arguments, reason = "Python hands over all at once")]
     fn put<'py>(
         &self,
@@ -104,7 +127,7 @@ impl Client {
         checkpoint_ns: String,
         parent_id: Option<String>,
         checkpoint: String,
-        values: Vec<Given<'py>>,
+        values: Vec<GivenValue<'py>>,
         metadata: String,
         new_versions: String,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -115,7 +138,7 @@ impl Client {
             checkpoint,
             metadata,
             new_versions,
-            values: write::values(values)?,
+            values: write::channels(values, &self.lists)?,
         };
         call(py, inbox, put.put(self.connected(py)))
     }

@@ -28,7 +28,7 @@ pub(crate) struct Connected {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
     pub(crate) synchronous_commit: bool,
-    pub(crate) cache_bytes: Option<usize>,
+    pub(crate) cache_bytes: usize,
 }
 
 impl Options {
@@ -41,10 +41,7 @@ impl Options {
             true => Durability::Full,
             false => Durability::Relaxed,
         });
-        match self.cache_bytes {
-            Some(cache_bytes) => options.cache_bytes(cache_bytes),
-            None => options,
-        }
+        options.cache_bytes(self.cache_bytes)
     }
 }
 

@@ -2,13 +2,15 @@
 //! `PostgresCheckpointer`.
 //!
 //! It is thin: Python serialises the values and hands over texts and bytes; here they become JSON and go
-//! to the checkpointer. A call that is given an inbox returns at once, and its outcome comes to the inbox,
+//! to the checkpointer. Of a list that was put before, Python serialises the items that are new. A call that is given an inbox returns at once, and its outcome comes to the inbox,
 //! which wakes an event loop; one that isn't waits. No thread but Python's own ever runs Python.
 
 mod client;
 
 mod read;
 mod write;
+
+mod lists;
 
 mod call;
 mod inbox;
@@ -26,6 +28,8 @@ mod native {
     use crate::client::Client;
     #[pymodule_export]
     use crate::inbox::Inbox;
+    #[pymodule_export]
+    use crate::lists::KnownList;
     #[pymodule_export]
     use crate::read::Listing;
 }

@@ -16,9 +16,50 @@ use serde_json::{Map, Value};
 use crate::answer::Answer;
 use crate::connected::Connected;
 use crate::failure::Result;
+use crate::lists::{KnownList, Lists};
 
 /// A value as Python serialises it, under the name of its channel.
 pub(crate) type Given<'py> = (String, String, Bound<'py, PyAny>);
+
+/// The value of a channel: serialised, or a list of which the new items are.
+#[derive(Debug, FromPyObject)]
+pub(crate) enum GivenValue<'py> {
+    Serialized(String, String, Bound<'py, PyAny>),
+    List(String, Bound<'py, KnownList>),
+}
+
+/// The value of a channel on its way to its form as JSON.
+#[derive(Debug)]
+pub(crate) enum NewValue {
+    Serialized(Serialized),
+    Form(Arc<Value>),
+}
+
+impl NewValue {
+    fn into_form(self) -> Value {
+        match self {
+            Self::Serialized(value) => value.to_json(),
+            Self::Form(form) => Arc::unwrap_or_clone(form),
+        }
+    }
+}
+
+/// Takes over the values of channels.
+pub(crate) fn channels(
+    given: Vec<GivenValue<'_>>,
+    lists: &Lists,
+) -> PyResult<Vec<(String, NewValue)>> {
+    let value = |given| match given {
+        GivenValue::Serialized(channel, type_name, bytes) => {
+            let value = Serialized::new(type_name, bytes_of(&bytes)?);
+            Ok((channel, NewValue::Serialized(value)))
+        }
+        GivenValue::List(channel, list) => {
+            Ok((channel, NewValue::Form(lists.remember(list.get())?)))
+        }
+    };
+    given.into_iter().map(value).collect()
+}
 
 /// Takes over serialised values.
 pub(crate) fn values(given: Vec<Given<'_>>) -> PyResult<Vec<(String, Serialized)>> {
@@ -50,7 +91,7 @@ pub(crate) struct NewCheckpoint {
     pub(crate) checkpoint: String,
     pub(crate) metadata: String,
     pub(crate) new_versions: String,
-    pub(crate) values: Vec<(String, Serialized)>,
+    pub(crate) values: Vec<(String, NewValue)>,
 }
 
 impl NewCheckpoint {
@@ -61,7 +102,7 @@ impl NewCheckpoint {
         let mut checkpoint = checkpoint(&self.checkpoint)?;
         let values = self.values.into_iter();
         checkpoint.channel_values = values
-            .map(|(channel, value)| (channel, value.to_json()))
+            .map(|(channel, value)| (channel, value.into_form()))
             .collect();
         let metadata = Metadata::from(serde_json::from_str::<Map<String, Value>>(&self.metadata)?);
         let new_versions = versions(&self.new_versions)?;

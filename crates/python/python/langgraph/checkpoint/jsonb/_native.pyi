@@ -1,9 +1,10 @@
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from langgraph.checkpoint.jsonb._types import FoundHistory, FoundTuple, Given
+from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.jsonb._types import FoundHistory, FoundTuple, Given, GivenList
 
-__all__ = ["Client", "Inbox", "Listing"]
+__all__ = ["Client", "Inbox", "KnownList", "Listing"]
 
 # Each call returns its answer if there is no inbox, and else its number there.
 
@@ -19,6 +20,10 @@ class Listing:
     def next(self, inbox: Inbox | None) -> list[FoundTuple]: ...
 
 @final
+class KnownList:
+    def extend(self, type_name: str, bytes: bytes) -> bool: ...
+
+@final
 class Client:
     def __new__(
         cls,
@@ -30,6 +35,14 @@ class Client:
     def connect(self, inbox: Inbox | None) -> None: ...
     def setup(self, inbox: Inbox | None) -> None: ...
     def close(self, inbox: Inbox | None) -> None: ...
+    def follow(
+        self,
+        thread_id: str,
+        checkpoint_ns: str,
+        channel: str,
+        list: list[object],
+        messages: frozenset[type[BaseMessage]],
+    ) -> tuple[KnownList, list[object]] | None: ...
     def put(
         self,
         inbox: Inbox | None,
@@ -37,7 +50,7 @@ class Client:
         checkpoint_ns: str,
         parent_id: str | None,
         checkpoint: str,
-        values: Sequence[Given],
+        values: Sequence[Given | GivenList],
         metadata: str,
         new_versions: str,
     ) -> None: ...

@@ -16,8 +16,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from langgraph.checkpoint.jsonb import _metadata
-from langgraph.checkpoint.jsonb._types import Given
-from langgraph.checkpoint.jsonb._values import dump_all
+from langgraph.checkpoint.jsonb._native import Client
+from langgraph.checkpoint.jsonb._types import Given, GivenList
+from langgraph.checkpoint.jsonb._values import Channels
 
 
 def target(config: RunnableConfig) -> tuple[str, str, str | None]:
@@ -51,19 +52,24 @@ def address(config: RunnableConfig, checkpoint_id: str) -> RunnableConfig:
 
 
 def put(
+    native: Client,
     serde: SerializerProtocol,
     config: RunnableConfig,
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
-) -> tuple[str, str, str | None, str, Sequence[Given], str, str]:
+) -> tuple[str, str, str | None, str, Sequence[Given | GivenList], str, str]:
     """A checkpoint to put: its address with its parent's id, and its contents."""
     fields: dict[str, Any] = {"ts": "", "versions_seen": {}, **checkpoint}
     values: Mapping[str, Any] = fields.pop("channel_values", {})
+    thread_id, checkpoint_ns, parent_id = target(config)
+    channels = Channels(native, serde, thread_id, checkpoint_ns)
     return (
-        *target(config),
+        thread_id,
+        checkpoint_ns,
+        parent_id,
         _to_json(fields),
-        dump_all(serde, values.items()),
+        [channels.dump(channel, value) for channel, value in values.items()],
         _metadata.to_json(get_serializable_checkpoint_metadata(config, metadata)),
         _to_json(new_versions),
     )

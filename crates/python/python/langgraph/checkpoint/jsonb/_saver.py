@@ -136,7 +136,9 @@ class BaseSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Stores a checkpoint with its values, and makes it the head of its namespace."""
-        put = _requests.put(self.serde, config, checkpoint, metadata, new_versions)
+        put = _requests.put(
+            self._native, self.serde, config, checkpoint, metadata, new_versions
+        )
         self._native.put(None, *put)
         return _requests.address(config, checkpoint["id"])
 
@@ -149,7 +151,9 @@ class BaseSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Stores a checkpoint with its values, and makes it the head of its namespace."""
-        put = _requests.put(self.serde, config, checkpoint, metadata, new_versions)
+        put = _requests.put(
+            self._native, self.serde, config, checkpoint, metadata, new_versions
+        )
         await call(self._native.put, *put)
         return _requests.address(config, checkpoint["id"])
 

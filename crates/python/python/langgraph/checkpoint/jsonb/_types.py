@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.jsonb._native import KnownList
 
 Typed: TypeAlias = tuple[str, bytes]
 """A value as LangGraph's serialiser makes it: the name of a type, and bytes."""
 
 Given: TypeAlias = tuple[str, str, bytes]
 """The channel of a value, and what the serialiser made of it."""
+
+GivenList: TypeAlias = "tuple[str, KnownList]"
+"""A channel, and its list of which the new items were serialised."""
 
 FoundWrite: TypeAlias = tuple[str, str, Typed]
 """The task, the channel and the value."""

@@ -1,0 +1,52 @@
+"""The classes of LangChain's messages, of which a list is serialised item by item."""
+
+from __future__ import annotations
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    ChatMessageChunk,
+    FunctionMessage,
+    FunctionMessageChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
+)
+from pydantic import BaseModel
+
+
+def _depends_on_fields_only(message: type[BaseMessage]) -> bool:
+    """Whether nothing but a message's fields decides what it is serialised to: no code of a class."""
+    decorators = message.__pydantic_decorators__
+    return message.model_dump is BaseModel.model_dump and not (
+        decorators.field_serializers or decorators.model_serializers or decorators.computed_fields
+    )
+
+
+MESSAGES = frozenset(
+    filter(
+        _depends_on_fields_only,
+        (
+            AIMessage,
+            AIMessageChunk,
+            ChatMessage,
+            ChatMessageChunk,
+            FunctionMessage,
+            FunctionMessageChunk,
+            HumanMessage,
+            HumanMessageChunk,
+            RemoveMessage,
+            SystemMessage,
+            SystemMessageChunk,
+            ToolMessage,
+            ToolMessageChunk,
+        ),
+    )
+)
+"""Those whose objects can be compared with what they were. A class derived from one isn't among them."""
