@@ -74,9 +74,9 @@ fn is_of(parts: &mut slice::Iter<'_, Part>, value: &Bound<'_, PyAny>) -> bool {
     match parts.next() {
         None => false,
         Some(Part::Plain(plain)) => is_same(plain.bind(value.py()), value),
-        Some(Part::List(len)) => value.cast_exact::<PyList>().is_ok_and(|list| {
-            list.len() == *len && list.iter().all(|item| is_of(parts, &item))
-        }),
+        Some(Part::List(len)) => value
+            .cast_exact::<PyList>()
+            .is_ok_and(|list| list.len() == *len && list.iter().all(|item| is_of(parts, &item))),
         Some(Part::Dict(len)) => value.cast_exact::<PyDict>().is_ok_and(|dict| {
             let mut members = dict.iter();
             dict.len() == *len
@@ -205,7 +205,11 @@ fn message<'py>(
     let set = object.getattr(intern!(py, "__setattr__"))?;
     set.call1((&message, intern!(py, FIELDS), fields))?;
     set.call1((&message, intern!(py, EXTRA), extra))?;
-    set.call1((&message, intern!(py, "__pydantic_fields_set__"), PySet::empty(py)?))?;
+    set.call1((
+        &message,
+        intern!(py, "__pydantic_fields_set__"),
+        PySet::empty(py)?,
+    ))?;
     set.call1((&message, intern!(py, "__pydantic_private__"), py.None()))?;
     Ok(message)
 }

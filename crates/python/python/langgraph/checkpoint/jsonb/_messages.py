@@ -29,24 +29,21 @@ def _depends_on_fields_only(message: type[BaseMessage]) -> bool:
     )
 
 
-MESSAGES = frozenset(
-    filter(
-        _depends_on_fields_only,
-        (
-            AIMessage,
-            AIMessageChunk,
-            ChatMessage,
-            ChatMessageChunk,
-            FunctionMessage,
-            FunctionMessageChunk,
-            HumanMessage,
-            HumanMessageChunk,
-            RemoveMessage,
-            SystemMessage,
-            SystemMessageChunk,
-            ToolMessage,
-            ToolMessageChunk,
-        ),
-    )
+_ALL: tuple[type[BaseMessage], ...] = (
+    AIMessage,
+    AIMessageChunk,
+    ChatMessage,
+    ChatMessageChunk,
+    FunctionMessage,
+    FunctionMessageChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
 )
+
+MESSAGES = frozenset(message for message in _ALL if _depends_on_fields_only(message))
 """Those whose objects can be compared with what they were. A class derived from one isn't among them."""
