@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import random
 import secrets
@@ -63,6 +64,7 @@ class Outcome:
     """What was measured in a round; milliseconds in the order of the steps."""
 
     puts: list[list[float]] = field(default_factory=list)
+    cpu: list[list[float]] = field(default_factory=list)
     gets: list[float] = field(default_factory=list)
     seconds: float = 0.0
     bytes: int = 0
@@ -90,6 +92,8 @@ class Agent:
         self.puts: list[float] = []
         self.last_read: Any = (None, None)
         outcome.puts.append(self.puts)
+        self.cpu: list[float] = []
+        outcome.cpu.append(self.cpu)
 
     def calls(self) -> Any:
         """Yields each call as the name of a method with its arguments, and is sent its answer."""
@@ -117,8 +121,9 @@ class Agent:
                 "updated_channels": None,
             }
             metadata = {"source": "loop", "step": step, "parents": {}}
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             config = yield "put", (config if step else self.head, checkpoint, metadata, versions)
+            self.cpu.append((time.process_time() - cpu) * 1e3)
             self.puts.append((time.perf_counter() - start) * 1e3)
             if (step + 1) % GET_EVERY == 0:
                 start = time.perf_counter()
@@ -219,42 +224,48 @@ def run(scenario: Scenario, is_ours: bool) -> Outcome:
 
 
 @dataclass
-class Measured:
-    """A saver in a scenario: the medians of its rounds."""
+class Ends:
+    """The medians of what the first and the last puts of threads took, in milliseconds."""
 
-    rate: float
     first: float
     last: float
-    get: float
-    megabytes: float
 
     @classmethod
-    def of(cls, scenario: Scenario, rounds: list[Outcome]) -> Measured:
-        steps = scenario.agents * scenario.steps
-        ends = min(ENDS, scenario.steps // 3)
+    def of(cls, scenario: Scenario, threads: list[list[list[float]]]) -> Ends:
+        """Takes each thread of each round."""
+        ends = max(1, min(ENDS, scenario.steps // 3))
 
-        def median(figure: Callable[[Outcome], float]) -> float:
-            return statistics.median(map(figure, rounds))
+        def median(end: slice) -> float:
+            return statistics.median(
+                statistics.median(sum((puts[end] for puts in of_round), []))
+                for of_round in threads
+            )
 
-        return cls(
-            rate=median(lambda it: steps / it.seconds),
-            first=median(lambda it: statistics.median(sum((p[:ends] for p in it.puts), []))),
-            last=median(lambda it: statistics.median(sum((p[-ends:] for p in it.puts), []))),
-            get=median(lambda it: statistics.median(it.gets)),
-            megabytes=median(lambda it: it.bytes / 1e6),
-        )
+        return cls(median(slice(None, ends)), median(slice(-ends, None)))
+
+    def __str__(self) -> str:
+        return f"{self.first:.2f} | {self.last:.2f} | {self.last / self.first:.2f}"
 
 
 HEAD = """\
-| agents × steps | saver | steps/s | ÷ LangGraph's | put at first, ms | at last, ms | growth | get, ms | MB |
-|---|---|---|---|---|---|---|---|---|"""
+| agents × steps | saver | steps/s | ÷ LangGraph's | put at first, ms | at last, ms | growth \
+| its CPU at first, ms | at last, ms | growth | get, ms | MB |
+|---|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
-def row(scenario: Scenario, name: str, it: Measured, official: Measured | None) -> str:
-    ratio = f"{it.rate / official.rate:.1f}" if official else ""
-    puts = f"{it.first:.2f} | {it.last:.2f} | {it.last / it.first:.2f}"
-    cells = f"{it.rate:.0f} | {ratio} | {puts} | {it.get:.2f} | {it.megabytes:.1f}"
-    return f"| {scenario} | langgraph-checkpoint-{name} | {cells} |"
+def rate(scenario: Scenario, rounds: list[Outcome]) -> float:
+    return statistics.median(scenario.agents * scenario.steps / it.seconds for it in rounds)
+
+
+def row(scenario: Scenario, name: str, rounds: list[Outcome], official: list[Outcome]) -> str:
+    ratio = f"{rate(scenario, rounds) / rate(scenario, official):.1f}" if official else ""
+    puts = Ends.of(scenario, [it.puts for it in rounds])
+    # With several agents the others' work would be in it.
+    cpu = Ends.of(scenario, [it.cpu for it in rounds]) if scenario.agents == 1 else " | | "
+    get = statistics.median(statistics.median(it.gets or [math.nan]) for it in rounds)
+    size = statistics.median(it.bytes / 1e6 for it in rounds)
+    speed = f"{rate(scenario, rounds):.0f} | {ratio} | {puts} | {cpu}"
+    return f"| {scenario} | langgraph-checkpoint-{name} | {speed} | {get:.2f} | {size:.1f} |"
 
 
 def measure(scenario: Scenario, rounds: int, with_official: bool) -> None:
@@ -266,10 +277,9 @@ def measure(scenario: Scenario, rounds: int, with_official: bool) -> None:
         for is_ours in (True, False) if number % 2 else (False, True):
             if is_ours or with_official:
                 (ours if is_ours else official).append(run(scenario, is_ours))
-    of_official = Measured.of(scenario, official) if official else None
-    if of_official:
-        print(row(scenario, "postgres", of_official, None))
-    print(row(scenario, "jsonb", Measured.of(scenario, ours), of_official), flush=True)
+    if official:
+        print(row(scenario, "postgres", official, []))
+    print(row(scenario, "jsonb", ours, official), flush=True)
 
 
 def main() -> None:
@@ -286,8 +296,8 @@ def main() -> None:
     sizes += [(1, 1000, (False, True), rounds, False)]
     if arguments.agents or arguments.steps:
         sizes = [(arguments.agents or 1, arguments.steps or 30, (False, True), rounds, True)]
-    print(f"The median of {rounds} rounds; of puts that of the first and the last {ENDS} of a thread,")
-    print("or of a third of its steps.\n")
+    print(f"Medians of {rounds} rounds, and of the first and the last {ENDS} puts of each thread or")
+    print("of a third of its steps. The CPU time is that of this process, server aside.\n")
     print(HEAD)
     for agents, steps, ways, rounds, with_official in sizes:
         for is_async in ways:
