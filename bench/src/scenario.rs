@@ -94,7 +94,7 @@ pub(crate) const LIST: Scenario = Scenario {
     ..ONE_AGENT
 };
 
-/// The numbers that somebody asked for, in place of the usual ones.
+/// The numbers that the caller asked for, in place of the usual ones.
 pub(crate) fn asked_for(agents: usize, steps: usize) -> Scenario {
     Scenario {
         name: "asked-for",

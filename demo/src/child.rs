@@ -109,7 +109,7 @@ impl Child {
     pub(crate) async fn kill(mut self) -> Result<(ExitStatus, Seen)> {
         self.process.start_kill().context("kill the agent")?;
         let status = self.process.wait().await?;
-        // What it had said before, and nobody has read yet; the last line may be cut off.
+        // What it had said before and this process hasn't read yet; the last line may be cut off.
         while let Ok(Some(_)) = self.next().await {}
         Ok((status, self.seen))
     }

@@ -1,4 +1,4 @@
-//! What a run tells whoever watches it: one line of plain words each.
+//! What a run tells the process that watches it: one line of plain words each.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -79,6 +79,6 @@ impl FromStr for Event {
 /// Prints an event as a line at once, so that it is known even if the process dies right after.
 pub(crate) fn print(event: Event) {
     let mut stdout = io::stdout().lock();
-    // Nobody reads any more: the run itself isn't hurt by that.
+    // The reader has gone: the run itself isn't hurt by that.
     let _ = writeln!(stdout, "{event}").and_then(|()| stdout.flush());
 }

@@ -2,8 +2,8 @@
 //!
 //! A graph is a list of nodes. Each step runs one node as one task or as several in parallel; every
 //! task's output is stored as a pending write as soon as the task is done, and when all are there,
-//! the next checkpoint takes them in. Whoever continues a thread, in whatever process, reads the
-//! head and its pending writes, and runs only the tasks that have no output yet.
+//! the next checkpoint takes them in. Any process that continues a thread reads the head and its
+//! pending writes, and runs only the tasks that have no output yet.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -49,7 +49,7 @@ impl Progress {
         if self.bar.is_hidden() && quarter > self.shown_quarter {
             self.shown_quarter = quarter;
             let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
-            // Whoever stopped reading will be told by the next line that isn't about progress.
+            // The next line that isn't about progress reports that the reader has gone.
             let _ = writeln!(stdout(), "   {done} of {all} tasks recorded");
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// The answer to the question the audit stopped at
     #[arg(long)]
     pub(crate) answer: Option<Answer>,
-    /// Hold all audit tasks but this many in flight, for whoever wants to kill the process then
+    /// Hold all audit tasks but this many in flight, so that the process can be killed then
     #[arg(long)]
     pub(crate) hold_after: Option<usize>,
 }

@@ -282,7 +282,7 @@ async fn each_write_of_a_batch_that_a_failover_cuts_off_is_done_once() {
         thread.save(&state).await.unwrap();
         agents.push((thread_id, thread, state));
     }
-    // Nobody holds the lock on the standby.
+    // No session holds the lock on the standby.
     let observer = client(&pair.primary.url()).await.unwrap();
     let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
          $$BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END$$;

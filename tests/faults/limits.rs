@@ -136,7 +136,7 @@ async fn a_role_without_room_for_another_connection_says_so() {
         FATAL: too many connections for role "agent"
     "#]],
     );
-    // One is enough: whoever waits gets it.
+    // One is enough: the next caller that waits gets it.
     drop(held);
     let mut thread = checkpointer.thread::<Vec<String>>("narrow").unwrap();
     thread.save(&large(20)).await.unwrap();

@@ -60,7 +60,7 @@ async fn put_writes(
         .await
 }
 
-/// The state as somebody reads it who believes nothing.
+/// The state as a new program reads it, which remembers nothing.
 async fn read(pair: &Pair, name: &str) -> Option<Items> {
     let other = connect(pair).await;
     let mut thread = other.thread::<Items>(name).unwrap();
@@ -129,7 +129,7 @@ async fn what_the_new_primary_never_got_is_noticed_and_sent_again() {
     pair.primary.stop(Stop::Immediate).await.unwrap();
     pair.standby.promote().await.unwrap();
 
-    // Whoever guards is told that the head isn't what it was, and what it is.
+    // A guarded put is told that the head isn't what it was, and what it is.
     let error = saved.save(&items(101)).await.unwrap_err();
     assert!(
         matches!(&error, Error::Conflict { expected, head, .. }

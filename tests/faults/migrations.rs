@@ -71,7 +71,7 @@ async fn the_sql_applied_by_hand_makes_the_schema_that_a_program_makes() {
         "{}",
         chain(&error)
     );
-    // As somebody does who began with the first release, and updates from it.
+    // As a user does who began with the first release and updates from it.
     let all = migrations.sql(SCHEMA);
     let (first, _) = all.split_once("\n-- 2: ").unwrap();
     let first = format!("{first}\nCOMMIT;\n");

@@ -84,7 +84,7 @@ fn codec(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A put that nobody watches: no subscriber, no recorder.
+/// A put without a subscriber and without a recorder.
 fn unseen(criterion: &mut Criterion) {
     criterion.bench_function("a put seen by nobody", |bencher| {
         bencher.iter(internals::see)

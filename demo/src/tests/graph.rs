@@ -38,7 +38,7 @@ impl Node for Square {
     }
 }
 
-/// Writes nothing, once somebody said something.
+/// Writes nothing once there is a message.
 struct Ask;
 
 #[async_trait]

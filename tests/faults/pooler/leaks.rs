@@ -85,8 +85,8 @@ async fn what_a_client_leaves_on_a_server_connection_is_found(release: Release) 
     .assert_debug_eq(&leftovers(&pooled, 1).await);
 }
 
-/// Drops a call at each of its polls; whoever gets the only connection to the server next finds
-/// nothing.
+/// Drops a call at each of its polls; the next call on the only connection to the server
+/// finds nothing.
 async fn check(pooled: &Pooled, db: &Database, call: impl AsyncFn(&Database)) {
     at_every_poll(
         async || call(db).await,

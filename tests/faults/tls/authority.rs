@@ -11,7 +11,7 @@ use x509_cert::der::pem::LineEnding;
 use x509_cert::der::{DecodePem as _, Encode as _, EncodePem as _};
 use x509_cert::{Certificate, Version};
 
-/// Somebody who makes certificates.
+/// An authority that makes certificates.
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its private key, as PEM.

@@ -1,4 +1,4 @@
-//! Writes that wait at the same moment share a transaction, and nobody can tell but by the time.
+//! Writes that wait at the same moment share a transaction, and callers can't tell but by the time.
 
 mod callers;
 mod failures;
@@ -89,7 +89,7 @@ async fn head_id(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) -> Strin
     tuple.checkpoint.id.as_str().to_owned()
 }
 
-/// Somebody who has locked thread 0 in a table.
+/// A session that has locked thread 0 in a table.
 async fn somebody_with(test: &TestDb, table: &str) -> Client {
     let somebody = test.observer().await;
     let sql = format!(

@@ -96,7 +96,7 @@ async fn what_comes_late_to_a_deleted_thread_is_refused() {
         .await;
         let delete = DeleteThread::new(thread_id).unwrap();
         operator.delete_thread(delete).await.unwrap();
-        // A new run starts at once on some, and on the others nobody.
+        // A new run starts at once on some, and none on the others.
         restarted.push(match number < RUNS / 2 {
             true => {
                 let step = Step::first(thread_id).values(json!({ "new": large(number) }));

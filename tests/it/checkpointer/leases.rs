@@ -49,7 +49,7 @@ async fn writes_that_were_fenced_off_fail_alone_in_a_shared_transaction() {
         }
         runs.push((first, lease));
     }
-    // All others are held: by the run itself, or by nobody for the last quarter.
+    // All others are held by the run itself; the last quarter is free.
     let step = |number: usize| {
         let (first, lease) = &runs[number];
         let step = Step::after(first).values(json!({ "a": large(number) }));
@@ -284,8 +284,7 @@ async fn whoever_holds_the_lease_builds_on_what_was_there_when_it_was_taken() {
     assert_eq!(values(of_last.unwrap())["count"], json!(count));
 }
 
-/// A session that has changed a thread and hasn't committed, so that whoever comes next waits for
-/// it.
+/// A session that has changed a thread and hasn't committed, so that the next call waits for it.
 async fn changing(test: &TestDb, sql: &str) -> tokio_postgres::Client {
     let somebody = test.observer().await;
     let sql = sql.replace("{schema}", test.schema());

@@ -22,7 +22,7 @@ mod dropped;
 
 const DOCS: &str = include_str!("../../../docs/observability.md");
 
-/// What a state, metadata and a filter hold here: nobody is to see it.
+/// What a state, metadata and a filter hold here: no log and no metric may show it.
 const SECRET: &str = "hunter2";
 
 const OPERATIONS: &str = "checkpointer_operations_total";

@@ -36,7 +36,7 @@ async fn of_two_processes_that_save_on_one_head_at_most_one_wins() {
     let race = rig::race(&checkpointer, &thread_id, racers, ROUNDS);
     let race = race.await.unwrap();
     assert_eq!(race.violations, [""; 0]);
-    // Nothing is lost either: without faults somebody wins each round.
+    // Nothing is lost either: without faults one of them wins each round.
     assert_eq!(race.unwon, 0);
     assert_eq!(race.won.iter().sum::<usize>(), ROUNDS);
 }

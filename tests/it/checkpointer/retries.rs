@@ -234,7 +234,7 @@ async fn what_is_logged_of_a_failure_quotes_no_row() {
             .checkpointer
             .set_thread_metadata(thread_id, metadata);
         let error = set.await.unwrap_err();
-        // Whoever called may see it.
+        // The caller may see it.
         assert!(chain(&error).contains("hunter2"), "{}", chain(&error));
     })
     .await;

@@ -1,4 +1,4 @@
-//! Rows that somebody has changed by SQL: a read gives what they say, or an error that names what
+//! Rows that were changed by SQL: a read gives what they say, or an error that names what
 //! can't be read; never a panic, and never something else instead.
 
 use std::fmt::Debug;

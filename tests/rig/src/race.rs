@@ -27,7 +27,7 @@ const ANSWER: &str = "racer: ";
 pub struct Race {
     /// How often each racer won.
     pub won: Vec<usize>,
-    /// How many rounds nobody won.
+    /// How many rounds were won by neither.
     pub unwon: usize,
     /// What must never happen, in words.
     pub violations: Vec<String>,

@@ -11,7 +11,7 @@ use settings::Settings;
 /// How long the schema's connections have to finish.
 const CLOSES_WITHIN: Duration = Duration::from_secs(10);
 
-/// A database whose schema nobody else uses, on the server that the environment names.
+/// A database with a schema of its own, on the server that the environment names.
 #[derive(Debug)]
 pub struct Scratch {
     database: Database,

@@ -22,7 +22,7 @@ pub struct TcpProxy {
     url: String,
     address: SocketAddr,
     wire: Arc<Wire>,
-    /// Bound, not listening: connections are refused, and nobody else gets the
+    /// Bound, not listening: connections are refused, and no other socket gets the
     /// port.
     socket: Mutex<Option<TcpSocket>>,
     accepting: Mutex<Option<JoinHandle<()>>>,

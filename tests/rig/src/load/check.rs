@@ -114,7 +114,7 @@ impl Checker {
     }
 
     /// Finds chunks that nothing refers to in the threads of agents that can't have left any: each
-    /// task ran once, nothing was pruned, and nobody writes at the moment.
+    /// task ran once, nothing was pruned, and there is no writer at the moment.
     pub async fn waste(&self, agents: &[(Plan, Life)]) -> Result<Vec<String>> {
         let unreferenced = rows::unreferenced(&self.database).await?;
         let mut wrong = Vec::new();

@@ -15,7 +15,7 @@ use super::content::{self, CONTENTS, RUNS};
 use super::{Event, Fact};
 use crate::in_one_line;
 
-/// How long whoever removes waits between two calls, at most.
+/// How long a remover waits between two calls, at most.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What one of those does who meet on a few threads.
@@ -31,7 +31,7 @@ pub struct Churner {
     pub seed: u64,
 }
 
-/// What somebody does on threads that others use too.
+/// What is done to threads that others use too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// Puts checkpoints without a guard, and outputs of tasks.
@@ -42,7 +42,7 @@ pub enum Role {
     Reader,
 }
 
-/// Somebody at work.
+/// A task that does it.
 struct Work<R> {
     of: Churner,
     checkpointer: PostgresCheckpointer,

@@ -43,7 +43,7 @@ pub enum Event {
         /// Its id.
         id: String,
     },
-    /// Somebody else had moved the head: the agent reads it again.
+    /// Another writer had moved the head: the agent reads it again.
     Conflict,
     /// A call failed, as any may, after all its retries: the agent goes on from what is stored.
     Interrupted(String),

@@ -20,7 +20,7 @@ pub struct Life {
     pub(super) recorded: BTreeMap<(u64, u64), u32>,
     /// The ids of the checkpoints that were acknowledged, by number.
     pub(super) put: BTreeMap<u64, String>,
-    /// Whether somebody removed checkpoints of it.
+    /// Whether checkpoints of it were removed.
     pub(super) pruned: bool,
     finished: bool,
     gone: bool,
@@ -70,7 +70,7 @@ impl Ledger {
         self.lives.get(&agent).cloned().unwrap_or_default()
     }
 
-    /// Somebody is about to remove checkpoints of an agent: they needn't be there any more.
+    /// Checkpoints of an agent are about to be removed: they needn't be there any more.
     pub fn prune(&mut self, agent: u64) {
         self.lives.entry(agent).or_default().pruned = true;
     }

@@ -189,7 +189,7 @@ impl Counts {
 /// Passes on what a worker says, and returns whether it has ended as it should.
 async fn listen(mut process: Process, facts: mpsc::UnboundedSender<Fact>) -> Result<bool> {
     while let Some(fact) = process.next().await? {
-        // Nobody listens any more only after the last writer has ended.
+        // The receiver is dropped only after the last writer has ended.
         let _ = facts.send(fact);
     }
     process.end().await

@@ -112,11 +112,11 @@ impl Worker {
 /// killed.
 fn say(fact: &Fact) {
     let line = format!("{fact}\n");
-    // Whoever started this process has ended if it can't be written.
+    // If it can't be written, the process that started this one has ended.
     let _ = io::stdout().lock().write_all(line.as_bytes());
 }
 
-/// Whoever starts a worker keeps its standard input open.
+/// The process that starts a worker keeps its standard input open.
 fn end_with_parent() {
     let _ = io::stdin().lock().read(&mut [0]);
     std::process::exit(1);
@@ -162,7 +162,7 @@ impl Process {
         Ok(status.context("wait for a worker")?.success())
     }
 
-    /// Kills it with SIGKILL, and returns what it had said before and nobody has heard yet.
+    /// Kills it with SIGKILL, and returns what it had said before and wasn't read yet.
     pub async fn kill(mut self) -> Result<Vec<Fact>> {
         self.child.kill().await.context("kill a worker")?;
         let mut facts = Vec::new();

@@ -9,7 +9,7 @@ use crate::{AcquireLease, Checkpointer, Error, Lease, MemoryCheckpointer, Thread
 
 const LONG: Duration = Duration::from_secs(60 * 60);
 
-/// Takes the lease from whoever has it.
+/// Takes the lease from its holder.
 async fn taken_over(memory: &MemoryCheckpointer) -> Lease {
     let thread_id = ThreadId::new("counter").unwrap();
     let acquire = AcquireLease::new(thread_id, LONG).unwrap().force();

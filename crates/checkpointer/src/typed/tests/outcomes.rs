@@ -271,7 +271,7 @@ async fn an_update_loads_again_after_a_conflict() {
         .update(|state| {
             calls += 1;
             if calls < 3 {
-                // Somebody else is faster, twice.
+                // Another writer is faster, twice.
                 let mut theirs = counter(&memory);
                 let update = theirs.update(|state| state.n += 10);
                 update.now_or_never().unwrap().unwrap();

@@ -36,7 +36,7 @@ pub(crate) const POOL_OF_WORKER: u32 = 4;
 /// The steps of an agent.
 const STEPS: u64 = 24;
 
-/// How often somebody meddles with a thread.
+/// How often another program meddles with a thread.
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// How long what is under way has to end when the time is over.
@@ -62,7 +62,7 @@ struct Known {
     tally: Tally,
     /// The agents of this process that are at work.
     live: BTreeSet<u64>,
-    /// The agents whose threads somebody has deleted, or is about to.
+    /// The agents whose threads were deleted, or are about to be.
     deleted: BTreeSet<u64>,
 }
 
@@ -93,7 +93,7 @@ impl Soak {
         everybody.extend((0..WORKERS).map(|number| self.workers(number).boxed_local()));
         let everybody = async {
             let ended = timeout(time + ENDS_WITHIN, try_join_all(everybody)).await;
-            // Somebody may have ended early, with an error.
+            // An agent may have ended early, with an error.
             self.end();
             ended
         };
@@ -106,7 +106,7 @@ impl Soak {
         Ok(self.known().tally.clone())
     }
 
-    /// The last checks, with nobody at work any more.
+    /// The last checks, when all work has ended.
     async fn finish(&self, watch: Watch) -> anyhow::Result<()> {
         self.violated(self.checker.tables().await?);
         self.checker.checkpointer().close().await?;
@@ -187,7 +187,7 @@ impl Soak {
         let life = self.life(plan.agent);
         let was_deleted = self.known().deleted.remove(&plan.agent);
         if life.is_gone() && !was_deleted {
-            self.violated([format!("{thread_id} is gone, and nobody has deleted it")]);
+            self.violated([format!("{thread_id} is gone, and was never deleted")]);
         }
         if !was_deleted {
             self.check(&thread_id, &plan, &life).await?;
