@@ -68,12 +68,22 @@ parameters! {
 }
 
 /// Notes that a thread is being swept, on disk.
+///
+/// The condition of `server` always holds. It names a table so that the server that has the rows
+/// answers, where several share them: Citus's coordinator has another start and other numbers.
 pub(super) const BEGIN_SWEEP: Template<SweptThread<'static>> =
     Template::new(&["-- checkpointer::begin_sweep
-INSERT INTO {schema}.unswept (thread_id) VALUES ({thread_id})
-ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
-RETURNING removed_at AS noted, pg_current_xact_id()::text::bigint AS transaction,
-    pg_postmaster_start_time() AS server, set_config('synchronous_commit', 'local', true)"]);
+WITH server AS MATERIALIZED (
+    SELECT number.number::text::bigint AS transaction, start.start AS server, set_to
+    FROM pg_current_xact_id() AS number (number), pg_postmaster_start_time() AS start (start),
+        set_config('synchronous_commit', 'local', true) AS set_to
+    WHERE NOT EXISTS (SELECT FROM {schema}.threads WHERE thread_id IS NULL)
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id) SELECT {thread_id} FROM server
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
+    RETURNING removed_at
+)
+SELECT noted.removed_at AS noted, server.transaction, server.server FROM noted, server"]);
 
 /// Finds chunks that nothing refers to, in the order of their hashes.
 pub(super) const FIND_UNNEEDED_CHUNKS: Template<(SweptThread<'static>, MarkedPage)> =
