@@ -1,8 +1,10 @@
 //! Chromium without a window, steered by its driver.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use fantoccini::elements::Element;
 use fantoccini::wd::Capabilities;
@@ -16,10 +18,19 @@ use tokio::process::{Child, Command};
 /// What the driver says once it listens, before the port.
 const LISTENS: &str = "was started successfully on port ";
 
-/// A browser, which ends with its driver when this is dropped.
+/// How long the browser may take to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// A browser, which ends when this is dropped.
 pub(crate) struct Chromium {
     client: Client,
-    _driver: Child,
+    _driver: Driver,
+}
+
+/// The program that steers the browser. They end together when this is dropped.
+struct Driver {
+    port: u16,
+    _process: Child,
 }
 
 /// How large the window is, and whether the reader likes it dark.
@@ -45,7 +56,7 @@ pub(crate) const PHONE: Window = Window {
 impl Chromium {
     /// Starts the browser.
     pub(crate) async fn start(window: Window) -> Self {
-        let (driver, port) = start_driver().await;
+        let driver = start_driver().await;
         let mut arguments = vec![
             "--headless=new".to_owned(),
             // Root has no sandbox, and CI is root.
@@ -65,7 +76,8 @@ impl Chromium {
         );
         let mut client = ClientBuilder::new(HttpConnector::new());
         client.capabilities(capabilities);
-        let client = client.connect(&format!("http://127.0.0.1:{port}")).await;
+        let driver_url = format!("http://127.0.0.1:{}", driver.port);
+        let client = client.connect(&driver_url).await;
         let client = client.expect("Chromium starts: apt-get install chromium");
         Self {
             client,
@@ -126,6 +138,29 @@ impl Chromium {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let ended = self.end();
+        assert!(
+            ended.is_ok() || std::thread::panicking(),
+            "the browser hasn't ended: {ended:?}"
+        );
+    }
+}
+
+impl Driver {
+    /// Asks the driver to end the browser and itself, and waits for it. A driver that is killed would
+    /// leave the browser behind.
+    fn end(&self) -> io::Result<()> {
+        let mut driver = TcpStream::connect(("127.0.0.1", self.port))?;
+        driver.set_read_timeout(Some(ENDS_WITHIN))?;
+        driver
+            .write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        driver.read_to_end(&mut Vec::new())?;
+        Ok(())
+    }
+}
+
 /// Where pictures go.
 fn pictures() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures")
@@ -135,7 +170,7 @@ fn pictures() -> PathBuf {
 const STARTS: usize = 5;
 
 /// Starts the driver on a port of its choice.
-async fn start_driver() -> (Child, u16) {
+async fn start_driver() -> Driver {
     for _ in 0..STARTS {
         if let Some(started) = try_start_driver().await {
             return started;
@@ -145,22 +180,25 @@ async fn start_driver() -> (Child, u16) {
 }
 
 /// Starts the driver; none if it has ended by itself.
-async fn try_start_driver() -> Option<(Child, u16)> {
-    let driver = Command::new("chromedriver")
+async fn try_start_driver() -> Option<Driver> {
+    let process = Command::new("chromedriver")
         .arg("--port=0")
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn();
-    let mut driver = match driver {
+    let mut process = match process {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             panic!("`chromedriver` isn't installed: apt-get install chromium chromium-driver")
         }
-        driver => driver.unwrap(),
+        process => process.unwrap(),
     };
-    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         if let Some((_, port)) = line.split_once(LISTENS) {
-            return Some((driver, port.trim_end_matches('.').parse().unwrap()));
+            return Some(Driver {
+                port: port.trim_end_matches('.').parse().unwrap(),
+                _process: process,
+            });
         }
     }
     None

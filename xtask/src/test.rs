@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(14..=18))]
     postgres: Option<u32>,
     /// Run the tests of what becomes of JSON, and only those, with features of `serde_json` that
-    /// anybody's dependency may switch on
+    /// any dependency of a user may switch on
     #[arg(long)]
     serde_json_features: bool,
     /// Run the tests that need a browser, and only those
