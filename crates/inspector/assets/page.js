@@ -131,6 +131,7 @@
     } catch {
       return say("The page can't be reached.");
     }
+    if (answer.status >= 500) return say("The database doesn't answer. What is shown is as it was.");
     if (answer.status !== 200) {
       if (answer.status === 204) say("");
       return;

@@ -38,19 +38,20 @@ mod progress;
 mod table;
 mod value;
 
+// What the standard error gets.
+mod stderr;
+
 mod session;
 
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
+use std::env;
+use std::process::{self, ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
 use inspector::visible;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use self::exit::Outcome;
 use self::interrupt::{interrupted, until_interrupted};
@@ -102,25 +103,29 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log_to_stderr();
+    let cli = parsed();
+    stderr::log();
     let mut output = Output::stdout(cli.json);
     let outcome = run(cli.command, &mut output);
     let outcome = outcome.and_then(|outcome| output.flush().map(|()| outcome));
     outcome.unwrap_or_else(|error| report(&error)).into()
 }
 
-/// Warnings go to the terminal, unless `RUST_LOG` says otherwise.
-fn log_to_stderr() {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_env_filter(
-            EnvFilter::builder()
-                .with_default_directive(LevelFilter::WARN.into())
-                .from_env_lossy(),
-        )
-        .init();
+/// Reads the command line. If it is wrong, what is said about it has nothing raw in it: what was given may
+/// be the text of others.
+fn parsed() -> Cli {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return cli,
+        Err(error) => error,
+    };
+    let shown = env::args_os().map(|arg| visible(&arg.to_string_lossy()).into_owned());
+    match Cli::try_parse_from(shown) {
+        Err(shown) => shown.exit(),
+        Ok(_) => {
+            error.render().to_string().lines().for_each(stderr::say);
+            process::exit(error.exit_code())
+        }
+    }
 }
 
 fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -158,9 +163,6 @@ fn report(error: &anyhow::Error) -> Outcome {
     if exit::is_closed_pipe(error) {
         return Outcome::Done;
     }
-    let text = format!("{error:#}");
-    let lines: Vec<_> = text.lines().map(visible).collect();
-    // If the terminal is gone too, the exit code says it.
-    let _ = writeln!(io::stderr(), "error: {}", lines.join("\n"));
+    stderr::report(error);
     Outcome::of(error)
 }

@@ -9,7 +9,7 @@
 //! - [`Pending`] is what the tasks of a checkpoint have left, and which of them wait for an answer.
 //! - [`json`] is all of these as JSON, for programs.
 //! - [`page`] shows threads in a browser: a router for a service of your own.
-//! - [`visible()`] makes text from a state safe to show.
+//! - [`visible()`] and [`visible_in_json()`] make text of others safe to show.
 //!
 //! # Examples
 //!
@@ -54,4 +54,4 @@ pub use filter::{HistoryFilter, MalformedSteps, Steps};
 pub use fork::fork;
 pub use history::{History, HistoryQuery, Line, Node, Row};
 pub use pending::{Pending, TaskState, TaskWrites};
-pub use visible::visible;
+pub use visible::{visible, visible_in_json};

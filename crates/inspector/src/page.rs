@@ -22,6 +22,7 @@ mod options;
 mod origin;
 mod problem;
 mod shown;
+mod silence;
 mod sought;
 mod thread;
 mod threads;

@@ -1,6 +1,7 @@
 //! Text of others, made safe to show.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Makes every character visible that a terminal or a page would act upon, or not show: control and
 /// escape characters, those that change the direction of text, and those without a width become
@@ -31,25 +32,65 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Makes the same characters visible in a line of JSON, by escapes of JSON's own, such as `\u202e`: those who
+/// parse it read what it was before.
+///
+/// # Examples
+///
+/// ```
+/// use checkpointer::serde_json::json;
+///
+/// let line = json!({ "file": "invoice\u{202e}fdp.exe" }).to_string();
+/// let shown = inspector::visible_in_json(&line);
+/// assert_eq!(shown, r#"{"file":"invoice\u202efdp.exe"}"#);
+/// ```
+pub fn visible_in_json(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if !is_hidden(char) {
+            shown.push(char);
+            continue;
+        }
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            // Writing to a string doesn't fail.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Whether a character is acted upon, or not shown.
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char,
-            // Soft hyphen, Arabic letter mark, Mongolian vowel separator.
-            '\u{ad}' | '\u{61c}' | '\u{180e}'
+            // Soft hyphen, grapheme joiner, Arabic letter mark.
+            '\u{ad}' | '\u{34f}' | '\u{61c}'
+            // Letters that are empty: of Hangul, and of Khmer.
+            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{17b4}' | '\u{17b5}'
+            // Mongolian selectors and vowel separator.
+            | '\u{180b}'..='\u{180f}'
             // Zero width, and marks of direction.
             | '\u{200b}'..='\u{200f}'
             // Separators of lines, and what embeds or overrides a direction.
             | '\u{2028}'..='\u{202e}'
             // Invisible operators, and what isolates a direction.
             | '\u{2060}'..='\u{206f}'
-            // Zero width no-break space, annotations, tags.
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            // Zero width no-break space, annotations, beams of music.
+            | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+            // Tags, selectors, and what is set aside for more of them.
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::visible;
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use checkpointer::serde_json;
+
+    use super::{visible, visible_in_json};
 
     #[test]
     fn what_a_terminal_acts_upon_is_escaped() {
@@ -59,10 +100,22 @@ mod tests {
 
     #[test]
     fn what_is_not_shown_is_escaped() {
-        for char in ['\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{e0041}'] {
+        for char in "\u{200b}\u{202e}\u{2066}\u{feff}\u{e0041}\u{3164}".chars() {
             let shown = visible(&format!("a{char}b")).into_owned();
             assert_eq!(shown, format!("a{}b", char.escape_unicode()));
         }
+    }
+
+    #[test]
+    fn what_is_escaped_in_json_is_what_it_was() {
+        let hostile = "a\u{1b}\u{7f}\u{9b}\u{202e}\u{e0041}\n\\\"é";
+        let json = serde_json::to_string(hostile).unwrap();
+        let shown = visible_in_json(&json);
+        assert_eq!(
+            shown,
+            r#""a\u001b\u007f\u009b\u202e\udb40\udc41\n\\\"é""#
+        );
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), hostile);
     }
 
     #[test]

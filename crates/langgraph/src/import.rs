@@ -84,6 +84,20 @@ impl Import {
         }
     }
 
+    /// Counts the threads that there are to be imported.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), but for those of the target.
+    ///
+    /// # Cancel safety
+    ///
+    /// Only reads.
+    pub async fn threads(&self) -> Result<u64> {
+        let tables = Tables::find(self.source.clone(), &self.schema).await?;
+        tables.count().await
+    }
+
     /// Imports all threads, up to eight at the same time.
     ///
     /// What can't be stored is left out and listed in [`Report::losses`].

@@ -84,11 +84,31 @@ impl Settings {
     /// [`Error::Invalid`] with everything that is missing or wrong; [`Error::ReadDotenv`] if the
     /// file is there but can't be read.
     pub fn load() -> Result<Self> {
+        Self::load_or([])
+    }
+
+    /// Does the same with other defaults for some variables. A program that a person waits for has less
+    /// patience than a service, for example.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use settings::Settings;
+    /// let settings = Settings::load_or([("DB_STARTUP_TIMEOUT", "5s")])?;
+    /// # Ok::<(), settings::Error>(())
+    /// ```
+    pub fn load_or(
+        defaults: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Result<Self> {
         let dir = env::current_dir().map_err(|source| Error::ReadDotenv {
             path: PathBuf::from(".env"),
             source,
         })?;
-        Self::load_from(&dir, env::vars_os())
+        Self::load_from(&dir, defaults, env::vars_os())
     }
 
     /// Reads a URL; everything else has its default.
@@ -127,12 +147,15 @@ impl Settings {
 
     pub(crate) fn load_from(
         dir: &Path,
+        defaults: impl IntoIterator<Item = (&'static str, &'static str)>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self> {
         let mut problems = Problems::default();
         let environment: Vec<_> = environment.into_iter().collect();
         let file = dotenv::read(dir, &environment, &mut problems)?;
-        Self::read(file.into_iter().chain(environment), problems)
+        let defaults = defaults.into_iter();
+        let defaults = defaults.map(|(name, value)| (name.into(), value.into()));
+        Self::read(defaults.chain(file).chain(environment), problems)
     }
 
     pub(crate) fn read(

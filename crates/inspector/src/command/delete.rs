@@ -1,21 +1,25 @@
 //! `delete`
 
 use checkpointer::serde_json::json;
-use checkpointer::{Checkpointer, DeleteThread, ThreadId};
+use checkpointer::{Checkpointer, DeleteThread, ThreadId, ThreadInfo};
 
 use super::confirm::Confirm;
 use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::progress::Progress;
 
-/// Delete a thread with everything in it
+/// How many threads the question names.
+const NAMED: usize = 10;
+
+/// Delete threads with everything in them
 ///
-/// A thread that is deleted and started again while the question waits stays.
+/// If one of them isn't there, none is deleted. A thread that is deleted and started again while the
+/// question waits stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The thread
-    #[arg(value_parser = |text: &str| ThreadId::new(text))]
-    thread: ThreadId,
+    /// The threads
+    #[arg(required = true, value_name = "THREAD", value_parser = |text: &str| ThreadId::new(text))]
+    threads: Vec<ThreadId>,
     #[command(flatten)]
     confirm: Confirm,
 }
@@ -25,20 +29,58 @@ pub(crate) async fn run(
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let thread = &args.thread;
-    let info = checkpointer.thread_info(thread).await?;
-    let info = info.ok_or_else(|| Failure::not_found(format!("there is no thread `{thread}`")))?;
-    args.confirm
-        .ask(&format!("delete thread `{thread}` with everything in it"))
-        .await?;
-    let delete = DeleteThread::new(thread)?.generation(info.generation);
-    let progress = Progress::begin("deleting");
-    checkpointer.delete_thread(delete).await?;
-    drop(progress);
-    if output.is_json() {
-        output.json(&json!({ "deleted": thread.as_str() }))?;
-    } else {
-        output.line("deleted")?;
+    let threads = find(checkpointer, &args.threads).await?;
+    args.confirm.ask(&question(&threads)).await?;
+    let progress = match threads.len() {
+        1 => Progress::begin("deleting"),
+        several => Progress::of("deleting", several as u64),
+    };
+    for thread in &threads {
+        let delete = DeleteThread::new(&thread.thread_id)?.generation(thread.generation);
+        checkpointer.delete_thread(delete).await?;
+        progress.add(1);
+        progress.beside(|| print(&thread.thread_id, output))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Finds the threads, each once.
+async fn find(
+    checkpointer: &dyn Checkpointer,
+    thread_ids: &[ThreadId],
+) -> anyhow::Result<Vec<ThreadInfo>> {
+    let mut found: Vec<ThreadInfo> = Vec::new();
+    for thread_id in thread_ids {
+        if found.iter().any(|found| found.thread_id == *thread_id) {
+            continue;
+        }
+        let info = checkpointer.thread_info(thread_id).await?;
+        let missing = || Failure::not_found(format!("there is no thread `{thread_id}`"));
+        found.push(info.ok_or_else(missing)?);
+    }
+    Ok(found)
+}
+
+/// What is asked, without its sign.
+fn question(threads: &[ThreadInfo]) -> String {
+    let mut names: Vec<String> = (threads.iter().take(NAMED))
+        .map(|thread| format!("`{}`", thread.thread_id))
+        .collect();
+    if let more @ 1.. = threads.len() - names.len() {
+        names.push(format!("{more} more"));
+    }
+    match threads.len() {
+        1 => format!("delete thread {} with everything in it", names[0]),
+        several => {
+            let names = names.join(", ");
+            format!("delete {several} threads with everything in them: {names}")
+        }
+    }
+}
+
+fn print(thread_id: &ThreadId, output: &mut Output) -> anyhow::Result<()> {
+    match output.is_json() {
+        true => output.json(&json!({ "deleted": thread_id.as_str() })),
+        false => output.line(format!("deleted thread {thread_id}")),
+    }
 }

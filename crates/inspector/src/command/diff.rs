@@ -2,12 +2,12 @@
 
 use checkpointer::serde_json::{Value, json};
 use checkpointer::{CheckpointTuple, Checkpointer, GetTuple, Projection};
-use inspector::{Change, Difference, TextPart, visible};
+use inspector::{Change, Difference, TextPart};
 
 use super::at::{At, Place};
 use super::exit::{Failure, Outcome};
 use super::output::Output;
-use super::paint::{ADDED, NAME, Painted, REMOVED};
+use super::paint::{ADDED, NAME, REMOVED, Text, painted};
 use super::value::{self, Room};
 
 /// How many characters of a value stand behind its name, instead of below it.
@@ -100,23 +100,23 @@ fn print(
     full: bool,
     output: &mut Output,
 ) -> anyhow::Result<()> {
-    output.line(Painted(REMOVED, format!("--- {}", name(before))))?;
-    output.line(Painted(ADDED, format!("+++ {}", name(after))))?;
+    output.line(painted(REMOVED, format!("--- {}", name(before))))?;
+    output.line(painted(ADDED, format!("+++ {}", name(after))))?;
     if difference.is_empty() {
         output.line("the states are equal")?;
     }
     let mut printer = Printer { full, output };
     for channel in &difference.channels {
-        printer.change(&visible(channel.channel), &channel.change)?;
+        printer.change(channel.channel, &channel.change)?;
     }
     Ok(())
 }
 
 fn name(tuple: &CheckpointTuple) -> String {
-    let id = visible(tuple.address.checkpoint_id.as_str());
+    let id = &tuple.address.checkpoint_id;
     match tuple.metadata.step() {
         Some(step) => format!("{id}  step {step}"),
-        None => id.into_owned(),
+        None => id.to_string(),
     }
 }
 
@@ -126,7 +126,7 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Prints a change, with the path to its place, which is visible.
+    /// Prints a change, with the path to its place.
     fn change(&mut self, path: &str, change: &Change<'_>) -> anyhow::Result<()> {
         match change {
             Change::Added(value) => self.value('+', path, value),
@@ -136,11 +136,10 @@ impl Printer<'_> {
                 self.value('+', path, after)
             }
             Change::Text(parts) => {
-                let text: String = (parts.iter().enumerate())
-                    .map(|(at, part)| self.part(part, at == 0, at + 1 == parts.len()))
-                    .collect();
-                self.output
-                    .line(format!("~ {}: {text}", Painted(NAME, path)))
+                let parts = (parts.iter().enumerate())
+                    .map(|(at, part)| self.part(part, at == 0, at + 1 == parts.len()));
+                let text = Text::joined(parts, "");
+                self.output.line(changed(path).and(": ").and(text))
             }
             Change::Items(items) => (items.iter()).try_for_each(|item| {
                 let at = item.after.or(item.before).unwrap_or_default();
@@ -148,7 +147,7 @@ impl Printer<'_> {
             }),
             Change::Members(members) => (members.iter())
                 .try_for_each(|member| self.change(&join(path, member.key), &member.change)),
-            _ => self.output.line(format!("~ {}", Painted(NAME, path))),
+            _ => self.output.line(changed(path)),
         }
     }
 
@@ -156,29 +155,32 @@ impl Printer<'_> {
         let style = if sign == '+' { ADDED } else { REMOVED };
         let line = value.to_string();
         if line.chars().count() <= SHORT {
-            let line = format!("{sign} {path}: {}", visible(&line));
-            return self.output.line(Painted(style, line));
+            let line = format!("{sign} {path}: {line}");
+            return self.output.line(painted(style, line));
         }
         self.output
-            .line(Painted(style, format!("{sign} {path}:")))?;
+            .line(painted(style, format!("{sign} {path}:")))?;
         for line in value::lines(value, Room::full(self.full)) {
             self.output
-                .line(Painted(style, format!("{sign}   {line}")))?;
+                .line(painted(style, format!("{sign}   {line}")))?;
         }
         Ok(())
     }
 
-    fn part(&self, part: &TextPart<'_>, first: bool, last: bool) -> String {
+    fn part(&self, part: &TextPart<'_>, first: bool, last: bool) -> Text {
         match part {
-            TextPart::Removed(text) => {
-                Painted(REMOVED, format!("[-{}-]", visible(text))).to_string()
-            }
-            TextPart::Added(text) => Painted(ADDED, format!("{{+{}+}}", visible(text))).to_string(),
-            TextPart::Kept(text) if self.full => visible(text).into_owned(),
-            TextPart::Kept(text) => visible(&around(text, first, last)).into_owned(),
-            _ => String::new(),
+            TextPart::Removed(text) => painted(REMOVED, format!("[-{text}-]")),
+            TextPart::Added(text) => painted(ADDED, format!("{{+{text}+}}")),
+            TextPart::Kept(text) if self.full => text.into(),
+            TextPart::Kept(text) => around(text, first, last).into(),
+            _ => "".into(),
         }
     }
+}
+
+/// The name of something that has changed inside.
+fn changed(path: &str) -> Text {
+    Text::from("~ ").and(painted(NAME, path))
 }
 
 /// What is kept next to a change; the rest of it is left out.
@@ -201,6 +203,6 @@ fn join(path: &str, key: &str) -> String {
             .all(|char| char.is_alphanumeric() || char == '_');
     match is_plain {
         true => format!("{path}.{key}"),
-        false => format!("{path}[{}]", visible(&Value::from(key).to_string())),
+        false => format!("{path}[{}]", Value::from(key)),
     }
 }

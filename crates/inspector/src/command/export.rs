@@ -32,7 +32,7 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let Some(path) = &args.output else {
-        write(checkpointer, &args.threads, |line| output.line(line)).await?;
+        write(checkpointer, &args.threads, |line| output.json_line(line)).await?;
         return Ok(Outcome::Done);
     };
     if path.exists() {
@@ -54,7 +54,7 @@ async fn write(
     threads: &[ThreadId],
     mut to: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let progress = Progress::of("exporting", 0);
+    let progress = Progress::begin("exporting");
     if progress.is_shown() {
         progress.set_total(lines(checkpointer, threads).await?);
     }

@@ -2,14 +2,13 @@
 
 use checkpointer::serde_json::{Map, Value, json};
 use checkpointer::{Checkpointer, GetTuple, Projection};
-use inspector::visible;
 
 use super::at::{At, Place};
 use super::confirm::Confirm;
 use super::exit::Outcome;
 use super::json_arg;
 use super::output::Output;
-use super::paint::{ID, Painted};
+use super::paint::{ID, Text, painted};
 
 /// Go back: put a new head that follows an earlier checkpoint, with its state
 ///
@@ -54,8 +53,7 @@ pub(crate) async fn run(
     if output.is_json() {
         output.json(&json!({ "head": inspector::json::address(&put) }))?;
     } else {
-        let id = Painted(ID, visible(put.checkpoint_id.as_str()));
-        output.line(format!("the head is now {id}"))?;
+        output.line(Text::from("the head is now ").and(painted(ID, &put.checkpoint_id)))?;
     }
     Ok(Outcome::Done)
 }

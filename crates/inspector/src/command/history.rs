@@ -1,11 +1,11 @@
 //! `history`
 
 use checkpointer::{CheckpointId, CheckpointNs, Checkpointer, ThreadId};
-use inspector::{History, HistoryFilter, HistoryQuery, Line, Node, Row, Steps, json, visible};
+use inspector::{History, HistoryFilter, HistoryQuery, Line, Node, Row, Steps, json};
 
 use super::exit::{Failure, Outcome};
 use super::output::Output;
-use super::paint::{FAINT, ID, MARK, NAME, Painted};
+use super::paint::{FAINT, ID, MARK, NAME, Text, painted};
 use super::progress::Progress;
 use super::value;
 
@@ -118,9 +118,9 @@ impl Printer<'_> {
         if history.more {
             let oldest = history.lines.iter().flat_map(|line| &line.nodes);
             let oldest = oldest.map(|node| node.id().as_str()).min();
-            let oldest = visible(oldest.unwrap_or_default());
+            let oldest = oldest.unwrap_or_default();
             let more = format!("there are older ones: --before {oldest}");
-            self.output.line(Painted(FAINT, more))?;
+            self.output.line(painted(FAINT, more))?;
         }
         Ok(())
     }
@@ -128,8 +128,8 @@ impl Printer<'_> {
     fn line(&mut self, line: &Line, indent: &str) -> anyhow::Result<()> {
         for (node, row) in line.nodes.iter().zip(line.rows()) {
             let what = described(node, &row, self.keys);
-            self.output
-                .line(format!("{indent}{}  {what}", drawn(&row)))?;
+            let drawn = Text::from(format!("{indent}{}  ", drawn(&row)));
+            self.output.line(drawn.and(what))?;
             let below = format!("{indent}{}    ", passing(&row));
             let history = self.history;
             for inner in node.subgraphs.iter().filter_map(|ns| history.line(ns)) {
@@ -144,7 +144,7 @@ impl Printer<'_> {
         let mut called = line.clone();
         (called.nodes).retain(|node| node.within.as_ref() == Some(&caller.tuple.address));
         self.output
-            .line(format!("{indent}{}", title(&line.checkpoint_ns)))?;
+            .line(Text::from(indent).and(title(&line.checkpoint_ns)))?;
         self.line(&called, indent)
     }
 }
@@ -159,9 +159,8 @@ fn is_nested(line: &Line, history: &History) -> bool {
     })
 }
 
-fn title(checkpoint_ns: &CheckpointNs) -> String {
-    let name = format!("namespace {}", visible(checkpoint_ns.as_str()));
-    Painted(NAME, name).to_string()
+fn title(checkpoint_ns: &CheckpointNs) -> Text {
+    painted(NAME, format!("namespace {checkpoint_ns}"))
 }
 
 /// The columns of a row: the dot, the lines that pass, and those that end here.
@@ -204,31 +203,29 @@ fn columns(row: &Row) -> usize {
 }
 
 /// What is known of a checkpoint, on one line.
-fn described(node: &Node, row: &Row, keys: &[String]) -> String {
+fn described(node: &Node, row: &Row, keys: &[String]) -> Text {
     let metadata = &node.tuple.metadata;
-    let mut parts = vec![Painted(ID, visible(node.id().as_str())).to_string()];
+    let mut parts = vec![painted(ID, node.id())];
     if node.is_head {
-        parts.push(Painted(MARK, "head").to_string());
+        parts.push(painted(MARK, "head"));
     }
     if node.tuple.pinned {
-        parts.push(Painted(MARK, "pinned").to_string());
+        parts.push(painted(MARK, "pinned"));
     }
-    parts.push(visible(&node.tuple.checkpoint.ts).into_owned());
-    parts.extend(metadata.step().map(|step| format!("step {step}")));
-    parts.extend(metadata.source().map(|source| visible(source).into_owned()));
-    parts.extend(metadata.run_id().map(|run| format!("run {}", visible(run))));
+    parts.push(Text::from(&node.tuple.checkpoint.ts));
+    parts.extend(metadata.step().map(|step| format!("step {step}").into()));
+    parts.extend(metadata.source().map(Text::from));
+    parts.extend(metadata.run_id().map(|run| format!("run {run}").into()));
     for key in keys {
         if let Some(value) = metadata.get(key) {
-            parts.push(format!("{}={}", visible(key), value::short(value, 60)));
+            parts.push(format!("{key}={}", value::short(value, 60)).into());
         }
     }
     if node.children.len() > 1 {
-        let forks = format!("{} branches", node.children.len());
-        parts.push(Painted(MARK, forks).to_string());
+        parts.push(painted(MARK, format!("{} branches", node.children.len())));
     }
     if let Some(parent) = node.parent_id().filter(|_| !row.continues) {
-        let parent = format!("follows {}, which isn't below", visible(parent.as_str()));
-        parts.push(Painted(FAINT, parent).to_string());
+        parts.push(painted(FAINT, format!("follows {parent}, which isn't below")));
     }
-    parts.join("  ")
+    Text::joined(parts, "  ")
 }

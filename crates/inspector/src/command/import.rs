@@ -8,7 +8,6 @@ use anyhow::Context;
 use checkpointer::serde_json::{Value, json};
 use checkpointer::{Checkpointer, Import, Imported, PostgresCheckpointer, ThreadId};
 use db::Database;
-use inspector::visible;
 use langgraph::Report;
 use settings::Settings;
 use tokio::fs::File;
@@ -100,7 +99,7 @@ async fn from_file(
         };
         let Some(line) = line else { break };
         if let Some(thread) = import.line(&line).await? {
-            print_thread(&thread, output)?;
+            progress.beside(|| print_thread(&thread, output))?;
         }
         read += 1;
         progress.add(line.len() as u64 + 1);
@@ -136,7 +135,6 @@ fn print_thread(thread: &Imported, output: &mut Output) -> anyhow::Result<()> {
             "writes": writes,
         }));
     }
-    let thread_id = visible(thread_id.as_str());
     output.line(format!(
         "imported thread {thread_id}: {checkpoints} checkpoints, {writes} pending writes"
     ))
@@ -156,13 +154,17 @@ async fn from_langgraph(
     };
     let progress = Progress::begin("importing");
     let import = langgraph::Import::new(source).schema(&args.schema);
+    if progress.is_shown() {
+        progress.set_total(import.threads().await?);
+    }
     let report = import.run_with(checkpointer, |report| {
         let Report {
             threads,
             checkpoints,
             ..
         } = report;
-        progress.note(format!("{threads} threads, {checkpoints} checkpoints"));
+        progress.reach(*threads);
+        progress.note(format!("threads, {checkpoints} checkpoints"));
     });
     let report = report.await?;
     drop(progress);
@@ -198,7 +200,7 @@ fn print(report: &Report, output: &mut Output) -> anyhow::Result<()> {
         report.checkpoints, report.writes, report.threads, report.present, report.opaque
     ))?;
     for loss in losses {
-        output.line(format!("not imported: {}", visible(&loss)))?;
+        output.line(format!("not imported: {loss}"))?;
     }
     Ok(())
 }

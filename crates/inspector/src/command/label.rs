@@ -2,12 +2,11 @@
 
 use checkpointer::serde_json::{Map, Value, json};
 use checkpointer::{Checkpointer, ThreadId};
-use inspector::visible;
 
 use super::confirm::Confirm;
 use super::exit::{Failure, Outcome};
 use super::output::Output;
-use super::paint::{NAME, Painted};
+use super::paint::{NAME, painted};
 use super::{json_arg, value};
 
 /// Set or remove members of a thread's metadata; without any, show it
@@ -50,7 +49,7 @@ pub(crate) async fn run(
     }
     for (key, value) in &metadata {
         let value = value::short(value, 200);
-        output.line(format!("{}: {value}", Painted(NAME, visible(key))))?;
+        output.line(painted(NAME, key).and(": ").and(value))?;
     }
     Ok(Outcome::Done)
 }

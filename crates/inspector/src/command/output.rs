@@ -1,10 +1,12 @@
 //! What is printed.
 
-use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::AutoStream;
 use checkpointer::serde_json::Value;
+use inspector::visible_in_json;
+
+use super::paint::Text;
 
 /// Where answers go: readable text, or JSON for programs.
 pub(crate) struct Output {
@@ -48,17 +50,22 @@ impl Output {
         self.width
     }
 
-    /// Prints a line of text. What comes from a state must have been made visible.
-    pub(crate) fn line(&mut self, line: impl Display) -> anyhow::Result<()> {
-        Ok(writeln!(self.to, "{line}")?)
+    /// Prints a line of text.
+    pub(crate) fn line(&mut self, line: impl Into<Text>) -> anyhow::Result<()> {
+        Ok(writeln!(self.to, "{}", line.into().as_str())?)
     }
 
     /// Prints a line of JSON.
     pub(crate) fn json(&mut self, value: &Value) -> anyhow::Result<()> {
-        Ok(writeln!(self.to, "{value}")?)
+        self.json_line(&value.to_string())
     }
 
-    /// Prints bytes as they are.
+    /// Prints a line that is JSON already.
+    pub(crate) fn json_line(&mut self, line: &str) -> anyhow::Result<()> {
+        Ok(writeln!(self.to, "{}", visible_in_json(line))?)
+    }
+
+    /// Prints bytes as they are: those of a script, of SQL or of a manual page.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         Ok(self.to.write_all(bytes)?)
     }

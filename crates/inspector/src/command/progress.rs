@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::paint::Text;
+
 const SPINNER: &str = "{spinner} {prefix} {msg} ({elapsed})";
 const COUNTED: &str = "{prefix} {bar:24} {human_pos} of {human_len} {msg} ({elapsed}, {eta} left)";
 const BYTES: &str = "{prefix} {bar:24} {bytes} of {total_bytes} {msg} ({elapsed}, {eta} left)";
@@ -29,9 +31,7 @@ impl Progress {
 
     fn new(what: &'static str, bar: ProgressBar, template: &str) -> Self {
         // It hides itself where the standard error is no terminal.
-        let style = ProgressStyle::with_template(template);
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = bar.with_style(style).with_prefix(what);
+        let bar = bar.with_style(style(template)).with_prefix(what);
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }
@@ -44,17 +44,33 @@ impl Progress {
     /// Says how much there is to do, once that is known.
     pub(crate) fn set_total(&self, total: u64) {
         self.0.set_length(total);
+        self.0.set_style(style(COUNTED));
     }
 
     /// Says what was done.
-    pub(crate) fn note(&self, done: String) {
-        self.0.set_message(done);
+    pub(crate) fn note(&self, done: impl Into<Text>) {
+        self.0.set_message(done.into().as_str().to_owned());
     }
 
     /// Goes on by so much.
     pub(crate) fn add(&self, done: u64) {
         self.0.inc(done);
     }
+
+    /// Says how much is done altogether.
+    pub(crate) fn reach(&self, done: u64) {
+        self.0.set_position(done);
+    }
+
+    /// Makes room on the terminal for what `print` prints.
+    pub(crate) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 impl Drop for Progress {

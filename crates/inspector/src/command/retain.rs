@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use checkpointer::serde_json::{Map, Value, json};
 use checkpointer::{Checkpointer, Prune, PruneStrategy, Removed, Retention, ThreadId};
-use inspector::visible;
 
 use super::confirm::Confirm;
 use super::exit::{Failure, Outcome};
@@ -178,9 +177,7 @@ fn print(removed: &Removed, applied: bool, output: &mut Output) -> anyhow::Resul
             removed.examined,
         ))?;
         for failed in failed {
-            let id = visible(failed.thread_id.as_str());
-            let error = failed.error.to_string();
-            output.line(format!("failed: thread {id}: {}", visible(&error)))?;
+            output.line(format!("failed: thread {}: {}", failed.thread_id, failed.error))?;
         }
         if !applied {
             output.line("nothing was removed: add --apply to do it")?;

@@ -19,6 +19,9 @@ use super::{
 /// How long it is waited for writes that were sent.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// For how long a database is tried that can't be reached: a person waits.
+const PATIENCE: (&str, &str) = ("DB_STARTUP_TIMEOUT", "5s");
+
 /// A connection to the database that the environment names.
 pub(crate) struct Session {
     database: Database,
@@ -27,7 +30,7 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the settings, and connects.
     pub(crate) async fn connect() -> anyhow::Result<Self> {
-        let settings = Settings::load().context("the settings can't be used")?;
+        let settings = Settings::load_or([PATIENCE]).context("the settings can't be used")?;
         let database = Database::connect(&settings).await?;
         Ok(Self { database })
     }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::bail;
 use checkpointer::serde_json::Value;
 use checkpointer::{CheckpointTuple, Checkpointer, Loaded, Projection};
-use inspector::{json, visible};
+use inspector::json;
 
 use super::at::{At, Place};
 use super::exit::Outcome;
 use super::output::Output;
-use super::paint::{ID, NAME, Painted};
+use super::paint::{ID, NAME, Text, painted};
 use super::value::{self, Room};
 use super::writes;
 
@@ -83,7 +83,7 @@ fn heading(tuple: &CheckpointTuple, output: &mut Output) -> anyhow::Result<()> {
     ];
     for (name, text) in lines {
         if let Some(text) = text {
-            output.line(format!("{name:<11} {}", Painted(ID, visible(text))))?;
+            output.line(Text::from(format!("{name:<11} ")).and(painted(ID, text)))?;
         }
     }
     if let Some(generation) = address.generation.filter(|generation| generation.0 > 1) {
@@ -93,7 +93,6 @@ fn heading(tuple: &CheckpointTuple, output: &mut Output) -> anyhow::Result<()> {
         output.line(format!("{:<11} yes", "pinned"))?;
     }
     for (key, value) in tuple.metadata.as_map() {
-        let key = visible(key);
         output.line(format!("{key:<11} {}", value::short(value, 200)))?;
     }
     Ok(())
@@ -111,7 +110,7 @@ fn state(tuple: &CheckpointTuple, room: Room, output: &mut Output) -> anyhow::Re
         output.line("")?;
         let value = checkpoint.channel_values.get(channel);
         let note = if value.is_none() { " (empty)" } else { "" };
-        output.line(format!("{}{note}", Painted(NAME, visible(channel))))?;
+        output.line(painted(NAME, channel).and(note))?;
         if let Some(value) = value {
             print_value(value, room, "  ", output)?;
         }

@@ -5,7 +5,7 @@ mod state;
 use std::cmp::Reverse;
 
 use checkpointer::{Checkpointer, ThreadId, ThreadSize};
-use inspector::{json, visible};
+use inspector::json;
 
 use super::at::{At, Place};
 use super::bytes;
@@ -61,7 +61,6 @@ fn print(size: &ThreadSize, output: &mut Output) -> anyhow::Result<Outcome> {
         chunks,
         ..
     } = size;
-    let thread_id = visible(thread_id.as_str());
     let total = bytes::shown(size.bytes);
     output.line(format!(
         "thread {thread_id}: {total} in {checkpoints} checkpoints, {pending_writes} pending writes and \

@@ -3,11 +3,10 @@
 use checkpointer::futures_util::TryStreamExt;
 use checkpointer::serde_json::json;
 use checkpointer::{Checkpointer, Finding, ListThreads, ThreadId, VerifiedThread, Verify};
-use inspector::visible;
 
 use super::exit::Outcome;
 use super::output::Output;
-use super::paint::{FAINT, ID, MARK, NAME, Painted};
+use super::paint::{FAINT, ID, MARK, NAME, Text, painted};
 use super::pick::Pick;
 use super::progress::Progress;
 
@@ -96,16 +95,21 @@ impl Run<'_> {
             } = self.totals;
             self.progress
                 .note(format!("{threads} threads, {checkpoints} checkpoints"));
-            for finding in &thread.findings {
-                print(&thread.thread_id, finding, output)?;
-            }
-            if thread.further > 0 && !output.is_json() {
-                let (further, id) = (thread.further, visible(thread.thread_id.as_str()));
-                output.line(format!("{}: and {further} more", Painted(ID, id)))?;
-            }
+            self.progress.beside(|| print_thread(&thread, output))?;
         }
         Ok(())
     }
+}
+
+fn print_thread(thread: &VerifiedThread, output: &mut Output) -> anyhow::Result<()> {
+    for finding in &thread.findings {
+        print(&thread.thread_id, finding, output)?;
+    }
+    if thread.further > 0 && !output.is_json() {
+        let more = format!(": and {} more", thread.further);
+        output.line(painted(ID, &thread.thread_id).and(more))?;
+    }
+    Ok(())
 }
 
 fn print(thread_id: &ThreadId, finding: &Finding, output: &mut Output) -> anyhow::Result<()> {
@@ -122,18 +126,14 @@ fn print(thread_id: &ThreadId, finding: &Finding, output: &mut Output) -> anyhow
             "advice": kind.advice(),
         } }));
     }
-    let (id, what) = (visible(thread_id.as_str()), visible(&finding.what));
     let style = if kind.is_damage() { MARK } else { NAME };
-    output.line(format!(
-        "{} {}: {what}",
-        Painted(ID, id),
-        Painted(style, kind)
-    ))?;
+    let found = painted(ID, thread_id).and(" ").and(painted(style, kind));
+    output.line(found.and(": ").and(&finding.what))?;
     let advice = match finding.repaired {
         true => "repaired",
         false => kind.advice(),
     };
-    output.line(format!("  {}", Painted(FAINT, advice)))
+    output.line(Text::from("  ").and(painted(FAINT, advice)))
 }
 
 impl Totals {

@@ -5,11 +5,10 @@ use std::time::SystemTime;
 use checkpointer::futures_util::StreamExt;
 use checkpointer::serde_json::json;
 use checkpointer::{CheckpointNs, Checkpointer, HeadChange, ThreadId, Watch};
-use inspector::visible;
 
 use super::exit::Outcome;
 use super::output::Output;
-use super::paint::{ID, MARK, Painted};
+use super::paint::{ID, MARK, Text, painted};
 
 /// Print each new head as it is put, until Ctrl-C
 ///
@@ -61,16 +60,15 @@ fn print(change: &HeadChange, output: &mut Output) -> anyhow::Result<()> {
             _ => json!({ "seen_at": at, "changed": { "thread_id": thread } }),
         });
     }
-    let thread = Painted(ID, visible(thread));
+    let line = Text::from(format!("{at}  thread ")).and(painted(ID, thread));
     output.line(match change {
         HeadChange::Moved(head) => {
-            let id = visible(head.checkpoint_id.as_str());
-            let ns = match head.checkpoint_ns.is_root() {
-                true => String::new(),
-                false => format!("  namespace {}", visible(head.checkpoint_ns.as_str())),
-            };
-            format!("{at}  thread {thread}  head {}{ns}", Painted(ID, id))
+            let line = line.and("  head ").and(painted(ID, &head.checkpoint_id));
+            match head.checkpoint_ns.is_root() {
+                true => line,
+                false => line.and("  namespace ").and(&head.checkpoint_ns),
+            }
         }
-        _ => format!("{at}  thread {thread}  {}", Painted(MARK, "deleted")),
+        _ => line.and("  ").and(painted(MARK, "deleted")),
     })
 }

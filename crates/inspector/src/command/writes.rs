@@ -3,12 +3,12 @@
 use checkpointer::futures_util::{TryStreamExt, pin_mut};
 use checkpointer::serde_json::json;
 use checkpointer::{CheckpointNs, CheckpointTuple, Checkpointer, GetTuple, Projection, ThreadId};
-use inspector::{Pending, TaskState, TaskWrites, visible};
+use inspector::{Pending, TaskState, TaskWrites};
 
 use super::at::{At, Place};
 use super::exit::Outcome;
 use super::output::Output;
-use super::paint::{ID, MARK, NAME, Painted};
+use super::paint::{ID, MARK, NAME, Text, painted};
 use super::pick::{Pick, Sort};
 use super::show::print_value;
 use super::value::Room;
@@ -121,13 +121,9 @@ fn print_checkpoint(
         return Ok(true);
     }
     let address = &tuple.address;
-    let thread = visible(address.thread_id.as_str());
-    let id = visible(address.checkpoint_id.as_str());
-    output.line(format!(
-        "thread {}  checkpoint {}",
-        Painted(ID, thread),
-        Painted(ID, id)
-    ))?;
+    let thread = Text::from("thread ").and(painted(ID, &address.thread_id));
+    let id = painted(ID, &address.checkpoint_id);
+    output.line(thread.and("  checkpoint ").and(id))?;
     for task in &pending.tasks {
         print_task(task, Room::full(args.full), output)?;
     }
@@ -149,13 +145,11 @@ pub(crate) fn print(
 
 fn print_task(task: &TaskWrites<'_>, room: Room, output: &mut Output) -> anyhow::Result<()> {
     let state = match task.state {
-        TaskState::Waits | TaskState::Failed => Painted(MARK, task.state.as_str()).to_string(),
-        state => state.as_str().to_owned(),
+        TaskState::Waits | TaskState::Failed => painted(MARK, task.state.as_str()),
+        state => state.as_str().into(),
     };
-    output.line(format!(
-        "task {}  {state}",
-        Painted(ID, visible(task.task_id.as_str()))
-    ))?;
+    let name = Text::from("task ").and(painted(ID, task.task_id));
+    output.line(name.and("  ").and(state))?;
     let notes = [
         ("question", task.question),
         ("answers", task.answers),
@@ -168,7 +162,7 @@ fn print_task(task: &TaskWrites<'_>, room: Room, output: &mut Output) -> anyhow:
         .map(|write| (&*write.channel, Some(&write.value)));
     for (name, value) in notes.into_iter().chain(outputs) {
         if let Some(value) = value {
-            output.line(format!("  {}", Painted(NAME, visible(name))))?;
+            output.line(Text::from("  ").and(painted(NAME, name)))?;
             print_value(value, room, "    ", output)?;
         }
     }

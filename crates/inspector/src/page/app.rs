@@ -9,6 +9,7 @@ use super::access::Access;
 use super::forgery::FormKey;
 use super::live::Live;
 use super::options::Options;
+use super::silence::Silence;
 
 /// What all requests share.
 pub(super) struct App {
@@ -17,6 +18,7 @@ pub(super) struct App {
     pub(super) form_key: FormKey,
     pub(super) turns: Semaphore,
     pub(super) live: Live,
+    pub(super) silence: Silence,
     pub(super) options: Options,
 }
 
@@ -27,6 +29,7 @@ impl App {
             access: options.token.as_ref().map(Access::new),
             form_key: FormKey::new(options.token.as_ref()),
             live: Live::new(options.viewers),
+            silence: Silence::default(),
             turns: Semaphore::new(options.parallel.clamp(1, Semaphore::MAX_PERMITS)),
             options,
         }

@@ -10,6 +10,10 @@ use checkpointer::{Error, ErrorKind};
 
 use super::shown::Frame;
 
+/// What is wrong if the database doesn't answer, and what can be done.
+const SILENT: &str = "the database is down, can't be reached, or is too busy to answer. The log of the \
+                      program that serves this page says why. Load the page again in a moment";
+
 /// A page that says what is wrong.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -55,7 +59,17 @@ impl Problem {
     }
 
     pub(super) fn too_slow() -> Self {
-        let what = "it took too long, and was given up: the database is busy, or can't be reached";
+        let what = "it took too long, and was given up: the database is busy, or this is very large";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
+    }
+
+    /// The database doesn't answer, at a request that only reads or at one that writes.
+    pub(super) fn silent(writes: bool) -> Self {
+        let unknown = match writes {
+            true => ". It isn't known whether the change was made: look before you send it again",
+            false => "",
+        };
+        let what = format!("{SILENT}{unknown}");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
     }
 
@@ -117,7 +131,12 @@ impl From<Error> for Problem {
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.to_string())
+        match error {
+            Error::Database { .. } if status == StatusCode::SERVICE_UNAVAILABLE => {
+                Self::new(status, format!("{error}: {SILENT}"))
+            }
+            _ => Self::new(status, error.to_string()),
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! How things are written on the page: texts, sizes, times, and what frames each page.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use axum::response::Html;
@@ -10,7 +8,7 @@ use checkpointer::serde_json::Value;
 
 use super::assets;
 use super::problem::Problem;
-use crate::visible;
+use crate::{visible, visible_in_json};
 
 /// The answer of a page or of a part of one.
 pub(super) type Shown = Result<Html<String>, Problem>;
@@ -58,19 +56,7 @@ pub(super) fn lines_of(text: &str, characters: usize) -> String {
 
 /// JSON to be changed, in which what can't be seen is escaped as JSON has it.
 pub(super) fn json(value: &Value) -> String {
-    let mut shown = String::new();
-    for char in value.to_string().chars() {
-        let is_shown = matches!(visible(char.encode_utf8(&mut [0; 4])), Cow::Borrowed(_));
-        if is_shown {
-            shown.push(char);
-            continue;
-        }
-        for unit in char.encode_utf16(&mut [0; 2]) {
-            // Writing to a string doesn't fail.
-            let _ = write!(shown, "\\u{unit:04x}");
-        }
-    }
-    shown
+    visible_in_json(&value.to_string()).into_owned()
 }
 
 /// The start of a text: at most so many characters, with a sign that there are more.

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use checkpointer::Checkpointer;
 use tokio::sync::SemaphorePermit;
+use tokio::time::sleep;
 
 use super::app::App;
 use super::problem::Problem;
@@ -48,12 +50,16 @@ impl Deref for Turn<'_> {
     }
 }
 
-/// Ends a request that takes too long.
+/// Ends a request that takes too long, or whose database doesn't answer.
 pub(super) async fn in_time(
     State(app): State<Arc<App>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let answer = tokio::time::timeout(app.options.timeout, next.run(request)).await;
-    answer.map_err(|_| Problem::too_slow())
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    tokio::select! {
+        answer = next.run(request) => Ok(answer),
+        () = sleep(app.options.timeout) => Err(Problem::too_slow()),
+        () = app.silence() => Err(Problem::silent(writes)),
+    }
 }

@@ -27,6 +27,28 @@ SELECT min(thread_id) FROM (
     SELECT min(thread_id) FROM {schema}.checkpoint_writes {after}
 ) AS threads";
 
+/// Counts the threads by a step in the index for each: the rows may be many more.
+const THREADS: &str = "\
+-- langgraph::threads
+WITH RECURSIVE threads (thread_id) AS (
+    SELECT min(thread_id) FROM (
+        SELECT min(thread_id) AS thread_id FROM {schema}.checkpoints
+        UNION ALL
+        SELECT min(thread_id) FROM {schema}.checkpoint_writes
+    ) AS first
+    UNION ALL
+    SELECT (
+        SELECT min(thread_id) FROM (
+            SELECT min(c.thread_id) AS thread_id FROM {schema}.checkpoints AS c
+            WHERE c.thread_id > threads.thread_id
+            UNION ALL
+            SELECT min(w.thread_id) FROM {schema}.checkpoint_writes AS w
+            WHERE w.thread_id > threads.thread_id
+        ) AS next
+    ) FROM threads WHERE threads.thread_id IS NOT NULL
+)
+SELECT count(thread_id) FROM threads";
+
 /// How many rows are read at once.
 pub(super) const PAGE: usize = 64;
 
@@ -63,6 +85,7 @@ pub(super) struct Paged {
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) thread: Paged,
+    pub(super) threads: Statement,
     pub(super) checkpoints: Paged,
     pub(super) blobs: Statement,
     pub(super) writes: Paged,
@@ -78,6 +101,7 @@ impl Statements {
         let task_path = if has_task_paths { "task_path" } else { "''" };
         Self {
             thread: paged(THREAD, schema, &[], "WHERE thread_id > $1", &[Type::TEXT]),
+            threads: statement(THREADS, schema, &[]),
             checkpoints: paged(
                 CHECKPOINTS,
                 schema,

@@ -100,6 +100,13 @@ impl Tables {
             .flatten())
     }
 
+    /// How many threads there are.
+    pub(super) async fn count(&self) -> Result<u64> {
+        let rows = rows(&self.database, &self.statements.threads, &[]).await?;
+        let count: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(count.unwrap_or_default().unsigned_abs())
+    }
+
     /// A page of a thread's checkpoints, by namespace and id.
     pub(super) async fn checkpoints(
         &self,

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -20,10 +21,11 @@ fn folder_with(dotenv: &str) -> TempDir {
 }
 
 fn load(dir: &Path, environment: &[(&str, &str)]) -> Result<Settings> {
-    let environment = environment
-        .iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    Settings::load_from(dir, environment)
+    Settings::load_from(dir, [], environment.iter().copied().map(pair))
+}
+
+fn pair((name, value): (&str, &str)) -> (OsString, OsString) {
+    (name.into(), value.into())
 }
 
 #[track_caller]
@@ -48,6 +50,21 @@ fn a_set_variable_wins_over_the_file() {
     assert_eq!(settings.schema(), Some("set"));
     assert_eq!(settings.pool_max(), 20);
     assert_eq!(settings.pool_min(), 3);
+}
+
+#[test]
+fn a_default_of_the_program_counts_where_neither_says_anything() {
+    let dir = folder_with("DB_POOL_MAX=20\n");
+    let defaults = [
+        ("DB_POOL_MAX", "2"),
+        ("DB_SCHEMA", "default"),
+        ("DB_STARTUP_TIMEOUT", "5s"),
+    ];
+    let environment = [("DATABASE_URL", URL), ("DB_SCHEMA", "set")].map(pair);
+    let settings = Settings::load_from(dir.path(), defaults, environment).unwrap();
+    assert_eq!(settings.pool_max(), 20);
+    assert_eq!(settings.schema(), Some("set"));
+    assert_eq!(settings.startup_timeout(), Duration::from_secs(5));
 }
 
 #[test]

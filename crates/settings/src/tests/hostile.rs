@@ -156,7 +156,7 @@ proptest! {
         fs::write(dir.path().join(".env"), &text).unwrap();
         let mut result = None;
         let log = log_of(|| {
-            result = Some(Settings::load_from(dir.path(), Vec::<(OsString, OsString)>::new()));
+            result = Some(Settings::load_from(dir.path(), [], Vec::<(OsString, OsString)>::new()));
         });
         check(&result.unwrap(), &log)?;
     }

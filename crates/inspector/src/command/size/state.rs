@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use checkpointer::serde_json::{Value, json, to_writer};
 use checkpointer::{CheckpointTuple, Checkpointer, Projection};
-use inspector::visible;
 
 use super::super::at::{At, Place};
 use super::super::bytes;
@@ -40,7 +39,7 @@ pub(super) async fn run(
         }))?;
         return Ok(Outcome::Done);
     }
-    let id = visible(tuple.address.checkpoint_id.as_str());
+    let id = &tuple.address.checkpoint_id;
     output.line(format!("checkpoint {id}: {}", bytes::shown(total)))?;
     let mut table = Table::new(&["SIZE", "ITEMS", "KIND", "NAME"]);
     for part in parts {

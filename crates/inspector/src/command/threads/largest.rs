@@ -1,7 +1,6 @@
 //! The threads that take most.
 
 use std::cmp::Reverse;
-use std::io::{self, Write};
 
 use checkpointer::futures_util::TryStreamExt;
 use checkpointer::serde_json::Value;
@@ -12,7 +11,7 @@ use super::super::exit::Outcome;
 use super::super::output::Output;
 use super::super::progress::Progress;
 use super::super::table::Table;
-use super::super::{bytes, moment, value};
+use super::super::{bytes, moment, stderr, value};
 use super::{Args, METADATA_COLUMNS};
 
 /// How many threads are measured: of each, every row is read.
@@ -48,7 +47,7 @@ pub(super) async fn run(
         output.json(&thread)?;
     }
     if measured.more {
-        writeln!(io::stderr(), "{said}")?;
+        stderr::say(said);
     }
     Ok(Outcome::Done)
 }
