@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use checkpointer::PostgresCheckpointer;
+use checkpointer::db::Database;
 use inspector::page::{Options, router};
-use rig::TestDb;
+use rig::{TcpProxy, TestDb};
 use tokio::net::TcpListener;
 
 /// A page that is served until the test ends.
@@ -20,7 +21,17 @@ impl Served {
 
     /// Serves the threads in a schema.
     pub(crate) async fn on(db: &TestDb, options: Options) -> Self {
-        let database = db.connect(&[]).await;
+        Self::from(db.connect(&[]).await, options).await
+    }
+
+    /// Serves threads that are read by way of a proxy.
+    pub(crate) async fn through(proxy: &TcpProxy) -> Self {
+        let settings = TestDb::new().await.settings_through(proxy, &[]);
+        let database = Database::connect(&settings).await.unwrap();
+        Self::from(database, Options::new()).await
+    }
+
+    async fn from(database: Database, options: Options) -> Self {
         let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/inspector/", listener.local_addr().unwrap());

@@ -2,7 +2,7 @@
 
 use checkpointer::serde_json::json;
 use inspector::page::Options;
-use rig::Story;
+use rig::{Story, TcpProxy};
 
 use crate::chromium::{Chromium, DESK};
 use crate::served::Served;
@@ -162,6 +162,31 @@ async fn what_is_put_meanwhile_appears(served: &Served, browser: &Chromium, chec
         .begin(vec![])
         .await;
     browser.until_text("tbody tr:first-child", "another").await;
+}
+
+#[tokio::test]
+async fn a_page_says_that_its_database_is_down_and_goes_on_by_itself_when_it_is_back() {
+    let proxy = TcpProxy::new();
+    let served = Served::through(&proxy).await;
+    let story = Story::new(&served.checkpointer, "live");
+    let first = story.begin(vec![("n", json!(1))]).await;
+    let second = story.step(&first, "count", vec![("n", json!(2))]).await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=live")).await;
+    browser.until_text("h1", "count").await;
+    browser.until(TOLD).await;
+
+    proxy.refuse().await;
+    browser.click(".row:nth-child(2) a").await;
+    browser
+        .until_text("#detail", "is down, can't be reached")
+        .await;
+
+    proxy.listen();
+    story.step(&second, "again", vec![("n", json!(3))]).await;
+    browser.until_text(".row:first-child", "again").await;
+    browser.click(".row:first-child a").await;
+    browser.until_text("h1", "again").await;
 }
 
 #[tokio::test]

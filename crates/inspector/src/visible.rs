@@ -111,10 +111,7 @@ mod tests {
         let hostile = "a\u{1b}\u{7f}\u{9b}\u{202e}\u{e0041}\n\\\"é";
         let json = serde_json::to_string(hostile).unwrap();
         let shown = visible_in_json(&json);
-        assert_eq!(
-            shown,
-            r#""a\u001b\u007f\u009b\u202e\udb40\udc41\n\\\"é""#
-        );
+        assert_eq!(shown, r#""a\u001b\u007f\u009b\u202e\udb40\udc41\n\\\"é""#);
         assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), hostile);
     }
 

@@ -149,6 +149,10 @@ async fn the_progress_is_told() {
         .await
         .unwrap();
     assert!(seen.is_sorted());
+    assert_eq!(
+        source.import().await.threads().await.unwrap(),
+        report.threads
+    );
     assert_eq!(seen.last(), Some(&(report.threads, report.checkpoints)));
     assert!(seen.len() as u64 > report.threads);
 }

@@ -225,7 +225,10 @@ fn described(node: &Node, row: &Row, keys: &[String]) -> Text {
         parts.push(painted(MARK, format!("{} branches", node.children.len())));
     }
     if let Some(parent) = node.parent_id().filter(|_| !row.continues) {
-        parts.push(painted(FAINT, format!("follows {parent}, which isn't below")));
+        parts.push(painted(
+            FAINT,
+            format!("follows {parent}, which isn't below"),
+        ));
     }
     Text::joined(parts, "  ")
 }

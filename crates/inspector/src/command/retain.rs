@@ -177,7 +177,10 @@ fn print(removed: &Removed, applied: bool, output: &mut Output) -> anyhow::Resul
             removed.examined,
         ))?;
         for failed in failed {
-            output.line(format!("failed: thread {}: {}", failed.thread_id, failed.error))?;
+            output.line(format!(
+                "failed: thread {}: {}",
+                failed.thread_id, failed.error
+            ))?;
         }
         if !applied {
             output.line("nothing was removed: add --apply to do it")?;

@@ -59,7 +59,8 @@ impl Problem {
     }
 
     pub(super) fn too_slow() -> Self {
-        let what = "it took too long, and was given up: the database is busy, or this is very large";
+        let what =
+            "it took too long, and was given up: the database is busy, or this is very large";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
     }
 

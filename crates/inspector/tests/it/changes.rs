@@ -63,6 +63,30 @@ async fn changes_that_are_confirmed_are_made() {
 }
 
 #[tokio::test]
+async fn several_threads_are_deleted_at_once_or_none_if_one_is_missing() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    for thread in ["a", "b", "c"] {
+        with_support_thread(&checkpointer, thread).await;
+    }
+    let ran = program.run(&["delete", "a", "b", "another", "--yes"]).await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(head(&checkpointer, "a").await.is_some());
+    let ran = program.run(&["delete", "a", "b"]).await;
+    let question = "to delete 2 threads with everything in them: `a`, `b` needs a confirmation";
+    assert!(ran.stderr.contains(question), "{ran:?}");
+    let deleted = program.done(&["delete", "a", "b", "a", "--yes"]).await;
+    assert_eq!(deleted, "deleted thread a\ndeleted thread b\n");
+    for (thread, is_there) in [("a", false), ("b", false), ("c", true)] {
+        assert_eq!(
+            head(&checkpointer, thread).await.is_some(),
+            is_there,
+            "{thread}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn conflicts_with_other_programs_change_nothing_and_have_a_code() {
     let program = Program::new().await;
     let checkpointer = program.checkpointer().await;

@@ -3,8 +3,10 @@
 
 mod changes;
 mod crowd;
+mod hostile;
 mod http;
 mod interrupts;
+mod outage;
 mod program;
 mod reads;
 mod secrets;

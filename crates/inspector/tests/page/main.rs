@@ -9,5 +9,6 @@ mod escaping;
 mod live;
 mod origin;
 mod shown;
+mod silence;
 mod turns;
 mod writes;

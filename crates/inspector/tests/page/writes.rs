@@ -17,13 +17,13 @@ async fn page(options: Options) -> (MemoryCheckpointer, Support, Browser) {
 }
 
 /// The key that the page's forms carry.
-async fn key(browser: &Browser) -> String {
+pub(crate) async fn key(browser: &Browser) -> String {
     let body = browser.get("thread?id=support-4711").await.body;
     let (_, rest) = body.split_once("name=\"form_key\" value=\"").unwrap();
     rest.split_once('"').unwrap().0.to_owned()
 }
 
-fn fork(support: &Support, key: &str) -> String {
+pub(crate) fn fork(support: &Support, key: &str) -> String {
     let (from, head) = (
         &support.draft.address.checkpoint_id,
         &support.head.address.checkpoint_id,
