@@ -20,8 +20,9 @@ async fn ten_thousand_checkpoints_are_there_at_once_and_the_rest_on_demand() {
     browser
         .until("document.querySelectorAll('.row').length === 100")
         .await;
-    quick(&browser, "ten thousand checkpoints").await;
-    opened(&browser, ".row:nth-child(50) > a").await;
+    let loaded = Loaded::quickly(&browser).await;
+    let opened = opened(&browser, ".row:nth-child(50) > a").await;
+    loaded.print("10,000 checkpoints", opened);
     // The end of the list that is loaded, and one further.
     browser.type_into("#slider", "\u{e011}").await;
     browser.type_into("body", "j").await;
@@ -46,9 +47,10 @@ async fn a_state_of_twenty_megabytes_opens_part_by_part() {
     browser.open(&served.url("thread?id=heavy")).await;
     browser.until_text(".heavy", "documents").await;
     browser.until_text(".changes", "n").await;
-    quick(&browser, "a state of 20 MB").await;
+    let loaded = Loaded::quickly(&browser).await;
     opened(&browser, ".row:nth-child(2) > a").await;
-    opened(&browser, ".row:nth-child(1) > a").await;
+    let opened = opened(&browser, ".row:nth-child(1) > a").await;
+    loaded.print("a state of 20 MB", opened);
     let opened = "Array.from(document.querySelectorAll('#detail details')).find((one) => one.textContent.includes('20000 items')).open = true";
     browser.eval(opened).await;
     browser
@@ -70,8 +72,9 @@ async fn a_chat_of_five_thousand_messages_is_read_from_its_end() {
     browser
         .until_text(".message:last-child", "message 5000.")
         .await;
-    quick(&browser, "a chat of 5,000 messages").await;
-    opened(&browser, ".row:nth-child(2) > a").await;
+    let loaded = Loaded::quickly(&browser).await;
+    let opened = opened(&browser, ".row:nth-child(2) > a").await;
+    loaded.print("a chat of 5,000 messages", opened);
     browser.click(".conversation .more button").await;
     browser
         .until("document.querySelectorAll('.message').length === 40")
@@ -79,9 +82,8 @@ async fn a_chat_of_five_thousand_messages_is_read_from_its_end() {
     browser.until_text(".message", "message 4961.").await;
 }
 
-/// Opens a checkpoint of the list, and prints how long it took until it was shown.
-#[expect(clippy::print_stdout, reason = "as below")]
-async fn opened(browser: &Chromium, row: &str) {
+/// Opens a checkpoint of the list, and says after how many milliseconds it was shown.
+async fn opened(browser: &Chromium, row: &str) -> f64 {
     let open = format!(
         "(() => {{
             window.opened = undefined;
@@ -94,34 +96,44 @@ async fn opened(browser: &Chromium, row: &str) {
     );
     browser.eval(&open).await;
     browser.until("window.opened !== undefined").await;
-    let took = browser.eval("window.opened").await.as_f64().unwrap();
-    println!("  a checkpoint opened after {took:.0} ms");
+    browser.eval("window.opened").await.as_f64().unwrap()
 }
 
-/// Checks that the page is small, and prints how long it took until its first byte came, until it was
-/// complete, and until its scripts had run.
-#[expect(
-    clippy::print_stdout,
-    reason = "`--nocapture` shows the figures for docs/page.md"
-)]
-async fn quick(browser: &Chromium, what: &str) {
-    let timing = async |value: &str| {
-        let value = format!("performance.getEntriesByType('navigation')[0].{value}");
-        browser.eval(&value).await.as_f64().unwrap()
-    };
-    let (begun, complete, shown) = (
-        timing("responseStart").await,
-        timing("responseEnd").await,
-        timing("domContentLoadedEventEnd").await,
-    );
-    println!(
-        "{what}: first byte after {begun:.0} ms, complete after {complete:.0} ms, shown after {shown:.0} ms"
-    );
-    let bytes = timing("encodedBodySize").await;
-    assert!(bytes < BYTES, "{what}: {bytes} bytes");
-    let elements = browser.eval("document.querySelectorAll('*').length").await;
-    assert!(
-        elements.as_u64().unwrap() < ELEMENTS,
-        "{what}: {elements} elements"
-    );
+/// After how many milliseconds a page had its first byte, was complete, and was shown.
+struct Loaded {
+    first_byte: f64,
+    complete: f64,
+    shown: f64,
+}
+
+impl Loaded {
+    /// Checks that the page is small.
+    async fn quickly(browser: &Chromium) -> Self {
+        let timing = async |value: &str| {
+            let value = format!("performance.getEntriesByType('navigation')[0].{value}");
+            browser.eval(&value).await.as_f64().unwrap()
+        };
+        let bytes = timing("encodedBodySize").await;
+        assert!(bytes < BYTES, "{bytes} bytes");
+        let elements = browser.eval("document.querySelectorAll('*').length").await;
+        assert!(elements.as_u64().unwrap() < ELEMENTS, "{elements} elements");
+        Self {
+            first_byte: timing("responseStart").await,
+            complete: timing("responseEnd").await,
+            shown: timing("domContentLoadedEventEnd").await,
+        }
+    }
+
+    /// Prints a line of the table in docs/page.md.
+    #[expect(clippy::print_stdout, reason = "`--nocapture` shows it")]
+    fn print(&self, what: &str, opened: f64) {
+        let Self {
+            first_byte,
+            complete,
+            shown,
+        } = self;
+        println!(
+            "| {what} | {first_byte:.0} ms | {complete:.0} ms | {shown:.0} ms | {opened:.0} ms |"
+        );
+    }
 }

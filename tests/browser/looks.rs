@@ -37,6 +37,10 @@ const FAINT: &str = "(() => {
     }).filter(([, contrast]) => contrast < 4.5);
 })()";
 
+/// What opens a part and is lower than a finger can hit: 24 pixels.
+const NARROW: &str = "Array.from(document.querySelectorAll('summary')).filter((one) => \
+    one.checkVisibility() && one.getBoundingClientRect().height < 24).map((one) => one.outerHTML)";
+
 #[tokio::test]
 async fn each_page_fits_a_phone_and_can_be_read_in_the_dark_and_in_the_light() {
     let served = Served::new(Options::new().allow_writes()).await;
@@ -67,9 +71,14 @@ async fn each_page_fits_a_phone_and_can_be_read_in_the_dark_and_in_the_light() {
             assert_eq!(width, 0, "{name} is wider than a {kind}");
             assert_eq!(browser.eval(NAMELESS).await, json!([]), "{name}");
             assert_eq!(browser.eval(FAINT).await, json!([]), "{name} on a {kind}");
-            let outline =
-                "[document.documentElement.lang, document.querySelectorAll('main').length]";
-            assert_eq!(browser.eval(outline).await, json!(["en", 1]), "{name}");
+            assert_eq!(browser.eval(NARROW).await, json!([]), "{name} on a {kind}");
+            let outline = "[document.documentElement.lang, document.querySelectorAll('main').length, \
+                           document.querySelectorAll('h1').length > 0]";
+            assert_eq!(
+                browser.eval(outline).await,
+                json!(["en", 1, true]),
+                "{name}"
+            );
         }
     }
 }

@@ -32,6 +32,7 @@ mod pick;
 
 // How it is printed.
 mod bytes;
+mod count;
 mod output;
 mod paint;
 mod progress;

@@ -67,6 +67,19 @@ impl Only {
     }
 }
 
+impl Args {
+    fn not_found(&self) -> anyhow::Error {
+        let thread = &self.thread;
+        let asks_for_all = self.checkpoint_ns.is_none() && self.before.is_none();
+        Failure::not_found(match asks_for_all && self.only.filter().is_empty() {
+            true => format!(
+                "thread `{thread}` has no checkpoint (`checkpointer threads` lists the threads)"
+            ),
+            false => format!("thread `{thread}` has no such checkpoints"),
+        })
+    }
+}
+
 pub(crate) async fn run(
     checkpointer: &dyn Checkpointer,
     args: &Args,
@@ -80,9 +93,7 @@ pub(crate) async fn run(
     let progress = Progress::begin("reading");
     let history = History::read(checkpointer, query).await?;
     drop(progress);
-    let history = history.ok_or_else(|| {
-        Failure::not_found(format!("thread `{}` has no such checkpoints", args.thread))
-    })?;
+    let history = history.ok_or_else(|| args.not_found())?;
     if output.is_json() {
         output.json(&json::history(&history))?;
     } else {

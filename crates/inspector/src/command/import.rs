@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use anyhow::Context;
 use checkpointer::serde_json::{Value, json};
-use checkpointer::{Checkpointer, Import, Imported, PostgresCheckpointer, ThreadId};
+use checkpointer::{Checkpointer, Error, Import, Imported, PostgresCheckpointer, ThreadId};
 use db::Database;
 use langgraph::Report;
 use settings::Settings;
@@ -14,6 +14,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use super::confirm::Confirm;
+use super::count;
 use super::exit::Outcome;
 use super::interrupt::{interrupted, until_interrupted};
 use super::output::Output;
@@ -98,7 +99,7 @@ async fn from_file(
             line = lines.next_line() => line?,
         };
         let Some(line) = line else { break };
-        if let Some(thread) = import.line(&line).await? {
+        if let Some(thread) = import.line(&line).await.map_err(refused)? {
             progress.beside(|| print_thread(&thread, output))?;
         }
         read += 1;
@@ -107,6 +108,16 @@ async fn from_file(
     }
     import.finish().await?;
     Ok(Outcome::Done)
+}
+
+/// Says what can be done if a thread can't have the id that it has in the file.
+fn refused(error: Error) -> anyhow::Error {
+    match error {
+        Error::ThreadExists { .. } | Error::ThreadDeleted { .. } => {
+            anyhow::Error::new(error).context("`--as` imports a thread under another id")
+        }
+        error => error.into(),
+    }
 }
 
 /// Opens what is read, and says how many bytes it has, where that is known.
@@ -136,7 +147,9 @@ fn print_thread(thread: &Imported, output: &mut Output) -> anyhow::Result<()> {
         }));
     }
     output.line(format!(
-        "imported thread {thread_id}: {checkpoints} checkpoints, {writes} pending writes"
+        "imported thread {thread_id}: {}, {}",
+        count::shown(*checkpoints, "checkpoint"),
+        count::shown(*writes, "pending write"),
     ))
 }
 
@@ -195,9 +208,12 @@ fn print(report: &Report, output: &mut Output) -> anyhow::Result<()> {
         }));
     }
     output.line(format!(
-        "imported {} checkpoints and {} pending writes of {} threads, of which {} were there already; \
-         {} values aren't readable",
-        report.checkpoints, report.writes, report.threads, report.present, report.opaque
+        "imported {} and {} of {}; threads that were there already: {}; values that aren't readable: {}",
+        count::shown(report.checkpoints, "checkpoint"),
+        count::shown(report.writes, "pending write"),
+        count::shown(report.threads, "thread"),
+        report.present,
+        report.opaque,
     ))?;
     for loss in losses {
         output.line(format!("not imported: {loss}"))?;

@@ -47,6 +47,9 @@ pub(crate) async fn run(
         output.json(&json!({ "thread_id": thread.as_str(), "metadata": metadata }))?;
         return Ok(Outcome::Done);
     }
+    if metadata.is_empty() {
+        output.line(format!("thread {thread} has no metadata"))?;
+    }
     for (key, value) in &metadata {
         let value = value::short(value, 200);
         output.line(painted(NAME, key).and(": ").and(value))?;

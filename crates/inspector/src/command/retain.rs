@@ -9,7 +9,7 @@ use super::confirm::Confirm;
 use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::progress::Progress;
-use super::{bytes, json_arg};
+use super::{bytes, count, json_arg};
 
 /// How many threads one call looks at, so that it can be told how far it is.
 const AT_ONCE: usize = 100;
@@ -168,13 +168,12 @@ fn print(removed: &Removed, applied: bool, output: &mut Output) -> anyhow::Resul
     } else {
         let happened = if applied { "removed" } else { "would remove" };
         output.line(format!(
-            "{happened} {} threads, {} checkpoints and {} pending writes ({}) of {} threads that were \
-             looked at",
-            removed.threads,
-            removed.checkpoints,
-            removed.writes,
+            "{happened} {}, {} and {} ({}); looked at {}",
+            count::shown(removed.threads, "thread"),
+            count::shown(removed.checkpoints, "checkpoint"),
+            count::shown(removed.writes, "pending write"),
             bytes::shown(removed.bytes),
-            removed.examined,
+            count::shown(removed.examined, "thread"),
         ))?;
         for failed in failed {
             output.line(format!(

@@ -11,6 +11,7 @@ use settings::Settings;
 use super::exit::Outcome;
 use super::interrupt::until_interrupted;
 use super::output::Output;
+use super::progress::Progress;
 use super::{
     Command, copy, delete, diff, export, fork, history, import, label, migrate, pin, retain, serve,
     show, size, threads, verify, watch, writes,
@@ -31,6 +32,7 @@ impl Session {
     /// Reads the settings, and connects.
     pub(crate) async fn connect() -> anyhow::Result<Self> {
         let settings = Settings::load_or([PATIENCE]).context("the settings can't be used")?;
+        let _progress = Progress::begin("connecting");
         let database = Database::connect(&settings).await?;
         Ok(Self { database })
     }
@@ -83,7 +85,7 @@ impl Session {
     async fn open(&self) -> anyhow::Result<PostgresCheckpointer> {
         let checkpointer = PostgresCheckpointer::open(self.database.clone()).await;
         checkpointer
-            .context("the tables can't be used (`checkpointer migrate` says what they lack)")
+            .context("the tables can't be used (`checkpointer migrate check` says what they lack, and `migrate apply` makes it)")
     }
 
     /// Waits for what was sent, and closes.

@@ -8,10 +8,10 @@ use checkpointer::{Checkpointer, ThreadId, ThreadSize};
 use inspector::json;
 
 use super::at::{At, Place};
-use super::bytes;
 use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::table::Table;
+use super::{bytes, count};
 
 /// Show what a thread takes where it is stored, by channel; or how large the state of a checkpoint is
 ///
@@ -63,8 +63,10 @@ fn print(size: &ThreadSize, output: &mut Output) -> anyhow::Result<Outcome> {
     } = size;
     let total = bytes::shown(size.bytes);
     output.line(format!(
-        "thread {thread_id}: {total} in {checkpoints} checkpoints, {pending_writes} pending writes and \
-         {chunks} chunks"
+        "thread {thread_id}: {total} in {}, {} and {}",
+        count::shown(*checkpoints, "checkpoint"),
+        count::shown(*pending_writes, "pending write"),
+        count::shown(*chunks, "chunk"),
     ))?;
     let mut channels: Vec<_> = size.channels.iter().collect();
     channels.sort_by_key(|(_, size)| Reverse(size.own_bytes + size.shared_bytes));

@@ -1,23 +1,26 @@
 //! The standard error: errors, warnings and remarks, in which nothing of others acts on the terminal.
 
+use std::env;
 use std::io::{self, Write};
 
 use inspector::visible;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::paint::Text;
 
+/// What is printed of the log: warnings. Why the database can't be reached is told by the error at the end.
+const LOGGED: &str = "warn,db::connect=error,db::database=error";
+
 /// Prints warnings, or what `RUST_LOG` asks for: each on one line, and without colours.
 pub(crate) fn log() {
+    let filter = match env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(asked) => EnvFilter::builder().parse_lossy(asked),
+        Err(_) => EnvFilter::new(LOGGED),
+    };
     tracing_subscriber::fmt()
         .with_writer(|| Lines)
         .with_ansi(false)
-        .with_env_filter(
-            EnvFilter::builder()
-                .with_default_directive(LevelFilter::WARN.into())
-                .from_env_lossy(),
-        )
+        .with_env_filter(filter)
         .init();
 }
 

@@ -4,6 +4,7 @@ use checkpointer::futures_util::TryStreamExt;
 use checkpointer::serde_json::json;
 use checkpointer::{Checkpointer, Finding, ListThreads, ThreadId, VerifiedThread, Verify};
 
+use super::count;
 use super::exit::Outcome;
 use super::output::Output;
 use super::paint::{FAINT, ID, MARK, NAME, Text, painted};
@@ -166,8 +167,9 @@ impl Totals {
             } }))?;
         } else {
             output.line(format!(
-                "{checkpoints} checkpoints of {threads} threads were read; {damaged} threads are \
-                 damaged, {repaired} findings were repaired"
+                "read {} of {}; threads that are damaged: {damaged}; findings that were repaired: {repaired}",
+                count::shown(*checkpoints, "checkpoint"),
+                count::shown(*threads, "thread"),
             ))?;
         }
         Ok(match damaged {
