@@ -69,6 +69,13 @@ pub(crate) const USUAL: &[Scenario] = &[
         systems: LONG,
         ..ONE_AGENT
     },
+    Scenario {
+        name: "ten-threads",
+        agents: 10,
+        steps: 1000,
+        systems: &[Checkpointer, CheckpointerAppends],
+        ..ONE_AGENT
+    },
 ];
 
 /// What takes long, and is measured once.
