@@ -34,10 +34,15 @@ impl Args {
     ///
     /// What can't be done, in words.
     pub fn check(&self) -> Result<(), String> {
-        if let Some(dir) = &self.dir
-            && !dir.is_dir()
-        {
-            return Err(format!("there is no folder `{}`", dir.display()));
+        match &self.dir {
+            Some(dir) if dir.is_file() => {
+                let dir = dir.display();
+                return Err(format!("`{dir}` is a file; name the folder to audit"));
+            }
+            Some(dir) if !dir.is_dir() => {
+                return Err(format!("there is no folder `{}`", dir.display()));
+            }
+            _ => {}
         }
         if self.ask && !io::stdin().is_terminal() {
             return Err("--ask needs a terminal: the standard input is none".to_owned());

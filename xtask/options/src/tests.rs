@@ -1,6 +1,6 @@
 //! The command lines are sound.
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::{bench, demo, inspect, replay, soak, torture};
 
@@ -12,4 +12,14 @@ fn the_arguments_are_well_defined() {
     replay::Args::command().debug_assert();
     soak::Args::command().debug_assert();
     torture::Args::command().debug_assert();
+}
+
+#[test]
+fn what_the_demo_cannot_audit_is_said_before_anything_is_built() {
+    let check = |dir: &str| demo::Args::parse_from(["demo", "--dir", dir]).check();
+    assert_eq!(check("src"), Ok(()));
+    let file = "`Cargo.toml` is a file; name the folder to audit";
+    assert_eq!(check("Cargo.toml"), Err(file.to_owned()));
+    let nothing = "there is no folder `nothing`";
+    assert_eq!(check("nothing"), Err(nothing.to_owned()));
 }

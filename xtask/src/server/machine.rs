@@ -81,9 +81,13 @@ impl<'a> Machine<'a> {
     /// Lets one task at a time start or stop servers of this checkout.
     pub(crate) fn lock(&self) -> anyhow::Result<File> {
         let memory = self.memory();
-        fs::create_dir_all(&memory).with_context(|| format!("create {}", memory.display()))?;
-        let lock = File::create(memory.join("lock"))
-            .with_context(|| format!("open the lock in {}", memory.display()))?;
+        let lock = fs::create_dir_all(&memory).and_then(|()| File::create(memory.join("lock")));
+        let lock = lock.with_context(|| {
+            format!(
+                "this user can't write to {}: clone the repository into a folder of its own",
+                memory.display()
+            )
+        })?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -97,6 +97,16 @@ fn a_source_that_fails_says_what_else_will_do() {
 }
 
 #[test]
+fn a_checkout_that_cannot_be_written_to_is_named() {
+    let sandbox = Sandbox::bare();
+    // Root may write to any folder.
+    fs::write(sandbox.sh.current_dir().join("target"), "").unwrap();
+    let error = format!("{:#}", start(&sandbox.machine()).unwrap_err());
+    let said = "target/xtask: clone the repository into a folder of its own: ";
+    assert!(error.contains(said), "{error}");
+}
+
+#[test]
 fn the_source_that_is_named_is_the_only_one_tried() {
     let sandbox = Sandbox::bare();
     sandbox.stand_in_binaries("installed/17/bin", "17.5");
