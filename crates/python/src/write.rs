@@ -36,10 +36,10 @@ pub(crate) enum NewValue {
 }
 
 impl NewValue {
-    fn into_form(self) -> Value {
+    fn into_form(self) -> Arc<Value> {
         match self {
-            Self::Serialized(value) => value.to_json(),
-            Self::Form(form) => Arc::unwrap_or_clone(form),
+            Self::Serialized(value) => Arc::new(value.to_json()),
+            Self::Form(form) => form,
         }
     }
 }

@@ -1,8 +1,8 @@
 """A plugin for pytest that runs LangGraph's own tests on one saver.
 
 Of the tests it keeps those that are run with LangGraph's saver for PostgreSQL, once each: what they are
-given is the saver that `SAVER` names, `jsonb` or `official`, on the server of `DATABASE_URL` and with a
-schema for each test. A line for each test with its outcome goes to the file `OUTCOMES`.
+given is the saver that `SAVER` names, `jsonb` or `official`, on the server of `DATABASE_URL` and with tables
+that are empty. A line for each test with its outcome goes to the file `OUTCOMES`.
 """
 
 import os
@@ -28,17 +28,35 @@ WANTED = {
 }
 
 
+# A process makes its tables once, in a schema of its own: to make them takes longer than most tests.
+SCHEMA = f"test_langgraph_{secrets.token_hex(8)}"
+
+
 @contextmanager
 def schema():
-    """A schema for one test, by its name."""
-    name = f"test_langgraph_{secrets.token_hex(8)}"
+    """The schema for one test, by its name. What the test stores goes at its end."""
     with psycopg.connect(URL, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     try:
-        yield name
+        yield SCHEMA
     finally:
         with psycopg.connect(URL, autocommit=True) as connection:
-            connection.execute(f"DROP SCHEMA {name} CASCADE")
+            empty(connection)
+
+
+def empty(connection):
+    """Empties all tables but those that say which migrations were applied."""
+    tables = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename NOT LIKE %s",
+        [SCHEMA, "%migrations"],
+    )
+    if names := ", ".join(f"{SCHEMA}.{name}" for (name,) in tables):
+        connection.execute(f"TRUNCATE {names}")
+
+
+def pytest_unconfigure():
+    with psycopg.connect(URL, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
 
 
 def official_conninfo(name):
