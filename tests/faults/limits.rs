@@ -448,7 +448,7 @@ async fn a_missing_schema_is_named_and_a_new_one_is_enough() {
         false,
         &expect![[r#"
         failed to verify the tables
-        schema `checkpointer` is at migration 0 of `checkpointer`, this program needs 9
+        schema `checkpointer` is at migration 0 of `checkpointer`, this program needs 10
     "#]],
     );
 

@@ -81,6 +81,7 @@ pub mod get_tuple;
 pub mod guards;
 pub mod leases;
 pub mod lifecycle;
+pub mod limit;
 pub mod list;
 pub mod model;
 pub mod prune;
@@ -284,6 +285,16 @@ macro_rules! __contract_cases {
             writes_start_it,
             a_subgraph_starts_it, a_late_put_is_stored_after_a_restart,
             a_named_generation_is_refused, a_guarded_put_is_refused,
+        }
+    };
+    (limit, $each:path) => {
+        $each! { limit:
+            a_put_beyond_it_is_refused, a_first_put_beyond_it_makes_no_thread,
+            writes_beyond_it_are_refused, writes_count, a_smaller_put_fits_after_a_refusal,
+            what_is_stored_may_be_repeated, a_checkpoint_put_again_may_not_grow,
+            what_is_shared_counts_once, kept_values_do_not_exceed_it, a_prune_makes_room,
+            a_deletion_makes_room, a_copy_is_as_full_as_its_source,
+            an_import_beyond_it_leaves_nothing, of_many_at_once_some_fit,
         }
     };
     (generations, $each:path) => {

@@ -34,6 +34,7 @@ fn every_case_is_in_the_table() {
         forks,
         forgotten,
         guards,
+        limit,
         generations,
         leases,
         threads,

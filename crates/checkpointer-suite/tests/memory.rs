@@ -20,3 +20,13 @@ mod adding {
         added_outputs
     );
 }
+
+mod limited {
+    use checkpointer::MemoryCheckpointer;
+    use checkpointer_suite::limit::MAX_THREAD_BYTES;
+
+    checkpointer_suite::contract_tests!(
+        MemoryCheckpointer::new().max_thread_bytes(MAX_THREAD_BYTES);
+        limit
+    );
+}

@@ -133,6 +133,20 @@ pub enum Error {
         /// The thread.
         thread_id: ThreadId,
     },
+    /// The write would make the thread larger than a thread may be. Nothing of it is stored. Prune the
+    /// thread, or delete it.
+    #[error(
+        "thread `{thread_id}` would have {bytes} bytes, and at most {limit} are allowed; prune or delete it"
+    )]
+    #[non_exhaustive]
+    ThreadFull {
+        /// The thread.
+        thread_id: ThreadId,
+        /// How many bytes it would have.
+        bytes: u64,
+        /// How many it may have.
+        limit: u64,
+    },
     /// There is no such checkpoint.
     #[error("there is no checkpoint `{checkpoint_id}` in thread `{thread_id}`{}", in_ns(.checkpoint_ns))]
     #[non_exhaustive]

@@ -5,6 +5,7 @@ mod clock;
 mod containment;
 mod faults;
 mod lease;
+mod limit;
 mod locks;
 mod prune;
 mod size;
@@ -83,6 +84,7 @@ struct Store {
     watchers: Arc<Watchers>,
     deleted_threads: DeletedThreads,
     task_outputs: TaskOutputs,
+    max_thread_bytes: Option<u64>,
     rounds: Rounds,
     clock: Clock,
     faults: Faults,
@@ -109,6 +111,15 @@ impl MemoryCheckpointer {
     #[must_use]
     pub fn task_outputs(self, task_outputs: TaskOutputs) -> Self {
         self.lock().task_outputs = task_outputs;
+        self
+    }
+
+    /// Limits how many bytes a thread may have, as [`ThreadSize::bytes`] counts them, for all handles of the
+    /// store: a write that would make a thread larger fails with [`ThreadFull`](Error::ThreadFull). Defaults
+    /// to no limit.
+    #[must_use]
+    pub fn max_thread_bytes(self, bytes: u64) -> Self {
+        self.lock().max_thread_bytes = Some(bytes);
         self
     }
 
@@ -334,12 +345,15 @@ impl Store {
         check::channels(thread_id, &lists)?;
 
         let now = self.now();
-        let thread = self.live_or_new(thread_id, generation, now);
-        if let Some(changes) = put.thread_metadata {
-            thread.update_metadata(changes);
-        }
-        let namespace = thread.namespaces.entry(ns.clone()).or_default();
-        if namespace.put(put, lists, now) {
+        let moved = self.change_within_limit(thread_id, |store| {
+            let thread = store.live_or_new(thread_id, generation, now);
+            if let Some(changes) = put.thread_metadata {
+                thread.update_metadata(changes);
+            }
+            let namespace = thread.namespaces.entry(ns.clone()).or_default();
+            namespace.put(put, lists, now)
+        })?;
+        if moved {
             self.watchers.tell(&HeadChange::Moved(address.clone()));
         }
         Ok(address)
@@ -359,10 +373,11 @@ impl Store {
         let forgets = self.deleted_threads.are_forgotten() && address.generation.is_none();
         let generation = self.admit(&address.thread_id, address.generation, forgets)?;
         let (now, task_outputs) = (self.now(), self.task_outputs);
-        let thread = self.live_or_new(&address.thread_id, generation, now);
-        let ns = thread.namespaces.entry(address.checkpoint_ns.clone());
-        ns.or_default().put_writes(put, task_outputs);
-        Ok(())
+        self.change_within_limit(&address.thread_id, |store| {
+            let thread = store.live_or_new(&address.thread_id, generation, now);
+            let ns = thread.namespaces.entry(address.checkpoint_ns.clone());
+            ns.or_default().put_writes(put, task_outputs);
+        })
     }
 
     /// The checkpoint that is asked for, the head if there is no id, and where it is stored.

@@ -380,11 +380,7 @@ impl PostgresOptions {
     fn store(&self, database: Database) -> Result<Arc<Store>> {
         tables::check_server(&database)?;
         meter::describe();
-        let sql = Sql::new(
-            MIGRATIONS.schema(&database),
-            self.commit(),
-            self.are_outputs_added(),
-        );
+        let sql = Sql::new(MIGRATIONS.schema(&database), self.writing());
         let chunks = StoredChunks::new(self.cache_shares().chunks);
         Ok(Store::new(database, sql, chunks))
     }

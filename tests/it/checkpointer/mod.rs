@@ -16,6 +16,7 @@ mod lanes;
 mod late_writes;
 mod lease_guards;
 mod leases;
+mod limit;
 mod lists;
 mod lost_answers;
 mod observed;

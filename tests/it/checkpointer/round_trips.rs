@@ -1,6 +1,8 @@
 //! Each call is one message to the server and one answer.
 
-use checkpointer::{CheckpointNs, Checkpointer, GetTuple, List, PostgresCheckpointer, Projection};
+use checkpointer::{
+    CheckpointNs, Checkpointer, GetTuple, List, PostgresCheckpointer, PostgresOptions, Projection,
+};
 use db::Database;
 use futures_util::TryStreamExt;
 use serde_json::json;
@@ -13,6 +15,17 @@ const MODES: [&str; 2] = ["session", "transaction"];
 /// A checkpointer with a pool of one, so that a statement prepared once stays prepared.
 async fn through(proxy: &TcpProxy, mode: &str) -> PostgresCheckpointer {
     another(&TestDb::without_schema().await, proxy, mode).await
+}
+
+/// The same with a limit of bytes per thread that no thread comes near to.
+async fn limited(proxy: &TcpProxy, mode: &str) -> PostgresCheckpointer {
+    let variables = [("DB_POOL_MAX", "1"), ("DB_POOL_MODE", mode)];
+    let settings = TestDb::without_schema()
+        .await
+        .settings_through(proxy, &variables);
+    let database = Database::connect(&settings).await.unwrap();
+    let options = PostgresOptions::default().max_thread_bytes(1 << 40);
+    options.setup(database).await.unwrap()
 }
 
 /// The same, in a schema that others may use as well.
@@ -39,9 +52,15 @@ async fn check(
 
 #[tokio::test]
 async fn each_write_is_one_round_trip() {
-    for mode in MODES {
+    for (mode, is_limited) in MODES
+        .into_iter()
+        .flat_map(|mode| [(mode, false), (mode, true)])
+    {
         let proxy = TcpProxy::new();
-        let checkpointer = through(&proxy, mode).await;
+        let checkpointer = match is_limited {
+            true => limited(&proxy, mode).await,
+            false => through(&proxy, mode).await,
+        };
         let on = (&proxy, mode);
 
         let mut threads = 0;

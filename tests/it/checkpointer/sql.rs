@@ -546,12 +546,12 @@ async fn open_says_what_is_missing() {
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 9
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 10
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 9
+        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 10
     "#]];
     check_not_opened(&test, &role, expected).await;
 

@@ -87,6 +87,17 @@ impl Error {
         Self::ThreadExists { thread_id }
     }
 
+    /// Makes a [`ThreadFull`](Self::ThreadFull): with what is written it would have `bytes`, and it may have
+    /// as many as `limit` says.
+    #[must_use]
+    pub fn thread_full(thread_id: &ThreadId, bytes: u64, limit: u64) -> Self {
+        Self::ThreadFull {
+            thread_id: thread_id.clone(),
+            bytes,
+            limit,
+        }
+    }
+
     /// Makes a [`LeaseHeld`](Self::LeaseHeld), by a lease that ends at `until`.
     #[must_use]
     pub fn lease_held(thread_id: &ThreadId, until: SystemTime) -> Self {

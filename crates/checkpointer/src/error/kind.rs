@@ -21,6 +21,7 @@ use super::Error;
 ///         ErrorKind::Invalid => 422,
 ///         ErrorKind::Unsupported => 501,
 ///         ErrorKind::Unavailable => 503,
+///         ErrorKind::Full => 507,
 ///         _ => 500,
 ///     }
 /// }
@@ -45,6 +46,8 @@ pub enum ErrorKind {
     /// The database can't be used at the moment, or was too slow. The same call may succeed later.
     /// Whether it has taken effect says [`Error::is_outcome_unknown`].
     Unavailable,
+    /// The thread has no room for it. The same call succeeds once there is some.
+    Full,
     /// Something is wrong with the program, with what is stored, or with how the database is set up.
     Internal,
 }
@@ -59,6 +62,7 @@ impl ErrorKind {
             Self::Invalid => "invalid",
             Self::Unsupported => "unsupported",
             Self::Unavailable => "unavailable",
+            Self::Full => "full",
             Self::Internal => "internal",
         }
     }
@@ -89,6 +93,7 @@ impl Error {
             | Self::AppendMismatch { .. }
             | Self::MalformedCheckpoint { .. }
             | Self::MalformedExport { .. } => ErrorKind::Invalid,
+            Self::ThreadFull { .. } => ErrorKind::Full,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Busy { .. } | Self::Closed => ErrorKind::Unavailable,
             Self::Corrupt { .. }

@@ -210,6 +210,7 @@ pub(super) fn outcome(error: &Error) -> &'static str {
         Error::MalformedExport { .. } => "malformed_export",
         Error::Conflict { .. } => "conflict",
         Error::ThreadDeleted { .. } => "thread_deleted",
+        Error::ThreadFull { .. } => "thread_full",
         Error::LeaseHeld { .. } => "lease_held",
         Error::LeaseLost { .. } => "lease_lost",
         Error::ThreadNotFound { .. } | Error::CheckpointNotFound { .. } => "not_found",

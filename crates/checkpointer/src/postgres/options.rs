@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::sql::micros;
+use super::sql::{Writing, micros};
 use crate::{DeletedThreads, TaskOutputs};
 
 /// How long the tombstone of a deleted thread stays.
@@ -48,6 +48,7 @@ pub struct PostgresOptions {
     orphaned_write_retention: Duration,
     cache_bytes: usize,
     watch_interval: Duration,
+    max_thread_bytes: Option<u64>,
 }
 
 /// What the memory for what is stored goes to, in bytes.
@@ -95,6 +96,7 @@ impl Default for PostgresOptions {
             orphaned_write_retention: ORPHANED_WRITE_RETENTION,
             cache_bytes: CACHE_BYTES,
             watch_interval: WATCH_INTERVAL,
+            max_thread_bytes: None,
         }
     }
 }
@@ -192,6 +194,23 @@ impl PostgresOptions {
         }
     }
 
+    /// Limits how many bytes a thread may have, as [`ThreadSize::bytes`](crate::ThreadSize::bytes) counts
+    /// them. A put and pending writes that would make a thread larger fail with
+    /// [`ThreadFull`](crate::Error::ThreadFull), and nothing of them is stored. Defaults to no limit.
+    ///
+    /// All programs that write to the same threads should choose the same: what a program without a limit
+    /// writes isn't counted at once, but when the thread is measured again. A write that makes its thread no
+    /// larger is never refused, such as one that is repeated. A copy isn't refused either.
+    ///
+    /// With a limit, each write is a transaction of its own, and writes of one thread wait for each other.
+    /// `docs/limits.md` says how bytes are counted, and what that costs.
+    pub fn max_thread_bytes(self, bytes: u64) -> Self {
+        Self {
+            max_thread_bytes: Some(bytes),
+            ..self
+        }
+    }
+
     pub(super) fn interval_of_looks(&self) -> Duration {
         self.watch_interval
     }
@@ -208,12 +227,9 @@ impl PostgresOptions {
         self.deleted_threads.are_forgotten()
     }
 
-    pub(super) fn are_outputs_added(&self) -> bool {
-        self.task_outputs == TaskOutputs::ByPosition
-    }
-
+    /// Whether writes share transactions. With a limit each is counted by itself.
     pub(super) fn shares_transactions(&self) -> bool {
-        self.shared_transactions
+        self.shared_transactions && self.max_thread_bytes.is_none()
     }
 
     /// What goes to the chunks that are stored, to the lists that puts append to, and to the values put
@@ -227,8 +243,17 @@ impl PostgresOptions {
         }
     }
 
+    /// What is written with.
+    pub(super) fn writing(&self) -> Writing {
+        Writing {
+            commit: self.commit(),
+            outputs_are_added: self.task_outputs == TaskOutputs::ByPosition,
+            max_thread_bytes: self.max_thread_bytes,
+        }
+    }
+
     /// What a statement that writes selects besides its answer: its transaction only is changed.
-    pub(super) fn commit(&self) -> &'static str {
+    fn commit(&self) -> &'static str {
         match self.durability {
             Durability::Full => "",
             Durability::Relaxed => ", set_config('synchronous_commit', 'off', true)",

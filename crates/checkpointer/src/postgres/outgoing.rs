@@ -1,11 +1,15 @@
 //! A put, or the pending writes of a task, encoded and ready to be sent.
 
+mod measured;
+
+use std::sync::Arc;
+
 use db::Row;
 
 use super::encode::Chunks;
 use super::sql::{
-    AnyThread, Inherited, KnownThread, LeasedThread, NewCheckpoint, NewChunks, NewWrites, Relied,
-    ThreadLock,
+    AnyThread, Inherited, KnownThread, LeasedThread, Locking, NewCheckpoint, NewChunks, NewWrites,
+    Relied, ThreadLock,
 };
 use super::store::Store;
 use super::view::View;
@@ -112,17 +116,24 @@ pub(super) enum Why {
 pub(super) struct Answer {
     view: View,
     belongs: bool,
-    done: bool,
+    /// Whether it was stored; none if the thread may have no room for it.
+    done: Option<bool>,
 }
 
 impl Outgoing {
     /// Sends the write as a statement of its own, and notes what it has stored.
-    pub(super) async fn send(&self, store: &Store) -> Result<Outcome> {
+    pub(super) async fn send(&self, store: &Arc<Store>) -> Result<Outcome> {
         let row = match &self.body {
             Body::Checkpoint(checkpoint) => self.send_checkpoint(store, checkpoint).await?,
             Body::Writes(writes) => self.send_writes(store, writes).await?,
         };
-        let outcome = Outcome::of(row.as_ref().map(Answer::read).as_ref());
+        let answer = row.as_ref().map(Answer::read);
+        let outcome = match (&answer, &store.sql.limit) {
+            (Some(Answer { done: None, .. }), Some(limit)) => {
+                self.send_measured(store, limit).await?
+            }
+            _ => Outcome::of(answer.as_ref()),
+        };
         self.note(store, outcome);
         Ok(outcome)
     }
@@ -132,22 +143,40 @@ impl Outgoing {
     /// Such a transaction must not fail by a key that exists, so a put is never an append.
     pub(super) async fn send_within(&self, within: &Within<'_>) -> Result<Outcome> {
         let sql = &within.store.sql;
+        let (put, put_writes) = (&sql.put_within, &sql.put_writes_within);
+        let answer = self.send_as(put, put_writes, within).await?;
+        match (&answer, &sql.limit) {
+            (Some(Answer { done: None, .. }), Some(limit)) => {
+                self.send_measured_within(within, limit).await
+            }
+            _ => Ok(Outcome::of(answer.as_ref())),
+        }
+    }
+
+    /// Sends the write within a transaction, by one of these statements.
+    async fn send_as(
+        &self,
+        put: &Locking<(
+            (NewCheckpoint<'static>, NewChunks<'static>),
+            Inherited<'static>,
+        )>,
+        put_writes: &Locking<(NewChunks<'static>, NewWrites<'static>)>,
+        within: &Within<'_>,
+    ) -> Result<Option<Answer>> {
         let (lock, chunks) = (self.thread_lock(), self.new_chunks());
         let row = match &self.body {
-            Body::Checkpoint(put) => {
-                let (checkpoint, inherited) = (put.parameters(), put.inherited());
-                let put = sql
-                    .put_within
-                    .with(&lock, ((&checkpoint, &chunks), &inherited));
+            Body::Checkpoint(encoded) => {
+                let (checkpoint, inherited) = (encoded.parameters(), encoded.inherited());
+                let put = put.with(&lock, ((&checkpoint, &chunks), &inherited));
                 within.query_opt(self.operation(), put).await?
             }
             Body::Writes(writes) => {
                 let writes = writes.parameters();
-                let put_writes = sql.put_writes_within.with(&lock, (&chunks, &writes));
+                let put_writes = put_writes.with(&lock, (&chunks, &writes));
                 within.query_opt(self.operation(), put_writes).await?
             }
         };
-        Ok(Outcome::of(row.as_ref().map(Answer::read).as_ref()))
+        Ok(row.as_ref().map(Answer::read))
     }
 
     async fn send_checkpoint(
@@ -354,7 +383,7 @@ impl Outcome {
     /// What the answer to a write says; none if its thread isn't as expected.
     pub(super) fn of(answer: Option<&Answer>) -> Self {
         match answer {
-            Some(answer) if answer.done => Self::Stored(answer.view),
+            Some(answer) if answer.done == Some(true) => Self::Stored(answer.view),
             Some(answer) if answer.belongs => Self::NotStored(Why::NotTheHead),
             Some(_) => Self::NotStored(Why::NotThisGeneration),
             None => Self::NotStored(Why::Changed),

@@ -8,8 +8,10 @@
 //! arrays is syntax.)
 
 mod batch;
+mod counting;
 mod history;
 mod lease;
+mod limit;
 mod list;
 mod list_threads;
 mod locking;
@@ -31,6 +33,7 @@ use crate::lease::MAX_TTL;
 pub(super) use batch::Batch;
 pub(super) use history::History;
 pub(super) use lease::{AcquireLease, ReleaseLease, RenewLease};
+pub(super) use limit::CountedThread;
 pub(super) use list::{After, CountedCheckpoints, ListRestrictions, Matching};
 pub(super) use list_threads::{AfterThread, CountedThreads, ThreadRestrictions};
 pub(super) use locking::{AnyThread, KnownThread, LeasedThread, Locking, Relied, ThreadLock};
@@ -44,6 +47,7 @@ pub(super) use size::MeasuredSchema;
 pub(super) use sweep::{
     EndedSweep, FoundChunks, MarkedPage, SweptThread, SweptTombstones, UnsweptPage,
 };
+pub(super) use template::Writing;
 use template::{Schema, Template};
 pub(super) use threads::{
     ChangedMetadata, DeletedThread, JudgedThread, LockedThread, MadeCopy, OneThread,
@@ -68,6 +72,7 @@ pub(super) struct Sql {
     /// Puts within a transaction of the caller's, whose commit is the caller's matter.
     pub(super) put_within: Locking<(PutParameters, Inherited<'static>)>,
     pub(super) put_writes_within: Locking<(NewChunks<'static>, NewWrites<'static>)>,
+    pub(super) limit: Option<LimitSql>,
     /// Many writes at once, the pending writes to regular channels only.
     pub(super) new_batch: Query<Batch<'static>>,
     pub(super) batch: Query<Batch<'static>>,
@@ -129,6 +134,22 @@ pub(super) struct Sql {
     pub(super) watch_threads: Query<(LastLook, WatchedThreads<'static>)>,
 }
 
+/// The statements for a write that a thread may have no room for, in one transaction.
+#[derive(Debug)]
+pub(super) struct LimitSql {
+    /// How many bytes a thread may have.
+    pub(super) max_thread_bytes: u64,
+    pub(super) savepoint: Query<()>,
+    pub(super) lock_count: Query<CountedThread<'static>>,
+    pub(super) measure: Query<OneThread<'static>>,
+    /// Writes that aren't counted.
+    pub(super) put: Locking<(PutParameters, Inherited<'static>)>,
+    pub(super) put_writes: Locking<(NewChunks<'static>, NewWrites<'static>)>,
+    pub(super) measure_and_count: Query<OneThread<'static>>,
+    pub(super) take_back: Query<()>,
+    pub(super) release: Query<()>,
+}
+
 /// The statements for pending writes.
 #[derive(Debug)]
 pub(super) struct WritesSql {
@@ -142,31 +163,32 @@ pub(super) struct WritesSql {
 type PutParameters = (NewCheckpoint<'static>, NewChunks<'static>);
 
 impl Sql {
-    /// Fills in the schema, what each write selects besides its answer, and whether outputs of a task are
-    /// added to those of a call before.
-    pub(super) fn new(schema: &str, commit: &'static str, outputs_are_added: bool) -> Self {
-        let schema = Schema {
-            name: schema.to_owned(),
-            commit,
-            outputs_are_added,
-        };
-        let within = Schema {
-            name: schema.name.clone(),
-            commit: "",
-            outputs_are_added,
-        };
+    /// Fills in the schema, and what a checkpointer writes with.
+    pub(super) fn new(schema: &str, writing: Writing) -> Self {
+        let schema = Schema::new(schema, writing);
+        let within = Schema::new(
+            &schema.name,
+            Writing {
+                commit: "",
+                ..writing
+            },
+        );
+        let (with_head, without_head) = locking::making(&schema);
         Self {
             append: schema.locking("put", &locking::KNOWN_THREAD, &write::APPEND),
-            put: Locking::new(&schema, "put", &locking::WITH_HEAD, &write::PUT),
+            put: Locking::new(&schema, "put", with_head, &write::PUT),
             new_writes: WritesSql::new(&schema, &write::NEW_WRITES, &write::NEW_SMALL_WRITES),
             put_writes: WritesSql::new(&schema, &write::PUT_WRITES, &write::PUT_SMALL_WRITES),
-            put_within: Locking::new(&within, "put", &locking::WITH_HEAD, &write::PUT),
+            put_within: Locking::new(&within, "put", with_head, &write::PUT),
             put_writes_within: Locking::new(
                 &within,
                 "put_writes",
-                &locking::WITHOUT_HEAD,
+                without_head,
                 &write::PUT_WRITES,
             ),
+            limit: writing
+                .max_thread_bytes
+                .map(|limit| LimitSql::new(&schema.name, writing, limit)),
             new_batch: schema.writing(&batch::NEW_BATCH),
             batch: schema.writing(&batch::BATCH),
             look: schema.query(&write::LOOK),
@@ -240,6 +262,31 @@ impl Sql {
     }
 }
 
+impl LimitSql {
+    fn new(schema: &str, writing: Writing, max_thread_bytes: u64) -> Self {
+        let schema = Schema::new(
+            schema,
+            Writing {
+                commit: "",
+                max_thread_bytes: None,
+                ..writing
+            },
+        );
+        let (with_head, without_head) = locking::making(&schema);
+        Self {
+            max_thread_bytes,
+            savepoint: schema.keeping_session(&limit::SAVEPOINT),
+            lock_count: schema.query(&limit::LOCK_COUNT),
+            measure: schema.query(&limit::MEASURE),
+            put: Locking::new(&schema, "put", with_head, &write::PUT),
+            put_writes: Locking::new(&schema, "put_writes", without_head, &write::PUT_WRITES),
+            measure_and_count: schema.query(&limit::MEASURE_AND_COUNT),
+            take_back: schema.keeping_session(&limit::TAKE_BACK),
+            release: schema.keeping_session(&limit::RELEASE),
+        }
+    }
+}
+
 impl WritesSql {
     fn new(
         schema: &Schema,
@@ -247,7 +294,7 @@ impl WritesSql {
         small: &Template<NewWrites<'static>>,
     ) -> Self {
         Self {
-            any: Locking::new(schema, "put_writes", &locking::WITHOUT_HEAD, any),
+            any: Locking::new(schema, "put_writes", locking::making(schema).1, any),
             small: schema.locking("put_writes", &locking::KNOWN_THREAD_ONLY, small),
         }
     }

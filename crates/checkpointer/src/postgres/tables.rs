@@ -54,6 +54,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
             name: "distributed_schema",
             sql: include_str!("../../migrations/0009_distributed_schema.sql"),
         },
+        Migration {
+            number: 10,
+            name: "thread_bytes",
+            sql: include_str!("../../migrations/0010_thread_bytes.sql"),
+        },
     ],
 );
 

@@ -61,6 +61,7 @@ fn examples() -> Vec<Error> {
         Error::lease_lost(&thread_id),
         Error::thread_not_found(&thread_id),
         Error::thread_exists(&thread_id),
+        Error::thread_full(&thread_id, 1_100, 1_000),
         Error::CheckpointNotFound {
             thread_id: thread_id.clone(),
             checkpoint_ns: CheckpointNs::ROOT,

@@ -1,5 +1,6 @@
 //! The ways to lock a thread before something is written to it.
 
+use super::counting::IT_FITS;
 use super::parameters::{Bound, Parameters, Query, Values, parameters};
 use super::template::{Schema, Template};
 use crate::codec::ContentHash;
@@ -87,6 +88,14 @@ impl<P: Parameters> Locking<P> {
     }
 }
 
+/// The ways to make a thread, for puts and for pending writes.
+pub(super) fn making(schema: &Schema) -> (&'static Making, &'static Making) {
+    match schema.writing.max_thread_bytes {
+        None => (&WITH_HEAD, &WITHOUT_HEAD),
+        Some(_) => (&WITH_HEAD_IF_IT_FITS, &WITHOUT_HEAD_IF_IT_FITS),
+    }
+}
+
 /// Locks a thread the client knows, if nothing it relies on has changed since.
 ///
 /// After a lock wait only the locked row is read again; everything else is as old as the
@@ -115,25 +124,61 @@ pub(super) const KNOWN_THREAD_ONLY: Template<KnownThread<'static>> = Template::n
     FOR SHARE"]);
 
 /// For puts: a thread that is made has a head then.
-pub(super) const WITH_HEAD: Making = Making {
-    any: Template::new(&[MAKE_THREAD, "true", OR_LOCK_IT]),
-    leased: Template::new(&[LOCK_LEASED, "true", WHERE_LEASED]),
+static WITH_HEAD: Making = Making {
+    any: Template::new(&[MAKE_THREAD, "VALUES ({thread_id}, true)", OR_LOCK_IT]),
+    leased: Template::new(&[LOCK_LEASED, "true", WHERE_LEASED, ITS_VIEW]),
 };
 
 /// For pending writes: it has none yet.
-pub(super) const WITHOUT_HEAD: Making = Making {
-    any: Template::new(&[MAKE_THREAD, "false", OR_LOCK_IT]),
-    leased: Template::new(&[LOCK_LEASED, "false", WHERE_LEASED]),
+static WITHOUT_HEAD: Making = Making {
+    any: Template::new(&[MAKE_THREAD, "VALUES ({thread_id}, false)", OR_LOCK_IT]),
+    leased: Template::new(&[LOCK_LEASED, "false", WHERE_LEASED, ITS_VIEW]),
+};
+
+/// For puts under a limit: no thread is made for one that is too large for any thread.
+static WITH_HEAD_IF_IT_FITS: Making = Making {
+    any: Template::new(&[
+        MAKE_THREAD,
+        "SELECT {thread_id}, true WHERE ",
+        IT_FITS,
+        OR_LOCK_IT,
+    ]),
+    leased: Template::new(&[
+        LOCK_LEASED,
+        "true",
+        WHERE_LEASED,
+        " AND ",
+        IT_FITS,
+        ITS_VIEW,
+    ]),
+};
+
+/// The same for pending writes.
+static WITHOUT_HEAD_IF_IT_FITS: Making = Making {
+    any: Template::new(&[
+        MAKE_THREAD,
+        "SELECT {thread_id}, false WHERE ",
+        IT_FITS,
+        OR_LOCK_IT,
+    ]),
+    leased: Template::new(&[
+        LOCK_LEASED,
+        "false",
+        WHERE_LEASED,
+        " AND ",
+        IT_FITS,
+        ITS_VIEW,
+    ]),
 };
 
 /// Locks a thread the client knows nothing of, and makes it if it doesn't exist. The client sends
 /// every chunk and relies on none, and has no lease.
 const MAKE_THREAD: &str = "
-    INSERT INTO {schema}.threads AS t (thread_id, has_head) VALUES ({thread_id}, ";
+    INSERT INTO {schema}.threads AS t (thread_id, has_head) ";
 
 /// `excluded.created_at` is the time. A row of the first generation that is deleted only reserves a
 /// place.
-const OR_LOCK_IT: &str = ")
+const OR_LOCK_IT: &str = "
     ON CONFLICT (thread_id) DO UPDATE
     SET deleted_at = NULL,
         created_at = CASE WHEN t.deleted_at IS NULL THEN t.created_at ELSE excluded.created_at END,
@@ -154,5 +199,7 @@ const WHERE_LEASED: &str = ",
     FROM (SELECT now() AS at OFFSET 0) AS clock
     WHERE t.thread_id = {thread_id} AND t.lease_token = {lease}
       AND (t.generation = 1
-        OR CASE WHEN t.deleted_at IS NULL THEN {later_generation} ELSE {start_again} END)
+        OR CASE WHEN t.deleted_at IS NULL THEN {later_generation} ELSE {start_again} END)";
+
+const ITS_VIEW: &str = "
     RETURNING generation, gc";

@@ -105,6 +105,15 @@ macro_rules! parameters {
 }
 pub(super) use parameters;
 
+/// None.
+impl Parameters for () {
+    fn declare(_: &mut Vec<Parameter>) {}
+}
+
+impl Values<'_, ()> for () {
+    fn append(self, _: &mut Vec<&(dyn ToSql + Sync)>) {}
+}
+
 impl<P: Parameters, Q: Parameters> Parameters for (P, Q) {
     fn declare(parameters: &mut Vec<Parameter>) {
         P::declare(parameters);

@@ -6,23 +6,34 @@ use std::marker::PhantomData;
 
 use db::{Statement, ToSql};
 
+use super::counting::counting;
 use super::parameters::{Bound, Parameter, Parameters, Query, SqlType, Values};
 
 /// The text of a statement, or of a part of one, in which the schema and the parameters stand in
 /// braces.
 pub(super) struct Template<P> {
     parts: &'static [&'static str],
+    /// How many bytes it stores at most: terms of a sum.
+    bytes: &'static [&'static str],
     parameters: PhantomData<P>,
 }
 
-/// The schema of the statements.
+/// The schema of the statements, and what is written with them.
 #[derive(Debug)]
 pub(super) struct Schema {
     pub(super) name: String,
+    pub(super) writing: Writing,
+}
+
+/// What a checkpointer writes with.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::postgres) struct Writing {
     /// What each write selects besides its answer.
-    pub(super) commit: &'static str,
+    pub(in crate::postgres) commit: &'static str,
     /// Whether outputs of a task are added to those of a call before.
-    pub(super) outputs_are_added: bool,
+    pub(in crate::postgres) outputs_are_added: bool,
+    /// How many bytes a thread may have, if there is a limit.
+    pub(in crate::postgres) max_thread_bytes: Option<u64>,
 }
 
 /// A statement that is put together for each call.
@@ -36,8 +47,14 @@ impl<P: Parameters> Template<P> {
     pub(super) const fn new(parts: &'static [&'static str]) -> Self {
         Self {
             parts,
+            bytes: &[],
             parameters: PhantomData,
         }
+    }
+
+    /// Says how many bytes it stores at most.
+    pub(super) const fn storing(self, bytes: &'static [&'static str]) -> Self {
+        Self { bytes, ..self }
     }
 
     fn sql(&self) -> String {
@@ -46,27 +63,42 @@ impl<P: Parameters> Template<P> {
 }
 
 impl Schema {
+    pub(super) fn new(name: &str, writing: Writing) -> Self {
+        let name = name.to_owned();
+        Self { name, writing }
+    }
+
     /// A statement as it stands.
     pub(super) fn query<P: Parameters>(&self, template: &Template<P>) -> Query<P> {
         Query::new(self.fill(&template.sql(), &declared::<P>()))
     }
 
+    /// The same of one that leaves the session as it was, whatever its text looks like.
+    pub(super) fn keeping_session<P: Parameters>(&self, template: &Template<P>) -> Query<P> {
+        let sql = self.fill(&template.sql(), &declared::<P>());
+        Query::new(sql.keeping_session())
+    }
+
     /// A statement that writes as the options say.
     pub(super) fn writing<P: Parameters>(&self, template: &Template<P>) -> Query<P> {
-        let sql = template.sql().replace("{commit}", self.commit);
+        let sql = template.sql().replace("{commit}", self.writing.commit);
         Query::new(self.fill(&sql, &declared::<P>()).keeping_session())
     }
 
-    /// A statement that locks its thread, and then writes.
+    /// A statement that locks its thread, and then writes; with a limit, only what the thread has room for.
     pub(super) fn locking<L: Parameters, P: Parameters>(
         &self,
         name: &str,
         lock: &Template<L>,
         write: &Template<P>,
     ) -> Query<(L, P)> {
-        let (lock, write) = (lock.sql(), write.sql().replace("{commit}", self.commit));
+        let (lock, bytes, write) = (lock.sql(), write.bytes, write.sql());
+        let sql = match self.writing.max_thread_bytes {
+            None => format!("WITH locked AS MATERIALIZED ({lock}\n), {write}"),
+            Some(limit) => counting(&lock, bytes, &write, limit),
+        };
         let sql =
-            format!("-- checkpointer::{name}\nWITH locked AS MATERIALIZED ({lock}\n), {write}");
+            format!("-- checkpointer::{name}\n{sql}").replace("{commit}", self.writing.commit);
         Query::new(self.fill(&sql, &declared::<(L, P)>()).keeping_session())
     }
 
@@ -80,7 +112,7 @@ impl Schema {
 
     /// Numbers the parameters, and fills in the schema: last, so that its name can hold braces.
     fn fill(&self, sql: &str, parameters: &[Parameter]) -> Statement {
-        let (with_the_first, each_with_the_first) = match self.outputs_are_added {
+        let (with_the_first, each_with_the_first) = match self.writing.outputs_are_added {
             true => ("", ""),
             false => (WITH_THE_FIRST, EACH_WITH_THE_FIRST),
         };

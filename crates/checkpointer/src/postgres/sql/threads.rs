@@ -151,6 +151,7 @@ WITH few_chunks AS MATERIALIZED (
     RETURNING {chunk_bytes} AS bytes
 ),
 removed_heads AS (DELETE FROM {schema}.heads WHERE thread_id = {thread_id}),
+removed_count AS (DELETE FROM {schema}.thread_bytes WHERE thread_id = {thread_id}),
 noted AS (
     INSERT INTO {schema}.unswept (thread_id)
     SELECT {thread_id} FROM few_chunks WHERE NOT are_few

@@ -2,6 +2,7 @@
 //!
 //! Most texts here are the rest of a statement whose first CTE, `locked`, locks the thread.
 
+use super::counting::{OF_CHECKPOINT, OF_CHUNKS, OF_INHERITED, OF_WRITES};
 use super::parameters::parameters;
 use super::template::Template;
 use crate::codec::ContentHash;
@@ -106,7 +107,8 @@ pub(super) const APPEND: Template<(NewCheckpoint<'static>, NewChunks<'static>)> 
     SELECT {thread_id}, {ns}, {id}, {parent}, seq, {checkpoint}, {channels}, {metadata}
     FROM moved
 )
-SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"]);
+SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"])
+    .storing(&[OF_CHECKPOINT, OF_CHUNKS]);
 
 /// Stores a checkpoint, in whatever state its thread and namespace are.
 ///
@@ -192,26 +194,29 @@ pub(super) const PUT: Template<(
 )
 SELECT locked.generation, locked.gc, checked.belongs,
     EXISTS (SELECT FROM accepted) AS done{commit}
-FROM locked, checked"]);
+FROM locked, checked"])
+.storing(&[OF_CHECKPOINT, OF_CHUNKS, OF_INHERITED]);
 
 /// Stores outputs of a task, none of them to a special channel, with the chunks they need. Nearly
 /// every call is sent so. If a call before this one has stored some, a key exists: an error, and
 /// nothing was changed. Then the client sends [`PUT_WRITES`].
 pub(super) const NEW_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
-    Template::new(&[CHUNKS_OF_WRITES, INSERT_WRITES, ANSWER_TO_WRITES]);
+    Template::new(&[CHUNKS_OF_WRITES, INSERT_WRITES, ANSWER_TO_WRITES])
+        .storing(&[OF_WRITES, OF_CHUNKS]);
 
 /// The same for outputs that need no chunk.
 pub(super) const NEW_SMALL_WRITES: Template<NewWrites<'static>> =
-    Template::new(&[INSERT_WRITES, ANSWER_TO_WRITES]);
+    Template::new(&[INSERT_WRITES, ANSWER_TO_WRITES]).storing(&[OF_WRITES]);
 
 /// Stores outputs of a task to channels of any kind, whatever is stored of the task, with the
 /// chunks they need.
 pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
-    Template::new(&[CHUNKS_OF_WRITES, PLACE_WRITES, ANSWER_TO_WRITES]);
+    Template::new(&[CHUNKS_OF_WRITES, PLACE_WRITES, ANSWER_TO_WRITES])
+        .storing(&[OF_WRITES, OF_CHUNKS]);
 
 /// The same for outputs that need no chunk.
 pub(super) const PUT_SMALL_WRITES: Template<NewWrites<'static>> =
-    Template::new(&[PLACE_WRITES, ANSWER_TO_WRITES]);
+    Template::new(&[PLACE_WRITES, ANSWER_TO_WRITES]).storing(&[OF_WRITES]);
 
 const CHUNKS_OF_WRITES: &str = "inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)

@@ -12,7 +12,7 @@ class CheckpointerError(Exception):
     """
 
     kind: str
-    """What it means: `not_found`, `conflict`, `gone`, `invalid`, `unsupported`, `unavailable`, `internal`."""
+    """What it means: `not_found`, `conflict`, `gone`, `invalid`, `unsupported`, `unavailable`, `full`, `internal`."""
     is_transient: bool
     """Whether the same call may succeed later."""
     is_outcome_unknown: bool
