@@ -4,6 +4,7 @@
 use checkpointer::{
     Checkpointer, Durability, List, PostgresCheckpointer, PostgresOptions, ThreadId,
 };
+use checkpointer_suite::limit::MAX_THREAD_BYTES;
 use db::{Database, Error, GenericClient, SqlState};
 use futures_util::TryStreamExt;
 use rig::{PrivateServer, chain, settings_for};
@@ -76,6 +77,14 @@ async fn the_agents_need_the_grants_of_the_page_and_no_more() {
         async move {
             let durability = [Durability::Full, Durability::Relaxed][number % 2];
             let options = PostgresOptions::default().durability(durability);
+            options.open(agents).await.unwrap()
+        }
+    })
+    .await;
+    suite::run_limited(|_| {
+        let agents = agents.clone();
+        async move {
+            let options = PostgresOptions::default().max_thread_bytes(MAX_THREAD_BYTES);
             options.open(agents).await.unwrap()
         }
     })

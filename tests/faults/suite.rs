@@ -10,6 +10,23 @@ pub(crate) async fn run_all<Agent>(agent: impl Fn(usize) -> Agent)
 where
     Agent: Future<Output = PostgresCheckpointer> + Send + 'static,
 {
+    let names = run(&agent, false).await;
+    assert!(names > 64, "{names}");
+}
+
+/// Runs the cases of a limit of bytes per thread, which `agent` sets.
+pub(crate) async fn run_limited<Agent>(agent: impl Fn(usize) -> Agent)
+where
+    Agent: Future<Output = PostgresCheckpointer> + Send + 'static,
+{
+    run(&agent, true).await;
+}
+
+/// Runs cases, and returns how many.
+async fn run<Agent>(agent: &impl Fn(usize) -> Agent, limited: bool) -> usize
+where
+    Agent: Future<Output = PostgresCheckpointer> + Send + 'static,
+{
     let mut cases = JoinSet::new();
     let mut names = BTreeMap::new();
 
@@ -30,7 +47,7 @@ where
                 });
                 case.id()
             }
-            let id = $case(&mut cases, &agent, names.len());
+            let id = $case(&mut cases, agent, names.len());
             names.insert(id, concat!(stringify!($group), "::", stringify!($case)));
         )+ };
     }
@@ -39,12 +56,19 @@ where
             $({ checkpointer_suite::__contract_cases! { $group, start_cases } })+
         };
     }
-    checkpointer_suite::__contract_groups! { start_groups }
-
-    assert!(names.len() > 64, "{}", names.len());
+    match limited {
+        true => {
+            checkpointer_suite::__contract_cases! { limit, start_cases }
+        }
+        false => {
+            checkpointer_suite::__contract_groups! { start_groups }
+        }
+    }
+    let count = names.len();
     let mut failed = Vec::new();
     while let Some(case) = cases.join_next().await {
         failed.extend(case.err().map(|error| names[&error.id()]));
     }
     assert!(failed.is_empty(), "failed: {failed:?}");
+    count
 }

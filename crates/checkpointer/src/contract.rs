@@ -67,7 +67,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// isn't there, unless it is [empty](crate::MissingParent) then, or is to grow by items;
     /// [`Error::AppendMismatch`] if such a value isn't a list of as many items as the put says;
     /// [`Error::Unstorable`] for a value that can't be stored; [`Error::PartialCheckpoint`] for a
-    /// checkpoint that was read in part. Nothing is stored then.
+    /// checkpoint that was read in part; [`Error::ThreadFull`] if the checkpointer limits the bytes of
+    /// a thread, and this one has no room for it. Nothing is stored then.
     ///
     /// # Cancel safety
     ///
@@ -85,7 +86,8 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::ThreadDeleted`] if the thread was deleted; [`Error::Unstorable`] for a value that
-    /// can't be stored. Nothing is stored then.
+    /// can't be stored; [`Error::ThreadFull`] if the checkpointer limits the bytes of a thread, and
+    /// this one has no room for them. Nothing is stored then.
     ///
     /// # Cancel safety
     ///

@@ -55,20 +55,3 @@ mod limited {
         limit
     );
 }
-
-/// A limit that no case comes near to changes nothing else.
-mod far_below_the_limit {
-    use checkpointer::{Durability, PostgresOptions};
-
-    use rig::TestDb;
-
-    checkpointer_suite::contract_tests!(
-        PostgresOptions::default()
-            .max_thread_bytes(1 << 40)
-            .durability(Durability::Relaxed)
-            .setup(TestDb::new().await.connect(&[]).await)
-            .await
-            .unwrap();
-        put, append, put_writes, guards, generations, leases, copy_thread, model
-    );
-}

@@ -24,7 +24,9 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     /// load, and decide. [`LeaseHeld`](crate::Error::LeaseHeld) if another program has a lease on the thread,
     /// [`LeaseLost`](crate::Error::LeaseLost) if this handle's isn't the thread's any more.
     /// [`UnstorableState`](crate::Error::UnstorableState) for what JSON can't hold,
-    /// [`Unstorable`](crate::Error::Unstorable) for what is too large or too deep. Nothing is saved then.
+    /// [`Unstorable`](crate::Error::Unstorable) for what is too large or too deep.
+    /// [`ThreadFull`](crate::Error::ThreadFull) if the checkpointer limits the bytes of a thread, and this one
+    /// has no room for it. Nothing is saved then.
     ///
     /// # Cancel safety
     ///
