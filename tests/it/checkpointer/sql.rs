@@ -572,7 +572,7 @@ async fn open_says_what_is_missing() {
     observer.execute(&sql, &[]).await.unwrap();
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 9
+        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 10
     "#]];
     check_not_opened(&test, &url(), expected).await;
     drop_role(&test).await;
