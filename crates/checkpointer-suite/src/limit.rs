@@ -212,8 +212,7 @@ pub async fn a_checkpoint_put_again_may_not_grow(checkpointer: &dyn Checkpointer
 }
 
 fn values_of(step: &Step) -> Value {
-    let values = step.checkpoint.channel_values.clone();
-    Value::Object(values.into_iter().collect())
+    step.checkpoint.channel_values.clone().into()
 }
 
 /// What is stored once counts once, however often it is put.
