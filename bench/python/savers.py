@@ -287,6 +287,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--agents", type=int)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--ours", action="store_true", help="leave LangGraph's saver out")
     arguments = parser.parse_args()
     rounds = arguments.rounds
     # Agents, steps, ways to call, rounds, and whether LangGraph's saver is measured as well.
@@ -302,7 +303,8 @@ def main() -> None:
     for agents, steps, ways, rounds, with_official in sizes:
         for is_async in ways:
             for has_objects in (False, True):
-                measure(Scenario(agents, steps, is_async, has_objects), rounds, with_official)
+                scenario = Scenario(agents, steps, is_async, has_objects)
+                measure(scenario, rounds, with_official and not arguments.ours)
 
 
 main()
