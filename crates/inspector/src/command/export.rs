@@ -32,17 +32,21 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let Some(path) = &args.output else {
-        write(checkpointer, &args.threads, |line| output.json_line(line)).await?;
+        let progress = match output.width() {
+            Some(_) => Progress::none(),
+            None => Progress::begin("exporting"),
+        };
+        let to = |line: &str| output.json_line(line);
+        write(checkpointer, &args.threads, progress, to).await?;
         return Ok(Outcome::Done);
     };
     if path.exists() {
         bail!("`{}` exists already: name another file", path.display());
     }
     let mut file = BufWriter::new(beside(path)?);
-    write(checkpointer, &args.threads, |line| {
-        Ok(writeln!(file, "{line}")?)
-    })
-    .await?;
+    let progress = Progress::begin("exporting");
+    let to = |line: &str| Ok(writeln!(file, "{line}")?);
+    write(checkpointer, &args.threads, progress, to).await?;
     let file = file.into_inner().context("the file can't be written")?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path)?;
@@ -52,9 +56,9 @@ pub(crate) async fn run(
 async fn write(
     checkpointer: &dyn Checkpointer,
     threads: &[ThreadId],
+    progress: Progress,
     mut to: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let progress = Progress::begin("exporting");
     if progress.is_shown() {
         progress.set_total(lines(checkpointer, threads).await?);
     }

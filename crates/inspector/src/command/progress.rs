@@ -19,6 +19,11 @@ impl Progress {
         Self::new(what, ProgressBar::new_spinner(), SPINNER)
     }
 
+    /// Shows nothing, where what is printed shows how far it is.
+    pub(crate) fn none() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     /// Begins to show work on so many things.
     pub(crate) fn of(what: &'static str, total: u64) -> Self {
         Self::new(what, ProgressBar::new(total), COUNTED)

@@ -72,7 +72,10 @@ pub(crate) async fn run(
     } else {
         run.verify(Verify::all(), output).await?;
     }
-    let Run { totals, .. } = run;
+    let Run {
+        totals, progress, ..
+    } = run;
+    drop(progress);
     totals.print(output)
 }
 
@@ -89,13 +92,7 @@ impl Run<'_> {
         let mut threads = self.checkpointer.verify(verify.repair(self.repair));
         while let Some(thread) = threads.try_next().await? {
             self.totals.add(&thread);
-            let Totals {
-                threads,
-                checkpoints,
-                ..
-            } = self.totals;
-            self.progress
-                .note(format!("{threads} threads, {checkpoints} checkpoints"));
+            self.progress.note(self.totals.read());
             self.progress.beside(|| print_thread(&thread, output))?;
         }
         Ok(())
@@ -151,6 +148,15 @@ impl Totals {
             .count() as u64;
     }
 
+    /// What was read, in words.
+    fn read(&self) -> String {
+        format!(
+            "{} of {}",
+            count::shown(self.checkpoints, "checkpoint"),
+            count::shown(self.threads, "thread"),
+        )
+    }
+
     fn print(&self, output: &mut Output) -> anyhow::Result<Outcome> {
         let Self {
             threads,
@@ -166,10 +172,9 @@ impl Totals {
                 "chunks": chunks, "damaged": damaged, "repaired": repaired,
             } }))?;
         } else {
+            let read = self.read();
             output.line(format!(
-                "read {} of {}; threads that are damaged: {damaged}; findings that were repaired: {repaired}",
-                count::shown(*checkpoints, "checkpoint"),
-                count::shown(*threads, "thread"),
+                "read {read}; threads that are damaged: {damaged}; findings that were repaired: {repaired}"
             ))?;
         }
         Ok(match damaged {
