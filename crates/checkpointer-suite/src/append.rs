@@ -125,6 +125,31 @@ pub async fn goes_on_after_other_steps(checkpointer: &dyn Checkpointer) {
     assert_eq!(values(&get(checkpointer, &again).await)["list"], json!([1]));
 }
 
+/// A step that brings a whole list may say that it grows. What isn't a list can't be appended to all the
+/// same.
+pub async fn goes_on_after_a_list_that_grows(checkpointer: &dyn Checkpointer) {
+    for len in [0, 3, 100] {
+        let first = Step::first(&fresh_thread())
+            .values(json!({ "list": messages(len), "text": "t" }))
+            .grows("list")
+            .grows("text")
+            .grows("none");
+        let mut last = first.put(checkpointer).await;
+        for n in len..len + 3 {
+            let step = Step::after(&last).append("list", n, json!([message(n)]));
+            last = step.put(checkpointer).await;
+            let stored = values(&get(checkpointer, &last).await);
+            assert_eq!(stored, json!({ "list": messages(n + 1) }));
+        }
+        let text = Step::after(&first.address()).append("text", 1, json!([1]));
+        let refusal = text.try_put(checkpointer).await;
+        assert!(matches!(
+            refusal,
+            Err(Error::AppendMismatch { found: None, .. })
+        ));
+    }
+}
+
 /// Each fork of an old checkpoint appends to that one's list.
 pub async fn in_forks(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();

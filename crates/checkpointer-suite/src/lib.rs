@@ -170,7 +170,8 @@ macro_rules! __contract_cases {
     (append, $each:path) => {
         $each! { append:
             begins_a_list, is_the_parents_and_more, grows_step_by_step, beside_other_channels,
-            goes_on_after_other_steps, in_forks, per_namespace, again_is_the_same,
+            goes_on_after_other_steps, goes_on_after_a_list_that_grows, in_forks, per_namespace,
+            again_is_the_same,
             to_a_parent_that_was_put_again, of_nothing, after_another_length_is_refused,
             to_what_is_no_list_is_refused, to_a_missing_parent_is_refused,
             to_a_pruned_parent_is_refused, to_a_deleted_thread_is_refused, guarded,
