@@ -153,6 +153,19 @@ fn tests_of_json_are_those_in_memory_and_some_on_a_server() {
 }
 
 #[test]
+fn without_nextest_the_tests_of_json_are_run_in_two_goes() {
+    let goes = Which::Json.without_nextest();
+    let goes = goes.iter().map(|(which, names)| {
+        let (which, names) = (which.join(" "), names.join(" "));
+        format!("{which} -- {names}\n")
+    });
+    expect![[r#"
+        --package checkpointer --package checkpointer-suite --package langgraph --features serde_json/arbitrary_precision,serde_json/preserve_order --lib --test memory -- 
+        --workspace --exclude browser --test it --features tests/serde-json-features -- checkpointer::contract:: checkpointer::fidelity:: checkpointer::formats:: langgraph::
+    "#]].assert_eq(&goes.collect::<String>());
+}
+
+#[test]
 fn tests_on_citus_are_left_out_where_no_url_names_one() {
     let (on_citus, other) = ("citus::transactions::within::a", "pooler::a");
     assert!(is_left_out(on_citus, &[], false));
