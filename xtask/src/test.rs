@@ -122,15 +122,16 @@ fn in_browser(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<bo
 fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(bool, usize)> {
     let machine = Machine::detect(sh)?;
     let wanted = args.server.wanted(None);
-    let programs = lacking::ensure_programs(&machine, wanted, &args.without)?;
+    let without = lacking::left_out(&machine, &args.without);
+    let programs = lacking::ensure_programs(&machine, wanted, &without)?;
     let server = server::ensure(&machine, wanted)?;
     sh.set_var("DATABASE_URL", &server.url);
     if let Some(programs) = server.programs.or(programs) {
-        if !args.without.contains(&Need::Dump) {
+        if !without.contains(&Need::Dump) {
             // Downloaded here, a test needn't wait for it.
             machine.packaged_or_installed(programs.other_major())?;
         }
-        if !args.without.contains(&Need::NewPgbouncer) && machine.places.new_pgbouncer().is_none() {
+        if !without.contains(&Need::NewPgbouncer) && machine.places.new_pgbouncer().is_none() {
             // As that, and built.
             machine.packages.pgbouncer()?;
         }
@@ -138,8 +139,8 @@ fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(b
         sh.set_var(servers::BIN, programs.folder());
     }
 
-    let left_out = left_out(sh, args)?;
-    for need in &args.without {
+    let left_out = left_out(sh, &without, &args.rest)?;
+    for need in &without {
         let of_need = left_out.iter().filter(|test| need.is_of(test)).count();
         eprintln!("{of_need} tests are left out that need: {need}");
     }
@@ -158,14 +159,14 @@ fn everything(sh: &Shell, args: &Args, counts: &mut Counts) -> anyhow::Result<(b
     Ok((runner::run(sh, selection, counts)?, left_out.len()))
 }
 
-/// The names of the tests that need what the person goes without, or a Citus if there is none.
-fn left_out(sh: &Shell, args: &Args) -> anyhow::Result<Vec<String>> {
+/// The names of the tests that need what is left out, or a Citus if there is none.
+fn left_out(sh: &Shell, without: &[Need], rest: &[String]) -> anyhow::Result<Vec<String>> {
     let has_citus = sh.var_os(CITUS_URL).is_some();
-    if args.without.is_empty() && has_citus {
+    if without.is_empty() && has_citus {
         return Ok(Vec::new());
     }
-    let mut tests = runner::faults(sh, &args.rest)?;
-    tests.retain(|test| is_left_out(test, &args.without, has_citus));
+    let mut tests = runner::faults(sh, rest)?;
+    tests.retain(|test| is_left_out(test, without, has_citus));
     Ok(tests)
 }
 

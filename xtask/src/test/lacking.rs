@@ -39,6 +39,15 @@ pub(crate) fn ensure_programs(
     Ok(programs)
 }
 
+/// What a person goes without, and what can't be had here: no package brings it.
+pub(crate) fn left_out(machine: &Machine<'_>, without: &[Need]) -> Vec<Need> {
+    let refused = Need::value_variants().iter().copied();
+    let refused = refused
+        .filter(|need| need.packages().is_empty())
+        .filter(|need| !without.contains(need) && !need.is_met(machine, None));
+    without.iter().copied().chain(refused).collect()
+}
+
 fn lacking(machine: &Machine<'_>, programs: Option<&Programs>, without: &[Need]) -> Vec<Need> {
     let needs = Need::value_variants().iter().copied();
     needs
@@ -48,8 +57,6 @@ fn lacking(machine: &Machine<'_>, programs: Option<&Programs>, without: &[Need])
 }
 
 fn bring(machine: &Machine<'_>, lacking: &[Need], packages: &[&str]) -> anyhow::Result<()> {
-    // What no package brings.
-    ensure!(!packages.is_empty(), "{}", explanation(lacking, None));
     if let Some(apt) = &machine.apt {
         ensure!(apt.may_install(packages)?, "{}", explanation(lacking, None));
         let installed = apt.install(machine.sh, packages);

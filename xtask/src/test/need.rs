@@ -22,7 +22,8 @@ pub(crate) enum Need {
     /// A PgBouncer from 1.21 on: an installed one, that of `CHECKPOINTER_PGBOUNCER`, or one that is
     /// built from Debian's source
     NewPgbouncer,
-    /// Mounts of a test's own, by `unshare` on Linux: containers are often refused them
+    /// Mounts of a test's own, by `unshare` on Linux: where they are refused, as in many containers,
+    /// these tests are left out anyhow
     Mounts,
 }
 
