@@ -61,11 +61,12 @@ impl Client {
 impl Client {
     /// Takes the settings as variables, `DATABASE_URL` and `DB_…`.
     #[new]
-    #[pyo3(signature = (variables, *, synchronous_commit, cache_bytes))]
+    #[pyo3(signature = (variables, *, synchronous_commit, cache_bytes, max_thread_bytes))]
     fn new(
         variables: HashMap<String, String>,
         synchronous_commit: bool,
         cache_bytes: Option<usize>,
+        max_thread_bytes: Option<u64>,
     ) -> PyResult<Self> {
         // One half is for the lists here, the other for what the checkpointer remembers.
         let cache_bytes = cache_bytes.unwrap_or(CACHE_BYTES) / 2;
@@ -74,6 +75,7 @@ impl Client {
             options: Options {
                 synchronous_commit,
                 cache_bytes,
+                max_thread_bytes,
             },
             lists: Lists::new(cache_bytes),
             connected: Mutex::new(None),

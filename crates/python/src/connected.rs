@@ -29,6 +29,7 @@ pub(crate) struct Connected {
 pub(crate) struct Options {
     pub(crate) synchronous_commit: bool,
     pub(crate) cache_bytes: usize,
+    pub(crate) max_thread_bytes: Option<u64>,
 }
 
 impl Options {
@@ -41,7 +42,11 @@ impl Options {
             true => Durability::Full,
             false => Durability::Relaxed,
         });
-        options.cache_bytes(self.cache_bytes)
+        let options = options.cache_bytes(self.cache_bytes);
+        match self.max_thread_bytes {
+            Some(bytes) => options.max_thread_bytes(bytes),
+            None => options,
+        }
     }
 }
 

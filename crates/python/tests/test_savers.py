@@ -198,6 +198,16 @@ def test_what_cannot_be_stored_is_refused_with_its_kind(saver):
         PostgresSaver(object())
 
 
+def test_a_thread_that_is_full_is_left_as_it_was(url, schema):
+    with PostgresSaver.from_conn_string(url, schema=schema, max_thread_bytes=10_000) as saver:
+        saver.setup()
+        put(saver, "thread", x=1)
+        with pytest.raises(CheckpointerError) as raised:
+            put(saver, "thread", x=os.urandom(20_000).hex())
+        assert raised.value.kind == "full"
+        assert values_of(saver, "thread") == {"x": 1}
+
+
 def test_the_server_of_langgraph_deletes_by_a_name_of_its_own(saver):
     put(saver, "thread", x=1)
     saver.prune(["thread"], strategy="delete_all")

@@ -26,6 +26,8 @@ class Options(TypedDict, total=False):
     """Whether a call returns only when what it wrote survives a crash of the server: True."""
     cache_bytes: int
     """About how much memory goes to remembering what is stored: 64 MiB."""
+    max_thread_bytes: int
+    """How many bytes a thread may have, before a call that makes it larger fails (`full`): no limit."""
     settings: Mapping[str, str]
     """Further settings, as `DB_…` variables: none."""
 
@@ -38,6 +40,8 @@ _VARIABLES = {
     "application_name": "DB_APPLICATION_NAME",
 }
 
+_OF_THE_CLIENT = {"synchronous_commit", "cache_bytes", "max_thread_bytes"}
+
 
 def client(conninfo: str, options: Options) -> Client:
     """Makes a client, which connects when it is first used."""
@@ -46,13 +50,14 @@ def client(conninfo: str, options: Options) -> Client:
     for option, variable in _VARIABLES.items():
         if option in given:
             variables[variable] = str(given[option])
-    unknown = given.keys() - {*_VARIABLES, "synchronous_commit", "cache_bytes", "settings"}
+    unknown = given.keys() - {*_VARIABLES, *_OF_THE_CLIENT, "settings"}
     if unknown:
         raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
     return Client(
         variables,
         synchronous_commit=options.get("synchronous_commit", True),
         cache_bytes=options.get("cache_bytes"),
+        max_thread_bytes=options.get("max_thread_bytes"),
     )
 
 
