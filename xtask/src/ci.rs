@@ -65,10 +65,7 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
             "tests with serde_json's features",
             cmd!(sh, "cargo xtask test --serde-json-features"),
         ),
-        (
-            "the Python package",
-            cmd!(sh, "cargo xtask conformance --quick"),
-        ),
+        ("the Python package", cmd!(sh, "cargo xtask conformance")),
         (
             "a sample of torture",
             cmd!(sh, "cargo xtask torture --scale 0.05"),

@@ -15,8 +15,8 @@ use self::servers::Servers;
 ///
 /// Builds the wheel, and installs it with LangGraph in an environment under `target`. Runs
 /// the package's own tests, with LangGraph's conformance suite among them, and checks its
-/// types. Then it runs LangGraph's own tests, from its sdist, and those that fail with LangGraph's
-/// saver as well: what passes with that must pass with this.
+/// types. Then it runs LangGraph's own tests, from its sdist. Those that fail are run again by
+/// themselves, and with LangGraph's saver: what passes with that must pass with this.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

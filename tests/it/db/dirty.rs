@@ -61,6 +61,27 @@ async fn a_raw_begin_never_reaches_the_next_borrower() {
 }
 
 #[tokio::test]
+async fn a_raw_copy_ends_its_connection_and_no_other() {
+    let (test, db) = pool_of_one().await;
+    let connection = db.get().await.unwrap();
+    let first = pid(&connection).await;
+    for copy in ["COPY (SELECT 1) TO STDOUT", "COPY pg_class FROM STDIN"] {
+        let refused = connection.batch_execute(copy).await;
+        assert!(refused.is_err(), "{copy}");
+    }
+    drop(connection);
+
+    let connection = db.get().await.unwrap();
+    assert_ne!(pid(&connection).await, first);
+    let observer = test.observer().await;
+    let sql = format!("pid = {first}");
+    eventually("the server has ended the first", async || {
+        test.backends(&observer, &sql).await == 0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_raw_set_never_reaches_the_next_borrower() {
     let (_test, db) = pool_of_one().await;
     let connection = db.get().await.unwrap();
