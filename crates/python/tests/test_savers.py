@@ -141,6 +141,15 @@ def test_a_call_that_is_cancelled_leaves_the_loop_and_the_saver_in_order(url, sc
     assert run(cancelled()) is None
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Python ignores Ctrl-C where the tests were started in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_ends_a_call_that_waits_within_a_tenth_of_a_second(saver, url, schema):
     put(saver, "thread", x=1)
     interrupted_at = []
