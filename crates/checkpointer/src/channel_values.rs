@@ -91,7 +91,7 @@ impl ChannelValues {
     }
 
     /// Empties a channel. Returns the value that it had, which [`Arc::unwrap_or_clone`] takes out
-    /// without a copy if nobody else holds it.
+    /// without a copy if it isn't shared.
     pub fn remove(&mut self, channel: &str) -> Option<Arc<Value>> {
         self.by_channel.remove(channel)
     }
@@ -189,7 +189,7 @@ impl<Channel: Into<String>, Shared: Into<Arc<Value>>, const N: usize> From<[(Cha
     }
 }
 
-/// The values as one JSON object. Those that nobody else holds aren't copied.
+/// The values as one JSON object. Only those that are shared are copied.
 impl From<ChannelValues> for Value {
     fn from(values: ChannelValues) -> Self {
         let values = values.into_iter();

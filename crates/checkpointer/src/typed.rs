@@ -94,7 +94,7 @@ use within::Uncommitted;
 /// grew, it hashes what serde says of all items; a [`Log`] knows it. The first save after a load, a fork,
 /// a save in a transaction or one with [metadata of the thread](SaveOptions::thread_metadata) makes JSON
 /// of the whole list, as does each save of a list whose other items changed, or that takes more than
-/// about 30 MB. What is stored is the same.
+/// about 30 MB. Either way the save stores the same.
 ///
 /// Each save stores the chunks of a large value that changed. The order of an array's items counts: a
 /// `HashSet` comes back in another order, and so the next save after a load stores it anew. A `BTreeSet`,

@@ -185,8 +185,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-#[doc = include_str!("../docs/from_bb8_postgres.md")]
-pub mod from_bb8_postgres {}
+pub mod from_bb8_postgres;
 
 pub use settings::PoolMode;
 /// The driver, in the version that [`GenericClient`] takes transactions of.

@@ -1,4 +1,4 @@
-//! Typed threads whose lists grow: a save appends where it can, and what is stored is the state.
+//! Typed threads whose lists grow: a save appends where it can, and stores the whole state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

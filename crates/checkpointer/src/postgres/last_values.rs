@@ -19,8 +19,8 @@ type Channel = (ThreadId, CheckpointNs, String);
 
 /// Remembers the values of the channels put last, cut.
 ///
-/// It only saves work: what is remembered is compared with what is put. A value that is shared with the
-/// one put last needs no comparison.
+/// It only saves work: a put compares its values with those remembered. A value that is the one put last,
+/// shared, needs no comparison.
 #[derive(Debug)]
 pub(super) struct LastValues {
     channels: Mutex<Channels>,

@@ -190,7 +190,7 @@ impl<C: Fn() -> Command> Run<'_, C> {
 
     async fn crash_server(&mut self, mut worker: Process) -> Result<Process> {
         self.server.stop(Stop::Immediate).await?;
-        // What is checked is what the server has recovered, before any agent goes on.
+        // The check must see what the server has recovered, before any agent goes on.
         worker.pause(true)?;
         self.server.start_again().await?;
         while let Ok(fact) = timeout(SILENCE, worker.next()).await {

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    BaseMessage,
-    ChatMessage,
-    ChatMessageChunk,
-    FunctionMessage,
-    FunctionMessageChunk,
-    HumanMessage,
-    HumanMessageChunk,
-    RemoveMessage,
-    SystemMessage,
-    SystemMessageChunk,
-    ToolMessage,
-    ToolMessageChunk,
-)
+from langchain_core import messages
+from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 
@@ -30,19 +16,19 @@ def _depends_on_fields_only(message: type[BaseMessage]) -> bool:
 
 
 _ALL: tuple[type[BaseMessage], ...] = (
-    AIMessage,
-    AIMessageChunk,
-    ChatMessage,
-    ChatMessageChunk,
-    FunctionMessage,
-    FunctionMessageChunk,
-    HumanMessage,
-    HumanMessageChunk,
-    RemoveMessage,
-    SystemMessage,
-    SystemMessageChunk,
-    ToolMessage,
-    ToolMessageChunk,
+    messages.AIMessage,
+    messages.AIMessageChunk,
+    messages.ChatMessage,
+    messages.ChatMessageChunk,
+    messages.FunctionMessage,
+    messages.FunctionMessageChunk,
+    messages.HumanMessage,
+    messages.HumanMessageChunk,
+    messages.RemoveMessage,
+    messages.SystemMessage,
+    messages.SystemMessageChunk,
+    messages.ToolMessage,
+    messages.ToolMessageChunk,
 )
 
 MESSAGES = frozenset(message for message in _ALL if _depends_on_fields_only(message))
