@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use checkpointer::futures_util::stream::BoxStream;
 use checkpointer::futures_util::{StreamExt as _, stream};
 use checkpointer::{
-    CheckpointAddress, CheckpointTuple, Checkpointer, DeleteThread, GetTuple, List, ListThreads,
-    MemoryCheckpointer, Put, PutWrites, Result, ThreadInfo, async_trait,
+    CheckpointAddress, CheckpointTuple, Checkpointer, DeleteThread, GetTuple, HeadChange, List,
+    ListThreads, MemoryCheckpointer, Put, PutWrites, Result, ThreadInfo, Watch, async_trait,
 };
 use inspector::page::Options;
 use rig::Story;
@@ -67,6 +67,11 @@ impl Checkpointer for Silent {
             true => stream::pending().boxed(),
             false => self.memory.threads(query),
         }
+    }
+
+    async fn watch(&self, query: Watch) -> Result<BoxStream<'static, Result<HeadChange>>> {
+        self.there().await;
+        self.memory.watch(query).await
     }
 
     async fn close(&self) -> Result<()> {
