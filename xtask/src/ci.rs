@@ -1,10 +1,15 @@
 //! `cargo xtask ci`
 
+mod shown;
+
+use std::io::{self, IsTerminal as _};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::ensure;
 use xshell::{Cmd, Shell, cmd};
 
+use self::shown::LastLines;
 use crate::cargo::without_own_variables;
 
 /// The tests that ask most of a server: by which versions of PostgreSQL may differ.
@@ -26,7 +31,8 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 ///
 /// It is what CI runs, in `.ci/run`, with the oldest Rust that the crates promise to work with.
 ///
-/// Runs every check even after one has failed, and says at the end which did.
+/// Runs every check even after one has failed. At the end it says which did, and repeats the last lines
+/// that each of them printed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -72,11 +78,19 @@ pub(crate) fn run(sh: &Shell, _args: &Args) -> anyhow::Result<()> {
         ),
         ("a minute of soak", cmd!(sh, "cargo xtask soak --minutes 1")),
     ];
-    let results = checks.map(|(name, check)| (name, passes(name, without_own_variables(check))));
-
-    let failed: Vec<_> = (results.iter())
-        .filter_map(|&(name, passed)| (!passed).then_some(name))
-        .collect();
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        let (passed, last_lines) = passes(name, without_own_variables(check))?;
+        if !passed {
+            failed.push((name, last_lines));
+        }
+    }
+    // Again, below everything that was printed since.
+    for (name, last_lines) in &failed {
+        eprintln!("\n==> the last lines of {name}:");
+        last_lines.show()?;
+    }
+    let failed: Vec<_> = failed.into_iter().map(|(name, _)| name).collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
@@ -88,14 +102,19 @@ pub(crate) fn is_oldest(rustc: &str) -> bool {
     minor == OLDEST_RUST
 }
 
-fn passes(name: &str, check: Cmd<'_>) -> bool {
+/// Runs a check. Returns whether it passed, and the last lines that it printed.
+fn passes(name: &str, check: Cmd<'_>) -> anyhow::Result<(bool, LastLines)> {
     eprintln!("\n==> {name}: {check}");
     let started = Instant::now();
-    let result = check.quiet().run();
-    let verdict = if result.is_ok() { "passed" } else { "FAILED" };
+    let mut check = Command::from(check);
+    if io::stderr().is_terminal() {
+        check.env("CARGO_TERM_COLOR", "always");
+    }
+    let (passed, last_lines) = shown::run(check)?;
+    let verdict = if passed { "passed" } else { "FAILED" };
     eprintln!(
         "==> {name}: {verdict} after {:.1} s",
         started.elapsed().as_secs_f64()
     );
-    result.is_ok()
+    Ok((passed, last_lines))
 }

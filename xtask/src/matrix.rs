@@ -30,7 +30,8 @@ pub(crate) struct Row {
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     let rows = servers::MAJORS.map(|major| row(sh, major, &args.rest));
-    println!("\n{}", table(&rows));
+    let failures: String = rows.iter().map(|row| row.counts.failures()).collect();
+    println!("\n{failures}{}", table(&rows));
     let passed: u64 = rows.iter().map(|row| row.counts.passed).sum();
     let failed: u64 = rows.iter().map(|row| row.counts.failed).sum();
     println!("\n{passed} passed, {failed} failed");
@@ -61,7 +62,7 @@ fn row(sh: &Shell, major: u32, rest: &[String]) -> Row {
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines = vec!["PostgreSQL  passed  failed  seconds".to_owned()];
     for row in rows {
-        let (major, Counts { passed, failed }) = (row.major, &row.counts);
+        let (major, Counts { passed, failed, .. }) = (row.major, &row.counts);
         let (seconds, failure) = (row.took.as_secs(), row.failure.as_deref());
         let line = format!(
             "{major:>10}  {passed:>6}  {failed:>6}  {seconds:>7}  {}",

@@ -76,8 +76,10 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
         left_out => format!(", {left_out} skipped"),
     };
     println!(
-        "\n{} passed, {} failed{skipped}",
-        counts.passed, counts.failed
+        "\n{}{} passed, {} failed{skipped}",
+        counts.failures(),
+        counts.passed,
+        counts.failed
     );
     ensure!(succeeded, "not every test could be built and passed");
     ensure!(

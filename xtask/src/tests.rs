@@ -75,18 +75,38 @@ fn an_unknown_task_is_explained() {
 #[test]
 fn counts_add_up_over_every_line_and_report() {
     let mut counts = Counts::default();
-    counts.add_report(
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuites name="nextest-run" tests="12" failures="2" errors="1" uuid="x" time="0.5">
-    <testsuite name="db" tests="12" disabled="0" errors="1" failures="2">"#,
-    );
-    counts.add_line("test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 7 filtered out; finished in 0.00s\n");
+    let report = r#"<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="nextest-run" tests="4" failures="1" errors="1" uuid="x" time="0.5">
+    <testsuite name="db" tests="3" disabled="0" errors="1" failures="1">
+        <testcase name="it::passes" classname="db" time="0.1"/>
+        <testcase name="it::fails" classname="db" time="0.1">
+            <failure message="thread &apos;it::fails&apos; panicked" type="test failure">thread panicked:
+assertion `left == right` failed</failure>
+            <system-out>running 1 test</system-out>
+        </testcase>
+        <testcase name="it::crashes" classname="db" time="0.1">
+            <error message="aborted with signal 6" type="test abort"/>
+        </testcase>
+    </testsuite>
+    <testsuite name="xtask" tests="1" disabled="0" errors="0" failures="0">
+        <testcase name="passes" classname="xtask" time="0.1"/>
+    </testsuite>
+</testsuites>"#;
+    counts.add_report(report).unwrap();
     counts.add_line("running 4 tests\n");
-    let expected = Counts {
-        passed: 12,
-        failed: 4,
-    };
-    assert_eq!(counts, expected);
+    counts.add_line("test crates/db/src/lib.rs - (line 3) ... FAILED\n");
+    counts.add_line("test crates/db/src/lib.rs - (line 9) ... ok\n");
+    counts.add_line("test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 7 filtered out; finished in 0.00s\n");
+    assert_eq!((counts.passed, counts.failed), (5, 3));
+    expect_test::expect![[r#"
+        FAILED: db it::fails
+            thread panicked:
+            assertion `left == right` failed
+        FAILED: db it::crashes
+            aborted with signal 6
+        FAILED: crates/db/src/lib.rs - (line 3)
+    "#]]
+    .assert_eq(&counts.failures());
 }
 
 #[test]
@@ -131,11 +151,15 @@ fn cargo_sees_no_variable_that_was_meant_for_xtask() {
 
 #[test]
 fn the_table_of_versions_says_what_came_out() {
-    let row = |major, passed, failure: Option<&str>| Row {
-        major,
-        counts: Counts { passed, failed: 0 },
-        took: Duration::from_secs(75),
-        failure: failure.map(str::to_owned),
+    let row = |major, passed: u64, failure: Option<&str>| {
+        let mut counts = Counts::default();
+        counts.add_line(&format!("test result: ok. {passed} passed; 0 failed;"));
+        Row {
+            major,
+            counts,
+            took: Duration::from_secs(75),
+            failure: failure.map(str::to_owned),
+        }
     };
     expect_test::expect![[r#"
         PostgreSQL  passed  failed  seconds

@@ -111,7 +111,7 @@ fn run_nextest(sh: &Shell, selection: Selection<'_>, counts: &mut Counts) -> any
     let status = Command::from(without_own_variables(nextest)).status();
     let status = status.context("run cargo nextest")?;
     if sh.path_exists(NEXTEST_REPORT) {
-        counts.add_report(&sh.read_file(NEXTEST_REPORT)?);
+        counts.add_report(&sh.read_file(NEXTEST_REPORT)?)?;
     }
     Ok(status.success())
 }
