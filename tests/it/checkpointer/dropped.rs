@@ -255,10 +255,7 @@ async fn a_put_that_was_dropped_is_stored_before_the_database_closes() {
         let put = tokio::spawn(async move {
             Step::first(&thread("dropped")).put(&checkpointer).await;
         });
-        eventually("the put waits", async || {
-            test.backends(&observer, "wait_event_type = 'Lock'").await == 1
-        })
-        .await;
+        test.until_blocked(1).await;
         put.abort();
         put.await.unwrap_err();
 

@@ -14,7 +14,6 @@ use db::Database;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use super::retention::until_blocked;
 use super::step::{Step, checkpointer, get, head, large, thread, try_write, two};
 use rig::{TestDb, eventually, settings_for, url};
 
@@ -177,7 +176,7 @@ async fn a_deletion_that_is_killed_half_way_is_gone_on_with() {
         make_huge(&test, thread_id, 2_500).await;
         let lock = lock_last_chunk(&test, thread_id).await;
         let mut killed = started_again(&test, thread_id);
-        until_blocked(&test).await;
+        test.until_blocked(1).await;
         killed.kill().unwrap();
         killed.wait().unwrap();
         lock.batch_execute("ROLLBACK").await.unwrap();
@@ -264,7 +263,7 @@ async fn a_sweep_leaves_what_was_referred_to_since_it_looked() {
         let one = one.clone();
         async move { one.prune(Prune::due(Retention::keep_all())).await }
     });
-    until_blocked(&test).await;
+    test.until_blocked(1).await;
 
     // A new checkpoint, new content for one that is there, and a pending write.
     let values = json!({ "a": [large(1), large(2)] });

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::step::{Step, checkpointer, get, head, ids, large, thread, two, values};
-use rig::{TcpProxy, TestDb, eventually};
+use rig::{TcpProxy, TestDb};
 
 /// How long a lease lasts whose time isn't over in a test.
 const LONG: Duration = Duration::from_secs(60 * 60);
@@ -169,7 +169,7 @@ async fn a_write_that_waited_for_the_thread_sees_who_holds_the_lease_by_then() {
         };
         writes.push((is_leased, step, by.clone()));
     }
-    let (somebody, observer) = (test.observer().await, test.observer().await);
+    let somebody = test.observer().await;
     let sql = format!(
         "BEGIN; UPDATE {}.threads
          SET lease_token = 'somebody', lease_until = now() + interval '1 hour'",
@@ -181,10 +181,7 @@ async fn a_write_that_waited_for_the_thread_sees_who_holds_the_lease_by_then() {
         tokio::spawn(async move { (is_leased, step.try_put(&by).await) })
     });
     let puts: Vec<_> = puts.collect();
-    eventually("all of them wait for the thread", async || {
-        test.backends(&observer, "wait_event_type = 'Lock'").await == count as i64
-    })
-    .await;
+    test.until_blocked(count as i64).await;
     somebody.batch_execute("COMMIT").await.unwrap();
     for put in puts {
         let (is_leased, refusal) = put.await.unwrap();
@@ -293,18 +290,6 @@ async fn changing(test: &TestDb, sql: &str) -> tokio_postgres::Client {
     somebody
 }
 
-/// Waits until the test's program waits for a lock.
-async fn until_blocked(test: &TestDb) {
-    let observer = test.observer().await;
-    let sql = "SELECT count(*) FROM pg_stat_activity \
-         WHERE application_name = $1 AND wait_event_type = 'Lock'";
-    eventually("somebody waits for a lock", async || {
-        let row = observer.query_one(sql, &[&test.schema()]).await.unwrap();
-        row.get::<_, i64>(0) > 0
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn of_two_who_take_a_lease_that_is_over_one_is_told_until_when_the_other_has_it() {
     let test = TestDb::without_schema().await;
@@ -321,7 +306,7 @@ async fn of_two_who_take_a_lease_that_is_over_one_is_told_until_when_the_other_h
         let acquire = AcquireLease::new(&thread_id, LONG).unwrap();
         checkpointer.acquire_lease(acquire).await
     });
-    until_blocked(&test).await;
+    test.until_blocked(1).await;
     other.batch_execute("COMMIT").await.unwrap();
     let refused = second.await.unwrap();
     assert!(
@@ -372,7 +357,7 @@ async fn a_copy_says_what_came_to_its_target_meanwhile() {
             let (checkpointer, source) = (checkpointer.clone(), source.clone());
             async move { checkpointer.copy_thread(&source, &thread(name)).await }
         });
-        until_blocked(&test).await;
+        test.until_blocked(1).await;
         somebody.batch_execute("COMMIT").await.unwrap();
         match copying.await.unwrap() {
             Ok(()) => assert_eq!(expected, ""),

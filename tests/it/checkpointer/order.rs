@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::step::{Step, checkpointer, get, ids, large, thread, try_write, two};
-use rig::{TestDb, at_every_poll, eventually};
+use rig::{TestDb, at_every_poll};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -25,14 +25,6 @@ async fn lock(test: &TestDb, thread_id: &ThreadId) -> Client {
     let rows = client.query(&sql, &[&thread_id.as_str()]).await.unwrap();
     assert_eq!(rows.len(), 1);
     client
-}
-
-async fn waits_for_a_lock(test: &TestDb) {
-    let observer = test.observer().await;
-    eventually("a statement waits for a lock", async || {
-        test.backends(&observer, "wait_event_type = 'Lock'").await == 1
-    })
-    .await;
 }
 
 /// How many writes of a checkpoint are durable.
@@ -88,7 +80,7 @@ async fn a_put_waits_for_a_write_that_was_dropped_on_the_server() {
         let (checkpointer, address) = (checkpointer.clone(), address.clone());
         async move { try_write(&checkpointer, &address, "task", &large(1)).await }
     });
-    waits_for_a_lock(&test).await;
+    test.until_blocked(1).await;
     written.abort();
     let _ = written.await;
     let put = tokio::spawn({
@@ -146,7 +138,7 @@ async fn closing_waits_for_writes_under_way_and_refuses_those_in_line() {
         let (checkpointer, step) = (checkpointer.clone(), step.clone());
         tokio::spawn(async move { step.try_put(&checkpointer).await })
     });
-    waits_for_a_lock(&test).await;
+    test.until_blocked(1).await;
     let mut closing = checkpointer.close();
     assert!(closing.as_mut().now_or_never().is_none());
     let late = Step::after(&address).try_put(&checkpointer).await;

@@ -10,6 +10,7 @@ use checkpointer::{
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
+use super::retention::locking;
 use super::step::{Step, get, large, thread, try_write, two, values};
 use rig::TestDb;
 
@@ -34,6 +35,11 @@ pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId)
         .await
         .and_then(Removed::complete)
         .unwrap();
+}
+
+async fn delete_run(checkpointer: &dyn Checkpointer, run: &str) {
+    let removed = checkpointer.delete_for_runs(&[run.to_owned()]).await;
+    removed.and_then(Removed::complete).unwrap();
 }
 
 async fn delete(checkpointer: PostgresCheckpointer, thread_id: ThreadId) {
@@ -205,11 +211,7 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
         let checkpointer = [&one, &other][rounds % 2];
         prune(checkpointer, thread_id).await;
         let run = format!("run {}", rounds % 5);
-        checkpointer
-            .delete_for_runs(&[run])
-            .await
-            .and_then(Removed::complete)
-            .unwrap();
+        delete_run(checkpointer, &run).await;
         if rounds % 4 == 0 {
             let copy = thread(&format!("{thread_id} copy {rounds}"));
             match checkpointer.copy_thread(thread_id, &copy).await {
@@ -251,6 +253,40 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
     }
     read_all(&other, &expected).await;
     check_heads(&test).await;
+}
+
+/// Two removals are planned before either removes anything. The second one removes the head, and what
+/// was to follow it the first one has removed.
+#[tokio::test]
+async fn what_was_to_become_the_head_may_be_removed_by_another_program() {
+    for rest in [0, 1] {
+        let (test, [one, other]) = two().await;
+        let thread_id = thread("two removals");
+        let of_run = |step: Step, run: &str| step.metadata("run_id", run);
+        let mut last = of_run(Step::first(&thread_id), "a").put(&one).await;
+        for run in ["b", "c"] {
+            last = of_run(Step::after(&last), run).put(&one).await;
+        }
+        let locked = locking(&test, thread_id.as_str()).await;
+        // Removes what comes before the head, or a part of that.
+        let first = tokio::spawn({
+            let (one, thread_id) = (one.clone(), thread_id.clone());
+            async move {
+                match rest {
+                    0 => prune(&one, &thread_id).await,
+                    _ => delete_run(&one, "b").await,
+                }
+            }
+        });
+        test.until_blocked(1).await;
+        let second = tokio::spawn(async move { delete_run(&other, "c").await });
+        test.until_blocked(2).await;
+        locked.batch_execute("COMMIT").await.unwrap();
+        first.await.unwrap();
+        second.await.unwrap();
+        check_heads(&test).await;
+        assert_eq!(rows(&test, &thread_id).await, [rest, rest, 0, 0]);
+    }
 }
 
 #[tokio::test]

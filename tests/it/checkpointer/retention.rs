@@ -139,15 +139,6 @@ pub(super) async fn locking(test: &TestDb, name: &str) -> Client {
     session
 }
 
-/// Waits until a program of the test waits for a lock.
-pub(super) async fn until_blocked(test: &TestDb) {
-    let observer = test.observer().await;
-    eventually("a program waits for the thread", async || {
-        test.backends(&observer, "wait_event_type = 'Lock'").await > 0
-    })
-    .await;
-}
-
 fn keep_one() -> Retention {
     Retention::keep_last(1)
 }
@@ -164,7 +155,7 @@ async fn of_two_programs_with_the_same_policy_one_works() {
             let one = one.clone();
             async move { one.prune(Prune::due(keep_one())).await }
         });
-        until_blocked(&test).await;
+        test.until_blocked(1).await;
 
         let passed_over = other.prune(Prune::due(keep_one())).await.unwrap();
         assert!(passed_over.elsewhere);
@@ -196,7 +187,7 @@ async fn a_call_that_is_dropped_lets_another_program_go_on_at_once() {
         let one = one.clone();
         async move { one.prune(Prune::due(keep_one())).await }
     });
-    until_blocked(&test).await;
+    test.until_blocked(1).await;
     at_work.abort();
     eventually("the other one may work", async || {
         let removed = other.prune(Prune::due(keep_one()).limit(0)).await;
@@ -248,7 +239,7 @@ async fn a_worker_that_is_killed_is_followed_by_another_program() {
     threads(&other, THREADS).await;
     let lock = locking(&test, KILLED_AT).await;
     let mut killed = started_again(&test);
-    until_blocked(&test).await;
+    test.until_blocked(1).await;
     killed.kill().unwrap();
     killed.wait().unwrap();
     lock.batch_execute("ROLLBACK").await.unwrap();
@@ -325,7 +316,7 @@ async fn a_pin_that_comes_while_its_thread_is_pruned_holds() {
         let one = one.clone();
         async move { one.prune(Prune::due(keep_one())).await }
     });
-    until_blocked(&test).await;
+    test.until_blocked(1).await;
     let pin = format!(
         "UPDATE {}.checkpoints SET pinned = true WHERE seq = 2; COMMIT",
         test.schema()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use checkpointer::{CheckpointAddress, Checkpointer, Error, PostgresCheckpointer};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use rig::{TestDb, chain, eventually};
+use rig::{TestDb, chain};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
@@ -67,11 +67,7 @@ fn abandon(test: &TestDb, checkpointer: &PostgresCheckpointer, puts: Vec<Step>) 
         }
         // Each is polled, and hands its write over.
         yield_now().await;
-        let observer = test.observer().await;
-        eventually("a write waits for the lock", async || {
-            test.backends(&observer, "wait_event_type = 'Lock'").await > 0
-        })
-        .await;
+        test.until_blocked(1).await;
     });
 }
 
@@ -194,11 +190,7 @@ fn a_put_fails_at_once_when_the_runtime_of_the_database_has_ended() {
         let puts: Vec<_> = heads.iter().map(|head| next(head, "2")).collect();
         let puts = join_all(puts.iter().map(|put| put.try_put(&checkpointer)));
         let (outcomes, ()) = tokio::join!(timeout(LONG, puts), async {
-            eventually("a write waits for the lock", async || {
-                let observer = test.observer().await;
-                test.backends(&observer, "wait_event_type = 'Lock'").await > 0
-            })
-            .await;
+            test.until_blocked(1).await;
             home.shutdown_background();
         });
         drop(blocker);

@@ -7,7 +7,7 @@ use settings::Settings;
 use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
-use crate::{TcpProxy, client, settings_for};
+use crate::{TcpProxy, client, eventually, settings_for};
 
 /// Schemas of earlier runs are kept for inspection, and removed after this.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
@@ -97,6 +97,15 @@ impl TestDb {
             .await
             .unwrap()
             .get(0)
+    }
+
+    /// Waits until so many calls of this test, or more, wait for a lock.
+    pub async fn until_blocked(&self, calls: i64) {
+        let observer = self.observer().await;
+        eventually("they wait for a lock", async || {
+            self.backends(&observer, "wait_event_type = 'Lock'").await >= calls
+        })
+        .await;
     }
 
     /// A table `notes (id, body)` in the schema.

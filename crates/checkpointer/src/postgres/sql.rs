@@ -40,8 +40,8 @@ pub(super) use locking::{AnyThread, KnownThread, LeasedThread, Locking, Relied, 
 pub(super) use parameters::{Bound, Query};
 pub(super) use read::{OneCheckpoint, Only};
 pub(super) use remove::{
-    Asked, FoundWrites, GoingCheckpoints, KnownSeqs, NodesPage, OrphanedWrites, RemovedCheckpoints,
-    Runs, Stands,
+    Asked, FoundWrites, GoingCheckpoints, KnownSeqs, NextHeads, NodesPage, OrphanedWrites,
+    RemovedCheckpoints, Runs, Stands,
 };
 pub(super) use size::MeasuredSchema;
 pub(super) use sweep::{
@@ -94,8 +94,8 @@ pub(super) struct Sql {
     pub(super) set_pinned: Query<PinnedCheckpoint<'static>>,
     pub(super) nodes: Query<(Asked<'static>, NodesPage<'static>)>,
     pub(super) new_nodes: Query<(Asked<'static>, KnownSeqs<'static>)>,
-    pub(super) stands: Query<Stands<'static>>,
-    pub(super) remove: Query<RemovedCheckpoints<'static>>,
+    pub(super) stands: Query<(Stands<'static>, NextHeads<'static>)>,
+    pub(super) remove: Query<(RemovedCheckpoints<'static>, NextHeads<'static>)>,
     pub(super) find_orphaned_writes: Query<OrphanedWrites<'static>>,
     pub(super) remove_orphaned_writes: Query<FoundWrites<'static>>,
     pub(super) count_removed: Query<(OrphanedWrites<'static>, GoingCheckpoints<'static>)>,

@@ -10,24 +10,11 @@ use tokio::time::timeout;
 
 use super::{ALL, Of, Shop, changed_my_mind};
 use crate::checkpointer::step::{Step, large, thread, try_write};
-use rig::eventually;
 
 /// What would take an hour if it weren't ended.
 const SOON: Duration = Duration::from_secs(60);
 
 const ROOM: [(&str, &str); 1] = [("DB_POOL_MAX", "8")];
-
-async fn waits(shop: &Shop, count: i64) {
-    let observer = shop.test.observer().await;
-    eventually("others wait for the lock", async || {
-        let of_test = shop
-            .test
-            .backends(&observer, "wait_event_type = 'Lock'")
-            .await;
-        of_test == count
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn of_two_transactions_that_expect_one_head_the_second_learns_what_became_of_the_first() {
@@ -55,7 +42,7 @@ async fn of_two_transactions_that_expect_one_head_the_second_learns_what_became_
                 ordered.await
             };
             let release = async {
-                waits(&shop, 1).await;
+                shop.test.until_blocked(1).await;
                 goes_on.send(()).unwrap();
             };
             let (one, other, ()) = timeout(SOON, async { tokio::join!(one, other, release) })
@@ -122,7 +109,7 @@ async fn a_call_that_waits_for_the_transaction_does_not_keep_the_transaction_fro
             // It has its turn, and waits for the lock.
             let (waiting, checkpointer) = (Step::after(&last), checkpointer.clone());
             let waits_for_us = tokio::spawn(async move { waiting.put(&checkpointer).await });
-            waits(&shop, 1).await;
+            shop.test.until_blocked(1).await;
             put(Step::after(&first)).await?;
             Ok(waits_for_us)
         });

@@ -1,6 +1,6 @@
 //! Which checkpoints of a thread go, and in which order: read and decided without a lock.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use db::Row;
@@ -73,6 +73,25 @@ impl Plan {
 
     pub(super) fn number_of(&self, ns: &CheckpointNs) -> Option<usize> {
         self.names.binary_search(ns).ok()
+    }
+
+    /// Whether a checkpoint goes.
+    pub(super) fn goes(&self, ns: &CheckpointNs, id: &CheckpointId) -> bool {
+        (self.number_of(ns)).is_some_and(|number| self.namespaces[number].goes(id))
+    }
+
+    /// The namespaces of a part of it whose head goes, with what becomes the head there. Where nothing
+    /// stays, no head does.
+    pub(super) fn next_heads(&self, part: &[(usize, usize)]) -> (Vec<String>, Vec<String>) {
+        let numbers: BTreeSet<usize> = part.iter().map(|(number, _)| *number).collect();
+        (numbers.into_iter())
+            .filter_map(|number| {
+                let planned = &self.namespaces[number];
+                let head = planned.known.head.as_ref()?;
+                let next = planned.next_head.filter(|_| planned.goes(head))?;
+                Some(self.names_of(number, next))
+            })
+            .unzip()
     }
 
     /// The namespace and the id of a checkpoint.
@@ -215,6 +234,12 @@ impl Planned {
             orphaned,
             next_head,
         }
+    }
+
+    /// Whether a checkpoint goes.
+    pub(super) fn goes(&self, id: &CheckpointId) -> bool {
+        let place = self.known.nodes.place_of(id);
+        place.is_some_and(|place| self.going.goes[place])
     }
 
     /// What goes, each before its ancestors. Where nothing stays, the head goes last: without a head a

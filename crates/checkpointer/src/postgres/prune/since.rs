@@ -140,6 +140,25 @@ impl Plan {
             .collect()
     }
 
+    /// How many checkpoints were put to a namespace that aren't known yet, by its head. None if the head
+    /// says that more has changed: another removal has moved it to a checkpoint that goes, or the thread
+    /// was restored, as at a failover.
+    pub(super) fn put_since(
+        &self,
+        ns: &CheckpointNs,
+        head: &CheckpointId,
+        seq: i64,
+    ) -> Option<i64> {
+        let known = lock(&self.since);
+        let planned = &self.namespaces[self.number_of(ns)?];
+        let since = seq - known.head_seq(ns);
+        let is_known =
+            planned.known.nodes.place_of(head).is_some() || known.get(ns, head).is_some();
+        let is_restored = since < 0 || (since == 0 && !is_known);
+        let goes = planned.goes(head) && planned.known.head.as_ref() != Some(head);
+        (!is_restored && !goes).then_some(since)
+    }
+
     /// Whether a checkpoint that was put since needs nothing that goes.
     fn can_do_without(&self, ns: &CheckpointNs, id: &CheckpointId, since: &Since) -> bool {
         let (Some(number), Some(node)) = (self.number_of(ns), since.get(ns, id)) else {
@@ -148,8 +167,7 @@ impl Plan {
         let planned = &self.namespaces[number];
         let nodes = &planned.known.nodes;
         // What was put while the plan was read is in it, too.
-        let own = nodes.place_of(id);
-        if own.is_some_and(|place| planned.going.goes[place]) {
+        if planned.goes(id) {
             return false;
         }
         let (mut parent, mut between) = (node.parent.as_ref(), Vec::new());

@@ -1,6 +1,5 @@
 //! Removing what a plan names, in steps that are short for those who wait.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +7,11 @@ use std::time::{Duration, Instant};
 use db::{GenericClient, Transaction};
 
 use super::plan::Plan;
-use super::since::{Standing, lock};
+use super::since::Standing;
 use crate::postgres::delete::counts;
 use crate::postgres::engine::Engine;
 use crate::postgres::meter;
-use crate::postgres::sql::{LockedThread, RemovedCheckpoints, Stands};
+use crate::postgres::sql::{LockedThread, NextHeads, RemovedCheckpoints, Stands};
 use crate::{CheckpointId, CheckpointNs, Removed, Result};
 
 /// How many checkpoints the first step removes, and how many a step removes at least and at most.
@@ -135,29 +134,29 @@ impl Engine {
         part: &[(usize, usize)],
     ) -> Result<Standing, db::Error> {
         let known_ns = plan.names_in(part);
-        let asked = Stands {
+        let thread = Stands {
             thread_id: plan.thread_id.as_str(),
             known_ns: &known_ns,
         };
-        let asked = self.store.sql.stands.with(&asked);
+        let (head_ns, head_ids) = plan.next_heads(part);
+        let next_heads = NextHeads {
+            head_ns: &head_ns,
+            head_ids: &head_ids,
+        };
+        let asked = self.store.sql.stands.with((&thread, &next_heads));
         let mut put = 0;
         for row in tx.query(&asked.statement, &asked.values).await? {
             let ns = CheckpointNs::trusted(row.get("checkpoint_ns"));
             let id = CheckpointId::trusted(row.get("checkpoint_id"));
-            let Some(planned) = plan.number_of(&ns).map(|number| &plan.namespaces[number]) else {
-                continue;
+            let stands = match row.get("kind") {
+                "head" => plan
+                    .put_since(&ns, &id, row.get("seq"))
+                    .map(|since| put += since),
+                "pinned" => (!plan.removal.heeds_pins() || !plan.goes(&ns, &id)).then_some(()),
+                // Another removal has removed what was to stay.
+                _ => None,
             };
-            let place = planned.known.nodes.place_of(&id);
-            let goes = place.is_some_and(|place| planned.going.goes[place]);
-            if row.get("pinned") {
-                if goes && plan.removal.heeds_pins() {
-                    return Ok(Standing::Fallen);
-                }
-                continue;
-            }
-            let since = row.get::<_, i64>("seq") - lock(&plan.since).head_seq(&ns);
-            put += since;
-            if since == 0 && goes && planned.known.head.as_ref() != Some(&id) {
+            if stands.is_none() {
                 return Ok(Standing::Fallen);
             }
         }
@@ -183,24 +182,19 @@ impl Engine {
             children.map(|child| plan.names_of(*number, *child))
         });
         let (orphaned_ns, orphaned_ids): (Vec<_>, Vec<_>) = orphaned.unzip();
-        let numbers: BTreeSet<usize> = part.iter().map(|(number, _)| *number).collect();
-        let next_heads: BTreeMap<_, _> = (numbers.into_iter())
-            .filter_map(|number| {
-                let next = plan.namespaces[number].next_head?;
-                Some(plan.names_of(number, next))
-            })
-            .collect();
-        let (head_ns, head_ids): (Vec<_>, Vec<_>) = next_heads.into_iter().unzip();
+        let (head_ns, head_ids) = plan.next_heads(part);
+        let next_heads = NextHeads {
+            head_ns: &head_ns,
+            head_ids: &head_ids,
+        };
         let removed = RemovedCheckpoints {
             thread_id: plan.thread_id.as_str(),
             removed_ns: &removed_ns,
             removed_ids: &removed_ids,
             orphaned_ns: &orphaned_ns,
             orphaned_ids: &orphaned_ids,
-            head_ns: &head_ns,
-            head_ids: &head_ids,
         };
-        let remove = self.store.sql.remove.with(&removed);
+        let remove = self.store.sql.remove.with((&removed, &next_heads));
         let row = tx.query_opt(&remove.statement, &remove.values).await?;
         Ok(row.as_ref().map(counts).unwrap_or_default())
     }

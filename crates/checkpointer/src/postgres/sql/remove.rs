@@ -41,6 +41,14 @@ parameters! {
 }
 
 parameters! {
+    /// What becomes the head of a namespace whose head goes.
+    struct NextHeads<'a> {
+        head_ns: &'a [String],
+        head_ids: &'a [String],
+    }
+}
+
+parameters! {
     /// The checkpoints that are removed from a thread.
     struct RemovedCheckpoints<'a> {
         thread_id: &'a str,
@@ -49,9 +57,6 @@ parameters! {
         /// The checkpoints that stay and lose their parent.
         orphaned_ns: &'a [String],
         orphaned_ids: &'a [String],
-        /// The next heads of namespaces whose head is among the removed.
-        head_ns: &'a [String],
-        head_ids: &'a [String],
     }
 }
 
@@ -153,13 +158,21 @@ SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.seq, c.pinned
     EXISTS (SELECT FROM pg_catalog.unnest({runs}) AS run (metadata)
         WHERE c.metadata @> run.metadata) AS of_runs";
 
-/// Reads the heads of namespaces, and the pinned checkpoints of a thread that is locked.
-pub(super) const STANDS: Template<Stands<'static>> = Template::new(&["-- checkpointer::stands
-SELECT false AS pinned, checkpoint_ns, checkpoint_id, seq FROM {schema}.heads
+/// Reads the heads of namespaces, the pinned checkpoints, and the next heads that another removal has
+/// removed, of a thread that is locked.
+pub(super) const STANDS: Template<(Stands<'static>, NextHeads<'static>)> =
+    Template::new(&["-- checkpointer::stands
+SELECT 'head' AS kind, checkpoint_ns, checkpoint_id, seq FROM {schema}.heads
 WHERE thread_id = {thread_id} AND checkpoint_ns = ANY ({known_ns})
 UNION ALL
-SELECT true, checkpoint_ns, checkpoint_id, seq FROM {schema}.checkpoints
-WHERE thread_id = {thread_id} AND pinned"]);
+SELECT 'pinned', checkpoint_ns, checkpoint_id, seq FROM {schema}.checkpoints
+WHERE thread_id = {thread_id} AND pinned
+UNION ALL
+SELECT 'gone', next.checkpoint_ns, next.checkpoint_id, 0
+FROM unnest({head_ns}, {head_ids}) AS next (checkpoint_ns, checkpoint_id)
+WHERE NOT EXISTS (SELECT FROM {schema}.checkpoints AS c
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = next.checkpoint_ns
+      AND c.checkpoint_id = next.checkpoint_id)"]);
 
 /// Removes checkpoints with their writes, and counts them. The thread is locked. Its chunks are swept
 /// later, which is noted.
@@ -167,7 +180,7 @@ WHERE thread_id = {thread_id} AND pinned"]);
 /// - `orphaned` forgets a parent that goes.
 /// - Where a head goes, another one becomes the head (`moved`). Where none is left, the head is removed
 ///   (`removed_heads`).
-pub(super) const REMOVE: Template<RemovedCheckpoints<'static>> =
+pub(super) const REMOVE: Template<(RemovedCheckpoints<'static>, NextHeads<'static>)> =
     Template::new(&["-- checkpointer::remove
 WITH removed AS MATERIALIZED (
     SELECT checkpoint_ns, checkpoint_id
