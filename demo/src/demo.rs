@@ -62,19 +62,22 @@ pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Resu
     demo.check_outputs(&killed).await?;
     fork::run(&mut demo).await?;
     writeln!(stdout(), "\nWhat had to hold\n{}", demo.checks)?;
-    writeln!(
-        stdout(),
-        "The thread stays in the database. To see it again:\n  \
-         DATABASE_URL=\"$(cargo xtask db-url)\" cargo run -p demo -- show --thread {0}\n\
-         To walk through it in a browser:\n  \
-         cargo xtask inspect {0}",
-        demo.thread_id
-    )?;
+    writeln!(stdout(), "{}", to_see_again(&demo.thread_id))?;
     Ok(if demo.checks.all_held() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Says by which commands a thread is looked at later.
+pub(crate) fn to_see_again(thread_id: &ThreadId) -> String {
+    format!(
+        "The thread stays in the database. To see it again:\n  \
+         DATABASE_URL=\"$(cargo xtask db-url)\" cargo run -p demo -- show --thread {thread_id}\n\
+         To walk through it in a browser:\n  \
+         cargo xtask inspect {thread_id}"
+    )
 }
 
 impl Demo {

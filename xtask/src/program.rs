@@ -12,7 +12,7 @@ use crate::cargo::without_own_variables;
 use crate::server::{self, Machine, ServerArgs, Wanted};
 
 /// A program.
-struct Program {
+pub(crate) struct Program {
     package: &'static str,
     name: &'static str,
     profile: &'static str,
@@ -40,7 +40,7 @@ const BENCH: Program = Program::in_release_mode("bench", "bench");
 const TORTURE: Program = Program::in_release_mode("rig", "torture");
 const SOAK: Program = Program::in_release_mode("rig", "soak");
 const REPLAY: Program = Program::in_release_mode("rig", "replay");
-const AUDIT: Program = Program {
+pub(crate) const AUDIT: Program = Program {
     package: "demo",
     name: "audit",
     profile: "dev",
@@ -114,6 +114,7 @@ fn run(
     needs: &Needs,
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {
+    // It is built by then.
     let mut command = program.cargo(sh, "run", "--quiet");
     match needs {
         Needs::Nothing => {}
@@ -127,9 +128,7 @@ fn run(
         }
     }
     eprintln!("building `{}`", program.name);
-    let built = program
-        .cargo(sh, "build", "--message-format=human")
-        .status();
+    let built = program.build(sh).status();
     ensure!(built.context("run cargo")?.success(), "it can't be built");
     command.arg("--").args(arguments);
     command.current_dir(env::current_dir().context("find the current folder")?);
@@ -145,6 +144,11 @@ impl Program {
             name,
             profile: "release",
         }
+    }
+
+    /// Builds it, and shows that: the first time it takes minutes.
+    pub(crate) fn build(&self, sh: &Shell) -> Command {
+        self.cargo(sh, "build", "--message-format=human")
     }
 
     fn cargo(&self, sh: &Shell, subcommand: &str, option: &str) -> Command {

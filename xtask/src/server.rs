@@ -10,6 +10,7 @@ mod cluster;
 mod docker;
 mod log_in;
 mod machine;
+mod person;
 mod source;
 mod url;
 
@@ -17,6 +18,8 @@ mod url;
 pub(crate) mod tests;
 
 pub(crate) use self::machine::Machine;
+#[cfg(test)]
+pub(crate) use self::person::Ask;
 #[cfg(test)]
 pub(crate) use self::source::Purpose;
 pub(crate) use self::source::{ServerArgs, Source, Wanted};

@@ -1,6 +1,7 @@
 //! What the command line takes, and what tasks tell cargo.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -11,7 +12,7 @@ use crate::cargo::without_own_variables;
 use crate::ci::is_oldest;
 use crate::conformance::suite;
 use crate::matrix::{Row, table};
-use crate::program::without_source;
+use crate::program::{AUDIT, without_source};
 use crate::test::Counts;
 
 #[test]
@@ -147,6 +148,19 @@ fn cargo_sees_no_variable_that_was_meant_for_xtask() {
         assert!(!has(own), "{own}");
     }
     assert!(has("CARGO_TERM_COLOR"));
+}
+
+#[test]
+fn a_first_build_shows_what_it_does() {
+    let sh = Shell::new().unwrap();
+    let build = AUDIT.build(&sh);
+    assert!(!build.get_args().any(|argument| argument == "--quiet"));
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    let config = Path::new(&xtask).join("../.cargo/config.toml");
+    let config = sh.read_file(config).unwrap();
+    let alias = config.lines().find(|line| line.starts_with("xtask = "));
+    let alias = alias.expect("`cargo xtask` is an alias");
+    assert!(alias.contains("run ") && !alias.contains("-q"), "{alias}");
 }
 
 #[test]

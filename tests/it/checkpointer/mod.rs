@@ -21,6 +21,7 @@ mod lists;
 mod lost_answers;
 mod observed;
 mod order;
+mod parameters;
 mod plans;
 mod races;
 mod removal;

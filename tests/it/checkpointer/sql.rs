@@ -402,42 +402,6 @@ async fn tables_made_under_a_hostile_search_path_are_as_good() {
     assert_eq!(state(&client, &test, "'support-4711'").await, Some(plain()));
 }
 
-#[tokio::test]
-async fn a_database_that_is_not_utf8_is_refused() {
-    let test = TestDb::without_schema().await;
-    let name = format!("{}_ascii", test.schema());
-    let observer = test.observer().await;
-    let create = format!(
-        "CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-    );
-    observer.batch_execute(&create).await.unwrap();
-    let other = test.settings_for(&in_database(&name), &[]);
-    let database = Database::connect(&other).await.unwrap();
-    for refused in [
-        PostgresCheckpointer::setup(database.clone()).await,
-        PostgresCheckpointer::open(database.clone()).await,
-    ] {
-        let expected = expect![[r#"
-            the database can't be used: its encoding is SQL_ASCII; make one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`
-        "#]];
-        expected.assert_eq(&chain(&refused.unwrap_err()));
-    }
-    database.close(PATIENCE).await.unwrap();
-    let drop = format!("DROP DATABASE {name}");
-    observer.batch_execute(&drop).await.unwrap();
-}
-
-/// The server's URL, for another database.
-fn in_database(name: &str) -> String {
-    let url = url();
-    let (authority, query) = match url.split_once('?') {
-        Some((authority, query)) => (authority, format!("?{query}")),
-        None => (&*url, String::new()),
-    };
-    let (server, _) = authority.rsplit_once('/').unwrap();
-    format!("{server}/{name}{query}")
-}
-
 /// Makes a role that may log in and no more, and returns its URL.
 async fn role(test: &TestDb) -> String {
     let role = format!("{}_role", test.schema());

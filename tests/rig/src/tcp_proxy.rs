@@ -1,6 +1,7 @@
 //! A proxy that stands before a server, counts what passes, and breaks things.
 
 mod fault;
+mod parameters;
 mod wire;
 
 use std::net::SocketAddr;
@@ -127,6 +128,11 @@ impl TcpProxy {
     pub fn release(&self) {
         self.wire.answers_held.send_replace(false);
         self.wire.stalled_below.send_replace(0);
+    }
+
+    /// Hides from now on what the server reports about its parameters, on new connections.
+    pub fn hide_parameters(&self) {
+        self.wire.hides_parameters.store(true, Ordering::SeqCst);
     }
 
     /// Lets these faults happen, one after the other, each at the first occasion that it fits;

@@ -1,17 +1,14 @@
 //! A PostgreSQL of its own: a folder with data, and the programs that run it.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::{Programs, Workspace, port};
-
-/// Says which process serves the data.
-const PID_FILE: &str = "data/postmaster.pid";
+use crate::{PidFile, Programs, Workspace, port};
 
 /// How often a port may turn out to be taken after all.
 const START_ATTEMPTS: u32 = 5;
@@ -119,7 +116,7 @@ impl Cluster {
 
     /// Whether the server runs.
     pub fn is_running(&self) -> bool {
-        self.has_pid_file() && !self.is_zombie() && self.control(&["status"]).is_ok()
+        self.pid_file().server().is_some() && self.control(&["status"]).is_ok()
     }
 
     /// Starts the stopped server on a port, and waits until it answers.
@@ -128,11 +125,8 @@ impl Cluster {
     ///
     /// If it doesn't start, with the end of its log.
     pub fn start(&self, port: u16) -> anyhow::Result<()> {
-        if self.is_zombie() {
-            // Nor would PostgreSQL start: to it, that process lives.
-            let pid_file = self.workspace.path().join(PID_FILE);
-            fs::remove_file(pid_file).context("remove a dead server's pid file")?;
-        }
+        let removed = self.pid_file().remove_misleading();
+        removed.context("remove a dead server's pid file")?;
         let port = format!("-p {port}");
         let started = self.control(&["start", "--wait", "--log", self.log, "--options", &port]);
         started.with_context(|| {
@@ -197,28 +191,13 @@ impl Cluster {
         self.control(&["promote", "--wait"])
     }
 
-    /// Whether there is a file that names the server's process.
-    pub fn has_pid_file(&self) -> bool {
-        self.workspace.path().join(PID_FILE).exists()
+    fn pid_file(&self) -> PidFile {
+        PidFile::of(self.workspace.path())
     }
 
     fn control(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let pg_ctl = self.programs.program("pg_ctl");
         let arguments = arguments.iter().chain(&["--pgdata=data"]);
         self.workspace.run(&pg_ctl, arguments)
-    }
-
-    /// Whether the server was killed and its exit status wasn't asked for. In a container whose
-    /// first process isn't an init that can last for ever, and `pg_ctl` takes it for a running
-    /// server.
-    fn is_zombie(&self) -> bool {
-        let state = || -> Option<char> {
-            let pid_file = fs::read_to_string(self.workspace.path().join(PID_FILE)).ok()?;
-            let pid = pid_file.lines().next()?;
-            let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).ok()?;
-            // `pid (name) state …`, and a name may hold anything.
-            stat.rsplit_once(") ")?.1.chars().next()
-        };
-        state() == Some('Z')
     }
 }

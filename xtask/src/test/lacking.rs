@@ -1,9 +1,8 @@
 //! Says what tests need that isn't on a machine, before anything is built.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use clap::ValueEnum as _;
 use servers::Programs;
 use xshell::cmd;
@@ -58,22 +57,23 @@ fn lacking(machine: &Machine<'_>, programs: Option<&Programs>, without: &[Need])
 
 fn bring(machine: &Machine<'_>, lacking: &[Need], packages: &[&str]) -> anyhow::Result<()> {
     if let Some(apt) = &machine.apt {
-        ensure!(apt.may_install(packages)?, "{}", explanation(lacking, None));
+        ensure!(
+            machine.may_install(packages)?,
+            "{}",
+            explanation(lacking, None)
+        );
         let installed = apt.install(machine.sh, packages);
         return installed.map_err(|error| anyhow!("{error:#}\n{}", explanation(lacking, None)));
     }
     let command = command(machine, packages);
     let explanation = explanation(lacking, command.as_deref());
-    let has_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-    let Some(command) = command.filter(|_| has_terminal) else {
+    let (Some(command), Some(ask)) = (command, machine.ask) else {
         bail!(explanation);
     };
     eprintln!("{explanation}");
-    eprint!("run `{command}` now? [y/N] ");
-    let mut answer = String::new();
-    (io::stdin().read_line(&mut answer)).context("read the answer")?;
+    let answer = ask(&format!("run `{command}` now? [y/N]"))?;
     ensure!(
-        matches!(answer.trim(), "y" | "Y" | "yes"),
+        answer.is_some_and(|answer| matches!(&*answer, "y" | "Y" | "yes")),
         "stopped: nothing was built"
     );
     cmd!(machine.sh, "sh -c {command}").run()?;

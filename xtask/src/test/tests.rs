@@ -10,8 +10,8 @@ use super::is_left_out;
 use super::lacking::{ensure_programs, left_out};
 use super::need::Need;
 use super::selection::{Selection, Which};
-use crate::server::Wanted;
 use crate::server::tests::Sandbox;
+use crate::server::{Ask, Machine, Wanted};
 
 #[test]
 fn what_is_lacking_is_said_with_the_command_that_brings_it() {
@@ -87,6 +87,43 @@ fn root_on_debian_installs_what_is_lacking() {
     sandbox.stand_in("installed/17/bin/postgres", settings);
     let error = ensure_programs(&sandbox.machine(), Wanted::default(), &[]).unwrap_err();
     assert!(error.to_string().contains("  - tls: "), "{error}");
+}
+
+#[test]
+fn a_person_is_asked_whether_the_command_shall_be_run() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in("bin/apt-get", "exit 1");
+    let calls = sandbox.path("calls");
+    sandbox.stand_in("bin/sh", &format!(r#"echo "$2" >> '{}'"#, calls.display()));
+    let mut machine = sandbox.machine();
+    let run = |machine: &Machine<'_>| {
+        let rest = [
+            Need::Dump,
+            Need::Mounts,
+            Need::Replication,
+            Need::NewPgbouncer,
+        ];
+        ensure_programs(machine, Wanted::default(), &rest)
+            .unwrap_err()
+            .to_string()
+    };
+    // The end of the input, and no answer.
+    let refusals: [Ask; 2] = [|_| Ok(None), |_| Ok(Some(String::new()))];
+    for refusal in refusals {
+        machine.ask = Some(refusal);
+        assert_eq!(run(&machine), "stopped: nothing was built");
+    }
+    assert!(!calls.exists());
+
+    machine.ask = Some(|question| {
+        let command = "run `sudo apt-get install --yes postgresql pgbouncer` now? [y/N]";
+        assert_eq!(question, command);
+        Ok(Some("y".to_owned()))
+    });
+    // It brings nothing here.
+    assert!(run(&machine).starts_with("some tests need what isn't on this machine:"));
+    let ran = fs::read_to_string(calls).unwrap();
+    assert_eq!(ran, "sudo apt-get install --yes postgresql pgbouncer\n");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The connections of a proxy, and what passes on them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
 use super::fault::{Fault, Instead, Moment};
+use super::parameters::Parameters;
 
 /// How the messages begin that ask for something on a connection that is ready.
 const STATEMENTS: [u8; 3] = [b'P', b'B', b'Q'];
@@ -25,6 +27,8 @@ pub(super) struct Wire {
     pub(super) stalled_below: watch::Sender<usize>,
     /// Whether the server's bytes are held back.
     pub(super) answers_held: watch::Sender<bool>,
+    /// Whether new connections hide what the server reports about its parameters.
+    pub(super) hides_parameters: AtomicBool,
     pub(super) connections: AtomicUsize,
     /// What happens next.
     pub(super) faults: Mutex<VecDeque<Fault>>,
@@ -141,6 +145,8 @@ async fn answers(
     connection: &Connection,
 ) {
     let mut buffer = vec![0; 64 * 1024];
+    let hides_parameters = wire.hides_parameters.load(Ordering::SeqCst);
+    let mut parameters = hides_parameters.then(Parameters::default);
     loop {
         let count = tokio::select! {
             Ok(count @ 1..) = server.read(&mut buffer) => count,
@@ -160,7 +166,11 @@ async fn answers(
                 .await;
             return;
         }
-        if client.write_all(&buffer[..count]).await.is_err() {
+        let bytes = match &mut parameters {
+            Some(parameters) => Cow::Owned(parameters.hide(&buffer[..count])),
+            None => Cow::Borrowed(&buffer[..count]),
+        };
+        if client.write_all(&bytes).await.is_err() {
             return;
         }
     }
@@ -173,6 +183,7 @@ impl Wire {
             cuts: watch::Sender::new(0),
             stalled_below: watch::Sender::new(0),
             answers_held: watch::Sender::new(false),
+            hides_parameters: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             faults: Mutex::default(),
             trap: Mutex::new(None),

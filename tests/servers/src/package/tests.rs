@@ -16,6 +16,7 @@ use super::digest::Digest::{Sha256, Sha512};
 use super::pins::PACKAGES;
 use super::source::Source;
 use super::{Digest, Package, Packages, Registry};
+use crate::state::Unusable;
 
 /// Those of a file with the text `wheel`.
 const SHA256: Digest = Sha256("ba59926159d2aa256eb8739b8da7e2b574b960e1202c6d624cbe981cef996c91");
@@ -271,6 +272,23 @@ fn a_source_with_another_digest_is_not_built() {
     let error = format!("{error:#}");
     assert!(error.contains("the file isn't the expected one"), "{error}");
     assert_eq!(sandbox.kept(), Vec::<String>::new());
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_once() {
+    let sandbox = Sandbox::new()
+        .knowing(Registry::PyPi, "stand-in", "17.1.0", SHA256)
+        .knowing(Registry::Npm, "stand-in", "14.1.0", SHA512)
+        .with_pip()
+        .with_npm();
+    // Root may write to any folder.
+    fs::write(sandbox.path("state"), "").unwrap();
+    let error = sandbox.packages().get(None).unwrap_err();
+    assert!(error.is::<Unusable>(), "{error:#}");
+    let folder = sandbox.path("state/packages").display().to_string();
+    expect!["nothing can be kept in FOLDER: Not a directory (os error 20)"]
+        .assert_eq(&format!("{error:#}").replace(&folder, "FOLDER"));
+    assert_eq!(sandbox.calls(), "");
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(super) fn programs(
     let (Some(apt), None) = (&machine.apt, major) else {
         return Ok(None);
     };
-    if !apt.may_install(&[POSTGRESQL])? {
+    if !machine.may_install(&[POSTGRESQL])? {
         return Ok(None);
     }
     apt.install(machine.sh, &[POSTGRESQL])?;

