@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use servers::Programs;
 
 mod apt;
@@ -128,23 +129,44 @@ pub(crate) fn running(machine: &Machine<'_>) -> anyhow::Result<Option<String>> {
     Ok(docker::url(machine).filter(|url| url::probe(url).is_ok()))
 }
 
-/// Stops what [`ensure`] started, and returns what was done, in words; `purge` removes its data.
+/// Stops what [`ensure`] started, and returns what was done, in words; `purge` removes its data. What
+/// fails doesn't keep the rest from being done, and the error says both.
 pub(crate) fn down(machine: &Machine<'_>, purge: bool) -> anyhow::Result<Vec<String>> {
     let _lock = machine.lock()?;
     let mut done = Vec::new();
+    let mut failed = Vec::new();
     for cluster in Cluster::all(machine) {
-        let home = cluster.home().display();
-        if cluster.stop(machine)? {
-            done.push(format!("stopped the private cluster in {home}"));
-        }
-        if purge && cluster.purge()? {
-            done.push(format!("removed {home} with all data"));
+        if let Err(error) = down_cluster(&cluster, machine, purge, &mut done) {
+            failed.push(format!("{error:#}"));
         }
     }
     if docker::url(machine).is_some() {
-        docker::down(machine, purge)?;
-        let data = if purge { " and removed its data" } else { "" };
-        done.push(format!("stopped {}{data}", Place::Docker));
+        match docker::down(machine, purge) {
+            Ok(()) => {
+                let data = if purge { " and removed its data" } else { "" };
+                done.push(format!("stopped {}{data}", Place::Docker));
+            }
+            Err(error) => failed.push(format!("{error:#}")),
+        }
     }
-    Ok(done)
+    if failed.is_empty() {
+        return Ok(done);
+    }
+    bail!("{}", [failed, done].concat().join("\n"))
+}
+
+fn down_cluster(
+    cluster: &Cluster,
+    machine: &Machine<'_>,
+    purge: bool,
+    done: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let home = cluster.home().display();
+    if cluster.stop(machine)? {
+        done.push(format!("stopped the private cluster in {home}"));
+    }
+    if purge && cluster.purge()? {
+        done.push(format!("removed {home} with all data"));
+    }
+    Ok(())
 }

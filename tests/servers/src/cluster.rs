@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::{PidFile, Programs, Workspace, port};
 
@@ -128,13 +128,15 @@ impl Cluster {
         let removed = self.pid_file().remove_misleading();
         removed.context("remove a dead server's pid file")?;
         let port = format!("-p {port}");
+        let before = self.workspace.log(self.log).len();
         let started = self.control(&["start", "--wait", "--log", self.log, "--options", &port]);
-        started.with_context(|| {
-            let (log, end) = (self.log(), self.workspace.end_of(self.log));
-            format!(
-                "the server doesn't start; the end of {}:\n{end}\n",
-                log.display()
-            )
+        started.map_err(|error| {
+            let end = self.workspace.end_of(self.log, before);
+            let end = match &*end {
+                "" => String::new(),
+                end => format!("\nthe end of {}:\n{end}", self.log().display()),
+            };
+            anyhow!("the server doesn't start: {error:#}{end}")
         })
     }
 

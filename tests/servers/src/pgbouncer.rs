@@ -180,7 +180,7 @@ impl PgBouncer {
     }
 
     fn failed(&self, why: &dyn Display) -> anyhow::Error {
-        let end = self.workspace.end_of(LOG);
+        let end = self.workspace.end_of(LOG, 0);
         let program = self.pooler().program.clone();
         let program = program.display();
         anyhow::anyhow!("`{program}` failed: {why}\n{end}")

@@ -128,7 +128,11 @@ impl Workspace {
     {
         let output = self.command(program).args(arguments).output();
         let output = output.with_context(|| format!("run {}", program.display()))?;
-        let said = [output.stdout, output.stderr].concat();
+        let said = match output.stderr.is_empty() {
+            true => output.stdout,
+            // `initdb` says elsewhere what it does.
+            false => output.stderr,
+        };
         ensure!(
             output.status.success(),
             "`{}` failed: {}",
@@ -143,10 +147,10 @@ impl Workspace {
         fs::read_to_string(self.folder.join(log)).unwrap_or_default()
     }
 
-    /// Returns the last lines of a log in the folder.
-    pub fn end_of(&self, log: &str) -> String {
+    /// Returns the last lines of a log in the folder, of those that come after its first `bytes`.
+    pub fn end_of(&self, log: &str, bytes: usize) -> String {
         let log = self.log(log);
-        let lines: Vec<_> = log.lines().collect();
+        let lines: Vec<_> = log.get(bytes..).unwrap_or(&log).lines().collect();
         lines[lines.len().saturating_sub(QUOTED)..].join("\n")
     }
 

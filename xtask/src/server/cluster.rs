@@ -166,8 +166,13 @@ impl Cluster {
             return Ok(false);
         }
         self.check_marker()?;
-        fs::remove_dir_all(&self.home)
-            .with_context(|| format!("remove {}", self.home.display()))?;
+        // The marker goes last: what can't be removed stays ours to remove.
+        for folder in [self.home.join("data"), self.home.clone()] {
+            if folder.exists() {
+                fs::remove_dir_all(&folder)
+                    .with_context(|| format!("remove {}", folder.display()))?;
+            }
+        }
         Ok(true)
     }
 
@@ -179,7 +184,7 @@ impl Cluster {
     fn check_marker(&self) -> anyhow::Result<()> {
         let marker = self.home.join(MARKER).try_exists();
         ensure!(
-            marker.with_context(|| Unusable::new(&self.home))?,
+            marker.with_context(|| format!("look into {}", self.home.display()))?,
             "{} wasn't made by `cargo xtask`: it stays as it is",
             self.home.display()
         );
@@ -189,7 +194,7 @@ impl Cluster {
     fn create(&self, programs: &Programs) -> anyhow::Result<()> {
         let unusable = || Unusable::new(&self.home);
         if self.home.exists() {
-            self.check_marker()?;
+            self.check_marker().with_context(unusable)?;
             fs::remove_dir_all(&self.home).with_context(unusable)?;
         }
         fs::create_dir_all(&self.home).with_context(unusable)?;

@@ -159,7 +159,10 @@ fn first<T>(
 ) -> anyhow::Result<T> {
     let purpose = wanted.major.map_or(purpose, Purpose::Version);
     if let Some(source) = wanted.from {
-        let instead = |error| anyhow!("{error:#}\n{}", purpose.instead_of_the_only(&error));
+        let instead = |error| {
+            let instead = purpose.instead_of_the_only(source, &error);
+            anyhow!("{error:#}\n{instead}")
+        };
         let absence = || format!("--from {source}: {}\n{WITHOUT_FROM}", source.absence());
         return get(source).map_err(instead)?.with_context(absence);
     }

@@ -109,7 +109,10 @@ impl Purpose {
     }
 
     /// The same for a source that was named as the only one.
-    pub(super) fn instead_of_the_only(self, error: &anyhow::Error) -> String {
+    pub(super) fn instead_of_the_only(self, source: Source, error: &anyhow::Error) -> String {
+        if source == Source::DatabaseUrl {
+            return "correct DATABASE_URL, or unset it and leave `--from` out".to_owned();
+        }
         match is_of_folder(error) {
             true => format!("{WITHOUT_FROM}; or{}", self.list(&[Way::Folder])),
             false => WITHOUT_FROM.to_owned(),

@@ -180,10 +180,11 @@ fn a_home_that_cannot_be_looked_into_is_said() {
     fs::create_dir_all(home.parent().unwrap()).unwrap();
     // Root may look into any folder.
     fs::write(&home, "").unwrap();
-    let said = format!("nothing can be kept in {}: ", home.display());
-    for error in [
-        start(&sandbox.machine()).unwrap_err(),
-        down(&sandbox.machine(), true).unwrap_err(),
+    let look = format!("look into {}: ", home.display());
+    let kept = format!("nothing can be kept in {}: {look}", home.display());
+    for (error, said) in [
+        (start(&sandbox.machine()).unwrap_err(), kept),
+        (down(&sandbox.machine(), true).unwrap_err(), look),
     ] {
         assert!(format!("{error:#}").starts_with(&said), "{error:#}");
     }
@@ -234,13 +235,22 @@ fn two_tasks_at_once_share_one_cluster() {
 }
 
 #[test]
-fn only_what_a_task_made_is_purged() {
+fn only_what_a_task_made_is_purged_and_all_of_that() {
     let sandbox = Sandbox::bare();
     let home = Cluster::of(&sandbox.machine()).home().to_owned();
     fs::create_dir_all(&home).unwrap();
     fs::write(home.join("precious"), "").unwrap();
+    let further = Cluster::of_major(&sandbox.machine(), 17);
+    fs::create_dir_all(further.home()).unwrap();
+    fs::write(further.home().join("made-by-cargo-xtask"), "").unwrap();
 
     let error = down(&sandbox.machine(), true).unwrap_err().to_string();
-    assert!(error.contains("wasn't made by `cargo xtask`"), "{error}");
+    let removed = further.home().display();
+    let said = format!(
+        "{} wasn't made by `cargo xtask`: it stays as it is\nremoved {removed} with all data",
+        home.display()
+    );
+    assert_eq!(error, said);
     assert!(home.join("precious").exists());
+    assert!(!further.home().exists());
 }
