@@ -9,9 +9,10 @@ use std::io::BufReader;
 use std::sync::Arc;
 
 use checkpointer::{
-    Checkpointer, ListThreads, OpenTransaction, PostgresCheckpointer, PutWrites, Result, TaskId,
-    ThreadId,
+    Checkpointer, ListThreads, OpenTransaction, PostgresCheckpointer, PostgresOptions, PutWrites,
+    Result, TaskId, ThreadId,
 };
+use checkpointer_suite::limit::MAX_THREAD_BYTES;
 use checkpointer_suite::step::Step;
 use checkpointer_suite::within::Transactions;
 use db::Database;
@@ -107,6 +108,18 @@ async fn the_contract_suite_passes_in_a_distributed_schema() {
     suite::run_all(|_| {
         let database = tenant.database.clone();
         async move { PostgresCheckpointer::open(database).await.unwrap() }
+    })
+    .await;
+    tenant.remove().await;
+}
+
+#[tokio::test]
+async fn a_limit_of_bytes_holds_in_a_distributed_schema() {
+    let tenant = Tenant::new().await;
+    suite::run_limited(|_| {
+        let database = tenant.database.clone();
+        let options = PostgresOptions::default().max_thread_bytes(MAX_THREAD_BYTES);
+        async move { options.open(database).await.unwrap() }
     })
     .await;
     tenant.remove().await;

@@ -7,12 +7,13 @@
 //! The row of `thread_bytes` is locked after that of the thread and before any other, so that of two
 //! writers one waits for the other, and sees what it has added.
 
-/// A statement that locks a thread, and writes if the limit leaves room for `bytes`, the terms of a sum. As without a limit, every write reads from `locked`.
+/// A statement that locks a thread, and writes if the limit leaves room for `bytes`, the terms of a sum.
+/// As without a limit, every write reads from `locked`.
 ///
 /// - `brought` is what is stored at most, and whether a thread that has nothing has room for that.
 /// - `counted` has a row if there is room. A thread without a count is measured, as far as the
-///   snapshot shows it: a writer that counts at the same moment has made the row first, to which this
-///   one adds.
+///   snapshot shows it. If another writer makes its row at the same moment, the thread is counted twice
+///   until it is measured again.
 /// - The answer has no `done` where there is no room.
 pub(super) fn counting(lock: &str, bytes: &[&str], write: &str, limit: u64) -> String {
     let parts = [
@@ -25,16 +26,16 @@ pub(super) fn counting(lock: &str, bytes: &[&str], write: &str, limit: u64) -> S
         "
 ), counted AS (
     INSERT INTO {schema}.thread_bytes AS b (thread_id, bytes)
-    SELECT {thread_id}, before.bytes + brought.bytes
-    FROM thread, brought, (SELECT coalesce(
-        (SELECT b.bytes FROM {schema}.thread_bytes AS b WHERE b.thread_id = {thread_id}),
-        (SELECT ",
+    SELECT {thread_id}, uncounted.bytes + brought.bytes
+    FROM thread, brought, (SELECT CASE
+        WHEN EXISTS (SELECT FROM {schema}.thread_bytes AS b WHERE b.thread_id = {thread_id}) THEN 0
+        ELSE coalesce((SELECT ",
         MEASURED,
-        " FROM {schema}.threads AS t WHERE t.thread_id = {thread_id} AND t.deleted_at IS NULL),
-        0) AS bytes) AS before
-    WHERE before.bytes + brought.bytes <= {limit}
-    ON CONFLICT (thread_id) DO UPDATE SET bytes = b.bytes + (SELECT bytes FROM brought)
-    WHERE b.bytes + (SELECT bytes FROM brought) <= {limit}
+        " FROM {schema}.threads AS t WHERE t.thread_id = {thread_id} AND t.deleted_at IS NULL), 0)
+        END AS bytes) AS uncounted
+    WHERE uncounted.bytes + brought.bytes <= {limit}
+    ON CONFLICT (thread_id) DO UPDATE SET bytes = b.bytes + excluded.bytes
+    WHERE b.bytes + excluded.bytes <= {limit}
     RETURNING true AS has_room
 ), locked AS MATERIALIZED (
     SELECT generation, gc FROM thread WHERE EXISTS (SELECT FROM counted)
@@ -42,9 +43,10 @@ pub(super) fn counting(lock: &str, bytes: &[&str], write: &str, limit: u64) -> S
         write,
         "
 UNION ALL
-SELECT coalesce(thread.generation, 0), coalesce(thread.gc, 0), true, NULL::boolean{commit}
-FROM brought LEFT JOIN thread ON true
-WHERE NOT EXISTS (SELECT FROM counted) AND (thread.generation IS NOT NULL OR NOT brought.fits)",
+SELECT coalesce((SELECT generation FROM thread), 0), coalesce((SELECT gc FROM thread), 0), true,
+    NULL::boolean{commit}
+FROM brought
+WHERE NOT EXISTS (SELECT FROM counted) AND (EXISTS (SELECT FROM thread) OR NOT brought.fits)",
     ];
     let limit = limit.min(i64::MAX as u64).to_string();
     parts.concat().replace("{limit}", &limit)
