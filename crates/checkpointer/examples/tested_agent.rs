@@ -11,7 +11,7 @@ use std::time::Duration;
 use checkpointer::{PostgresCheckpointer, Result, Thread};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Support {
     messages: Vec<String>,
     escalated: bool,
@@ -25,6 +25,7 @@ async fn answer(thread: &mut Thread<Support>, question: &str) -> Result<Support>
             state.escalated = state.messages.len() > 2;
         })
         .await
+        .cloned()
 }
 
 #[tokio::main]

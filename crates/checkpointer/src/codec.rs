@@ -22,6 +22,7 @@ mod decode;
 mod encode;
 mod escape;
 mod hash;
+mod most_bytes;
 mod number;
 pub(crate) mod order;
 mod refused;
@@ -31,7 +32,10 @@ pub(crate) mod tests;
 
 pub(crate) use self::canonical::Canonical;
 pub(crate) use self::decode::{DecodeError, Form, decode, parse};
+#[cfg(test)]
+pub(crate) use self::encode::most_jsonb_bytes;
 pub(crate) use self::encode::{MAX_BYTES, MAX_DEPTH, ORDER_KEY, encode, encode_key, encode_object};
 pub(crate) use self::escape::{ORDER, PRIVATE, key_of, stored_key};
-pub(crate) use self::hash::{ContentHash, MAX_GROWTH, Measure, hash, max_bytes, measure_and_keep};
+pub(crate) use self::hash::{ContentHash, Measure, hash, measure_and_keep};
+pub(crate) use self::most_bytes::{MAX_ORDER_KEY, max_bytes, max_key_bytes};
 pub(crate) use self::refused::{Path, Reason, Refused};

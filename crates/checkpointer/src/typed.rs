@@ -23,7 +23,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -43,6 +42,7 @@ use lists::Lists;
 pub use log::Log;
 pub use save_options::SaveOptions;
 use shape::Shape;
+use update::Last;
 use within::Uncommitted;
 
 /// A thread whose state is a `State`.
@@ -91,10 +91,11 @@ use within::Uncommitted;
 ///
 /// A save appends to a list that is a field of the state, or the state itself, and only grew since this
 /// handle has saved it: it makes JSON of the new items, and sends those. To find out whether a `Vec` only
-/// grew, it hashes what serde says of all items; a [`Log`] knows it. The first save after a load, a fork,
-/// a save in a transaction or one with [metadata of the thread](SaveOptions::thread_metadata) makes JSON
-/// of the whole list, as does each save of a list whose other items changed, or that takes more than
-/// about 30 MB. Either way the save stores the same.
+/// grew, it hashes what serde says of all items; a [`Log`] knows it. [`update`](Self::update) also keeps
+/// the state for the next update. The first save after a load, a fork, a save in a transaction or one with
+/// [metadata of the thread](SaveOptions::thread_metadata) makes JSON of the whole list, as does each save of
+/// a list whose other items changed, or that takes more than about 150 MB. Either way the save stores the
+/// same.
 ///
 /// Each save stores the chunks of a large value that changed. The order of an array's items counts: a
 /// `HashSet` comes back in another order, and so the next save after a load stores it anew. A `BTreeSet`,
@@ -143,7 +144,8 @@ pub struct Thread<State> {
     lease: Carried,
     /// Whether a save drops the fields that the type doesn't know.
     owns_all: bool,
-    state: PhantomData<fn(State) -> State>,
+    /// What the last update has saved.
+    last: Option<Last<State>>,
 }
 
 /// What the next save follows.
@@ -463,6 +465,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     ///
     /// If dropped, the handle is as before, or as after the last save.
     pub async fn fork(&mut self, checkpoint_id: &CheckpointId) -> Result<State> {
+        self.last = None;
         self.settle().await?;
         let tuple = self.tuple(checkpoint_id).await?;
         let head = match &self.position.head {
@@ -493,6 +496,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
         }
         self.position = position;
         self.uncommitted.clear();
+        self.last = None;
         Ok(state)
     }
 

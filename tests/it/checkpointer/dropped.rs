@@ -205,7 +205,7 @@ async fn calls_of_a_typed_thread_may_be_dropped() {
         )
         .await;
         let updated = at_every_poll(
-            async || typed.update(|state| state.push(2)).await.unwrap(),
+            async || typed.update(|state| state.push(2)).await.unwrap().clone(),
             sound,
         )
         .await;

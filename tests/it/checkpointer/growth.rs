@@ -243,6 +243,26 @@ async fn a_typed_save_of_a_long_chat_costs_what_is_new_and_reads_nothing() {
     assert_eq!(thread.load().await.unwrap(), Some(chat));
 }
 
+#[tokio::test]
+async fn an_update_after_another_sends_what_is_new_and_reads_nothing() {
+    let watched = Watched::new().await;
+    let thread = watched.checkpointer.thread::<Vec<Value>>("updates");
+    let mut thread = thread.unwrap();
+    let fill = |list: &mut Vec<Value>| list.extend((0..500).map(message));
+    thread.update(fill).await.unwrap();
+    for n in 500..505 {
+        let round_trips = watched.proxy.round_trips();
+        let update = thread.update(|list| list.push(message(n)));
+        let (updated, cost) = watched.cost_of(update).await;
+        assert_eq!(updated.unwrap().len(), n + 1);
+        cost.check("update", message(0).to_string().len());
+        assert!(cost.received < 1024, "{cost:?}");
+        assert_eq!(watched.proxy.round_trips() - round_trips, 1);
+    }
+    let loaded = thread.load().await.unwrap();
+    assert_eq!(loaded.map(Value::from), Some(messages(0..505)));
+}
+
 /// What is forgotten is sent again, and stored once all the same.
 #[tokio::test]
 async fn a_cache_without_room_costs_what_is_sent_again_only() {

@@ -265,3 +265,16 @@ fn stored_number(text: &[u8]) -> usize {
     let groups = text.len().div_ceil(4) + usize::from(text.contains(&b'.'));
     header + 2 * groups
 }
+
+/// How many bytes a value takes as JSONB within another, at most, as [`encode`] counts them.
+#[cfg(test)]
+pub(crate) fn most_jsonb_bytes(value: &Value) -> usize {
+    let mut out = Vec::new();
+    let mut encoder = Encoder {
+        out: &mut out,
+        start: 0,
+        stored: STORED_ENTRY,
+        with_order: true,
+    };
+    encoder.value(value, 0).map_or(0, |()| encoder.stored)
+}

@@ -26,6 +26,7 @@ use std::str::FromStr;
 use serde_json::{Number, Value, map};
 
 use super::Canonical;
+use super::most_bytes;
 use super::number::{self, Kind};
 use super::order;
 
@@ -52,7 +53,7 @@ pub(crate) struct Measure {
     pub(crate) depth: usize,
     /// About how many bytes the value takes.
     pub(crate) bytes: usize,
-    /// How many bytes the value takes, as text or as JSONB, at most.
+    /// How many bytes the value takes within another, as text or as JSONB, at most.
     pub(crate) max_bytes: usize,
 }
 
@@ -70,43 +71,15 @@ pub(crate) fn measure_and_keep(value: &Value) -> (Measure, Option<Canonical>) {
         hash: sink.finish(),
         depth,
         bytes: sink.length - FLOAT_DISCOUNT * sink.floats,
-        max_bytes: MAX_GROWTH * sink.length + FLOAT_GROWTH * sink.floats + WORD_GROWTH * sink.words,
+        max_bytes: sink.length + sink.growth,
     };
     let is_whole = sink.hasher.is_none();
     let canonical = is_whole.then(|| Canonical::new(sink.buffer));
     (measure, canonical)
 }
 
-/// How many bytes a value takes at most, without its hash: see [`Measure::max_bytes`].
-pub(crate) fn max_bytes(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) => MAX_GROWTH + WORD_GROWTH,
-        Value::Number(number) if number.is_f64() => 9 * MAX_GROWTH + FLOAT_GROWTH,
-        Value::Number(_) => 9 * MAX_GROWTH,
-        Value::String(text) => (9 + text.len()) * MAX_GROWTH,
-        Value::Array(items) => 9 * MAX_GROWTH + items.iter().map(max_bytes).sum::<usize>(),
-        Value::Object(members) => {
-            let members = members.iter();
-            let member =
-                |(key, value): (&String, &Value)| (8 + key.len()) * MAX_GROWTH + max_bytes(value);
-            9 * MAX_GROWTH + members.map(member).sum::<usize>()
-        }
-    }
-}
-
-/// How much longer a value can be, as text or as JSONB, than what is hashed of
-/// it: U+0000 takes seven bytes of text for one.
-pub(crate) const MAX_GROWTH: usize = 7;
-
 /// What a float counts less: the server compresses them, if they are many.
 const FLOAT_DISCOUNT: usize = 5;
-
-/// How much longer still a float can be, which is written without an exponent.
-const FLOAT_GROWTH: usize = 400;
-
-/// The same for null and the booleans, of which an array takes fewer than fit
-/// into its bytes.
-const WORD_GROWTH: usize = 9;
 
 impl ContentHash {
     /// Hashes bytes of any kind.
@@ -170,6 +143,7 @@ impl<'a> Children<'a> {
             Self::Items(items) => items.next(),
             Self::Members(members) => {
                 let (key, value) = members.next()?;
+                sink.growth += most_bytes::key(key);
                 sink.text(key);
                 Some(value)
             }
@@ -186,8 +160,8 @@ struct Sink {
     length: usize,
     /// How many floats there were.
     floats: usize,
-    /// How often there was null, false or true.
-    words: usize,
+    /// How much longer that can be where it is written.
+    growth: usize,
 }
 
 const BUFFER: usize = 16 * 1024;
@@ -204,7 +178,7 @@ impl Sink {
             length: buffer.len(),
             buffer,
             floats: 0,
-            words: 0,
+            growth: 0,
         }
     }
 
@@ -235,16 +209,19 @@ impl Sink {
             Value::Bool(true) => self.word(b"t"),
             Value::Number(number) => self.number(number),
             Value::String(text) => {
+                self.growth += most_bytes::text(text);
                 self.bytes(b"s");
                 self.text(text);
             }
             Value::Array(items) => {
+                self.growth += most_bytes::array();
                 self.head(b'a', items.len());
                 return Some(Children::Items(items.iter()));
             }
             Value::Object(object) => {
-                let tag = if order::is_sorted(object) { b'o' } else { b'p' };
-                self.head(tag, object.len());
+                let is_sorted = order::is_sorted(object);
+                self.growth += most_bytes::object(object.len(), is_sorted);
+                self.head(if is_sorted { b'o' } else { b'p' }, object.len());
                 return Some(Children::Members(object.iter()));
             }
         }
@@ -252,12 +229,14 @@ impl Sink {
     }
 
     fn word(&mut self, tag: &[u8]) {
-        self.words += 1;
+        self.growth += most_bytes::word();
         self.bytes(tag);
     }
 
     fn number(&mut self, number: &Number) {
-        match number::kind(number) {
+        let kind = number::kind(number);
+        self.growth += most_bytes::number(&kind);
+        match kind {
             Kind::Unsigned(unsigned) => self.tagged(b'u', unsigned.to_le_bytes()),
             Kind::Negative(negative) => self.tagged(b'i', negative.to_le_bytes()),
             Kind::Float(float) => {

@@ -78,20 +78,21 @@ pub(super) struct Encoder<'a> {
     pub(super) lacks: bool,
 }
 
-/// The chunks of a large value, and the items from some place on.
+/// A large value, of which perhaps only the end is at hand.
 struct Contents<'a> {
     levels: &'a Levels,
+    /// The place of the first item that is at hand.
     first: usize,
     items: &'a [Item],
     members: Members<'a>,
 }
 
 impl Contents<'_> {
-    /// How many items or nodes are below a level.
+    /// How many items or nodes are at hand below a level.
     fn below(&self, level: usize) -> usize {
         match level.checked_sub(1) {
             Some(below) => self.levels.nodes()[below].len(),
-            None => self.first + self.members.len(),
+            None => self.members.len(),
         }
     }
 }
@@ -217,19 +218,19 @@ impl<'a> Encoder<'a> {
     ) -> Result<(), Refused> {
         let nodes = &contents.levels.nodes()[level];
         let from_here = nodes[places.start..].iter();
-        let from_here: usize = from_here.map(|node| node.length).sum();
-        let mut first = contents.below(level) - from_here;
+        let mut from_here: usize = from_here.map(|node| node.length).sum();
         for node in &nodes[places] {
-            let below = first..first + node.length;
-            first = below.end;
+            let begins = contents.below(level).checked_sub(from_here);
+            from_here -= node.length;
             if !self.is_missing(&node.hash) {
                 continue;
             }
+            let Some(begins) = begins else {
+                self.lacks = true;
+                return Ok(());
+            };
+            let below = begins..begins + node.length;
             let new = if level == 0 {
-                if below.start < contents.first {
-                    self.lacks = true;
-                    return Ok(());
-                }
                 self.leaf(contents, node.nested, below)?
             } else {
                 let relied = self.relied_children(node);
@@ -276,8 +277,7 @@ impl<'a> Encoder<'a> {
         });
         for place in places {
             separate(place - first, &mut out);
-            let at_hand = place - contents.first;
-            let (key, value) = members.at(at_hand);
+            let (key, value) = members.at(place);
             match key {
                 Some(key) => codec::encode_key(key, &mut out)?,
                 None if is_object => out.extend_from_slice(ORDER_KEY),
@@ -286,12 +286,12 @@ impl<'a> Encoder<'a> {
             if is_object {
                 out.push(b':');
             }
-            let cut = &items[at_hand].cut;
+            let cut = &items[place].cut;
             self.item(value, cut, nested, &mut refs, &mut out)
                 .map_err(|refused| match key {
                     Some(key) => refused.in_key(key),
                     None if is_object => refused,
-                    None => refused.in_index(place),
+                    None => refused.in_index(contents.first + place),
                 })?;
         }
         out.extend_from_slice(match (nested, is_object) {

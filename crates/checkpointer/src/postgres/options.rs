@@ -165,7 +165,8 @@ impl PostgresOptions {
     ///
     /// An eighth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so
     /// that they aren't sent again. Another eighth is for the lists that puts [append
-    /// to](crate::Put::append), in about 80 bytes for 2 KiB of content, so that they aren't read again. The
+    /// to](crate::Put::append), in 5 to 10 KiB for each one, however long it is, so that they aren't read
+    /// again. The
     /// rest is for the large values put last, in about as many bytes as they take as JSON, so that only
     /// what has changed is hashed again. All threads share all three, and those used longest ago are
     /// forgotten first: their next put sends, reads and hashes everything, which takes longer and has

@@ -1,6 +1,5 @@
 //! A fork that becomes a thread of its own.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -86,7 +85,7 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
             uncommitted: Vec::new(),
             lease: Carried::default(),
             owns_all: self.owns_all,
-            state: PhantomData,
+            last: None,
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::codec::MAX_BYTES;
 const LEAST_BYTES: usize = 4096;
 
 /// About the most that an item takes where it is stored besides its own bytes.
-const ITEM_BYTES: usize = 80;
+const ITEM_BYTES: usize = 32;
 
 /// A list that was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Opening a thread, on any checkpointer.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::lease::Carried;
@@ -30,7 +29,7 @@ impl<State> Thread<State> {
             uncommitted: Vec::new(),
             lease: Carried::default(),
             owns_all: false,
-            state: PhantomData,
+            last: None,
         })
     }
 }

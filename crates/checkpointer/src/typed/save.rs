@@ -66,6 +66,7 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
         state: &State,
         options: SaveOptions,
     ) -> Result<CheckpointAddress> {
+        self.last = None;
         self.settle().await?;
         if !options.thread_metadata.is_empty() {
             return self.save_whole(state, options).await;

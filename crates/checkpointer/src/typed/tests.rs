@@ -11,6 +11,7 @@ mod read_back;
 mod shapes;
 mod unknown;
 mod unreliable;
+mod updates;
 mod upgrades;
 
 use serde::{Deserialize, Serialize};

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::Thread;
-use crate::{Error, Result};
+use super::{Position, Thread};
+use crate::{CheckpointAddress, Error, Result};
 
 /// For how long an update tries to save between the saves of others.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,10 +34,43 @@ impl Tries {
     }
 }
 
+/// The state that an update has saved, for the next one to begin with.
+#[derive(Debug)]
+pub(super) struct Last<State> {
+    state: State,
+    /// Where it is saved; none if other programs save the thread, too.
+    at: Option<CheckpointAddress>,
+}
+
+/// What an update has begun with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// The state that the last update has saved.
+    Kept,
+    /// The state at the head.
+    Loaded {
+        /// Whether the head was where this handle has left it.
+        is_alone: bool,
+    },
+}
+
+impl Begun {
+    fn is_alone(self) -> bool {
+        self != Self::Loaded { is_alone: false }
+    }
+}
+
 impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
-    /// Loads the state at the head, or the default one, changes it and saves it. If another program
-    /// saves in between, it does all of that again, for up to 30 seconds, with growing pauses. Returns
-    /// the state that was saved. A thread that was deleted before is started again.
+    /// Changes the state at the head, or the default one, and saves it. If another program saves in
+    /// between, it loads and does so again, for up to 30 seconds, with growing pauses. Returns the
+    /// state that was saved. A thread that was deleted before is started again.
+    ///
+    /// The handle keeps that state, and the next update begins with it: it loads nothing and
+    /// [appends](Self#how-a-thread-grows). The save is refused if the state isn't that of the head any
+    /// more: then the update loads, and runs `change` again on what it has loaded. So the change is
+    /// always made to the state at the head, also where other programs save the thread. As long as they
+    /// do, each update loads before it runs `change`. A field that serde skips is loaded as its default,
+    /// but kept as it is.
     ///
     /// # Errors
     ///
@@ -52,25 +85,26 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     ///
     /// If dropped once polled, or after an error whose outcome is unknown, the change may or may
     /// not have been saved: load before making it again.
-    pub async fn update(&mut self, mut change: impl FnMut(&mut State)) -> Result<State>
+    pub async fn update(&mut self, mut change: impl FnMut(&mut State)) -> Result<&State>
     where
         State: Default,
     {
         let mut tries = Tries::begin();
         loop {
-            let mut state = self.load().await?.unwrap_or_default();
+            let (mut state, begun) = self.begin().await?;
             change(&mut state);
-            if self.try_save(&state, &mut tries).await? {
-                return Ok(state);
+            if let Some(last) = self.end(state, begun, &mut tries).await? {
+                return Ok(&self.last.insert(last).state);
             }
         }
     }
 
-    /// Loads, changes and saves as [`update`](Self::update) does, by a step that may wait, may fail, and
+    /// Changes and saves as [`update`](Self::update) does, by a step that may wait, may fail, and
     /// returns what it wants to. If the step fails, nothing is saved.
     ///
-    /// The step runs again after each conflict, with the state as it is then. So what it does elsewhere,
-    /// such as sending a mail, may be done several times: do that after the update, or take a
+    /// The step runs again after each conflict, with the state as it is then, and if it fails with the
+    /// state that the handle has kept: only a failure with a loaded state is returned. So what it does
+    /// elsewhere, such as sending a mail, may be done several times: do that after the update, or take a
     /// [lease](Self::acquire_lease) first.
     ///
     /// # Errors
@@ -123,12 +157,59 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
     {
         let mut tries = Tries::begin();
         loop {
-            let mut state = self.load().await?.unwrap_or_default();
-            let wanted = step(&mut state).await?;
-            if self.try_save(&state, &mut tries).await? {
+            let (mut state, begun) = self.begin().await?;
+            let wanted = match step(&mut state).await {
+                Err(_) if begun == Begun::Kept => continue,
+                outcome => outcome?,
+            };
+            if let Some(last) = self.end(state, begun, &mut tries).await? {
+                self.last = Some(last);
                 return Ok(wanted);
             }
         }
+    }
+
+    /// Begins an update: once with the state that the last one has saved, and else with the one at the
+    /// head.
+    async fn begin(&mut self) -> Result<(State, Begun)>
+    where
+        State: Default,
+    {
+        if let Some(state) = self.take_last() {
+            return Ok((state, Begun::Kept));
+        }
+        let left_at = self.position.head.clone();
+        let state = self.load().await?.unwrap_or_default();
+        let is_alone = left_at.is_none() || left_at == self.position.head;
+        Ok((state, Begun::Loaded { is_alone }))
+    }
+
+    /// Takes the state that the last update has saved, if the next save follows it.
+    fn take_last(&mut self) -> Option<State> {
+        let Last { state, at } = self.last.take()?;
+        let is_settled = self.attempt.is_none() && self.uncommitted.is_empty();
+        (is_settled && self.position.is_at(&at?)).then_some(state)
+    }
+
+    /// Saves what an update has made. Returns none if it is to be made again from the state at the head.
+    async fn end(
+        &mut self,
+        state: State,
+        begun: Begun,
+        tries: &mut Tries,
+    ) -> Result<Option<Last<State>>> {
+        let saved = match begun {
+            Begun::Loaded { .. } => self.try_save(&state, tries).await?,
+            Begun::Kept => match self.save(&state).await {
+                Err(error) if is_against_the_state(&error) => None,
+                outcome => Some(outcome?),
+            },
+        };
+        let last = |address| Last {
+            state,
+            at: begun.is_alone().then_some(address),
+        };
+        Ok(saved.map(last))
     }
 
     /// Saves the state at the head in the current version of its type, if it has an older one: see
@@ -174,25 +255,51 @@ impl<State: Serialize + DeserializeOwned + 'static> Thread<State> {
             if parent.is_none_or(|parent| parent.is_current) {
                 return Ok(false);
             }
-            if self.try_save(&state, &mut tries).await? {
+            if self.try_save(&state, &mut tries).await?.is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Saves, or pauses if another program has saved in between. Returns whether it has saved.
-    async fn try_save(&mut self, state: &State, tries: &mut Tries) -> Result<bool> {
+    /// Saves, or pauses if another program has saved in between. Returns where it has saved.
+    async fn try_save(
+        &mut self,
+        state: &State,
+        tries: &mut Tries,
+    ) -> Result<Option<CheckpointAddress>> {
         match self.save(state).await {
-            Ok(_) => Ok(true),
+            Ok(address) => Ok(Some(address)),
             Err(Error::Conflict { .. }) if Instant::now() >= tries.give_up => {
                 Err(Error::busy(&self.thread_id))
             }
             Err(Error::Conflict { .. }) => {
                 tokio::time::sleep(tries.backoff.pause()).await;
-                Ok(false)
+                Ok(None)
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether a save was refused for its state, which may have been made of one that isn't the head's.
+fn is_against_the_state(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Conflict { .. }
+            | Error::ThreadDeleted { .. }
+            | Error::ParentNotFound { .. }
+            | Error::AppendMismatch { .. }
+            | Error::UnstorableState { .. }
+            | Error::Unstorable { .. }
+            | Error::ThreadFull { .. }
+    )
+}
+
+impl Position {
+    /// Whether the next save follows this checkpoint, as the head.
+    fn is_at(&self, address: &CheckpointAddress) -> bool {
+        let parent = self.parent.as_ref().map(|parent| &parent.address);
+        parent == Some(address) && self.head.as_ref() == Some(&address.checkpoint_id)
     }
 }

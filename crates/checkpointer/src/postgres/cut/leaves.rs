@@ -2,11 +2,8 @@
 
 use super::node::{Item, Node};
 use super::{LEAF_BYTES, MAX_LEAF_BYTES, MIN_LEAF_BYTES, low_bits};
-use crate::codec::MAX_GROWTH;
+use crate::codec::{MAX_ORDER_KEY, max_key_bytes};
 use crate::postgres::chunk::{Hasher, Kind, members_hash};
-
-/// About what a member takes besides its key and its value.
-const ENTRY_BYTES: usize = 9;
 
 /// Cuts the first leaf off some items or members. The hash and the length of each decide whether
 /// the leaf ends after it; after a longer one that is more likely.
@@ -33,7 +30,7 @@ pub(super) fn first_leaf(kind: Kind, items: &[Item]) -> Node {
         };
         leaf.nested |= item.cut.is_tree();
         leaf.depth = leaf.depth.max(measure.depth);
-        leaf.max_bytes += measure.max_bytes + MAX_GROWTH * (key_bytes + ENTRY_BYTES);
+        leaf.max_bytes += measure.max_bytes + most_key_bytes(kind, key);
         leaf.memory += item.memory();
         leaf.length += 1;
         leaf_bytes += bytes;
@@ -45,4 +42,12 @@ pub(super) fn first_leaf(kind: Kind, items: &[Item]) -> Node {
     }
     leaf.hash = hasher.finish();
     leaf
+}
+
+/// What a member takes at most besides its value. The order of the keys is a member without one.
+fn most_key_bytes(kind: Kind, key: Option<&str>) -> usize {
+    match kind {
+        Kind::Object => key.map_or(MAX_ORDER_KEY, max_key_bytes),
+        _ => 0,
+    }
 }

@@ -5,10 +5,14 @@ use super::{FAN_OUT, MAX_FAN_OUT, MAX_PARTS, low_bits};
 use crate::codec::{MAX_BYTES, MAX_DEPTH, Measure};
 use crate::postgres::chunk::{Kind, Reference, node_hash};
 
+/// What an array or object takes at most besides its items or members, as a value of its own.
+const HEAD_BYTES: usize = 32;
+
 /// The chunks of a large value, level by level, and what stands for the value.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(in crate::postgres) struct Levels {
-    /// The leaves first, and those that the reference names last.
+    /// The leaves first, and those that the reference names last. Of the levels below those perhaps
+    /// only the [ends](Self::ends).
     nodes: Vec<Vec<Node>>,
     reference: Reference,
     measure: Measure,
@@ -33,6 +37,11 @@ impl Levels {
             nodes.push(above);
             top += 1;
         }
+        Self::of(kind, nodes)
+    }
+
+    fn of(kind: Kind, nodes: Vec<Vec<Node>>) -> Self {
+        let top = nodes.len() - 1;
         let whole = Node::above(&nodes[top]);
         let reference = Reference {
             kind,
@@ -44,13 +53,53 @@ impl Levels {
             hash: reference.hash(),
             depth: whole.depth + 1,
             bytes: reference.bytes(),
-            max_bytes: whole.max_bytes,
+            max_bytes: whole.max_bytes + HEAD_BYTES,
         };
         Self {
             nodes,
             reference,
             measure,
             memory: whole.memory,
+        }
+    }
+
+    /// What an append needs: of each level the nodes that are below the last one of the next level,
+    /// and all at the top.
+    pub(super) fn ends(&self) -> Self {
+        let mut length = usize::MAX;
+        let levels = self.nodes.iter().rev().map(|level| {
+            let end = level[level.len().saturating_sub(length)..].to_vec();
+            length = end.last().map_or(0, |node| node.length);
+            end
+        });
+        let mut nodes: Vec<_> = levels.collect();
+        nodes.reverse();
+        Self::of(self.reference.kind, nodes)
+    }
+
+    /// Replaces the last leaf of a list by others. The ends of the levels are enough for that: the last
+    /// node of each one changes, and no other.
+    pub(super) fn append(self, leaves: impl IntoIterator<Item = Node>) -> Self {
+        let kind = self.reference.kind;
+        let mut known = self.nodes.into_iter();
+        let mut below = known.next().unwrap_or_default();
+        below.pop();
+        let mut kept = below.len();
+        below.extend(leaves);
+        let mut nodes = vec![below];
+        let mut top = 0;
+        loop {
+            let mut level = match known.next() {
+                Some(level) => level,
+                None if nodes[top].len() > MAX_PARTS => Vec::new(),
+                None => return Self::of(kind, nodes),
+            };
+            let replaced = level.pop().into_iter().collect();
+            let (end, _) = nodes_above(&nodes[top], replaced, kept);
+            kept = level.len();
+            level.extend(end);
+            nodes.push(level);
+            top += 1;
         }
     }
 

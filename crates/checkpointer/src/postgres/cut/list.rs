@@ -1,12 +1,13 @@
 //! Lists that grow: of a long one only the end is kept, because the rest is stored.
 
+use std::iter;
+
 use serde_json::Value;
 
 use super::leaves::first_leaf;
 use super::levels::Levels;
 use super::node::Item;
 use super::{Cut, LEAF_BYTES, Tree};
-use crate::codec::MAX_GROWTH;
 use crate::postgres::chunk::Kind;
 
 /// A list that a put appends to.
@@ -18,7 +19,7 @@ pub(in crate::postgres) enum List {
     End(Box<End>),
 }
 
-/// The end of a long list that is stored, and the chunks of all of it.
+/// The end of a long list that is stored: its last items, and the chunks that an append changes.
 #[derive(Debug)]
 pub(in crate::postgres) struct End {
     levels: Levels,
@@ -40,9 +41,7 @@ impl List {
     pub(in crate::postgres) fn of_stored(value: &Value, cut: Option<&Cut>) -> Option<Self> {
         let items = value.as_array()?;
         Some(match cut {
-            Some(Cut::Tree(tree)) => {
-                Self::End(Box::new(End::of_stored(tree.levels().clone(), items)))
-            }
+            Some(Cut::Tree(tree)) => Self::End(Box::new(End::of_stored(tree.levels(), items))),
             _ => Self::Whole {
                 value: value.clone(),
                 cut: None,
@@ -82,7 +81,7 @@ impl List {
             } => Self::End(Box::new(End::of(*tree, &items))),
             Self::Whole { .. } => self,
             Self::End(mut end) => {
-                end.keep_last_leaf();
+                end.keep_ends();
                 Self::End(end)
             }
         }
@@ -103,45 +102,47 @@ impl End {
         let len = items.len();
         let last = levels.last_leaf().map_or(0, |leaf| leaf.length);
         Self {
-            levels,
+            levels: levels.ends(),
             len,
             items: items.split_off(len - last),
             values: values[len - last..].to_vec(),
         }
     }
 
-    fn of_stored(levels: Levels, values: &[Value]) -> Self {
+    fn of_stored(levels: &Levels, values: &[Value]) -> Self {
         let last = levels.last_leaf().map_or(0, |leaf| leaf.length);
-        let values = values[values.len() - last..].to_vec();
+        let end = values[values.len() - last..].to_vec();
         Self {
-            len: levels.nodes()[0].iter().map(|leaf| leaf.length).sum(),
-            levels,
-            items: values.iter().map(item).collect(),
-            values,
+            levels: levels.ends(),
+            len: values.len(),
+            items: end.iter().map(item).collect(),
+            values: end,
         }
     }
 
     /// Cuts the last leaf again, with further items behind it: what follows a leaf also decides
     /// whether it ends.
     fn append(mut self, further: &[Value]) -> Self {
-        self.keep_last_leaf();
+        self.keep_ends();
         self.items.extend(further.iter().map(item));
         self.values.extend_from_slice(further);
-        let mut nodes = self.levels.into_nodes().into_iter();
-        let mut leaves = nodes.next().unwrap_or_default();
-        leaves.pop();
-        let kept = leaves.len();
         let mut begins = 0;
-        while begins < self.items.len() {
-            let leaf = first_leaf(Kind::Array, &self.items[begins..]);
+        let leaves = iter::from_fn(|| {
+            let rest = self.items.get(begins..).filter(|rest| !rest.is_empty())?;
+            let leaf = first_leaf(Kind::Array, rest);
             begins += leaf.length;
-            leaves.push(leaf);
-        }
+            Some(leaf)
+        });
         Self {
-            levels: Levels::above(Kind::Array, leaves, kept, nodes),
+            levels: self.levels.append(leaves),
             len: self.len + further.len(),
             ..self
         }
+    }
+
+    fn keep_ends(&mut self) {
+        self.keep_last_leaf();
+        self.levels = self.levels.ends();
     }
 
     fn keep_last_leaf(&mut self) {
@@ -170,7 +171,7 @@ impl End {
 
     fn memory(&self) -> usize {
         let items = self.items.iter().map(|item| {
-            let text = item.cut.measure().max_bytes / MAX_GROWTH;
+            let text = item.cut.measure().max_bytes;
             item.memory() + 2 * text + size_of::<Value>()
         });
         self.levels.memory_of_nodes() + items.sum::<usize>() + size_of::<Self>()

@@ -48,7 +48,7 @@ async fn a_hash_set_is_stored_by_each_save_after_a_load_and_other_collections_ar
     for turn in 1..5 {
         let mut thread = memory.thread::<State>("growth").unwrap();
         let updated = thread.update(|state| state.turn = turn).await.unwrap();
-        assert_eq!(updated, State { turn, ..state() });
+        assert_eq!(*updated, State { turn, ..state() });
         let now = versions(&memory).await;
         let changed = now
             .iter()

@@ -57,7 +57,7 @@ async fn a_thread_that_lost_its_lease_saves_nothing_and_reads_on() {
     successor.release_lease().await.unwrap();
     thread.acquire_lease(LONG).await.unwrap();
     let saved = thread.update(|counter| counter.n += 1).await.unwrap();
-    assert_eq!(saved, Counter { n: 11 });
+    assert_eq!(*saved, Counter { n: 11 });
 }
 
 #[tokio::test]

@@ -280,6 +280,7 @@ async fn an_update_loads_again_after_a_conflict() {
         })
         .await
         .unwrap();
-    assert_eq!((calls, state), (3, Counter { n: 21 }));
+    assert_eq!(*state, Counter { n: 21 });
+    assert_eq!(calls, 3);
     assert_eq!(saved(&memory).await, [21, 20, 10]);
 }

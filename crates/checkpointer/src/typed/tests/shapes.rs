@@ -127,6 +127,6 @@ async fn a_struct_is_read_from_one_channel_too() {
 
     let mut thread: Thread<Counter> = memory.thread("shape").unwrap();
     let state = thread.update(|state| state.n += 1).await.unwrap();
-    assert_eq!(state, Counter { n: 2 });
+    assert_eq!(*state, Counter { n: 2 });
     assert_eq!(json!(channels(&memory).await), json!({ "n": 2 }));
 }

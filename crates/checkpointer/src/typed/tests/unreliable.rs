@@ -1,6 +1,7 @@
 //! A checkpointer whose answers get lost, and which tells what it was asked.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -34,6 +35,7 @@ pub(super) struct Unreliable {
     memory: MemoryCheckpointer,
     faults: Arc<Mutex<VecDeque<Fault>>>,
     appended: Arc<Mutex<Vec<Appends>>>,
+    reads: Arc<AtomicUsize>,
 }
 
 /// The lists to which a put appends: after how many items, and how many.
@@ -45,12 +47,19 @@ impl Unreliable {
             memory: memory.clone(),
             faults: Arc::new(Mutex::new(faults.iter().copied().collect())),
             appended: Arc::default(),
+            reads: Arc::default(),
         }
     }
 
     /// Meets further faults.
     pub(super) fn meet(&self, faults: &[Fault]) {
         self.faults.lock().unwrap().extend(faults);
+    }
+
+    /// How many puts there were, and how many reads.
+    pub(super) fn calls(&self) -> (usize, usize) {
+        let puts = self.appended.lock().unwrap().len();
+        (puts, self.reads.load(Ordering::Relaxed))
     }
 
     /// To which lists the last put appends.
@@ -111,6 +120,7 @@ impl Checkpointer for Unreliable {
     }
 
     async fn get_tuple(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.memory.get_tuple(query).await
     }
 

@@ -99,6 +99,38 @@ fn a_long_list_grows_as_the_whole_list_does() {
 }
 
 #[test]
+fn a_list_of_many_levels_grows_as_the_whole_list_does() {
+    let item = |n: usize| json!(format!("{n} ").repeat(300));
+    let begin = (0..800).map(item).collect();
+    check(
+        begin,
+        [
+            (800..2500).map(item).collect(),
+            vec![item(2500)],
+            vec![item(7)],
+        ],
+    );
+}
+
+#[test]
+fn what_is_kept_of_a_list_hardly_grows_with_it() {
+    let memory = |count| List::of(messages(0..count)).stored().memory();
+    let (short, long) = (memory(200), memory(10_000));
+    assert!(long < 3 * short, "{short} and {long}");
+}
+
+#[test]
+fn an_append_to_forty_megabytes_needs_no_more_than_the_end() {
+    let list = List::of(vec![json!("x".repeat(8 << 20)); 5].into()).stored();
+    let (thread, list) = (thread(), list.append(&[message(1)]));
+    let mut encoder = Encoder::new(&thread, &|_| true);
+    let lists = BTreeMap::from([("a".to_owned(), list)]);
+    let channels = encoder.channels(&ChannelValues::new(), iter::empty(), &lists);
+    channels.unwrap();
+    assert!(!encoder.lacks);
+}
+
+#[test]
 fn an_append_sends_and_keeps_little() {
     let all = messages(0..1000);
     let stored = Stored::of(&all);

@@ -96,9 +96,12 @@ fn a_value_too_large_is_refused_though_none_of_its_chunks_is() {
 
 #[test]
 fn an_array_of_too_many_members_is_refused_though_no_chunk_has_as_many() {
-    let nulls = Value::from(vec![Value::Null; (1 << 24) + 1]);
-    let most = codec::measure_and_keep(&nulls).0.max_bytes;
-    assert!(most > MAX_BYTES, "{most}");
+    for item in [json!(null), json!(""), json!([]), json!({}), json!(0)] {
+        let most = codec::max_bytes(&item);
+        assert!(most * ((1 << 24) + 1) > MAX_BYTES, "{item}: {most}");
+        let member = codec::max_key_bytes("") + most;
+        assert!(member * ((1 << 23) + 1) > MAX_BYTES, "{item}: {member}");
+    }
 }
 
 #[test]
@@ -108,7 +111,10 @@ fn what_is_measured_is_never_less_than_what_is_written() {
         let mut text = Vec::new();
         codec::encode(value, &mut text).unwrap();
         let measure = codec::measure_and_keep(value).0;
-        assert!(text.len() <= measure.max_bytes, "{value}");
+        // With the comma behind it.
+        assert!(text.len() < measure.max_bytes, "{value}");
+        let jsonb = codec::most_jsonb_bytes(value);
+        assert!(jsonb <= measure.max_bytes, "{value}: {jsonb}");
         let depth = (0..=MAX_DEPTH).find(|depth| is_at_most(value, *depth));
         assert_eq!(Some(measure.depth), depth, "{value}");
     }
@@ -123,14 +129,25 @@ fn what_is_measured_is_never_less_than_what_is_written() {
         json!(-5e-324),
         json!(-2.225_073_858_507_201e-308),
         json!(-0.0),
+        json!(-1.234_567_890_123_456_7e-5),
+        json!(-9.876_543_210_987_654e-6),
+        json!(1e16),
         json!("\0".repeat(100)),
+        json!("\u{1}"),
+        json!("\u{1f}\n\"\\".repeat(100)),
         json!(""),
+        json!("$serde_json::private::Number"),
+        json!([]),
+        json!({}),
     ];
     for scalar in scalars {
         check(&scalar);
         check(&Value::from(vec![scalar; 100]));
     }
     check(&json!({ "\0\u{1}": [[[]], {}], "": { "": {} } }));
+    check(&json!({ "$serde_json::private::Number": null, "\u{1}": "\u{1}" }));
+    let keys = (0..3000).rev().map(|n| (format!("{n}"), json!([])));
+    check(&Value::Object(keys.collect()));
     proptest!(ProptestConfig::with_cases(300), |(value in any_value())| check(&value));
 }
 
