@@ -12,6 +12,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::TrackedList;
+use crate::tracked_list::Origin;
+
 /// The values of the channels, by the channel's name.
 ///
 /// It is a map from names to [`Value`]s, in the order of the names. The values are shared: a clone
@@ -40,9 +43,11 @@ use serde_json::Value;
 /// let [old, new] = [&before, &values].map(|values| values.get_shared("messages").unwrap());
 /// assert!(Arc::ptr_eq(old, new));
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct ChannelValues {
     by_channel: BTreeMap<String, Arc<Value>>,
+    /// Where values come from. One that has been replaced since isn't meant.
+    origins: BTreeMap<String, Origin>,
 }
 
 /// The channels with their values, in the order of the names.
@@ -55,8 +60,10 @@ impl ChannelValues {
     /// Makes an empty map.
     #[must_use]
     pub const fn new() -> Self {
-        let by_channel = BTreeMap::new();
-        Self { by_channel }
+        Self {
+            by_channel: BTreeMap::new(),
+            origins: BTreeMap::new(),
+        }
     }
 
     /// Sets a channel's value. Returns the one that it had.
@@ -71,6 +78,18 @@ impl ChannelValues {
         value: Arc<Value>,
     ) -> Option<Arc<Value>> {
         self.by_channel.insert(channel.into(), value)
+    }
+
+    /// Sets a channel's value to that of a list, of which a put looks only at the items that are new.
+    /// Returns the one that it had.
+    pub fn insert_list(
+        &mut self,
+        channel: impl Into<String>,
+        list: &TrackedList,
+    ) -> Option<Arc<Value>> {
+        let channel = channel.into();
+        self.origins.insert(channel.clone(), list.origin());
+        self.insert_shared(channel, Arc::clone(list.value()))
     }
 
     /// The value of a channel.
@@ -105,6 +124,7 @@ impl ChannelValues {
     /// Empties all channels.
     pub fn clear(&mut self) {
         self.by_channel.clear();
+        self.origins.clear();
     }
 
     /// Whether a channel has a value.
@@ -137,6 +157,13 @@ impl ChannelValues {
         self.by_channel.iter()
     }
 
+    /// Where a channel's value comes from, if it is that of a list.
+    pub(crate) fn origin(&self, channel: &str) -> Option<&Origin> {
+        let origin = self.origins.get(channel)?;
+        let value = self.get_shared(channel)?;
+        origin.is_of(value).then_some(origin)
+    }
+
     /// The names of the channels, in their order.
     pub fn keys(&self) -> btree_map::Keys<'_, String, Arc<Value>> {
         self.by_channel.keys()
@@ -147,6 +174,14 @@ impl ChannelValues {
         self.by_channel.values().map(Arc::as_ref)
     }
 }
+
+impl PartialEq for ChannelValues {
+    fn eq(&self, other: &Self) -> bool {
+        self.by_channel == other.by_channel
+    }
+}
+
+impl Eq for ChannelValues {}
 
 impl<Channel: AsRef<str> + ?Sized> Index<&Channel> for ChannelValues {
     type Output = Value;

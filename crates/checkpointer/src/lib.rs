@@ -148,6 +148,7 @@ mod removed;
 mod request;
 mod size;
 mod task_outputs;
+mod tracked_list;
 mod transaction;
 mod verified;
 mod version;
@@ -190,6 +191,7 @@ pub use request::{
 pub use retention_worker::{RetentionHandle, RetentionReport, RetentionWorker};
 pub use size::{ChannelSize, SchemaSize, TableSize, ThreadSize};
 pub use task_outputs::TaskOutputs;
+pub use tracked_list::TrackedList;
 pub use transaction::OpenTransaction;
 pub use transfer::{Import, Imported, export};
 pub use typed::{History, Log, SaveOptions, Thread};

@@ -5,15 +5,15 @@
 //! is serialised again. What is remembered says nothing about what is stored. It only saves work.
 
 mod known;
-mod shape;
+mod shapes;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use checkpointer::TrackedList;
 use lru::LruCache;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyList};
-use serde_json::Value;
 
 use self::known::Known;
 pub(crate) use self::known::KnownList;
@@ -65,7 +65,7 @@ impl Lists {
     }
 
     /// Remembers a list that is put, and returns its form as JSON.
-    pub(crate) fn remember(&self, list: &KnownList) -> PyResult<Arc<Value>> {
+    pub(crate) fn remember(&self, list: &KnownList) -> PyResult<TrackedList> {
         let (channel, known) = list.take().ok_or_else(|| {
             PyValueError::new_err("the new items of a list must be serialised once before a put")
         })?;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use checkpointer::{
-    ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer as _,
-    DeleteThread, Metadata, MissingParent, Prune, PruneStrategy, Put, PutWrites, TaskId, ThreadId,
-    Version,
+    ChannelValues, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs,
+    Checkpointer as _, DeleteThread, Metadata, MissingParent, Prune, PruneStrategy, Put, PutWrites,
+    TaskId, ThreadId, TrackedList, Version,
 };
 use langgraph::Serialized;
 use pyo3::exceptions::PyTypeError;
@@ -32,15 +32,15 @@ pub(crate) enum GivenValue<'py> {
 #[derive(Debug)]
 pub(crate) enum NewValue {
     Serialized(Serialized),
-    Form(Arc<Value>),
+    List(TrackedList),
 }
 
 impl NewValue {
-    fn into_form(self) -> Arc<Value> {
+    fn insert(self, channel: String, into: &mut ChannelValues) {
         match self {
-            Self::Serialized(value) => Arc::new(value.to_json()),
-            Self::Form(form) => form,
-        }
+            Self::Serialized(value) => into.insert(channel, value.to_json()),
+            Self::List(list) => into.insert_list(channel, &list),
+        };
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn channels(
             Ok((channel, NewValue::Serialized(value)))
         }
         GivenValue::List(channel, list) => {
-            Ok((channel, NewValue::Form(lists.remember(list.get())?)))
+            Ok((channel, NewValue::List(lists.remember(list.get())?)))
         }
     };
     given.into_iter().map(value).collect()
@@ -100,10 +100,9 @@ impl NewCheckpoint {
         let checkpoint_ns = CheckpointNs::new(self.checkpoint_ns)?;
         let parent = self.parent_id.map(CheckpointId::new).transpose()?;
         let mut checkpoint = checkpoint(&self.checkpoint)?;
-        let values = self.values.into_iter();
-        checkpoint.channel_values = values
-            .map(|(channel, value)| (channel, value.into_form()))
-            .collect();
+        for (channel, value) in self.values {
+            value.insert(channel, &mut checkpoint.channel_values);
+        }
         let metadata = Metadata::from(serde_json::from_str::<Map<String, Value>>(&self.metadata)?);
         let new_versions = versions(&self.new_versions)?;
 

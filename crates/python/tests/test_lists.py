@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import dataclasses
 import math
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.base import empty_checkpoint
-from langgraph.checkpoint.jsonb import PostgresSaver
+from langgraph.checkpoint.jsonb import AsyncPostgresSaver, PostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 SERDE = JsonPlusSerializer()
@@ -203,6 +204,82 @@ def test_lists_that_change_at_random_are_stored_as_they_are(saver):
             case _:
                 items.extend(rng.choices(conversation(), k=rng.randrange(4)))
         assert_stores(saver, items)
+
+
+@pytest.mark.parametrize("cache_bytes", [None, 20_000])
+def test_long_lists_are_stored_as_they_are_whatever_happens_in_between(url, schema, cache_bytes):
+    """Two programs put the same channel; they fork, delete and prune. So long a list is cut."""
+    rng = random.Random(2)
+
+    def more() -> list[Any]:
+        text = f"{rng.random()} " * 40
+        return [HumanMessage(text, id=text[:9]), {"role": "user", "content": text}, text]
+
+    options: Any = {"schema": schema, "cache_bytes": cache_bytes}
+    with (
+        PostgresSaver.from_conn_string(url, **options) as one,
+        PostgresSaver.from_conn_string(url, **options) as other,
+    ):
+        one.setup()
+        lists: Any = {one: more(), other: more()}
+        puts: list[tuple[Any, bytes]] = []
+        for _ in range(60):
+            saver = rng.choice([one, one, one, other])
+            items, at = lists[saver], puts[-1][0] if puts else CONFIG
+            match rng.randrange(12):
+                case 0:
+                    del items[rng.randrange(len(items) + 1) :]
+                case 1 if items:
+                    items[rng.randrange(len(items))] = "edited"
+                case 2:
+                    rng.choice([it for it in [{}, *items] if type(it) is dict])["k"] = rng.random()
+                case 3 if puts:
+                    at = rng.choice(puts)[0]
+                    items = lists[saver] = stored(saver, at)["list"]
+                case 4:
+                    rng.choice([one, other]).delete_thread("thread")
+                    puts, at = [], CONFIG
+                case 5:
+                    rng.choice([one, other]).prune(["thread"])
+                    puts = puts[-1:]
+                case _:
+                    items.extend(rng.choices(more(), k=rng.randrange(4)))
+            expected = SERDE.dumps_typed(items)[1]
+            puts.append((put(saver, {"list": items}, at), expected))
+            for at, expected in (puts[-1], rng.choice(puts)):
+                assert SERDE.dumps_typed(stored(rng.choice([one, other]), at)["list"])[1] == expected
+
+
+def test_puts_of_one_channel_that_overlap_store_their_own_lists(url, schema, run):
+    async def work() -> None:
+        options: Any = {"schema": schema}
+        async with AsyncPostgresSaver.from_conn_string(url, **options) as saver:
+            await saver.setup()
+            items: list[Any] = [{"step": 0, "text": "x" * 2000}]
+            for step in range(1, 8):
+                puts, expected = [], []
+                for number in range(4):
+                    items.append({"step": step, "text": str(number) * 500})
+                    if number == 2:
+                        items[rng.randrange(len(items))]["step"] = -step
+                    checkpoint = empty_checkpoint()
+                    checkpoint["channel_values"] = {"list": items}
+                    checkpoint["channel_versions"] = versions = {"list": checkpoint["id"]}
+                    call = saver.aput(CONFIG, checkpoint, {}, versions)
+                    puts.append(asyncio.ensure_future(call))
+                    # It begins, and takes the list as it is now.
+                    await asyncio.sleep(0)
+                    expected.append(SERDE.dumps_typed(items))
+                if step % 3 == 0:
+                    # What a call has sent goes on.
+                    puts.pop().cancel()
+                    expected.pop()
+                for at, value in zip(await asyncio.gather(*puts), expected, strict=True):
+                    found = await saver.aget_tuple(at)
+                    assert SERDE.dumps_typed(found.checkpoint["channel_values"]["list"]) == value
+
+    rng = random.Random(3)
+    run(work())
 
 
 def test_each_thread_namespace_and_channel_has_lists_of_its_own(saver):

@@ -61,6 +61,14 @@ pub(super) enum Cut {
     Tree(Box<Tree>),
 }
 
+/// The value that was in another's place before, cut.
+#[derive(Debug)]
+pub(super) struct Before {
+    cut: Cut,
+    /// How many items at the front are known to be the same in both.
+    same: usize,
+}
+
 /// A value that is one chunk. It is kept, to be compared with the next one, if it is short.
 #[derive(Debug)]
 pub(super) struct Whole {
@@ -71,7 +79,7 @@ pub(super) struct Whole {
 impl Cut {
     /// Cuts the value of a channel; none if it is small.
     pub(super) fn of_channel(value: &Value, known: impl FnOnce() -> Option<Self>) -> Option<Self> {
-        Self::is_due(value).then(|| Self::of_large(value, known()))
+        Self::is_due(value).then(|| Self::of_large(value, known().map(Before::from)))
     }
 
     /// Whether the value of a channel is to be cut.
@@ -80,8 +88,8 @@ impl Cut {
     }
 
     /// Cuts the large value of a channel, where another may have been before.
-    pub(super) fn of_large(value: &Value, known: Option<Self>) -> Self {
-        Self::again(value, 0, known)
+    pub(super) fn of_large(value: &Value, before: Option<Before>) -> Self {
+        Self::again(value, 0, before)
     }
 
     /// Cuts the value of a pending write; none if it is shorter than a leaf, because it is stored
@@ -92,18 +100,15 @@ impl Cut {
 
     /// Cuts a value that lies `depth` deep, where another may have been before. A value that is too
     /// deep to be stored stays whole, so that its depth can't exhaust the stack.
-    fn again(value: &Value, depth: usize, known: Option<Self>) -> Self {
+    fn again(value: &Value, depth: usize, before: Option<Before>) -> Self {
         if depth < MAX_DEPTH
             && !is_at_most(value, LEAF_BYTES)
             && let Some(members) = Members::of(value)
         {
-            let known = match known {
-                Some(Self::Tree(known)) => Some(*known),
-                _ => None,
-            };
-            return Self::Tree(Box::new(Tree::of(&members, depth, known)));
+            let before = before.and_then(Before::into_tree);
+            return Self::Tree(Box::new(Tree::of(&members, depth, before)));
         }
-        match known {
+        match before.map(|before| before.cut) {
             Some(Self::Whole(known)) if known.is_of(value) => Self::Whole(known),
             _ => Self::Whole(Whole::of(value)),
         }
@@ -154,6 +159,27 @@ impl Cut {
             Self::Whole(whole) => whole.is_of(value),
             Self::Tree(tree) => tree.is_of(value),
         }
+    }
+}
+
+impl Before {
+    /// Of a value that is the same up to some item.
+    pub(super) fn with_same(cut: Cut, same: usize) -> Self {
+        Self { cut, same }
+    }
+
+    fn into_tree(self) -> Option<(Tree, usize)> {
+        match self.cut {
+            Cut::Tree(tree) => Some((*tree, self.same)),
+            Cut::Whole(_) => None,
+        }
+    }
+}
+
+impl From<Cut> for Before {
+    /// Of a value of which nothing is known to be the same.
+    fn from(cut: Cut) -> Self {
+        Self::with_same(cut, 0)
     }
 }
 

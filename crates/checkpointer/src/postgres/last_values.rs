@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use lru::LruCache;
 use serde_json::Value;
 
-use super::cut::Cut;
+use super::cut::{Before, Cut};
+use crate::tracked_list::Origin;
 use crate::{ChannelValues, CheckpointNs, ThreadId};
 
 /// About what a channel takes besides its names and its value.
@@ -20,7 +21,8 @@ type Channel = (ThreadId, CheckpointNs, String);
 /// Remembers the values of the channels put last, cut.
 ///
 /// It only saves work: a put compares its values with those remembered. A value that is the one put last,
-/// shared, needs no comparison.
+/// shared, needs no comparison, nor do the items that a [tracked list](crate::TrackedList) has in common with
+/// it.
 #[derive(Debug)]
 pub(super) struct LastValues {
     channels: Mutex<Channels>,
@@ -74,7 +76,8 @@ impl LastValues {
             }
             let channel = (thread_id.clone(), checkpoint_ns.clone(), channel.clone());
             let known = self.take(&channel);
-            Some((channel, Known::of(value, known)))
+            let origin = values.origin(&channel.2);
+            Some((channel, Known::of(value, origin, known)))
         };
         Cuts {
             values: self,
@@ -114,14 +117,20 @@ impl LastValues {
 
 impl Known {
     /// Cuts a value, where another may have been before.
-    fn of(value: &Arc<Value>, before: Option<Self>) -> Self {
+    fn of(value: &Arc<Value>, origin: Option<&Origin>, before: Option<Self>) -> Self {
         match before {
             Some(before) if before.is_of(value) => before,
             _ => Self {
-                cut: Cut::of_large(value, before.map(|before| before.cut)),
+                cut: Cut::of_large(value, before.map(|before| before.cut_before(origin))),
                 value: Arc::downgrade(value),
             },
         }
+    }
+
+    /// The cut of the value in whose place a value of this origin is now.
+    fn cut_before(self, origin: Option<&Origin>) -> Before {
+        let same = origin.map_or(0, |origin| origin.same_as(&self.value));
+        Before::with_same(self.cut, same)
     }
 
     /// Whether it is of this very value. One that was changed is in another place.

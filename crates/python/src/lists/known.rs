@@ -1,41 +1,30 @@
 //! A list as it was serialised last, and what it becomes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use checkpointer::TrackedList;
 use langgraph::Serialized;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyList};
 use serde_json::Value;
 
 use super::Channel;
-use super::shape::Shape;
+use super::shapes::Shapes;
 
 /// A list as it was serialised, item by item.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Known {
-    shapes: Vec<Shape>,
+    shapes: Shapes,
     /// The items' forms. A put that is under way may hold them as well.
-    form: Arc<Value>,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        let (shapes, form) = (Vec::new(), Arc::new(Value::Array(Vec::new())));
-        Self { shapes, form }
-    }
+    form: TrackedList,
 }
 
 impl Known {
     /// Forgets the items from the first on that differs from the list's. Returns how many are left.
     pub(super) fn keep(&mut self, list: &Bound<'_, PyList>) -> usize {
-        let same = list.iter().zip(&self.shapes);
-        let same = same.take_while(|(item, shape)| shape.is_of(item)).count();
-        if same < self.shapes.len() {
-            self.shapes.truncate(same);
-            if let Value::Array(items) = Arc::make_mut(&mut self.form) {
-                items.truncate(same);
-            }
-        }
+        let same = self.shapes.count_same(list);
+        self.shapes.truncate(same);
+        self.form.truncate(same);
         same
     }
 
@@ -46,36 +35,32 @@ impl Known {
         items: &Bound<'py, PyList>,
         messages: &Bound<'py, PyFrozenSet>,
     ) -> Option<Vec<Bound<'py, PyAny>>> {
-        let copy = |item| {
-            let (shape, copy) = Shape::of(&item, messages)?;
-            self.shapes.push(shape);
-            Some(copy)
-        };
-        items.iter().map(copy).collect()
+        let items = items.iter();
+        let copies = items.map(|item| self.shapes.push(&item, messages));
+        copies.collect()
     }
 
     /// Adds the forms of the items that were recorded. Returns whether these are they.
     fn extend(&mut self, form: Value) -> bool {
-        let (Value::Array(new), Value::Array(items)) = (form, Arc::make_mut(&mut self.form)) else {
+        let Value::Array(new) = form else {
             return false;
         };
-        items.extend(new);
+        self.form.extend(new);
         self.is_complete()
     }
 
     fn is_complete(&self) -> bool {
-        let items = self.form.as_array().map(Vec::len);
-        items == Some(self.shapes.len())
+        self.form.items().len() == self.shapes.len()
     }
 
     /// The list's form as JSON.
-    pub(super) fn form(&self) -> Arc<Value> {
-        Arc::clone(&self.form)
+    pub(super) fn form(&self) -> TrackedList {
+        self.form.clone()
     }
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.shapes.iter().map(Shape::bytes).sum()
+        self.shapes.bytes()
     }
 }
 

@@ -19,16 +19,17 @@ pub(in crate::postgres) struct Tree {
 
 impl Tree {
     /// Cuts an array or object that lies `depth` deep. It is compared with the one that is known to
-    /// have been in its place, and only what differs is hashed and cut.
-    pub(super) fn of(members: &Members<'_>, depth: usize, known: Option<Self>) -> Self {
+    /// have been in its place, but for the items at the front that are known to be the same, and only
+    /// what differs is hashed and cut.
+    pub(super) fn of(members: &Members<'_>, depth: usize, before: Option<(Self, usize)>) -> Self {
         let kind = members.kind();
-        let (known, known_nodes) = match known {
-            Some(known) if known.levels.reference().kind == kind => {
-                (known.items, known.levels.into_nodes())
+        let (known, known_nodes, same) = match before {
+            Some((known, same)) if known.levels.reference().kind == kind => {
+                (known.items, known.levels.into_nodes(), same)
             }
-            _ => (Vec::new(), Vec::new()),
+            _ => (Vec::new(), Vec::new(), 0),
         };
-        let overlap = Overlap::of(&known, members);
+        let overlap = Overlap::of(&known, members, same);
         let items = overlap.replace(known, members, depth);
         let mut known_nodes = known_nodes.into_iter();
         let known_leaves = known_nodes.next().unwrap_or_default();
@@ -156,22 +157,22 @@ struct Overlap {
 }
 
 impl Overlap {
-    fn of(known: &[Item], members: &Members<'_>) -> Self {
+    /// Compares what isn't known to be the `same`.
+    fn of(known: &[Item], members: &Members<'_>, same: usize) -> Self {
         let is = |item: &Item, place| {
             let (key, value) = members.at(place);
             item.is(key, value)
         };
         let (before, len) = (known.len(), members.len());
         let trimmed = match members {
-            Members::Items([_, ..]) => known.iter().position(|item| is(item, 0)),
+            Members::Items([_, ..]) if same == 0 => known.iter().position(|item| is(item, 0)),
             _ => None,
         };
         let trimmed = trimmed.unwrap_or(0);
         let known = &known[trimmed..];
         let at_most = known.len().min(len);
-        let front = (0..at_most)
-            .take_while(|place| is(&known[*place], *place))
-            .count();
+        let further = (same..at_most).take_while(|place| is(&known[*place], *place));
+        let front = same + further.count();
         let back = (1..=at_most - front)
             .take_while(|back| is(&known[known.len() - back], len - back))
             .count();
@@ -200,7 +201,7 @@ impl Overlap {
             let known = replaced.next_if(|item| item.key.as_deref() == key);
             items.push(Item {
                 key: key.map(Box::from),
-                cut: Cut::again(value, depth + 1, known.map(|item| item.cut)),
+                cut: Cut::again(value, depth + 1, known.map(|item| item.cut.into())),
             });
         }
         items.extend(back);

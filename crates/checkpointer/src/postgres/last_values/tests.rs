@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::{Known, LastValues};
 use crate::codec::tests::any_value;
 use crate::codec::{self, ContentHash};
-use crate::postgres::cut::Cut;
+use crate::postgres::cut::{Before, Cut};
 use crate::postgres::encode::Encoder;
-use crate::{ChannelValues, CheckpointNs, ThreadId};
+use crate::{ChannelValues, CheckpointNs, ThreadId, TrackedList};
 
 fn thread() -> ThreadId {
     ThreadId::new("thread").unwrap()
@@ -208,6 +208,85 @@ proptest! {
     }
 }
 
+/// What happens to a list before its next put.
+#[derive(Debug, Clone)]
+enum Change {
+    Extend(Vec<Value>),
+    Truncate(usize),
+    /// Someone else goes on holding its value.
+    Hold,
+    /// Another value of this channel is put in between.
+    PutOther(Vec<Value>),
+    /// It is put, and known to be so.
+    Put,
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let items = || prop::collection::vec(any_value(), 0..4);
+    prop_oneof![
+        3 => items().prop_map(Change::Extend),
+        1 => (0..6_usize).prop_map(Change::Truncate),
+        1 => Just(Change::Hold),
+        1 => items().prop_map(Change::PutOther),
+        3 => Just(Change::Put),
+    ]
+}
+
+/// Puts a list after each of some changes: what is stored is what is stored of a list of which nothing
+/// is known.
+fn check_tracked(changes: Vec<Change>) -> Result<(), TestCaseError> {
+    let memo = LastValues::new(usize::MAX);
+    let long = json!("x".repeat(3000));
+    let mut list = TrackedList::from(vec![long.clone()]);
+    let mut held = Vec::new();
+    for change in changes {
+        match change {
+            Change::Extend(items) => list.extend(items),
+            Change::Truncate(len) => list.truncate(len),
+            Change::Hold => held.push((Arc::clone(list.value()), list.items().to_vec())),
+            Change::PutOther(mut items) => {
+                items.push(long.clone());
+                put(&memo, "a", &Value::Array(items));
+            }
+            Change::Put => {
+                let mut values = ChannelValues::new();
+                values.insert_list("a", &list);
+                let cuts = memo.cut(&thread(), &CheckpointNs::ROOT, &values);
+                let cut = cuts.iter().next().flatten();
+                let expected = Cut::of_channel(&values["a"], || None);
+                prop_assert_eq!(
+                    written(&values["a"], cut),
+                    written(&values["a"], expected.as_ref())
+                );
+            }
+        }
+    }
+    for (value, items) in held {
+        prop_assert_eq!(&*value, &Value::Array(items));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn a_tracked_list_is_stored_as_it_is(changes in prop::collection::vec(any_change(), 1..20)) {
+        check_tracked(changes)?;
+    }
+}
+
+#[test]
+fn items_that_are_known_to_be_the_same_are_not_looked_at() {
+    let before = items(0..200);
+    let cut = || Cut::of_channel(&before, || None).unwrap();
+    // That isn't so, and therefore it shows.
+    let claimed = items((1000..1150).chain(150..201));
+    let cut = Cut::of_large(&claimed, Some(Before::with_same(cut(), 150)));
+    let is = Cut::of_channel(&items(0..201), || None).unwrap();
+    assert_eq!(cut.reference(), is.reference());
+}
+
 fn put(memo: &LastValues, channel: &str, list: &Value) {
     let values = [(channel, list.clone())].into();
     memo.cut(&thread(), &CheckpointNs::ROOT, &values);
@@ -252,7 +331,7 @@ fn a_memo_is_bounded_and_forgets_what_was_used_longest_ago() {
 fn a_value_is_known_by_its_place_until_it_is_changed() {
     let mut values = ChannelValues::from([("a", items(0..100))]);
     let shared = values.get_shared("a").unwrap();
-    let known = Known::of(shared, None);
+    let known = Known::of(shared, None, None);
     assert!(known.is_of(shared));
     assert!(!known.is_of(&Arc::new(items(0..100))));
 

@@ -1,4 +1,4 @@
-//! What an item of a list is made of, so that a later one can be compared with it.
+//! What the items of a list are made of, so that later ones can be compared with them.
 
 use std::slice;
 
@@ -18,12 +18,22 @@ const PART_BYTES: usize = 96;
 const FIELDS: &str = "__dict__";
 const EXTRA: &str = "__pydantic_extra__";
 
-/// An item as it was when it was serialised, part by part.
+/// The items of a list as they were when they were serialised, part by part.
 ///
-/// It doesn't hold the item itself, which may be changed in place, but only what never changes.
-#[derive(Debug)]
-pub(super) struct Shape {
+/// It doesn't hold the items themselves, which may be changed in place, but only what never changes.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    /// The parts of all items, so that a comparison goes through memory from one end to the other.
     parts: Vec<Part>,
+    ends: Vec<End>,
+}
+
+/// Where an item ends, and what it takes with those before it.
+#[derive(Debug, Default, Clone, Copy)]
+struct End {
+    /// How many parts there are.
+    parts: usize,
+    /// About how much memory they take, with what the items' forms as JSON take.
     bytes: usize,
 }
 
@@ -39,34 +49,56 @@ enum Part {
     Message(Py<PyType>),
 }
 
-impl Shape {
-    /// Takes the shape of an item, and copies the item. Returns none if the item has a part whose class
-    /// isn't known: what it is serialised to may then depend on anything.
+impl Shapes {
+    /// How many items there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// How many items at the front of a list are serialised to the same bytes as these: they have the same
+    /// parts, of the same types and in the same order.
+    pub(super) fn count_same(&self, list: &Bound<'_, PyList>) -> usize {
+        let mut parts = self.parts.iter();
+        let items = list.iter().take(self.len());
+        items.take_while(|item| is_of(&mut parts, item)).count()
+    }
+
+    /// Forgets the items from a place on.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.parts.truncate(self.end().parts);
+    }
+
+    /// Adds a further item, and copies it. Returns none if the item has a part whose class isn't known: what
+    /// it is serialised to may then depend on anything.
     ///
-    /// The copy has this shape, whatever becomes of the item meanwhile.
-    pub(super) fn of<'py>(
+    /// The copy has the shape that is added, whatever becomes of the item meanwhile.
+    pub(super) fn push<'py>(
+        &mut self,
         item: &Bound<'py, PyAny>,
         messages: &Bound<'py, PyFrozenSet>,
-    ) -> Option<(Self, Bound<'py, PyAny>)> {
+    ) -> Option<Bound<'py, PyAny>> {
+        let End { bytes, .. } = self.end();
+        let parts = &mut self.parts;
         let mut recorder = Recorder {
             messages,
-            parts: Vec::new(),
-            bytes: 0,
+            parts,
+            bytes,
         };
         let copy = recorder.copy(item, MAX_DEPTH)?;
         let Recorder { parts, bytes, .. } = recorder;
-        Some((Self { parts, bytes }, copy))
+        let parts = parts.len();
+        self.ends.push(End { parts, bytes });
+        Some(copy)
     }
 
-    /// Whether an item is serialised to the same bytes: it has the same parts, of the same types and in
-    /// the same order.
-    pub(super) fn is_of(&self, item: &Bound<'_, PyAny>) -> bool {
-        is_of(&mut self.parts.iter(), item)
-    }
-
-    /// About how much memory it takes, with what the item's form as JSON takes.
+    /// About how much memory they take, with what the items' forms as JSON take.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.end().bytes
+    }
+
+    fn end(&self) -> End {
+        self.ends.last().copied().unwrap_or_default()
     }
 }
 
@@ -76,20 +108,26 @@ fn is_of(parts: &mut slice::Iter<'_, Part>, value: &Bound<'_, PyAny>) -> bool {
         Some(Part::Plain(plain)) => is_same(plain.bind(value.py()), value),
         Some(Part::List(len)) => value
             .cast_exact::<PyList>()
-            .is_ok_and(|list| list.len() == *len && list.iter().all(|item| is_of(parts, &item))),
-        Some(Part::Dict(len)) => value.cast_exact::<PyDict>().is_ok_and(|dict| {
-            let mut members = dict.iter();
-            dict.len() == *len
-                && members.all(|(key, value)| is_of(parts, &key) && is_of(parts, &value))
-        }),
+            .is_ok_and(|list| list.len() == *len && has_items(parts, list, *len)),
+        Some(Part::Dict(len)) => value
+            .cast_exact::<PyDict>()
+            .is_ok_and(|dict| dict.len() == *len && has_members(parts, dict, *len)),
         Some(Part::Message(class)) => {
-            value.get_type().is(class)
-                && contents(value).is_ok_and(|contents| {
-                    let mut contents = contents.iter();
-                    contents.all(|content| is_of(parts, content))
-                })
+            value.get_type_ptr() == class.bind(value.py()).as_type_ptr()
+                && contents(value)
+                    .is_ok_and(|[fields, extra]| is_of(parts, &fields) && is_of(parts, &extra))
         }
     }
+}
+
+/// Whether a list of so many items is as it was. Most of those in a message are empty.
+fn has_items(parts: &mut slice::Iter<'_, Part>, list: &Bound<'_, PyList>, len: usize) -> bool {
+    len == 0 || list.iter().all(|item| is_of(parts, &item))
+}
+
+/// Whether a dict of so many members is as it was. Most of those in a message are empty.
+fn has_members(parts: &mut slice::Iter<'_, Part>, dict: &Bound<'_, PyDict>, len: usize) -> bool {
+    len == 0 || (dict.iter()).all(|(key, value)| is_of(parts, &key) && is_of(parts, &value))
 }
 
 /// Whether two values that never change are serialised to the same bytes.
@@ -119,7 +157,7 @@ fn contents<'py>(message: &Bound<'py, PyAny>) -> PyResult<[Bound<'py, PyAny>; 2]
 /// Copies an item, and notes its parts.
 struct Recorder<'a, 'py> {
     messages: &'a Bound<'py, PyFrozenSet>,
-    parts: Vec<Part>,
+    parts: &'a mut Vec<Part>,
     bytes: usize,
 }
 
