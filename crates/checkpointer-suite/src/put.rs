@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use super::step::{
-    Step, find, fresh_thread, get, head, id, ids, map, ns, prune, put_chain, values, write,
+    Step, delete, find, fresh_thread, get, head, id, ids, map, ns, prune, put_chain, values, write,
 };
-use checkpointer::{CheckpointId, Checkpointer, Error, Generation, GetTuple, Projection, Version};
+use checkpointer::{
+    CheckpointId, Checkpointer, Error, Generation, GetTuple, Projection, TrackedList, Version,
+};
 
 /// The answer addresses the checkpoint.
 pub async fn returns_config(checkpointer: &dyn Checkpointer) {
@@ -388,6 +390,41 @@ pub async fn value_without_a_version(checkpointer: &dyn Checkpointer) {
         .versions(json!({}));
     let tuple = get(checkpointer, &step.put(checkpointer).await).await;
     assert_eq!(values(&tuple), json!({ "a": 1, "b": [2] }));
+}
+
+/// A list that its owner keeps from put to put is stored as it is, whatever becomes of the list and of its
+/// thread in between.
+pub async fn list_that_its_owner_keeps(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let mut list = TrackedList::new();
+    let mut first = None;
+    for (step, (kept, further)) in [(0, 90), (90, 1), (40, 20), (60, 0), (0, 80)]
+        .into_iter()
+        .enumerate()
+    {
+        list.truncate(kept);
+        list.extend((0..further).map(|n| json!({ "n": n, "text": format!("{step} ").repeat(60) })));
+        for parent in [first.clone(), None] {
+            let put = match &parent {
+                Some(parent) => Step::after(parent),
+                None => Step::first(&thread_id),
+            };
+            let mut put = put.values(json!({ "list": null }));
+            put.checkpoint.channel_values.insert_list("list", &list);
+            let address = put.put(checkpointer).await;
+            let stored = get(checkpointer, &address).await;
+            assert_eq!(values(&stored)["list"], json!(list.items()));
+            first.get_or_insert(address);
+        }
+        match step {
+            1 => prune(checkpointer, &thread_id).await,
+            2 => {
+                delete(checkpointer, &thread_id).await;
+                first = None;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A checkpoint put again has the new content and metadata.
