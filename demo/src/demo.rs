@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use checkpointer::{CheckpointTuple, Checkpointer, GetTuple, PendingWrite, TaskId, ThreadId};
 use options::demo::Args;
 use tokio::task::spawn_blocking;
@@ -40,14 +40,9 @@ struct Killed {
 pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Result<ExitCode> {
     let root = tree::folder(&args.dir.unwrap_or_else(|| PathBuf::from(".")))?;
     let files = {
-        let root = PathBuf::from(&root);
-        spawn_blocking(move || tree::walk(&root)).await?.files.len()
+        let root = root.clone();
+        spawn_blocking(move || tree::count(&root)).await??
     };
-    ensure!(
-        files > 0,
-        "nothing to audit in `{}`: it holds no files, or .gitignore leaves none",
-        shown(&root),
-    );
     let mut demo = Demo {
         checkpointer,
         thread_id: ThreadId::new(format!("audit-{}", uuid::Uuid::new_v4().simple()))?,

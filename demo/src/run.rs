@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use checkpointer::{Checkpointer, GetTuple, Projection, ThreadId};
 use options::demo::{DEFAULT_TASKS, task_count};
+use tokio::task::spawn_blocking;
 
 use crate::agent::{self, Gate};
 use crate::{event, tree};
@@ -49,7 +50,10 @@ pub(crate) async fn run(checkpointer: Arc<dyn Checkpointer>, args: Args) -> Resu
     let graph = agent::graph(checkpointer, gate, event::print);
     if !begun {
         let dir = (args.dir).context("name the folder to audit with --dir")?;
-        let input = agent::input(&tree::folder(&dir)?, args.tasks);
+        let root = tree::folder(&dir)?;
+        let counted = root.clone();
+        spawn_blocking(move || tree::count(&counted)).await??;
+        let input = agent::input(&root, args.tasks);
         graph.start(&thread_id, input).await?;
     }
     let answer = args.answer.map(|answer| (answer == Answer::Yes).into());

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ignore::WalkBuilder;
 use serde::{Deserialize, Serialize};
+
+use crate::table::shown;
 
 /// The files of a folder.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -29,6 +31,17 @@ pub(crate) fn folder(dir: &Path) -> Result<String> {
         bail!("the path of `{shown}` isn't UTF-8, so it can't be kept in a checkpoint");
     };
     Ok(root)
+}
+
+/// Counts the files to audit, of which there has to be one.
+pub(crate) fn count(root: &str) -> Result<usize> {
+    let files = walk(Path::new(root)).files.len();
+    ensure!(
+        files > 0,
+        "nothing to audit in `{}`: it holds no files, or .gitignore leaves none",
+        shown(root),
+    );
+    Ok(files)
 }
 
 /// Lists the files of a folder that `.gitignore` and its like leave, hidden ones included.

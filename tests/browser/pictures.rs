@@ -1,9 +1,9 @@
 //! The pictures of the documents, of the thread that `cargo xtask demo` leaves.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use inspector::page::Options;
-use rig::{TestDb, url};
+use rig::{TestDb, package_folder, url};
 use tokio::process::Command;
 
 use crate::chromium::{Chromium, DESK, Window};
@@ -23,7 +23,7 @@ fn demo() -> PathBuf {
 
 /// Runs the demo on a few files, in the schema of a test.
 async fn run_demo(db: &TestDb) {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/settings");
+    let sources = package_folder().join("../../crates/settings");
     let demo = Command::new(demo())
         .args(["demo", "--tasks", "8", "--dir"])
         .arg(sources)

@@ -1,7 +1,7 @@
 //! What the command line takes, and what tasks tell cargo.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -161,6 +161,35 @@ fn a_first_build_shows_what_it_does() {
     let alias = config.lines().find(|line| line.starts_with("xtask = "));
     let alias = alias.expect("`cargo xtask` is an alias");
     assert!(alias.contains("run ") && !alias.contains("-q"), "{alias}");
+}
+
+/// What a program finds in its checkout is that of the checkout in which cargo runs it, and not of
+/// another one that shares its target folder and in which it was built.
+#[test]
+fn no_folder_of_a_checkout_is_compiled_in() {
+    let compiled_in = ["env!", "(\"CARGO_MANIFEST_DIR\")"].concat();
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    let checkout = Path::new(&xtask).parent().unwrap();
+    for folder in ["bench", "crates", "demo", "examples", "tests", "xtask"] {
+        for source in sources(&checkout.join(folder)) {
+            let content = std::fs::read_to_string(&source).unwrap();
+            assert!(!content.contains(&compiled_in), "{}", source.display());
+        }
+    }
+}
+
+/// The files with Rust below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") && !path.is_symlink() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]

@@ -262,3 +262,18 @@ fn events_come_back_from_their_lines() {
         assert!(line.parse::<Event>().is_err(), "{line}");
     }
 }
+
+#[test]
+fn a_folder_without_files_is_not_audited() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let root = tree::folder(folder.path()).unwrap();
+    let error = tree::count(&root).unwrap_err().to_string();
+    let why = "it holds no files, or .gitignore leaves none";
+    assert!(
+        error.starts_with("nothing to audit in ") && error.ends_with(why),
+        "{error}"
+    );
+    std::fs::write(folder.path().join("a.rs"), "").unwrap();
+    assert_eq!(tree::count(&root).unwrap(), 1);
+}

@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
 static ONE: Statement = Statement::new("SELECT 1::int8", &[]);
+static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
 static SLEEP: Statement = Statement::new("SELECT pg_sleep(60)", &[]);
 
 const LONG: Duration = Duration::from_secs(30);
@@ -21,6 +22,11 @@ const LONG: Duration = Duration::from_secs(30);
 /// A runtime without timers and sockets of its own.
 fn bare() -> Runtime {
     Builder::new_current_thread().build().unwrap()
+}
+
+/// A runtime with timers and sockets of its own.
+fn whole() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// Waits for a future without any runtime.
@@ -101,6 +107,50 @@ async fn a_pool_outlasts_the_runtimes_that_come_and_go() {
     db.close(LONG).await.unwrap();
 }
 
+/// Which process of the server answers.
+async fn pid(db: &Database) -> i32 {
+    let connection = db.get().await.unwrap();
+    let row = connection.query_one(&PID, &[]).await.unwrap();
+    row.get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_connection_outlasts_the_runtime_of_the_caller_for_whom_it_was_opened() {
+    let test = TestDb::without_schema().await;
+    let variables = [("DB_POOL_MIN", "0"), ("DB_POOL_MAX", "2")];
+    let db = test.connect(&variables).await;
+    let held = db.get().await.unwrap();
+    let handle = db.clone();
+    // The runtime ends before the connection is used again.
+    let opened = tokio::task::spawn_blocking(move || whole().block_on(pid(&handle)));
+    assert_eq!(opened.await.unwrap(), pid(&db).await);
+    drop(held);
+    db.close(LONG).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_connection_outlasts_the_runtime_of_the_caller_whose_connection_it_replaces() {
+    const END: &str =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+    let test = TestDb::without_schema().await;
+    let db = test.connect(&[("DB_POOL_MAX", "1")]).await;
+    let connection = db.get().await.unwrap();
+    let observer = test.observer().await;
+    observer.execute(END, &[&test.schema()]).await.unwrap();
+    eventually("the connection is lost", async || {
+        test.backends(&observer, "true").await == 0
+    })
+    .await;
+    let handle = db.clone();
+    let replace = async move || {
+        drop(connection);
+        pid(&handle).await
+    };
+    let opened = tokio::task::spawn_blocking(move || whole().block_on(replace()));
+    assert_eq!(opened.await.unwrap(), pid(&db).await);
+    db.close(LONG).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_may_come_from_no_runtime_at_all() {
     let test = TestDb::without_schema().await;
@@ -138,7 +188,7 @@ fn a_call_fails_at_once_when_the_runtime_of_the_pool_has_ended() {
         let connection = db.get().await.unwrap();
         (db, connection)
     });
-    let other = Builder::new_current_thread().enable_all().build().unwrap();
+    let other = whole();
 
     let (waiting, connection, sleeping) = other.block_on(async {
         let handle = db.clone();

@@ -1,11 +1,10 @@
 //! The tables of LangGraph's saver, filled by real graphs.
 
 use std::fs;
-use std::path::PathBuf;
 
 use checkpointer::PostgresCheckpointer;
 use langgraph::{Import, Report};
-use rig::TestDb;
+use rig::{TestDb, package_folder};
 use tokio_postgres::Client;
 
 /// A schema with LangGraph's tables, and another to import into.
@@ -19,7 +18,7 @@ impl Source {
     /// Fills the tables with what was recorded.
     pub(super) async fn recorded() -> Self {
         let file = "fixtures/langgraph/tables.sql";
-        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
+        let file = package_folder().join(file);
         Self::with(&fs::read_to_string(file).unwrap()).await
     }
 

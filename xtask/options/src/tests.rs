@@ -1,5 +1,7 @@
 //! The command lines are sound.
 
+use std::io::{self, IsTerminal as _};
+
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::{bench, demo, inspect, replay, soak, torture};
@@ -22,4 +24,14 @@ fn what_the_demo_cannot_audit_is_said_before_anything_is_built() {
     assert_eq!(check("Cargo.toml"), Err(file.to_owned()));
     let nothing = "there is no folder `nothing`";
     assert_eq!(check("nothing"), Err(nothing.to_owned()));
+}
+
+#[test]
+fn a_person_is_not_asked_without_a_terminal_and_is_told_why() {
+    let ask = demo::Args::parse_from(["demo", "--ask"]).check();
+    let why = "--ask needs a terminal: the standard input is none";
+    match io::stdin().is_terminal() {
+        true => assert_eq!(ask, Ok(())),
+        false => assert_eq!(ask, Err(why.to_owned())),
+    }
 }

@@ -1,12 +1,14 @@
 //! Links in the Markdown files: each leads to a file or heading, and all pages are reached.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// The root of the checkout.
 fn checkout() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Of the checkout that cargo runs this in: another one may share its target folder.
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap());
     package.ancestors().nth(2).unwrap().to_owned()
 }
 

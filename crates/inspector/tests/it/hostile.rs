@@ -1,14 +1,13 @@
 //! Names, metadata, states and errors of others act on no terminal, whichever command prints them.
 
 use std::fs;
-use std::path::PathBuf;
 
 use checkpointer::serde_json::{Value, from_str, json};
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointNs, Checkpointer, Metadata, PostgresCheckpointer, Put,
     PutWrites, Source, TaskId, ThreadId,
 };
-use rig::TestDb;
+use rig::{TestDb, package_folder};
 use tokio::process::Command;
 
 use crate::program::{Program, Ran, finished};
@@ -234,7 +233,7 @@ async fn what_is_wrong_with_threads_is_reported_with_nothing_of_others_raw() {
 
     let source = TestDb::new().await;
     let recorded = "../../tests/fixtures/langgraph/tables.sql";
-    let recorded = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(recorded);
+    let recorded = package_folder().join(recorded);
     let sql = fs::read_to_string(recorded).unwrap();
     let sql = sql.replace("{schema}", source.schema());
     let source_observer = source.observer().await;

@@ -1,9 +1,8 @@
 //! Commands for the tables: `migrate` and `import`.
 
 use std::fs;
-use std::path::PathBuf;
 
-use rig::TestDb;
+use rig::{TestDb, package_folder};
 
 use crate::program::{Program, finished};
 
@@ -51,7 +50,7 @@ async fn the_sql_that_is_printed_makes_the_tables() {
 async fn threads_of_langgraph_are_imported() {
     let source = TestDb::new().await;
     let recorded = "../../tests/fixtures/langgraph/tables.sql";
-    let recorded = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(recorded);
+    let recorded = package_folder().join(recorded);
     let sql = fs::read_to_string(recorded).unwrap();
     let sql = sql.replace("{schema}", source.schema());
     source.observer().await.batch_execute(&sql).await.unwrap();

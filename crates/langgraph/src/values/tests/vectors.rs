@@ -1,5 +1,6 @@
 //! What LangGraph's own serialiser wrote.
 
+use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +19,9 @@ struct Vector {
 }
 
 fn vectors() -> Vec<(String, Serialized)> {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/serialized.json");
+    // Of the checkout that cargo runs this in: another one may share its target folder.
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap());
+    let file = package.join("vectors/serialized.json");
     let vectors: Vec<Vector> = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
     let vectors = vectors.into_iter();
     vectors
