@@ -68,6 +68,14 @@ impl Connected {
 
     /// Uses the tables, which must be there.
     pub(crate) async fn checkpointer(&self) -> Result<&PostgresCheckpointer> {
+        match self.checkpointer.get() {
+            Some(checkpointer) => Ok(checkpointer),
+            // Boxed, or every call would make room for it, and be copied with that.
+            None => Box::pin(self.open()).await,
+        }
+    }
+
+    async fn open(&self) -> Result<&PostgresCheckpointer> {
         let open = || async {
             let database = self.database().await?.clone();
             Ok(self.options.clone().open(database).await?)

@@ -11,14 +11,15 @@ from langgraph.checkpoint.jsonb._values import INTEGERS
 
 _GREAT = re.compile(r"[0-9]{19}")
 _TAG = '"!"'
+_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 def to_json(metadata: Mapping[str, Any]) -> str:
     """Writes metadata, or a filter."""
-    text = json.dumps(metadata, allow_nan=False)
+    text = _encode(metadata)
     if _TAG in text or _GREAT.search(text):
         tagged = {key: _tagged(value) for key, value in metadata.items()}
-        text = json.dumps(tagged, allow_nan=False)
+        text = _encode(tagged)
     return text
 
 

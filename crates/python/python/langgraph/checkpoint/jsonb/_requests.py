@@ -20,6 +20,8 @@ from langgraph.checkpoint.jsonb._native import Client
 from langgraph.checkpoint.jsonb._types import Given, GivenList
 from langgraph.checkpoint.jsonb._values import Channels
 
+_to_json = json.JSONEncoder(allow_nan=False).encode
+
 
 def target(config: RunnableConfig) -> tuple[str, str, str | None]:
     """The thread, the namespace, and the checkpoint unless it is the head."""
@@ -100,7 +102,3 @@ def texts(name: str, given: Sequence[str]) -> Sequence[str]:
     if isinstance(given, str):
         raise TypeError(f"{name} must be a sequence, not a str")
     return [str(text) for text in given]
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, allow_nan=False)
