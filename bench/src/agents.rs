@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::work::{GET_EVERY, Samples, Step, Work};
+use crate::work::{Samples, Step, Work};
 
 /// One agent, on one thread. Each call says how long the system took for it.
 #[async_trait]
@@ -78,7 +78,7 @@ async fn run(
         let puts = agent.put_writes(step).await?;
         measured.put_writes.extend(puts.map(milliseconds));
         measured.put.push(milliseconds(agent.put(step).await?));
-        if done % GET_EVERY == 0 {
+        if work.get_every.is_some_and(|every| done % every == 0) {
             measured.get.push(milliseconds(agent.get().await?));
         }
         if work.weigh_every.is_some_and(|every| done % every == 0) {

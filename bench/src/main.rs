@@ -84,16 +84,17 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     if args.longest {
         scenarios.push(scenario::LONGEST);
     }
+    if let Some(name) = &args.scenario {
+        scenarios.retain(|scenario| scenario.name == name);
+        let one = scenarios.first().context("there is no such scenario")?;
+        let figures = measure(&mut bench, args, one).await?;
+        print(args, one, &figures);
+        return Ok(());
+    }
     let (mut drawn, mut longest) = (None, None);
     for scenario in scenarios {
         let figures = measure(&mut bench, args, &scenario).await?;
-        if args.json {
-            for figures in &figures {
-                println!("{}", figures.to_json());
-            }
-        } else {
-            print!("{}", report::scenario(&scenario, args.pool, &figures));
-        }
+        print(args, &scenario, &figures);
         if scenario.agents == 1 && (is_asked_for || scenario.name == "long-thread") {
             drawn = Some(figures);
         } else if scenario.name == scenario::LONGEST.name {
@@ -129,6 +130,17 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Prints what was measured in a scenario.
+fn print(args: &Args, scenario: &Scenario, figures: &[Figures]) {
+    if args.json {
+        for figures in figures {
+            println!("{}", figures.to_json());
+        }
+    } else {
+        print!("{}", report::scenario(scenario, args.pool, figures));
+    }
 }
 
 /// Draws a thread, as this workspace's checkpointer and LangGraph's keep it.

@@ -80,6 +80,7 @@ impl Bench {
         self.warm_up(&mut *contender, scenario).await?;
         let mut work = self.work(scenario, round, scenario.steps);
         work.weigh_every = scenario.weigh_every();
+        work.get_every = scenario.get_every();
         contender.prepare(&Arc::new(work)).await?;
 
         let before = self.server.tables(&site.schema).await?;

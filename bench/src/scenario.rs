@@ -16,6 +16,8 @@ pub(crate) struct Scenario {
     pub(crate) agents: usize,
     pub(crate) steps: usize,
     pub(crate) mode: PoolMode,
+    /// Whether the agents read what they have put, every so often.
+    pub(crate) reads: bool,
     pub(crate) systems: &'static [System],
     /// How often each system is measured at most.
     pub(crate) rounds: usize,
@@ -44,8 +46,17 @@ const ONE_AGENT: Scenario = Scenario {
     agents: 1,
     steps: 300,
     mode: PoolMode::Session,
+    reads: true,
     systems: ALL,
     rounds: usize::MAX,
+};
+
+const TEN_THREADS: Scenario = Scenario {
+    name: "ten-threads",
+    agents: 10,
+    steps: 1000,
+    systems: &[Checkpointer, CheckpointerAppends],
+    ..ONE_AGENT
 };
 
 /// What is measured by default.
@@ -69,12 +80,12 @@ pub(crate) const USUAL: &[Scenario] = &[
         systems: LONG,
         ..ONE_AGENT
     },
+    TEN_THREADS,
+    // How a put grows where no read takes the processor from it.
     Scenario {
-        name: "ten-threads",
-        agents: 10,
-        steps: 1000,
-        systems: &[Checkpointer, CheckpointerAppends],
-        ..ONE_AGENT
+        name: "ten-threads-without-reads",
+        reads: false,
+        ..TEN_THREADS
     },
 ];
 
@@ -116,6 +127,11 @@ impl Scenario {
     /// After how many steps the stored bytes are looked at: fifty times in a thread.
     pub(crate) fn weigh_every(&self) -> Option<usize> {
         (self.agents == 1 && self.steps >= 100).then_some(self.steps / 50)
+    }
+
+    /// After how many steps the head is read.
+    pub(crate) fn get_every(&self) -> Option<usize> {
+        self.reads.then_some(GET_EVERY)
     }
 
     /// How many steps each agent makes before anything is measured: by then every statement is

@@ -19,6 +19,8 @@ pub(crate) struct Work {
     pub(crate) prefix: &'static str,
     /// The steps of each agent.
     pub(crate) agents: Vec<Vec<Step>>,
+    /// After how many steps the head is read; never if there is none.
+    pub(crate) get_every: Option<usize>,
     /// After how many steps the stored bytes are looked at; never if there is none.
     pub(crate) weigh_every: Option<usize>,
 }
@@ -63,6 +65,7 @@ impl Work {
         Self {
             prefix,
             agents: (0..agents).map(|_| agent()).collect(),
+            get_every: Some(GET_EVERY),
             weigh_every: None,
         }
     }

@@ -10,6 +10,9 @@ use crate::at_least_one;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub struct Args {
+    /// Measure this one of the usual scenarios only
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["agents", "steps", "svg"])]
+    pub scenario: Option<String>,
     /// Agents at once, in place of the usual scenarios
     #[arg(long, value_parser = at_least_one)]
     pub agents: Option<usize>,
