@@ -85,10 +85,14 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         scenarios.push(scenario::LONGEST);
     }
     if let Some(name) = &args.scenario {
-        scenarios.retain(|scenario| scenario.name == name);
-        let one = scenarios.first().context("there is no such scenario")?;
-        let figures = measure(&mut bench, args, one).await?;
-        print(args, one, &figures);
+        let one = scenario::named(name).context("there is no such scenario")?;
+        let one = Scenario {
+            agents: args.agents.unwrap_or(one.agents),
+            steps: args.steps.unwrap_or(one.steps),
+            ..one
+        };
+        let figures = measure(&mut bench, args, &one).await?;
+        print(args, &one, &figures);
         return Ok(());
     }
     let (mut drawn, mut longest) = (None, None);

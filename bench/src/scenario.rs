@@ -112,6 +112,12 @@ pub(crate) const LIST: Scenario = Scenario {
     ..ONE_AGENT
 };
 
+/// The scenario of that name, but for the list.
+pub(crate) fn named(name: &str) -> Option<Scenario> {
+    let mut all = USUAL.iter().chain([&LONGEST]);
+    all.find(|scenario| scenario.name == name).copied()
+}
+
 /// The numbers that the caller asked for, in place of the usual ones.
 pub(crate) fn asked_for(agents: usize, steps: usize) -> Scenario {
     Scenario {

@@ -10,8 +10,8 @@ use crate::at_least_one;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 pub struct Args {
-    /// Measure this one of the usual scenarios only
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["agents", "steps", "svg"])]
+    /// Measure this scenario only, with the agents and steps that are given, or its own
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["longest", "svg"])]
     pub scenario: Option<String>,
     /// Agents at once, in place of the usual scenarios
     #[arg(long, value_parser = at_least_one)]
