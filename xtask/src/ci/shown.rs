@@ -1,10 +1,8 @@
 //! What a check prints: shown at once, and the last lines of it kept.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -17,33 +15,26 @@ pub(super) struct LastLines(VecDeque<Vec<u8>>);
 
 /// Runs a command and shows what it prints. Returns whether it succeeded, and its last lines.
 pub(super) fn run(mut command: Command) -> anyhow::Result<(bool, LastLines)> {
-    let mut child = (command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn())
-    .with_context(|| format!("start {}", command.get_program().display()))?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let kept = Mutex::new(LastLines::default());
-    thread::scope(|scope| {
-        let errors = scope.spawn(|| show(stderr, io::stderr(), &kept));
-        let shown = show(stdout, io::stdout(), &kept);
-        errors.join().unwrap_or(Ok(())).and(shown)
-    })
-    .context("show what it prints")?;
-    let kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // One pipe for both streams, so that the order of the lines stays.
+    let (printed, printing) = io::pipe().context("make a pipe")?;
+    command.stdout(printing.try_clone()?).stderr(printing);
+    let mut child =
+        (command.spawn()).with_context(|| format!("start {}", command.get_program().display()))?;
+    // It holds the pipe open.
+    drop(command);
+    let kept = show(printed).context("show what it prints")?;
     Ok((child.wait()?.success(), kept))
 }
 
-/// Copies lines, as bytes: a failing test may print anything.
-fn show(from: Option<impl Read>, mut to: impl Write, kept: &Mutex<LastLines>) -> io::Result<()> {
-    let Some(from) = from else { return Ok(()) };
-    let (mut lines, mut line) = (BufReader::new(from), Vec::new());
+/// Shows lines, as bytes: a failing test may print anything.
+fn show(printed: PipeReader) -> io::Result<LastLines> {
+    let (mut lines, mut line) = (BufReader::new(printed), Vec::new());
+    let mut kept = LastLines::default();
     while lines.read_until(b'\n', &mut line)? > 0 {
-        to.write_all(&line)?;
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        io::stderr().write_all(&line)?;
         kept.add(std::mem::take(&mut line));
     }
-    Ok(())
+    Ok(kept)
 }
 
 impl LastLines {
@@ -68,22 +59,18 @@ mod tests {
     use super::{KEPT, run};
 
     #[test]
-    fn the_last_lines_of_both_streams_are_kept() {
+    fn the_last_lines_of_both_streams_are_kept_in_their_order() {
         let mut command = Command::new("sh");
-        let script = "for n in $(seq 300); do echo $n; done; printf 'it failed' >&2; exit 3";
+        let script =
+            "for n in $(seq 298); do echo $n; done; echo it failed >&2; printf end; exit 3";
         command.args(["-c", script]);
         let (passed, kept) = run(command).unwrap();
         assert!(!passed);
-        let lines: Vec<_> = kept
-            .0
-            .iter()
+        let lines: Vec<_> = (kept.0.iter())
             .map(|line| String::from_utf8_lossy(line))
             .collect();
         assert_eq!(lines.len(), KEPT);
-        assert!(
-            lines.contains(&"it failed".into()) && lines.contains(&"300\n".into()),
-            "{lines:?}"
-        );
-        assert!(!lines.contains(&"100\n".into()));
+        assert_eq!(lines[0], "201\n");
+        assert_eq!(lines[KEPT - 3..], ["298\n", "it failed\n", "end"]);
     }
 }
