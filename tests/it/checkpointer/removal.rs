@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use checkpointer::{
     CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Error, GetTuple, List,
-    PostgresCheckpointer, Prune, PruneStrategy, Removed, ThreadId,
+    PostgresCheckpointer, Prune, PruneStrategy, Removed, Retention, ThreadId,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
@@ -287,6 +287,36 @@ async fn what_was_to_become_the_head_may_be_removed_by_another_program() {
         check_heads(&test).await;
         assert_eq!(rows(&test, &thread_id).await, [rest, rest, 0, 0]);
     }
+}
+
+/// The plan keeps the last two of three checkpoints. When the removal gets the thread, the third one was
+/// never put.
+#[tokio::test]
+async fn a_removal_plans_again_on_a_server_that_was_behind() {
+    let (test, [one, _]) = two().await;
+    let thread_id = thread("failed over");
+    let mut last = Step::first(&thread_id).put(&one).await;
+    for _ in 0..2 {
+        last = Step::after(&last).put(&one).await;
+    }
+    let locked = locking(&test, thread_id.as_str()).await;
+    let keep = PruneStrategy::Keep(Retention::keep_last(2));
+    let prune = Prune::new(vec![thread_id.clone()], keep).unwrap();
+    let pruning = tokio::spawn(async move { one.prune(prune).await });
+    test.until_blocked(1).await;
+    let restore = format!(
+        "DELETE FROM {schema}.checkpoints WHERE seq = 3;
+         UPDATE {schema}.heads AS h SET checkpoint_id = c.checkpoint_id, seq = 2
+         FROM {schema}.checkpoints AS c WHERE c.seq = 2;
+         COMMIT",
+        schema = test.schema()
+    );
+    locked.batch_execute(&restore).await.unwrap();
+    let removed = pruning.await.unwrap().unwrap();
+    assert_eq!(removed.checkpoints, 0);
+    removed.complete().unwrap();
+    check_heads(&test).await;
+    assert_eq!(rows(&test, &thread_id).await, [1, 2, 0, 0]);
 }
 
 #[tokio::test]

@@ -8,10 +8,18 @@ use expect_test::expect;
 use servers::Programs;
 
 use super::{Sandbox, start};
-use crate::server::{Source, Wanted, ensure, programs_for};
+use crate::server::{Machine, Source, Wanted, ensure, programs_for};
 
 fn folder_of(programs: Option<Programs>) -> Option<PathBuf> {
     programs.map(|programs| programs.folder().to_owned())
+}
+
+/// What failures say, without what is different in each run.
+fn said(sandbox: &Sandbox, machine: &Machine<'_>, failed: &[anyhow::Error]) -> String {
+    let said: String = failed.iter().map(|error| format!("{error:#}\n")).collect();
+    let folder = sandbox.path("").display().to_string();
+    said.replace(&folder, "")
+        .replace(&machine.checkout_id(), "ID")
 }
 
 #[test]
@@ -70,11 +78,7 @@ fn a_source_that_fails_says_what_else_will_do() {
         .sh
         .set_var("DATABASE_URL", "postgres://127.0.0.1:1/x");
     failed.push(ensure(&machine, wanted).unwrap_err());
-    let said: String = failed.iter().map(|error| format!("{error:#}\n")).collect();
-    let sandbox = sandbox.path("").display().to_string();
-    let said = said
-        .replace(&sandbox, "")
-        .replace(&machine.checkout_id(), "ID");
+    let said = said(&sandbox, &machine, &failed);
     expect![[r#"
         `apt-get update` failed (exit status: 100)
         any one of these will do as well:
@@ -121,11 +125,7 @@ fn a_folder_for_servers_that_cannot_be_written_to_is_named() {
     failed.push(ensure(&machine, from_machine).unwrap_err());
     // Nothing was installed in vain.
     assert!(!sandbox.path("calls").exists());
-    let said: String = failed.iter().map(|error| format!("{error:#}\n")).collect();
-    let sandbox = sandbox.path("").display().to_string();
-    let said = said
-        .replace(&sandbox, "")
-        .replace(&machine.checkout_id(), "ID");
+    let said = said(&sandbox, &machine, &failed);
     expect![[r#"
         nothing can be kept in packages: File exists (os error 17)
         any one of these will do as well:

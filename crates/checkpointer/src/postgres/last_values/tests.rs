@@ -232,8 +232,8 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Puts a list after each of some changes: what is stored is what is stored of a list of which nothing
-/// is known.
+/// Changes a tracked list, and puts it now and then. Checks that a put of it cuts its value as a put does
+/// that knows nothing of the list.
 fn check_tracked(changes: Vec<Change>) -> Result<(), TestCaseError> {
     let memo = LastValues::new(usize::MAX);
     let long = json!("x".repeat(3000));

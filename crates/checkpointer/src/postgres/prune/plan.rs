@@ -83,8 +83,7 @@ impl Plan {
     /// The namespaces of a part of it whose head goes, with what becomes the head there. Where nothing
     /// stays, no head does.
     pub(super) fn next_heads(&self, part: &[(usize, usize)]) -> (Vec<String>, Vec<String>) {
-        let numbers: BTreeSet<usize> = part.iter().map(|(number, _)| *number).collect();
-        (numbers.into_iter())
+        (numbers_in(part).into_iter())
             .filter_map(|number| {
                 let planned = &self.namespaces[number];
                 let head = planned.known.head.as_ref()?;
@@ -212,6 +211,11 @@ impl Removal {
             young,
         }
     }
+}
+
+/// The numbers of the namespaces of a part of a plan.
+pub(super) fn numbers_in(part: &[(usize, usize)]) -> BTreeSet<usize> {
+    part.iter().map(|(number, _)| *number).collect()
 }
 
 impl Planned {

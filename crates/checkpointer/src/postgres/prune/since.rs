@@ -3,12 +3,12 @@
 //! It is read without the lock before each step, so that little is left to look at under the lock,
 //! however fast the thread's writer is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use db::{GenericClient, Row};
 
-use super::plan::{Names, NodeRow, Plan};
+use super::plan::{Names, NodeRow, Plan, numbers_in};
 use crate::postgres::engine::Engine;
 use crate::postgres::sql::KnownSeqs;
 use crate::prune::{Node, has};
@@ -134,8 +134,7 @@ fn read(rows: &[Row]) -> Vec<NodeRow> {
 impl Plan {
     /// The namespaces of a part of it.
     pub(super) fn names_in(&self, part: &[(usize, usize)]) -> Vec<String> {
-        let numbers: BTreeSet<usize> = part.iter().map(|(number, _)| *number).collect();
-        (numbers.into_iter())
+        (numbers_in(part).into_iter())
             .map(|number| self.names[number].as_str().to_owned())
             .collect()
     }
