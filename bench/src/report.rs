@@ -121,7 +121,7 @@ fn sentences(ours: &Figures, all: &[Figures]) -> Vec<String> {
     if let Some(floor) = of(System::Floor) {
         if is_one {
             let goal = match scenario.mode {
-                PoolMode::Session => 1.5,
+                PoolMode::Session => 1.8,
                 PoolMode::Transaction => 2.4,
             };
             let (put, get) = (floor.put_p50, floor.get_p50);
