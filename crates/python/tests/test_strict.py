@@ -1,0 +1,45 @@
+"""LangGraph's strict mode, in which the classes that are read back have to be allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+
+@pytest.fixture
+def official_url():
+    """Where LangGraph's saver finds a schema of its own, past any pooler."""
+    name = f"test_python_{secrets.token_hex(8)}"
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+        yield psycopg.conninfo.make_conninfo(url, options=f"-c search_path={name}")
+        connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+def test_strict_mode_and_allowlists_are_those_of_langgraphs_saver(url, schema, official_url):
+    program = [sys.executable, Path(__file__).parent / "strict.py", url, schema, official_url]
+    strict = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"}
+    ended = subprocess.run(program, env=strict, stdout=subprocess.PIPE, text=True, check=True)
+    seen = json.loads(ended.stdout)
+    assert seen["this"] == seen["official"] == seen["memory"]
+    order, as_dict = "Order(number=7, lines=['a'], v='v')", {"number": 7, "lines": ["a"], "v": "v"}
+    answer = "Order(number=8, lines=[], v='')"
+    assert seen["this"] == {
+        "without": read(as_dict),
+        "with": read(order),
+        "asked": order,
+        "resumed": {"order": order, "orders": [order, answer], "anything": "red"},
+    }
+
+
+def read(order):
+    """What a saver reads of an order, a list with it, and an enum, as values and as writes."""
+    return [order, [order], "red", order, "red"]
