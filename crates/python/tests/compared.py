@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 
-def contents(saver: Any) -> list[dict[str, Any]]:
-    """All checkpoints by their age, with ids named by their order."""
+def contents(saver: Any, config: Any = None) -> list[dict[str, Any]]:
+    """The checkpoints of a thread, or of all, by their age, with ids named by their order."""
     names: dict[str, str] = {}
 
     def named(value: str | None) -> str | None:
@@ -15,7 +15,7 @@ def contents(saver: Any) -> list[dict[str, Any]]:
     def id_of(config: Any) -> str | None:
         return config and named(config["configurable"]["checkpoint_id"])
 
-    found = sorted(saver.list(None), key=lambda it: it.config["configurable"]["checkpoint_id"])
+    found = sorted(saver.list(config), key=lambda it: it.config["configurable"]["checkpoint_id"])
     return [
         {
             "ns": it.config["configurable"]["checkpoint_ns"].split(":")[0],
@@ -31,6 +31,16 @@ def contents(saver: Any) -> list[dict[str, Any]]:
         }
         for it in found
     ]
+
+
+def lineage(saver: Any, config: Any) -> list[tuple[int, str, dict[str, Any]]]:
+    """The head of a thread and all that it came from."""
+    found, all = saver.get_tuple(config), []
+    while found:
+        metadata, values = found.metadata, found.checkpoint["channel_values"]
+        all.append((metadata["step"], metadata["source"], values))
+        found = found.parent_config and saver.get_tuple(found.parent_config)
+    return all
 
 
 def without_interrupts(result: dict[str, Any]) -> dict[str, Any]:

@@ -1,37 +1,76 @@
-"""Runs a thread of forty steps to its end, from wherever it is, and says each step."""
+"""A run of many tasks that kills its own process in the middle of one of them."""
 
 from __future__ import annotations
 
+import asyncio
 import operator
-import sys
-from typing import Annotated
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from langgraph.checkpoint.jsonb import PostgresSaver
+from langgraph.checkpoint.jsonb import AsyncPostgresSaver, PostgresSaver
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
+CONFIG: Any = {"configurable": {"thread_id": "killed"}, "recursion_limit": 100}
+INPUT: Any = {"log": ["input"]}
+ROUNDS = 6
+
 
 class State(TypedDict):
-    log: Annotated[list[int], operator.add]
+    log: Annotated[list[str], operator.add]
 
 
-def step(state: State) -> State:
-    print(len(state["log"]), flush=True)
-    return {"log": [len(state["log"])]}
+def graph(saver: Any, begin: Callable[[], None] = lambda: None) -> Any:
+    """Rounds of two tasks at once and one that joins them. Each says when it begins."""
+
+    def task(name: str) -> Callable[[State], State]:
+        def run(state: State) -> State:
+            begin()
+            return {"log": [f"{name} after {len(state['log'])}"]}
+
+        return run
+
+    def after_join(state: State) -> list[str]:
+        return [END] if len(state["log"]) > 3 * ROUNDS else ["left", "right"]
+
+    builder = StateGraph(State)
+    for name in ("left", "right", "join"):
+        builder.add_node(name, task(name))
+    builder.add_edge(START, "left")
+    builder.add_edge(START, "right")
+    builder.add_edge("left", "join")
+    builder.add_edge("right", "join")
+    builder.add_conditional_edges("join", after_join, ["left", "right", END])
+    return builder.compile(checkpointer=saver)
 
 
-def is_done(state: State) -> str:
-    return END if len(state["log"]) >= 40 else "step"
+def killer(tasks: int) -> Callable[[], None]:
+    """What kills this process when the last of so many tasks begins."""
+    begun = threading.Semaphore(tasks - 1)
+
+    def begin() -> None:
+        if not begun.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return begin
 
 
-url, schema = sys.argv[1:]
-builder = StateGraph(State)
-builder.add_node(step)
-builder.add_edge(START, "step")
-builder.add_conditional_edges("step", is_done, ["step", END])
-config = {"configurable": {"thread_id": "killed"}, "recursion_limit": 100}
-with PostgresSaver.from_conn_string(url, schema=schema) as saver:
-    graph = builder.compile(checkpointer=saver)
-    begun = graph.get_state(config).values
-    graph.invoke(None if begun else {"log": []}, config, durability="sync")
-print("done")
+def run(url: str, schema: str, durability: Any, tasks: int) -> None:
+    """Runs the thread from wherever it is, until a task or to its end."""
+    with PostgresSaver.from_conn_string(url, schema=schema) as saver:
+        given = None if saver.get_tuple(CONFIG) else INPUT
+        graph(saver, killer(tasks)).invoke(given, CONFIG, durability=durability)
+
+
+def run_awaited(url: str, schema: str, durability: Any, tasks: int) -> None:
+    """The same in an event loop."""
+
+    async def awaited() -> None:
+        async with AsyncPostgresSaver.from_conn_string(url, schema=schema) as saver:
+            given = None if await saver.aget_tuple(CONFIG) else INPUT
+            await graph(saver, killer(tasks)).ainvoke(given, CONFIG, durability=durability)
+
+    asyncio.run(awaited())

@@ -16,4 +16,6 @@ def test_every_capability_passes_langgraphs_conformance_suite(url, schema, run, 
     report = run(validate(saver))
     with capsys.disabled():
         report.print_report()
-    assert report.passed_all()
+    # `passed_all` passes over a capability that the suite doesn't find.
+    passed = [name for name, result in report.results.items() if result.passed]
+    assert passed == [*report.results] and len(passed) == 8
