@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import uvloop
+from graphs import ask, chat
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver, CheckpointerError, PostgresSaver
 from langgraph.checkpoint.jsonb.aio import AsyncPostgresSaver as FromAio
@@ -166,6 +167,39 @@ def test_ctrl_c_ends_a_call_that_waits_within_a_tenth_of_a_second(saver, url, sc
             put(saver, "thread", x=2)
         assert time.monotonic() - interrupted_at[0] < 0.1
     assert values_of(saver, "thread") is not None
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
+def test_ctrl_c_ends_a_graph_once_langgraph_has_stored_what_it_began_to(saver, url, schema):
+    graph, config = chat(saver), {"configurable": {"thread_id": "thread"}}
+    released_at = []
+
+    def interrupt(lock):
+        while not is_waited_for(url, f"{schema}.heads"):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        released_at.append(time.monotonic())
+        lock.rollback()
+
+    with psycopg.connect(url) as lock:
+        # Reads go on.
+        lock.execute(f"LOCK TABLE {schema}.heads IN EXCLUSIVE MODE".encode())
+        interrupter = threading.Thread(target=interrupt, args=[lock])
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            graph.invoke(ask("Where is it?", 1), config, durability="sync")
+        ended_at = time.monotonic()
+        interrupter.join()
+    assert released_at[0] < ended_at < released_at[0] + 5
+    assert saver.get_tuple(config) is not None
+
+
+def is_waited_for(url, table):
+    """Whether a statement waits for a lock on a table."""
+    waits = "SELECT 1 FROM pg_locks WHERE relation = %s::regclass AND NOT granted"
+    with psycopg.connect(url) as connection:
+        return connection.execute(waits, [table]).fetchone() is not None
 
 
 @pytest.mark.parametrize("kind", ["thread", "task", "closed"])
