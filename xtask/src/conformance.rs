@@ -3,6 +3,8 @@
 mod servers;
 pub(crate) mod suite;
 
+use std::path::Path;
+
 use anyhow::ensure;
 use xshell::{Shell, cmd};
 
@@ -15,8 +17,9 @@ use self::servers::Servers;
 ///
 /// Builds the wheel, and installs it with LangGraph in an environment under `target`. Runs
 /// the package's own tests, with LangGraph's conformance suite among them, and checks its
-/// types. Then it runs LangGraph's own tests, from its sdist. Those that fail are run again by
-/// themselves, and with LangGraph's saver: what passes with that must pass with this.
+/// types. It installs the wheel with nothing but what it needs, and opens a saver there. Then it
+/// runs LangGraph's own tests, from its sdist. Those that fail are run again by themselves, and
+/// with LangGraph's saver: what passes with that must pass with this.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -24,6 +27,9 @@ pub(crate) struct Args {
     /// Leave out LangGraph's own tests, which take most of the time
     #[arg(long)]
     quick: bool,
+    /// Run all of LangGraph's own tests with its saver, too, and print the counts of both
+    #[arg(long, conflicts_with = "quick")]
+    official: bool,
     /// Put a PgBouncer in transaction mode between the savers and a server of the task's own
     #[arg(long)]
     pgbouncer: bool,
@@ -34,7 +40,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     let environment = Environment::ensure(sh)?;
-    python::install(sh, &environment, "dev")?;
+    let wheel = python::install(sh, &environment, "dev")?;
     let wanted = args.server.wanted(None);
     let servers = match args.pgbouncer {
         true => Servers::pooled(sh, wanted)?,
@@ -49,7 +55,13 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> anyhow::Result<()> {
     if args.rest.is_empty() && !has_sound_types(sh, &environment) {
         failed.push("the check of types");
     }
-    if args.rest.is_empty() && !args.quick && !suite::passes(sh, &environment, &variables)? {
+    if args.rest.is_empty() && !works_alone(sh, &wheel, servers.url()) {
+        failed.push("the wheel by itself");
+    }
+    if args.rest.is_empty()
+        && !args.quick
+        && !suite::passes(sh, &environment, &variables, args.official)?
+    {
         failed.push("LangGraph's own tests");
     }
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
@@ -74,4 +86,9 @@ fn has_sound_types(sh: &Shell, environment: &Environment) -> bool {
     let checked = cmd!(sh, "{mypy}").run();
     let stubs = cmd!(sh, "{stubtest} langgraph.checkpoint.jsonb._native").run();
     checked.is_ok() && stubs.is_ok()
+}
+fn works_alone(sh: &Shell, wheel: &Path, url: &str) -> bool {
+    eprintln!("installing the wheel by itself");
+    let works = python::works_alone(sh, wheel, url);
+    works.inspect_err(|error| eprintln!("{error:#}")).is_ok()
 }

@@ -20,8 +20,7 @@ pub(crate) struct Environment {
 impl Environment {
     /// Makes the environment under `target`, unless it is there.
     pub(crate) fn ensure(sh: &Shell) -> anyhow::Result<Self> {
-        let folder = sh.current_dir().join("target/python/venv");
-        let environment = Self { folder };
+        let environment = Self::named(sh, "venv");
         let requirements = Path::new(PACKAGE).join("tests/requirements.txt");
         let wanted = sh.read_file(&requirements)?;
         // Written last: an environment without it was left half made.
@@ -29,15 +28,26 @@ impl Environment {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(environment);
         }
-        let folder = &environment.folder;
-        eprintln!("installing Python's packages in {}", folder.display());
-        cmd!(sh, "python3 -m venv --clear {folder}")
-            .quiet()
-            .run()
-            .context("make a virtual environment: Python 3.10 or newer with `venv` is needed")?;
+        let folder = environment.folder.display();
+        eprintln!("installing Python's packages in {folder}");
+        environment.clear(sh)?;
         environment.pip_install(sh, &["--requirement", &requirements.to_string_lossy()])?;
         sh.write_file(stamp, wanted)?;
         Ok(environment)
+    }
+
+    fn named(sh: &Shell, name: &str) -> Self {
+        let folder = sh.current_dir().join("target/python").join(name);
+        Self { folder }
+    }
+
+    /// Makes it anew, without any package.
+    fn clear(&self, sh: &Shell) -> anyhow::Result<()> {
+        let folder = &self.folder;
+        cmd!(sh, "python3 -m venv --clear {folder}")
+            .quiet()
+            .run()
+            .context("make a virtual environment: Python 3.10 or newer with `venv` is needed")
     }
 
     /// A program of the environment.
@@ -77,9 +87,28 @@ pub(crate) fn wheel(sh: &Shell, by: &Environment, profile: &str) -> anyhow::Resu
     Ok(wheels.remove(0))
 }
 
-/// Builds the wheel with a profile of cargo, and installs it.
-pub(crate) fn install(sh: &Shell, into: &Environment, profile: &str) -> anyhow::Result<()> {
+/// Builds the wheel with a profile of cargo, installs it, and returns its path.
+pub(crate) fn install(sh: &Shell, into: &Environment, profile: &str) -> anyhow::Result<PathBuf> {
     let wheel = wheel(sh, into, profile)?;
-    let wheel = wheel.to_string_lossy();
-    into.pip_install(sh, &["--force-reinstall", "--no-deps", &wheel])
+    let path = wheel.to_string_lossy();
+    into.pip_install(sh, &["--force-reinstall", "--no-deps", &path])?;
+    Ok(wheel)
+}
+
+/// Opens a saver on the server of `DATABASE_URL`.
+const OPEN: &str = "
+import os
+from langgraph.checkpoint.jsonb import PostgresSaver
+with PostgresSaver.from_conn_string(os.environ['DATABASE_URL']):
+    pass
+";
+
+/// Installs a wheel, with all that it says it needs and nothing else, and opens a saver with it.
+pub(crate) fn works_alone(sh: &Shell, wheel: &Path, url: &str) -> anyhow::Result<()> {
+    let alone = Environment::named(sh, "alone");
+    alone.clear(sh)?;
+    alone.pip_install(sh, &[&wheel.to_string_lossy()])?;
+    let python = alone.program("python");
+    let open = cmd!(sh, "{python} -c {OPEN}").env("DATABASE_URL", url);
+    open.quiet().run().context("use the wheel by itself")
 }

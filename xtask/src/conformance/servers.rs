@@ -42,6 +42,10 @@ impl Servers {
         })
     }
 
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// What the tests have to know: where the server is, and where the savers find it. A saver behind a
     /// pooler has to say so, and so has each saver of each process that a test starts.
     pub(super) fn variables(&self, sh: &Shell) -> Vec<(&'static str, String)> {

@@ -22,11 +22,17 @@ pub(crate) fn passes(
     sh: &Shell,
     environment: &Environment,
     variables: &[(&str, String)],
+    with_official: bool,
 ) -> anyhow::Result<bool> {
     let suite = unpack(sh, environment)?;
     let on = |saver, tests: &[String]| run(sh, environment, variables, &suite, saver, tests);
-    let all = on("jsonb", &["tests".to_owned()])?;
+    let tests = ["tests".to_owned()];
+    let all = on("jsonb", &tests)?;
     println!("\nLangGraph's own tests: {}", counts(&all));
+    if with_official {
+        let official = counts(&on("official", &tests)?);
+        println!("\nLangGraph's own tests, with its saver: {official}");
+    }
     let failed_once = failed(&all);
     if failed_once.is_empty() {
         return Ok(true);
