@@ -16,6 +16,7 @@ mod selection;
 mod tests;
 
 pub(crate) use self::counts::Counts;
+pub(crate) use self::runner::packages;
 pub(crate) use self::selection::{Selection, Which};
 
 use self::need::Need;

@@ -72,18 +72,24 @@ pub(crate) fn run_in_browser(
     cargo_test(without_own_variables(test).into(), counts)
 }
 
-/// Builds the binary `faults`, and returns the names of its tests that `rest` selects.
-pub(crate) fn faults(sh: &Shell, rest: &[String]) -> anyhow::Result<Vec<String>> {
-    let scope: &[&str] = match has_nextest(sh) {
+/// The packages that all tests are built with. A build of the same packages, beside a test, reuses what
+/// those tests are made of: of others, dependencies have other features.
+pub(crate) fn packages(sh: &Shell) -> &'static [&'static str] {
+    match has_nextest(sh) {
         true => &["--workspace"],
         false => &["--workspace", "--exclude", BROWSER],
-    };
+    }
+}
+
+/// Builds the binary `faults`, and returns the names of its tests that `rest` selects.
+pub(crate) fn faults(sh: &Shell, rest: &[String]) -> anyhow::Result<Vec<String>> {
+    let packages = packages(sh);
     // All of what is run later, at once: a core would be idle beside the last crates of this binary.
-    let build = cmd!(sh, "cargo test {scope...} --no-run");
+    let build = cmd!(sh, "cargo test {packages...} --no-run");
     (without_own_variables(build).quiet().run()).context("build the tests")?;
     let list = cmd!(
         sh,
-        "cargo test {scope...} --test faults -- --list {rest...}"
+        "cargo test {packages...} --test faults -- --list {rest...}"
     );
     let list = without_own_variables(list).quiet().read();
     let list = list.context("list the tests of the binary `faults`")?;
