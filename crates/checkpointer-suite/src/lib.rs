@@ -258,7 +258,7 @@ macro_rules! __contract_cases {
             walk_to_root_no_seed, migration_plain_value_as_seed,
             seed_ancestor_own_writes_are_replayed, order_within_a_step,
             parent_sorts_above_its_child, of_a_branch, inherited_value_is_a_seed,
-            of_a_missing_target,
+            of_a_missing_target, ends_in_a_ring_of_parents,
         }
     };
     (forks, $each:path) => {

@@ -278,7 +278,7 @@ pub async fn keeps_what_writes_are_rebuilt_from(checkpointer: &dyn Checkpointer)
     let thread_id = fresh_thread();
     let chain = put_log(checkpointer, &thread_id).await;
     let before = history(checkpointer, GetTuple::head(&thread_id).unwrap(), "log").await;
-    assert_eq!(before.seed, Some(json!(["seed"])));
+    assert_eq!(before.seed.as_deref(), Some(&json!(["seed"])));
     assert_eq!(before.writes.len(), 3);
     for _ in 0..2 {
         prune(checkpointer, &thread_id).await;

@@ -1,6 +1,7 @@
 //! A checkpoint, and what surrounds it when it is read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
@@ -341,9 +342,9 @@ impl CheckpointTuple {
 pub struct ChannelHistory {
     /// The writes since the seed, the oldest first, with the seed's own.
     pub writes: Vec<PendingWrite>,
-    /// The nearest stored value among the ancestors; none if the walk ended at the first
-    /// checkpoint.
-    pub seed: Option<Value>,
+    /// The nearest stored value among the ancestors, shared as [`ChannelValues`] shares theirs; none
+    /// if the walk ended at the first checkpoint.
+    pub seed: Option<Arc<Value>>,
 }
 
 /// What is known of a thread.

@@ -73,7 +73,7 @@ impl Tuple {
 
 impl History {
     pub(crate) fn new(channel: String, history: ChannelHistory) -> Result<Self> {
-        let seed = history.seed.as_ref().map(Serialized::from_json);
+        let seed = history.seed.as_deref().map(Serialized::from_json);
         Ok(Self {
             channel,
             writes: writes(history.writes)?,

@@ -395,7 +395,7 @@ async fn answers(checkpointer: &dyn Checkpointer) -> Value {
         ),
         (
             "history_seed".to_owned(),
-            history.seed.clone().into_iter().collect(),
+            history.seed.as_deref().cloned().into_iter().collect(),
         ),
         (
             "history_writes".to_owned(),

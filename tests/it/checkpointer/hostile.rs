@@ -111,7 +111,8 @@ async fn live(checkpointer: &dyn Checkpointer, name: &str) {
         .await;
     let history = GetChannelHistory::new(GetTuple::at(&child), vec![name.to_owned()]).unwrap();
     let history = checkpointer.channel_history(history).await.unwrap();
-    assert_eq!(history[name].seed, Some(Value::from(name)), "{name:?}");
+    let seed = history[name].seed.as_deref();
+    assert_eq!(seed, Some(&Value::from(name)), "{name:?}");
     let copy = thread(&format!("{name} copy"));
     checkpointer.copy_thread(&thread_id, &copy).await.unwrap();
     for strategy in [PruneStrategy::KeepLatest, PruneStrategy::Delete] {

@@ -373,7 +373,7 @@ async fn functions_that_would_fit_better_are_not_called() {
     assert_eq!(some.checkpoint.channel_values["b"], 2);
     let history = GetChannelHistory::new(GetTuple::at(&second), vec!["b".to_owned()]).unwrap();
     let history = checkpointer.channel_history(history).await.unwrap();
-    assert_eq!(history["b"].seed, Some(json!(1)));
+    assert_eq!(history["b"].seed.as_deref(), Some(&json!(1)));
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
     checkpointer
         .prune(prune)

@@ -1,5 +1,7 @@
 //! The lines of a trace.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, bail};
 use checkpointer::{
     ChannelHistory, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
@@ -201,7 +203,7 @@ pub(crate) fn history_json(history: ChannelHistory) -> Value {
     let mut json = Map::new();
     json.insert("writes".to_owned(), writes_json(&history.writes));
     if let Some(seed) = history.seed {
-        json.insert("seed".to_owned(), seed);
+        json.insert("seed".to_owned(), Arc::unwrap_or_clone(seed));
     }
     Value::Object(json)
 }

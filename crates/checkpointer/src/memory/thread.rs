@@ -383,9 +383,15 @@ impl Namespace {
         self.writes.remove(checkpoint_id);
     }
 
-    /// The writes of a checkpoint by task path, task and index.
-    fn pending_writes(&self, checkpoint_id: &CheckpointId) -> Vec<PendingWrite> {
+    /// The writes of a checkpoint by task path, task and index, as far as they are for a channel that
+    /// is wanted.
+    fn pending_writes(
+        &self,
+        checkpoint_id: &CheckpointId,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Vec<PendingWrite> {
         let writes = self.writes.get(checkpoint_id).into_iter().flatten();
+        let writes = writes.filter(|(_, write)| is_wanted(&write.channel));
         let mut writes: Vec<_> = writes.collect();
         // By task and index they are sorted already, and the sort is stable.
         writes.sort_by_key(|(_, write)| &write.task_path);
@@ -408,7 +414,10 @@ impl Namespace {
         let id = &address.checkpoint_id;
         let stored = self.checkpoints.get(id)?;
         let (checkpoint, pending_writes) = match projection {
-            Projection::All => (stored.checkpoint.clone(), self.pending_writes(id)),
+            Projection::All => {
+                let pending_writes = self.pending_writes(id, |_| true);
+                (stored.checkpoint.clone(), pending_writes)
+            }
             Projection::Channels(channels) => {
                 let mut checkpoint = stored.checkpoint.clone();
                 let values = &mut checkpoint.channel_values;
@@ -436,9 +445,9 @@ impl Namespace {
         let mut steps = Vec::new();
         let mut seed = None;
         for (id, stored) in self.ancestors(target) {
-            let writes = self.pending_writes(id).into_iter();
-            steps.push(writes.filter(|write| write.channel == channel));
-            seed = stored.checkpoint.channel_values.get(channel).cloned();
+            steps.push(self.pending_writes(id, |written| written == channel));
+            let values = &stored.checkpoint.channel_values;
+            seed = values.get_shared(channel).cloned();
             if seed.is_some() {
                 break;
             }

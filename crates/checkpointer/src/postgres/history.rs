@@ -1,7 +1,8 @@
 //! The writes from which channels are rebuilt.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use db::Row;
 
@@ -16,8 +17,7 @@ use crate::{ChannelHistory, CheckpointId, GetChannelHistory, Result, ThreadId};
 /// A row of a history.
 enum HistoryRow<'r> {
     Seed(SeedRow<'r>),
-    /// How far the checkpoint of the write is from the target, and the write.
-    Write(i32, WriteRow<'r>),
+    Write(AncestorWrite<'r>),
     Chunk(ChunkRow<'r>),
 }
 
@@ -25,6 +25,14 @@ enum HistoryRow<'r> {
 struct SeedRow<'r> {
     channel: String,
     value: Jsonb<'r>,
+}
+
+/// A pending write of an ancestor.
+struct AncestorWrite<'r> {
+    checkpoint_id: &'r str,
+    /// How far the ancestor is from the target.
+    depth: i32,
+    write: WriteRow<'r>,
 }
 
 impl Engine {
@@ -63,28 +71,42 @@ fn assemble(
     rows: &[Row],
     histories: &mut BTreeMap<String, ChannelHistory>,
 ) -> Result<()> {
-    let mut decoder = Decoder::of_many();
+    // What steps have written has few chunks in common, with the seed neither.
+    let mut decoder = Decoder::of_one();
     let mut writes = Vec::new();
     let mut seeds = Vec::new();
     for row in rows {
         match HistoryRow::read(row) {
             HistoryRow::Seed(seed) => seeds.push(seed),
-            HistoryRow::Write(depth, write) => writes.push((depth, write)),
+            HistoryRow::Write(write) => writes.push(write),
             HistoryRow::Chunk(chunk) => chunk.take_into(&mut decoder, thread_id)?,
         }
     }
+    drop_repeated(&mut writes);
     // The oldest ancestor first, and within it as pending writes are ordered.
-    writes.sort_by_key(|(depth, write)| (Reverse(*depth), write.order()));
+    writes.sort_by_key(|written| (Reverse(written.depth), written.write.order()));
     for SeedRow { channel, value } in seeds {
         let value = decoder.value(thread_id, value.0, &channel)?;
-        histories.entry(channel).or_default().seed = Some(value);
+        histories.entry(channel).or_default().seed = Some(Arc::new(value));
     }
-    for (_, write) in writes {
+    for AncestorWrite { write, .. } in writes {
         let write = write.pending_write(&decoder, thread_id)?;
         let history = histories.entry(write.channel.clone()).or_default();
         history.writes.push(write);
     }
     Ok(())
+}
+
+/// Drops what was read again of ancestors that the walk met twice, because their parents form a ring.
+fn drop_repeated(writes: &mut Vec<AncestorWrite<'_>>) {
+    let mut nearest = HashMap::new();
+    for written in &*writes {
+        let depth = nearest
+            .entry(written.checkpoint_id)
+            .or_insert(written.depth);
+        *depth = written.depth.min(*depth);
+    }
+    writes.retain(|written| nearest[written.checkpoint_id] == written.depth);
 }
 
 impl<'r> HistoryRow<'r> {
@@ -94,7 +116,11 @@ impl<'r> HistoryRow<'r> {
                 channel: row.get("channel"),
                 value: row.get("content"),
             }),
-            "write" => Self::Write(row.get("depth"), WriteRow::read(row)),
+            "write" => Self::Write(AncestorWrite {
+                checkpoint_id: row.get("checkpoint_id"),
+                depth: row.get("depth"),
+                write: WriteRow::read(row),
+            }),
             _ => Self::Chunk(ChunkRow::read(row)),
         }
     }
