@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use checkpointer::{
     ChannelValues, Checkpoint, CheckpointId, CheckpointTuple, Checkpointer, GetTuple, Metadata,
-    PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
+    PendingWrite, PostgresCheckpointer, Put, PutWrites, Source, TaskId, ThreadId,
 };
 use futures_util::future::try_join_all;
 use serde_json::Value;
@@ -59,7 +59,8 @@ impl Runtime {
             if tasks.is_empty() {
                 return Ok(at.checkpoint.channel_values);
             }
-            let writes = self.run_tasks(&at, tasks).await?;
+            let stored = std::mem::take(&mut at.pending_writes);
+            let writes = self.run_tasks(&at, stored, tasks).await?;
             at = self.step(&at, writes).await?;
         }
     }
@@ -81,10 +82,10 @@ impl Runtime {
     async fn run_tasks(
         &self,
         at: &CheckpointTuple,
+        stored: Vec<PendingWrite>,
         tasks: Vec<Task>,
     ) -> checkpointer::Result<Vec<(String, Value)>> {
-        let pending = &at.pending_writes;
-        let done: BTreeSet<_> = pending.iter().map(|write| &write.task_id).collect();
+        let done: BTreeSet<_> = stored.iter().map(|write| &write.task_id).collect();
         let running = tasks
             .into_iter()
             .map(async |task| -> checkpointer::Result<_> {
@@ -104,9 +105,7 @@ impl Runtime {
                 Ok(writes)
             });
         let new = try_join_all(running).await?;
-        let stored = pending
-            .iter()
-            .map(|write| (write.channel.clone(), write.value.clone()));
+        let stored = stored.into_iter().map(|write| (write.channel, write.value));
         Ok(stored.chain(new.into_iter().flatten()).collect())
     }
 

@@ -149,32 +149,31 @@ impl<'c> Incoming<'c> {
         let address = self.checkpointer.put(put).await?;
         self.generation = address.generation;
         self.stored.checkpoints += 1;
-        let same_task = |left: &PendingWrite, right: &PendingWrite| left.task_id == right.task_id;
-        for task in step.writes.chunk_by(same_task) {
-            self.store_writes(&address, task).await?;
-        }
+        self.store_writes(&address, step.writes).await?;
         if step.pinned {
             self.checkpointer.set_pinned(&address, true).await?;
         }
         Ok(())
     }
 
+    /// Stores a checkpoint's pending writes, task by task.
     async fn store_writes(
         &mut self,
         address: &CheckpointAddress,
-        task: &[PendingWrite],
+        writes: Vec<PendingWrite>,
     ) -> Result<()> {
-        let Some(first) = task.first() else {
-            return Ok(());
-        };
-        let writes = task.iter();
-        let writes: Vec<_> = writes
-            .map(|write| (write.channel.clone(), write.value.clone()))
-            .collect();
-        let mut put = PutWrites::new(address, &first.task_id, &writes).task_path(&first.task_path);
-        put.lease = self.lease.as_ref();
-        self.checkpointer.put_writes(put).await?;
-        self.stored.writes += task.len() as u64;
+        let mut writes = writes.into_iter().peekable();
+        while let Some(first) = writes.next() {
+            let mut of_task = vec![(first.channel, first.value)];
+            while let Some(next) = writes.next_if(|next| next.task_id == first.task_id) {
+                of_task.push((next.channel, next.value));
+            }
+            let mut put =
+                PutWrites::new(address, &first.task_id, &of_task).task_path(&first.task_path);
+            put.lease = self.lease.as_ref();
+            self.checkpointer.put_writes(put).await?;
+            self.stored.writes += of_task.len() as u64;
+        }
         Ok(())
     }
 }

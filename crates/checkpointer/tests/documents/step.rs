@@ -21,10 +21,10 @@ async fn ask_the_model(checkpoint: &Checkpoint) -> Value {
 
 async fn step(checkpointer: &dyn Checkpointer, thread: &str) -> checkpointer::Result<()> {
     let head = checkpointer.get_tuple(GetTuple::head(thread)?).await?;
-    let at = head.expect("a thread that has its input");
+    let mut at = head.expect("a thread that has its input");
     // A task whose outputs are stored isn't run again.
-    let mut writes: Vec<_> = (at.pending_writes.iter())
-        .map(|output| (output.channel.clone(), output.value.clone()))
+    let mut writes: Vec<_> = (at.pending_writes.drain(..))
+        .map(|output| (output.channel, output.value))
         .collect();
     if writes.is_empty() {
         writes.push(("draft".to_owned(), ask_the_model(&at.checkpoint).await));
