@@ -247,7 +247,9 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
     }
 
     /// Removes old checkpoints of threads, or the threads, by a [policy](crate::Retention), thread by
-    /// thread. The head of a namespace, pinned checkpoints, and what these are rebuilt from stay.
+    /// thread. The head of a namespace, pinned checkpoints, and what these are rebuilt from stay. A namespace
+    /// that belongs to one call of a subgraph (it has a `:`) goes with the root graph's checkpoint it belongs
+    /// to, but for what is pinned.
     ///
     /// It works beside writers: a long thread is pruned in steps, between which they get in. A
     /// checkpoint that is put meanwhile stays, with what it is rebuilt from.

@@ -33,6 +33,8 @@ pub(crate) struct Going {
     pub(crate) goes: Vec<bool>,
     /// Whether the namespace goes as a whole, with the writes whose checkpoint never came.
     pub(crate) over: bool,
+    /// The place of the root graph's checkpoint with which it goes, if it belongs to one that goes.
+    pub(crate) with_root: Option<usize>,
 }
 
 /// The channel in which old formats keep their sends.
@@ -46,7 +48,7 @@ pub(crate) fn going(
     match removal {
         Removal::Old(policy) => old(thread, policy),
         Removal::Runs => (thread.iter_mut())
-            .map(|(ns, namespace)| (ns.clone(), Going::but_for(namespace.without_runs(), false)))
+            .map(|(ns, namespace)| (ns.clone(), Going::but_for(namespace.without_runs(), None)))
             .collect(),
     }
 }
@@ -57,37 +59,34 @@ pub(crate) fn going(
 /// checkpoints, when the root graph's checkpoint it belongs to is stored and doesn't stay.
 fn old(thread: &mut Namespaces, policy: &Retention) -> BTreeMap<CheckpointNs, Going> {
     let kept_roots = (thread.get_mut(&CheckpointNs::ROOT)).map(|root| root.kept(policy));
-    let goes_of_roots = |root: &str, roots: Option<&Namespace>| {
-        let place = roots?.nodes.place_of(&CheckpointId::new(root).ok()?)?;
-        Some(!kept_roots.as_ref()?[place])
+    let roots = thread.get(&CheckpointNs::ROOT);
+    let root_that_goes = |namespace: &Namespace| {
+        let root = CheckpointId::new(namespace.root()?).ok()?;
+        let place = roots?.nodes.place_of(&root)?;
+        (!kept_roots.as_ref()?[place]).then_some(place)
     };
-    let over: Vec<CheckpointNs> = (thread.iter())
-        .filter(|(ns, namespace)| {
-            let root = namespace.root();
-            ns.as_str().contains(':')
-                && root.is_some_and(|root| {
-                    goes_of_roots(root, thread.get(&CheckpointNs::ROOT)) == Some(true)
-                })
-        })
-        .map(|(ns, _)| ns.clone())
+    let over: BTreeMap<CheckpointNs, usize> = (thread.iter())
+        .filter(|(ns, _)| ns.as_str().contains(':'))
+        .filter_map(|(ns, namespace)| Some((ns.clone(), root_that_goes(namespace)?)))
         .collect();
     (thread.iter_mut())
         .map(|(ns, namespace)| {
-            let is_over = over.contains(ns);
-            let kept = match is_over {
-                true => namespace.pinned(),
-                false => namespace.kept(policy),
+            let with_root = over.get(ns).copied();
+            let kept = match with_root {
+                Some(_) => namespace.pinned(),
+                None => namespace.kept(policy),
             };
-            (ns.clone(), Going::but_for(kept, is_over))
+            (ns.clone(), Going::but_for(kept, with_root))
         })
         .collect()
 }
 
 impl Going {
-    fn but_for(kept: Vec<bool>, is_over: bool) -> Self {
+    fn but_for(kept: Vec<bool>, with_root: Option<usize>) -> Self {
         Self {
-            over: is_over && !kept.contains(&true),
+            over: with_root.is_some() && !kept.contains(&true),
             goes: kept.into_iter().map(|kept| !kept).collect(),
+            with_root,
         }
     }
 }

@@ -22,6 +22,7 @@ mod lost_answers;
 mod observed;
 mod order;
 mod parameters;
+mod planned_removals;
 mod plans;
 mod races;
 mod removal;

@@ -5,17 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use checkpointer::{
     CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Error, GetTuple, List,
-    PostgresCheckpointer, Prune, PruneStrategy, Removed, Retention, ThreadId,
+    PostgresCheckpointer, Prune, PruneStrategy, Removed, ThreadId,
 };
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
-use super::retention::locking;
 use super::step::{Step, get, large, thread, try_write, two, values};
 use rig::TestDb;
 
 /// How many rows of each table belong to a thread, the thread's own aside.
-async fn rows(test: &TestDb, thread_id: &ThreadId) -> [i64; 4] {
+pub(super) async fn rows(test: &TestDb, thread_id: &ThreadId) -> [i64; 4] {
     let schema = test.schema();
     let count =
         |table: &str| format!("(SELECT count(*) FROM {schema}.{table} WHERE thread_id = $1)");
@@ -37,7 +36,7 @@ pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId)
         .unwrap();
 }
 
-async fn delete_run(checkpointer: &dyn Checkpointer, run: &str) {
+pub(super) async fn delete_run(checkpointer: &dyn Checkpointer, run: &str) {
     let removed = checkpointer.delete_for_runs(&[run.to_owned()]).await;
     removed.and_then(Removed::complete).unwrap();
 }
@@ -169,7 +168,7 @@ async fn read_all(checkpointer: &dyn Checkpointer, expected: &Expected) -> usize
 
 /// Checks that each namespace with checkpoints has the one put last as its head, whatever was
 /// removed.
-async fn check_heads(test: &TestDb) {
+pub(super) async fn check_heads(test: &TestDb) {
     let sql = format!(
         "SELECT coalesce(c.thread_id, h.thread_id), h.checkpoint_id, c.last
          FROM {schema}.heads AS h FULL JOIN (
@@ -255,70 +254,6 @@ async fn what_pruning_deleting_runs_and_copying_leave_is_whole_beside_writers() 
     check_heads(&test).await;
 }
 
-/// Two removals are planned before either removes anything. The second one removes the head, and what
-/// was to follow it the first one has removed.
-#[tokio::test]
-async fn what_was_to_become_the_head_may_be_removed_by_another_program() {
-    for rest in [0, 1] {
-        let (test, [one, other]) = two().await;
-        let thread_id = thread("two removals");
-        let of_run = |step: Step, run: &str| step.metadata("run_id", run);
-        let mut last = of_run(Step::first(&thread_id), "a").put(&one).await;
-        for run in ["b", "c"] {
-            last = of_run(Step::after(&last), run).put(&one).await;
-        }
-        let locked = locking(&test, thread_id.as_str()).await;
-        // Removes what comes before the head, or a part of that.
-        let first = tokio::spawn({
-            let (one, thread_id) = (one.clone(), thread_id.clone());
-            async move {
-                match rest {
-                    0 => prune(&one, &thread_id).await,
-                    _ => delete_run(&one, "b").await,
-                }
-            }
-        });
-        test.until_blocked(1).await;
-        let second = tokio::spawn(async move { delete_run(&other, "c").await });
-        test.until_blocked(2).await;
-        locked.batch_execute("COMMIT").await.unwrap();
-        first.await.unwrap();
-        second.await.unwrap();
-        check_heads(&test).await;
-        assert_eq!(rows(&test, &thread_id).await, [rest, rest, 0, 0]);
-    }
-}
-
-/// The plan keeps the last two of three checkpoints. When the removal gets the thread, the third one was
-/// never put.
-#[tokio::test]
-async fn a_removal_plans_again_on_a_server_that_was_behind() {
-    let (test, [one, _]) = two().await;
-    let thread_id = thread("failed over");
-    let mut last = Step::first(&thread_id).put(&one).await;
-    for _ in 0..2 {
-        last = Step::after(&last).put(&one).await;
-    }
-    let locked = locking(&test, thread_id.as_str()).await;
-    let keep = PruneStrategy::Keep(Retention::keep_last(2));
-    let prune = Prune::new(vec![thread_id.clone()], keep).unwrap();
-    let pruning = tokio::spawn(async move { one.prune(prune).await });
-    test.until_blocked(1).await;
-    let restore = format!(
-        "DELETE FROM {schema}.checkpoints WHERE seq = 3;
-         UPDATE {schema}.heads AS h SET checkpoint_id = c.checkpoint_id, seq = 2
-         FROM {schema}.checkpoints AS c WHERE c.seq = 2;
-         COMMIT",
-        schema = test.schema()
-    );
-    locked.batch_execute(&restore).await.unwrap();
-    let removed = pruning.await.unwrap().unwrap();
-    assert_eq!(removed.checkpoints, 0);
-    removed.complete().unwrap();
-    check_heads(&test).await;
-    assert_eq!(rows(&test, &thread_id).await, [1, 2, 0, 0]);
-}
-
 #[tokio::test]
 async fn what_another_process_has_pruned_is_stored_again() {
     let (test, [one, other]) = two().await;
@@ -338,6 +273,28 @@ async fn what_another_process_has_pruned_is_stored_again() {
     try_write(&one, &last, "task", &large(1)).await.unwrap();
     let writes = get(&other, &last).await.pending_writes;
     assert_eq!(writes[0].value, large(1));
+}
+
+/// A thread that was deleted has chunks that aren't swept yet when it is started again, and copied.
+#[tokio::test]
+async fn a_copy_is_swept_as_its_source_would_have_been() {
+    let (test, [one, _]) = two().await;
+    let thread_id = thread("source");
+    let copy = thread("copy");
+    let with = json!({ "a": large(1) });
+    Step::first(&thread_id).values(with).put(&one).await;
+    let left = format!(
+        "INSERT INTO {schema}.chunks (thread_id, hash, content)
+         VALUES ('source', decode(repeat('11', 16), 'hex'), '[]');
+         INSERT INTO {schema}.unswept (thread_id, removed_at) VALUES ('source', '-infinity')",
+        schema = test.schema()
+    );
+    test.observer().await.batch_execute(&left).await.unwrap();
+    let kept = rows(&test, &thread_id).await[2] - 1;
+    one.copy_thread(&thread_id, &copy).await.unwrap();
+    prune(&one, &copy).await;
+    assert_eq!(rows(&test, &copy).await, [1, 1, kept, 0]);
+    assert_eq!(rows(&test, &thread_id).await, [1, 1, kept + 1, 0]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use checkpointer::{
 };
 use serde_json::json;
 
-use super::step::{Step, checkpointer, large, map, thread, try_write};
+use super::step::{Step, checkpointer, large, map, thread, try_write, two};
 use rig::TestDb;
 
 /// How many marks a deletion removes.
@@ -200,4 +200,33 @@ async fn writes_wait_for_their_checkpoint_as_long_as_is_chosen() {
         super::removal::prune(&checkpointer, &thread_id).await;
         assert_eq!(count(&test, "pending_writes").await, left + 1);
     }
+}
+
+/// One task wrote more than a day ago, another one only now: its checkpoint may still come.
+#[tokio::test]
+async fn a_write_that_has_waited_for_too_long_takes_no_other_along() {
+    let (test, [one, _]) = two().await;
+    let thread_id = thread("late");
+    Step::first(&thread_id).put(&one).await;
+    let awaited = Step::first(&thread_id).address();
+    for task in ["old", "new"] {
+        try_write(&one, &awaited, task, &json!(1)).await.unwrap();
+    }
+    let age = format!(
+        "UPDATE {}.pending_writes SET written_at = now() - interval '25 hours' WHERE task_id = 'old'",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&age).await.unwrap();
+    let note = format!(
+        "INSERT INTO {}.unswept (thread_id) VALUES ('late')",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&note).await.unwrap();
+    super::removal::prune(&one, &thread_id).await;
+    let sql = format!(
+        "SELECT array_agg(task_id) FROM {}.pending_writes WHERE thread_id = 'late'",
+        test.schema()
+    );
+    let row = test.observer().await.query_one(&sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, Vec<String>>(0), ["new"]);
 }

@@ -224,7 +224,8 @@ impl Engine {
         let plan = Arc::new(plan);
         let carried = self.steps(&plan, removed).await?;
         if matches!(carried, Carried::Out) && plan.leaves_chunks() {
-            let mut swept = self.remove_orphans(&plan.thread_id, plan.over()).await?;
+            let orphans = self.remove_orphans(&plan.thread_id, plan.generation, plan.over());
+            let mut swept = orphans.await?;
             let outcome = self.sweep_chunks(&plan.thread_id, &mut swept).await;
             meter::removed(&swept);
             removed.count(&swept);

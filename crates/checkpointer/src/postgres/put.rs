@@ -220,11 +220,11 @@ fn appends(put: &Put<'_>, basis: Basis) -> bool {
 }
 
 /// Whether the put can't be sent without knowing its thread's state: it must not make the thread,
-/// or is refused without its parent.
+/// or takes values from its parent, whose chunks must be there under the lock.
 fn needs_view(put: &Put<'_>) -> bool {
     put.generation.is_some()
         || matches!(put.expected_head, ExpectedHead::Is(Some(_)))
-        || put.inherited().is_some()
+        || put.takes_from_parent()
 }
 
 /// The checkpoint that shows that a put without a generation belongs to the current generation of

@@ -367,6 +367,12 @@ impl<'a> Put<'a> {
             })
     }
 
+    /// Whether values of its channels are those of its parent, or begin with them.
+    pub(crate) fn takes_from_parent(&self) -> bool {
+        let takes = self.unchanged().next().is_some() || !self.appended.is_empty();
+        self.parent.is_some() && takes
+    }
+
     /// A channel for whose value the parent must be there; there may be more.
     pub(crate) fn inherited(&self) -> Option<&str> {
         let kept = match self.needs_parent() {

@@ -13,6 +13,9 @@ use crate::postgres::wire::Jsonb;
 use crate::prune::{self, Channels, Going, Namespaces, Node, channels};
 use crate::{Checkpoint, CheckpointId, CheckpointNs, Result, ThreadId, codec};
 
+/// The number of the root graph's namespace, where another one goes with it: its name is the first.
+const ROOT: usize = 0;
+
 /// How many checkpoints a statement reads at most: none takes long, however long the thread is.
 const READ_AT_ONCE: usize = 5_000;
 
@@ -80,10 +83,20 @@ impl Plan {
         (self.number_of(ns)).is_some_and(|number| self.namespaces[number].goes(id))
     }
 
+    /// The numbers of the namespaces of a part of it, with that of the root graph where others go with it.
+    pub(super) fn numbers_in(&self, part: &[(usize, usize)]) -> BTreeSet<usize> {
+        let mut numbers: BTreeSet<usize> = part.iter().map(|(number, _)| *number).collect();
+        let is_call = |number: &usize| self.namespaces[*number].going.with_root.is_some();
+        if numbers.iter().any(is_call) {
+            numbers.insert(ROOT);
+        }
+        numbers
+    }
+
     /// The namespaces of a part of it whose head goes, with what becomes the head there. Where nothing
     /// stays, no head does.
     pub(super) fn next_heads(&self, part: &[(usize, usize)]) -> (Vec<String>, Vec<String>) {
-        (numbers_in(part).into_iter())
+        (self.numbers_in(part).into_iter())
             .filter_map(|number| {
                 let planned = &self.namespaces[number];
                 let head = planned.known.head.as_ref()?;
@@ -125,12 +138,10 @@ impl Engine {
         let (names, namespaces): (Vec<_>, Vec<_>) = (namespaces.into_iter().zip(going))
             .map(|((ns, known), (_, going))| (ns, Planned::new(known, going)))
             .unzip();
-        let order = (namespaces.iter().enumerate())
-            .flat_map(|(number, planned)| planned.order().into_iter().map(move |at| (number, at)));
         Ok(Some(Plan {
             thread_id: thread_id.clone(),
             generation: row.get("generation"),
-            order: order.collect(),
+            order: order(&namespaces),
             unswept: row.get("unswept"),
             since: Mutex::new(Since::new(head_seqs)),
             removal,
@@ -213,9 +224,34 @@ impl Removal {
     }
 }
 
-/// The numbers of the namespaces of a part of a plan.
-pub(super) fn numbers_in(part: &[(usize, usize)]) -> BTreeSet<usize> {
-    part.iter().map(|(number, _)| *number).collect()
+/// What goes of all namespaces, in the order in which it goes: what belongs to a checkpoint of the root
+/// graph directly before it. That checkpoint is what shows that it goes, however often a removal is cut
+/// short.
+fn order(namespaces: &[Planned]) -> Vec<(usize, usize)> {
+    let mut calls: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (number, planned) in namespaces.iter().enumerate() {
+        if let Some(root) = planned.going.with_root {
+            calls.entry(root).or_default().push(number);
+        }
+    }
+    let mut order = Vec::new();
+    for (number, planned) in namespaces.iter().enumerate() {
+        if planned.going.with_root.is_some() {
+            continue;
+        }
+        for place in planned.order() {
+            let calls = match number {
+                ROOT => calls.remove(&place).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            for call in calls {
+                let places = namespaces[call].order().into_iter();
+                order.extend(places.map(|place| (call, place)));
+            }
+            order.push((number, place));
+        }
+    }
+    order
 }
 
 impl Planned {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use db::{GenericClient, Row};
 
-use super::plan::{Names, NodeRow, Plan, numbers_in};
+use super::plan::{Names, NodeRow, Plan};
 use crate::postgres::engine::Engine;
 use crate::postgres::sql::KnownSeqs;
 use crate::prune::{Node, has};
@@ -134,7 +134,7 @@ fn read(rows: &[Row]) -> Vec<NodeRow> {
 impl Plan {
     /// The namespaces of a part of it.
     pub(super) fn names_in(&self, part: &[(usize, usize)]) -> Vec<String> {
-        (numbers_in(part).into_iter())
+        (self.numbers_in(part).into_iter())
             .map(|number| self.names[number].as_str().to_owned())
             .collect()
     }
@@ -177,8 +177,13 @@ impl Plan {
             between.push(new);
             parent = new.parent.as_ref();
         }
-        let Some(place) = parent.and_then(|parent| nodes.place_of(parent)) else {
+        let Some(parent) = parent else {
             return true;
+        };
+        // A parent that isn't known was pruned before, or is of a server that was behind: a new plan has the
+        // checkpoint in it.
+        let Some(place) = nodes.place_of(parent) else {
+            return false;
         };
         !planned.going.goes[place]
             && node.empty.iter().all(|channel| {

@@ -76,6 +76,7 @@ parameters! {
     struct FoundWrites<'a> {
         thread_id: &'a str,
         over_ns: &'a [String],
+        micros: i64,
         found_ns: &'a [String],
         found_ids: &'a [String],
     }
@@ -238,7 +239,8 @@ const ARE_ORPHANED: &str = "(w.checkpoint_ns = ANY ({over_ns})
             WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
               AND c.checkpoint_id = w.checkpoint_id)))";
 
-/// Removes them, unless the checkpoint or a head of the namespace has come since. The thread is locked.
+/// Removes them, unless the checkpoint or a head of the namespace has come since. The thread is locked. Of a
+/// checkpoint that was found, the writes that haven't waited for too long stay.
 pub(super) const REMOVE_ORPHANED_WRITES: Template<FoundWrites<'static>> =
     Template::new(&["-- checkpointer::remove_orphaned_writes
 WITH removed_writes AS (
@@ -249,8 +251,10 @@ WITH removed_writes AS (
       AND NOT EXISTS (SELECT FROM {schema}.checkpoints AS c
           WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
             AND c.checkpoint_id = w.checkpoint_id)
-      AND NOT (w.checkpoint_ns = ANY ({over_ns}) AND EXISTS (SELECT FROM {schema}.heads AS h
-          WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = w.checkpoint_ns))
+      AND CASE WHEN w.checkpoint_ns = ANY ({over_ns})
+          THEN NOT EXISTS (SELECT FROM {schema}.heads AS h
+              WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = w.checkpoint_ns)
+          ELSE w.written_at < now() - {micros} * interval '1 microsecond' END
     RETURNING {write_bytes} AS bytes
 )
 SELECT 0::bigint AS checkpoints, count(*) AS writes, coalesce(sum(bytes), 0)::bigint AS bytes

@@ -238,9 +238,10 @@ SET deleted_at = NULL, created_at = excluded.created_at, metadata = excluded.met
 WHERE t.deleted_at IS NOT NULL AND t.generation = 1
   AND (t.lease_token IS NULL OR t.lease_until <= excluded.created_at)"]);
 
-/// Copies everything in a thread. Both threads are locked.
+/// Copies everything in a thread. Both threads are locked. If chunks were left that nothing needs, the copy has
+/// them, too, and the note that they are to be swept.
 ///
-/// The heads are read first: Citus can't carry out an `INSERT` whose `SELECT` reads a table and gives it
+/// The heads and the note are read first: Citus can't carry out an `INSERT` whose `SELECT` reads a table and gives it
 /// another `thread_id`, unless it is a CTE.
 pub(super) const COPY_THREAD: Template<ThreadsOfCopy<'static>> =
     Template::new(&["-- checkpointer::copy_thread
@@ -263,6 +264,11 @@ WITH copied_chunks AS (
     FROM {schema}.pending_writes WHERE thread_id = {source}
 ), head AS MATERIALIZED (
     SELECT checkpoint_ns, checkpoint_id, seq FROM {schema}.heads WHERE thread_id = {source}
+), unswept AS MATERIALIZED (
+    SELECT removed_at FROM {schema}.unswept WHERE thread_id = {source}
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id, removed_at) SELECT {target}, removed_at FROM unswept
+    ON CONFLICT (thread_id) DO NOTHING
 )
 INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
 SELECT {target}, checkpoint_ns, checkpoint_id, seq, now() FROM head"]);

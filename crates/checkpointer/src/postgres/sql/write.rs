@@ -116,7 +116,8 @@ SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"])
 /// - `checked` says whether the put belongs to this generation of the thread, and, if it is refused
 ///   without its parent, whether there is a checkpoint to take values from: the parent, or, for a
 ///   checkpoint that is put again after its parent was pruned, the checkpoint itself. Each is looked
-///   up by its key, one row at most, whatever the planner believes.
+///   up by its key, one row at most, whatever the planner believes. A parent that isn't the head is
+///   locked: the snapshot may be older than its removal, for which the put has waited.
 /// - `first_head` makes the first head of a namespace. Of two puts that do so at the same moment one
 ///   writes nothing, and looks again.
 /// - `accepted` has a row if the put goes ahead.
@@ -139,9 +140,12 @@ pub(super) const PUT: Template<(
         SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
     ) AS belongs, NOT {needs_parent} OR EXISTS (
+        SELECT FROM head WHERE checkpoint_id = {parent}
+    ) OR EXISTS (
         SELECT FROM {schema}.checkpoints
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
           AND checkpoint_id IN ({parent}, {id})
+        FOR KEY SHARE
     ) AS inherits
     FROM locked
 ), first_head AS (

@@ -13,6 +13,7 @@ use crate::{Removed, Result, ThreadId};
 #[derive(Debug)]
 struct Orphans {
     thread_id: ThreadId,
+    generation: i64,
     /// The namespaces that are over.
     over: Vec<String>,
     namespaces: Vec<String>,
@@ -20,14 +21,15 @@ struct Orphans {
 }
 
 impl Engine {
-    /// Removes the pending writes of a thread that have waited for too long, or whose namespace is
-    /// `over`.
+    /// Removes the pending writes of a generation of a thread that have waited for too long, or whose
+    /// namespace is `over`.
     pub(in crate::postgres) async fn remove_orphans(
         self: &Arc<Self>,
         thread_id: &ThreadId,
+        generation: i64,
         over: Vec<String>,
     ) -> Result<Removed> {
-        let orphans = Arc::new(self.find_orphans(thread_id, over).await?);
+        let orphans = Arc::new(self.find_orphans(thread_id, generation, over).await?);
         if orphans.ids.is_empty() {
             return Ok(Removed::default());
         }
@@ -49,7 +51,12 @@ impl Engine {
         .await
     }
 
-    async fn find_orphans(&self, thread_id: &ThreadId, over: Vec<String>) -> Result<Orphans> {
+    async fn find_orphans(
+        &self,
+        thread_id: &ThreadId,
+        generation: i64,
+        over: Vec<String>,
+    ) -> Result<Orphans> {
         let orphaned = OrphanedWrites {
             thread_id: thread_id.as_str(),
             over_ns: &over,
@@ -62,6 +69,7 @@ impl Engine {
             .unzip();
         Ok(Orphans {
             thread_id: thread_id.clone(),
+            generation,
             over,
             namespaces,
             ids,
@@ -78,10 +86,15 @@ impl Engine {
             lease: None,
         };
         let lock = self.store.sql.lock_thread.with(&thread);
-        tx.execute(&lock.statement, &lock.values).await?;
+        let row = tx.query_opt(&lock.statement, &lock.values).await?;
+        // A thread that was started again has other writes.
+        if row.is_none_or(|row| row.get::<_, i64>("generation") != orphans.generation) {
+            return Ok(Removed::default());
+        }
         let writes = FoundWrites {
             thread_id: orphans.thread_id.as_str(),
             over_ns: &orphans.over,
+            micros: self.grace.orphaned_writes,
             found_ns: &orphans.namespaces,
             found_ids: &orphans.ids,
         };
