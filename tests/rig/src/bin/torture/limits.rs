@@ -139,6 +139,29 @@ impl Limits {
         .await
     }
 
+    /// Appends an item to the list of a channel, which is all that the checkpoint has.
+    async fn append(
+        &mut self,
+        what: &str,
+        parent: &CheckpointAddress,
+        (channel, after): (&str, usize),
+        item: &Value,
+    ) -> anyhow::Result<CheckpointAddress> {
+        let mut checkpoint = Checkpoint::new(CheckpointId::generate(Some(&parent.checkpoint_id)));
+        let version = Version::from(checkpoint.id.as_str());
+        let versions = &mut checkpoint.channel_versions;
+        versions.insert(channel.to_owned(), version);
+        let metadata = Metadata::new(Source::Loop, 0);
+        let item = std::slice::from_ref(item);
+        let put = Put::after(parent, &checkpoint, &metadata).append(channel, after, item);
+        let checkpointer = self.checkpointer.clone();
+        self.works(
+            what,
+            checkpointer.put(put.new_versions(&checkpoint.channel_versions)),
+        )
+        .await
+    }
+
     /// Reads a checkpoint, which must have these values.
     async fn get(
         &mut self,
@@ -188,7 +211,7 @@ impl Limits {
             .await?;
         messages.push(message(count));
         let longer = state(&messages);
-        let address = self
+        let mut address = self
             .put(
                 "  put with one more message",
                 Some(&address),
@@ -196,11 +219,19 @@ impl Limits {
                 &longer,
             )
             .await?;
+        for what in ["  append of one more message", "  append of the next one"] {
+            let item = message(messages.len());
+            address = self
+                .append(what, &address, ("messages", messages.len()), &item)
+                .await?;
+            messages.push(item);
+        }
+        let longer = state(&messages);
         self.get("  get_tuple", &address, &longer).await?;
         let listed = self
-            .list("  list of its 3 checkpoints", List::thread(&thread_id)?)
+            .list("  list of its 5 checkpoints", List::thread(&thread_id)?)
             .await?;
-        self.expect(listed == 3, "a list of large states is whole");
+        self.expect(listed == 5, "a list of large states is whole");
 
         let thread_id = ThreadId::new("text")?;
         let text = Map::from_iter([("text".to_owned(), "large text".repeat(count * 100).into())]);
