@@ -186,9 +186,10 @@ pub trait Checkpointer: Debug + Send + Sync + 'static {
 
     /// Lists checkpoints by id, the greatest first.
     ///
-    /// The stream holds no connection between polls: other calls inside the loop work with a pool
-    /// of one. It reads page by page, so what is written meanwhile may or may not be seen. A
-    /// checkpoint that can't be read ends it; `before` goes on behind it.
+    /// The stream holds no connection once it has given a checkpoint: other calls inside the loop work
+    /// with a pool of one. It reads page by page, so what is written meanwhile may or may not be seen.
+    /// The lower bound of its size hint is how many checkpoints were read already: to poll for one more
+    /// may begin a read. A checkpoint that can't be read ends it; `before` goes on behind it.
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>>;
 
     /// Deletes a thread with everything in it. One that doesn't exist is passed over.

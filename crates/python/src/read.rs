@@ -1,5 +1,6 @@
 //! The calls that read.
 
+use std::mem;
 use std::sync::Arc;
 
 use checkpointer::futures_util::StreamExt as _;
@@ -8,7 +9,6 @@ use checkpointer::{
     CheckpointId, CheckpointNs, CheckpointTuple, Checkpointer, Error, GetChannelHistory, GetTuple,
     List, ThreadId,
 };
-use futures_util::FutureExt as _;
 use langgraph::Serialized;
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
@@ -90,7 +90,7 @@ pub(crate) async fn channel_history(
 }
 
 /// Which checkpoints are to be listed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) thread_id: Option<String>,
     pub(crate) checkpoint_ns: Option<String>,
@@ -124,8 +124,10 @@ pub(crate) struct Listing {
 }
 
 enum Stage {
-    Asked(Option<Selection>),
+    Asked(Selection),
     Begun(BoxStream<'static, Result<CheckpointTuple, Error>>),
+    /// Read to its end, or a call failed or was dropped.
+    Over,
 }
 
 impl std::fmt::Debug for Listing {
@@ -138,7 +140,7 @@ impl Listing {
     pub(crate) fn new(connected: Arc<Connected>, selection: Selection) -> Self {
         Self {
             connected,
-            stage: Arc::new(Mutex::new(Stage::Asked(Some(selection)))),
+            stage: Arc::new(Mutex::new(Stage::Asked(selection))),
         }
     }
 }
@@ -157,20 +159,30 @@ impl Listing {
 async fn page(connected: &Connected, stage: &Mutex<Stage>) -> Result<Answer> {
     let checkpointer = connected.checkpointer().await?;
     let mut stage = stage.lock().await;
-    if let Stage::Asked(selection) = &mut *stage {
-        let query = selection.take().unwrap_or_default().query()?;
-        *stage = Stage::Begun(checkpointer.list(query));
-    }
+    // A call that is dropped takes the list along, with a connection that it may be reading from.
+    let mut list = match mem::replace(&mut *stage, Stage::Over) {
+        Stage::Asked(selection) => checkpointer.list(selection.query()?),
+        Stage::Begun(list) => list,
+        Stage::Over => return Ok(Answer::Page(Vec::new())),
+    };
+    let page = read_page(checkpointer, &mut list).await?;
+    *stage = Stage::Begun(list);
+    Ok(Answer::Page(page))
+}
+
+/// Takes the next checkpoint, and those that were read with it. A further one would begin a read, which held
+/// its connection until the next page is asked for.
+async fn read_page(
+    checkpointer: &dyn Checkpointer,
+    list: &mut BoxStream<'static, Result<CheckpointTuple, Error>>,
+) -> Result<Vec<Tuple>> {
     let mut page = Vec::new();
-    if let Stage::Begun(list) = &mut *stage {
-        let mut next = list.next().await;
-        while let Some(found) = next {
-            page.push(tuple(checkpointer, found?).await?);
-            if page.len() == PAGE {
-                break;
-            }
-            next = list.next().now_or_never().flatten();
+    while let Some(found) = list.next().await {
+        page.push(tuple(checkpointer, found?).await?);
+        let (were_read, _) = list.size_hint();
+        if were_read == 0 || page.len() == PAGE {
+            break;
         }
     }
-    Ok(Answer::Page(page))
+    Ok(page)
 }

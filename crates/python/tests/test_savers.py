@@ -7,44 +7,19 @@ import copy
 import multiprocessing
 import os
 import pickle
-import signal
 import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 import uvloop
-from graphs import ask, chat
-from langgraph.checkpoint.base import empty_checkpoint
+from calls import checkpoint_with, config_of, locked, put, values_of
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver, CheckpointerError, PostgresSaver
 from langgraph.checkpoint.jsonb.aio import AsyncPostgresSaver as FromAio
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-
-
-def config_of(thread_id):
-    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-
-
-def checkpoint_with(values, version="1"):
-    checkpoint = empty_checkpoint()
-    checkpoint["channel_values"] = values
-    checkpoint["channel_versions"] = dict.fromkeys(values, version)
-    return checkpoint
-
-
-def put(saver, thread_id, **values):
-    checkpoint = checkpoint_with(values)
-    versions = checkpoint["channel_versions"]
-    return saver.put(config_of(thread_id), checkpoint, {"source": "loop", "step": 0}, versions)
-
-
-def values_of(saver, thread_id):
-    return saver.get_tuple(config_of(thread_id)).checkpoint["channel_values"]
 
 
 def test_a_saver_is_found_where_langgraphs_is():
@@ -142,71 +117,10 @@ def test_a_call_that_is_cancelled_leaves_the_loop_and_the_saver_in_order(url, sc
     assert run(cancelled()) is None
 
 
-@pytest.fixture
-def heeds_ctrl_c():
-    """Python ignores Ctrl-C where the tests were started in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeds_ctrl_c")
-def test_ctrl_c_ends_a_call_that_waits_within_a_tenth_of_a_second(saver, url, schema):
-    put(saver, "thread", x=1)
-    interrupted_at = []
-
-    def interrupt():
-        interrupted_at.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with psycopg.connect(url) as connection:
-        connection.execute(f"LOCK TABLE {schema}.heads IN ACCESS EXCLUSIVE MODE".encode())
-        timer = threading.Timer(0.3, interrupt)
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            put(saver, "thread", x=2)
-        assert time.monotonic() - interrupted_at[0] < 0.1
-    assert values_of(saver, "thread") is not None
-
-
-@pytest.mark.usefixtures("heeds_ctrl_c")
-def test_ctrl_c_ends_a_graph_once_langgraph_has_stored_what_it_began_to(saver, url, schema):
-    graph, config = chat(saver), {"configurable": {"thread_id": "thread"}}
-    released_at = []
-
-    def interrupt(lock):
-        while not is_waited_for(url, f"{schema}.heads"):
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.3)
-        released_at.append(time.monotonic())
-        lock.rollback()
-
-    with psycopg.connect(url) as lock:
-        # Reads go on.
-        lock.execute(f"LOCK TABLE {schema}.heads IN EXCLUSIVE MODE".encode())
-        interrupter = threading.Thread(target=interrupt, args=[lock])
-        interrupter.start()
-        with pytest.raises(KeyboardInterrupt):
-            graph.invoke(ask("Where is it?", 1), config, durability="sync")
-        ended_at = time.monotonic()
-        interrupter.join()
-    assert released_at[0] < ended_at < released_at[0] + 5
-    assert saver.get_tuple(config) is not None
-
-
-def is_waited_for(url, table):
-    """Whether a statement waits for a lock on a table."""
-    waits = "SELECT 1 FROM pg_locks WHERE relation = %s::regclass AND NOT granted"
-    with psycopg.connect(url) as connection:
-        return connection.execute(waits, [table]).fetchone() is not None
-
-
 @pytest.mark.parametrize("kind", ["thread", "task", "closed"])
 def test_a_program_may_end_with_calls_under_way(url, schema, saver, kind):
     command = [sys.executable, Path(__file__).parent / "ends.py", url, schema, kind]
-    with psycopg.connect(url) as connection:
-        connection.execute(f"LOCK TABLE {schema}.heads IN ACCESS EXCLUSIVE MODE".encode())
+    with locked(url, f"{schema}.heads"):
         ended = subprocess.run(command, timeout=20, stderr=subprocess.PIPE, text=True)
     assert ended.stderr == ""
     assert ended.returncode == 0
@@ -285,12 +199,3 @@ def test_a_message_can_be_read_in_sql(saver, url, schema):
     with psycopg.connect(url) as connection:
         select = f"SELECT {schema}.state('thread') -> 'messages' -> -1 ->> 'content'".encode()
         assert connection.execute(select).fetchone() == ("Where is my order?",)
-
-
-def test_a_list_may_be_left_in_the_middle_and_calls_be_made_inside_of_it(saver):
-    for number in range(100):
-        put(saver, "thread", n=number)
-    for found in saver.list(config_of("thread")):
-        assert saver.get_tuple(found.config) == found
-        break
-    assert len(list(saver.list(config_of("thread"), limit=70))) == 70

@@ -1,8 +1,12 @@
 //! Listing checkpoints, page by page.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::vec;
 
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures_util::Stream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::encode::encode_filter;
 use super::engine::Engine;
@@ -66,9 +70,39 @@ pub(super) fn pages(
     };
     let pages = stream::try_unfold(pages, |mut pages| async move {
         let page = pages.next().await?;
-        Ok::<_, Error>(page.map(|page| (stream::iter(page.into_iter().map(Ok)), pages)))
+        Ok::<_, Error>(page.map(|page| (page, pages)))
     });
-    pages.try_flatten().boxed()
+    let page = Vec::new().into_iter();
+    let pages = pages.boxed();
+    Checkpoints { page, pages }.boxed()
+}
+
+/// The checkpoints of a list, page by page.
+struct Checkpoints {
+    page: vec::IntoIter<CheckpointTuple>,
+    pages: BoxStream<'static, Result<Vec<CheckpointTuple>>>,
+}
+
+impl Stream for Checkpoints {
+    type Item = Result<CheckpointTuple>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(tuple) = self.page.next() {
+                return Poll::Ready(Some(Ok(tuple)));
+            }
+            match ready!(self.pages.poll_next_unpin(cx)) {
+                Some(Ok(page)) => self.page = page.into_iter(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// How many checkpoints were read already, so that the next poll for one sends nothing.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.page.len(), None)
+    }
 }
 
 impl Pages {
