@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from langgraph.checkpoint.jsonb._native import Inbox
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class _Mail:
-    """The calls of one event loop that are under way."""
+    """The calls of one event loop that are under way. The loop keeps it, as what reads the inbox."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.pid = os.getpid()
@@ -24,6 +24,9 @@ class _Mail:
         loop.add_reader(self.inbox.fileno(), self._deliver)
 
     def _deliver(self) -> None:
+        if self.pid != os.getpid():
+            # The loop was forked, and shares the inbox with its parent, whose outcomes these are.
+            return
         for number, answer, error in self.inbox.take():
             future = self.waiting.pop(number, None)
             if future is None or future.done():
@@ -34,13 +37,16 @@ class _Mail:
                 future.set_exception(error)
 
 
-_mail: WeakKeyDictionary[asyncio.AbstractEventLoop, _Mail] = WeakKeyDictionary()
+# Weak at both ends: the calls of a loop name the loop, and would keep it alive.
+_mail: WeakKeyDictionary[asyncio.AbstractEventLoop, ReferenceType[_Mail]] = WeakKeyDictionary()
 
 
 def _mail_of(loop: asyncio.AbstractEventLoop) -> _Mail:
-    mail = _mail.get(loop)
+    found = _mail.get(loop)
+    mail = None if found is None else found()
     if mail is None or mail.pid != os.getpid():
-        mail = _mail[loop] = _Mail(loop)
+        mail = _Mail(loop)
+        _mail[loop] = ref(mail)
     return mail
 
 
