@@ -10,7 +10,7 @@ client = _options.client
 
 
 def behind_a_pooler(conninfo, options):
-    return client(conninfo, {"pool_mode": "transaction", **options})
+    return client(conninfo, {**options, "pool_mode": "transaction"})
 
 
 _options.client = behind_a_pooler

@@ -43,7 +43,7 @@ class BaseSaver(BaseCheckpointSaver[str]):
 
         Args:
             conn: A connection string, as a URL or as `name=value` pairs. Of a connection or a pool of
-                psycopg it takes the string, and opens connections of its own.
+                psycopg it takes what says where the server is, and opens connections of its own.
             serde: Serialises the values; LangGraph's `JsonPlusSerializer` by default.
             options: See `Options`.
         """
