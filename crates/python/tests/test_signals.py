@@ -74,6 +74,19 @@ def test_ctrl_c_ends_a_graph_once_langgraph_has_stored_what_it_began_to(saver, u
     assert saver.get_tuple(config) is not None
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
+def test_what_a_call_has_sent_goes_on_when_ctrl_c_ends_it(url, schema):
+    heads = f"{schema}.heads"
+    with PostgresSaver.from_conn_string(url, schema=schema) as saver:
+        saver.setup()
+        put(saver, "thread", x=1)
+        with locked(url, heads), signal_once_a_call_waits_for(url, heads, signal.SIGINT):
+            with pytest.raises(KeyboardInterrupt):
+                put(saver, "thread", x=2)
+    with PostgresSaver.from_conn_string(url, schema=schema) as saver:
+        assert values_of(saver, "thread") == {"x": 2}
+
+
 def test_a_signal_handler_calls_the_saver_whose_call_it_interrupts(url, schema, on_signal):
     def handle():
         blocker.rollback()
