@@ -46,6 +46,23 @@ async fn everything_comes_over_to_the_byte() {
 }
 
 #[tokio::test]
+async fn the_tables_of_langgraph_js_come_over_to_the_byte() {
+    let source = Source::recorded_of_js().await;
+    let (target, report) = source.imported().await;
+    assert!(report.losses.is_empty(), "{:?}", report.losses);
+    let figures = [
+        report.threads,
+        report.checkpoints,
+        report.writes,
+        report.opaque,
+    ];
+    expect!["[4, 29, 53, 0]"].assert_eq(&format!("{figures:?}"));
+    source.add_task_paths().await;
+    let checked = check_all(&source, &target).await;
+    assert_eq!(checked, count(&source, "checkpoints").await);
+}
+
+#[tokio::test]
 async fn the_last_message_of_a_python_graph_is_found_by_sql() {
     let source = Source::recorded().await;
     source.imported().await;

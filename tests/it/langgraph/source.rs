@@ -17,8 +17,16 @@ pub(super) struct Source {
 impl Source {
     /// Fills the tables with what was recorded.
     pub(super) async fn recorded() -> Self {
-        let file = "fixtures/langgraph/tables.sql";
-        let file = package_folder().join(file);
+        Self::of_file("tables.sql").await
+    }
+
+    /// Fills the tables with what was recorded of LangGraph.js.
+    pub(super) async fn recorded_of_js() -> Self {
+        Self::of_file("tables-of-js.sql").await
+    }
+
+    async fn of_file(name: &str) -> Self {
+        let file = package_folder().join("fixtures/langgraph").join(name);
         Self::with(&fs::read_to_string(file).unwrap()).await
     }
 
@@ -47,6 +55,14 @@ impl Source {
     pub(super) async fn run(&self, sql: &str) {
         let sql = sql.replace("{schema}", self.test.schema());
         self.client.batch_execute(&sql).await.unwrap();
+    }
+
+    /// Makes the column of task paths, which tables before version 9 lack: all paths are empty. The
+    /// comparison orders pending writes by them.
+    pub(super) async fn add_task_paths(&self) {
+        let column = "task_path text NOT NULL DEFAULT ''";
+        let sql = format!("ALTER TABLE {{schema}}.checkpoint_writes ADD COLUMN {column}");
+        self.run(&sql).await;
     }
 
     /// A checkpointer on the schema to import into; each call gives one with a pool of its own.
