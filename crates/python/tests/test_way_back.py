@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -179,4 +180,6 @@ def test_the_program_says_what_langgraphs_tables_cannot_hold(server, schema, sav
         f"forks {forks[1]}: differs: channel `items`",
         f"nul {with_nul}: not stored: unsupported Unicode escape sequence",
     ]
-    assert (ran.returncode, ran.stderr) == (1, "")
+    assert ran.returncode == 1
+    # It says each second how far it is, which a slow machine lets it do.
+    assert re.fullmatch(r"([0-2] of 2 threads, [0-2] checkpoints copied\n)*", ran.stderr)
