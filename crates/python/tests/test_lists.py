@@ -324,6 +324,25 @@ def test_without_memory_all_is_serialised_and_stored_the_same(url, schema, dumpe
         assert len(dumped[1]) == len(messages) + 1
 
 
+@pytest.mark.parametrize(
+    ("text", "is_remembered"),
+    [
+        ("a" * 20_000, True),
+        ("中" * 5_000, True),
+        # Python takes two or four bytes for each character and keeps the UTF-8 besides; the JSON has it, too.
+        ("中" * 10_000, False),
+        ("a" * 9_999 + "😀", False),
+    ],
+)
+def test_a_text_counts_by_the_memory_that_it_takes(url, schema, dumped, text, is_remembered):
+    with PostgresSaver.from_conn_string(url, schema=schema, cache_bytes=100_000) as saver:
+        saver.setup()
+        put(saver, {"list": [text]})
+        dumped.clear()
+        assert_stores(saver, [text, "new"])
+        assert dumped[1] == (["new"] if is_remembered else [text, "new"])
+
+
 def test_threads_that_put_the_same_channel_at_once_store_their_own_lists(saver):
     failures: list[Any] = []
 

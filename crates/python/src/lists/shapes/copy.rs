@@ -41,7 +41,7 @@ impl<'py> Recorder<'_, 'py> {
     fn copy(&mut self, value: &Bound<'py, PyAny>, depth: usize) -> Option<Bound<'py, PyAny>> {
         let depth = depth.checked_sub(1)?;
         if is_plain(value) {
-            self.bytes += 2 * value.len().unwrap_or(0);
+            self.bytes += contents_bytes(value);
             self.note(Part::Plain(value.clone().unbind()));
             Some(value.clone())
         } else if let Ok(list) = value.cast_exact::<PyList>() {
@@ -96,6 +96,25 @@ impl<'py> Recorder<'_, 'py> {
         let (fields, extra) = (self.copy(&fields, depth)?, self.copy(&extra, depth)?);
         message(&class, fields, extra).ok()
     }
+}
+
+/// About how much memory the contents of a text or of bytes take, with those of its form as JSON.
+///
+/// Python makes the UTF-8 of a text that isn't ASCII once, and keeps it beside the text. The serialiser asks
+/// for it next, so that it costs nothing to ask here.
+fn contents_bytes(value: &Bound<'_, PyAny>) -> usize {
+    let len = value.len().unwrap_or(0);
+    let utf8 = value.cast_exact::<PyString>().map(|text| text.to_str());
+    match utf8 {
+        Ok(Ok(utf8)) if utf8.len() > len => bytes_in_python(value).unwrap_or(0) + utf8.len(),
+        _ => 2 * len,
+    }
+}
+
+fn bytes_in_python(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    value
+        .call_method0(intern!(value.py(), "__sizeof__"))?
+        .extract()
 }
 
 fn is_plain(value: &Bound<'_, PyAny>) -> bool {
