@@ -11,9 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import to_langgraph
+from compared import contents
 from graphs import SCENARIOS, approval, asking_thrice
 from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.jsonb import PostgresSaver
 from langgraph.checkpoint.postgres import PostgresSaver as LangGraphsSaver
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.types import Command, Send
 from moved import CONFIG, begin, go_on_alike, stored
 
@@ -121,6 +124,15 @@ def test_what_tasks_have_sent_before_format_4_goes_back(saver, langgraphs, copie
     found = langgraphs.saver.get_tuple(config)
     assert found.checkpoint["channel_values"] == {"items": [1], "__pregel_tasks": sends}
     assert stored(langgraphs.saver) == stored(saver)
+
+
+def test_what_is_encrypted_goes_back_without_the_key(url, schema, langgraphs, copied):
+    serde = EncryptedSerializer.from_pycryptodome_aes(key=b"0123456789abcdef")
+    with PostgresSaver.from_conn_string(url, schema=schema, serde=serde) as saver:
+        begin(saver, "fan")
+        assert copied().losses == []
+        there = LangGraphsSaver(langgraphs.saver.conn, serde=serde)
+        assert contents(there) == contents(saver) != []
 
 
 class Stopped(Exception):
