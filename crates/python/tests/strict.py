@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.jsonb import PostgresSaver
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.checkpoint.postgres import PostgresSaver as OfficialSaver
+from langgraph.checkpoint.postgres import PostgresSaver as LangGraphsSaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 from shop.models import Color, Order
@@ -70,14 +70,12 @@ def read_by_graphs(saver: Any) -> dict[str, Any]:
     return {"asked": task.interrupts[0].value, "resumed": resumed}
 
 
-url, schema, official_url = sys.argv[1:]
+url, schema, langgraphs_url = sys.argv[1:]
 with ExitStack() as stack:
     savers = {
         "this": stack.enter_context(PostgresSaver.from_conn_string(url, schema=schema)),
-        "official": stack.enter_context(OfficialSaver.from_conn_string(official_url)),
+        "langgraphs": stack.enter_context(LangGraphsSaver.from_conn_string(langgraphs_url)),
+        "memory": InMemorySaver(),
     }
-    for each in savers.values():
-        each.setup()
-    savers["memory"] = InMemorySaver()
     seen = {name: read_by_calls(each) | read_by_graphs(each) for name, each in savers.items()}
     print(json.dumps(seen, default=repr))

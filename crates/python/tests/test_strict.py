@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
 
 
-@pytest.fixture
-def official_url():
-    """Where LangGraph's saver finds a schema of its own, past any pooler."""
-    name = f"test_python_{secrets.token_hex(8)}"
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}".encode())
-        yield psycopg.conninfo.make_conninfo(url, options=f"-c search_path={name}")
-        connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
-
-
-def test_strict_mode_and_allowlists_are_those_of_langgraphs_saver(url, schema, official_url):
-    program = [sys.executable, Path(__file__).parent / "strict.py", url, schema, official_url]
+@pytest.mark.usefixtures("saver")
+def test_strict_mode_and_allowlists_are_those_of_langgraphs_saver(url, schema, langgraphs):
+    program = [sys.executable, Path(__file__).parent / "strict.py", url, schema, langgraphs.url]
     strict = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"}
     ended = subprocess.run(program, env=strict, stdout=subprocess.PIPE, text=True, check=True)
     seen = json.loads(ended.stdout)
-    assert seen["this"] == seen["official"] == seen["memory"]
+    assert seen["this"] == seen["langgraphs"] == seen["memory"]
     order, as_dict = "Order(number=7, lines=['a'], v='v')", {"number": 7, "lines": ["a"], "v": "v"}
     answer = "Order(number=8, lines=[], v='')"
     assert seen["this"] == {
