@@ -3,6 +3,7 @@
 //! With `--no-capture`, the test prints the figures of `docs/performance.md`.
 
 use std::fs;
+use std::ops::Range;
 
 use checkpointer::{
     CheckpointAddress, Checkpointer as _, GetTuple, PostgresCheckpointer, PutWrites, TaskId, Thread,
@@ -15,6 +16,13 @@ use super::{PATIENT, TRANSACTION};
 
 const BLOCKS: usize = 25;
 const CALLS: usize = 20;
+
+/// How often so many blocks are measured at most. What others do on the machine may make a call seem dearer
+/// than the goal, and is past by then.
+const ROUNDS: usize = 3;
+
+/// What a call may cost behind a pooler, in hundredths of what it costs on a direct connection.
+const GOAL: u64 = 115;
 
 const CALLED: [&str; 3] = ["put", "put_writes", "get_tuple"];
 
@@ -102,6 +110,21 @@ impl Way {
     }
 }
 
+async fn measure(ways: &mut [Way; 3], blocks: Range<usize>) {
+    for block in blocks {
+        for which in 0..CALLED.len() {
+            for way in &mut *ways {
+                way.block(which, block).await;
+            }
+        }
+    }
+}
+
+fn meets_goal(ways: &[Way; 3], which: usize) -> bool {
+    let [direct, new, _] = ways;
+    new.cost(which) * 100 <= direct.cost(which) * GOAL
+}
+
 #[expect(clippy::print_stdout, reason = "the figures are for people")]
 fn print(ways: &[Way; 3]) {
     for (which, call) in CALLED.iter().enumerate() {
@@ -131,21 +154,21 @@ mod new {
             Way::open("old pooler", &old.url(), TRANSACTION).await,
         ];
         // The first block warms up: plans become generic after five calls.
-        for block in 0..=BLOCKS {
-            for which in 0..CALLED.len() {
-                for way in &mut ways {
-                    way.block(which, block).await;
-                    if block == 0 {
-                        way.taken[which].clear();
-                    }
-                }
+        measure(&mut ways, 0..1).await;
+        for way in &mut ways {
+            way.taken = Default::default();
+        }
+        for first in (1..).step_by(BLOCKS).take(ROUNDS) {
+            measure(&mut ways, first..first + BLOCKS).await;
+            if (0..CALLED.len()).all(|which| meets_goal(&ways, which)) {
+                break;
             }
         }
         print(&ways);
         for (which, call) in CALLED.iter().enumerate() {
             let [direct, new, old] = [0, 1, 2].map(|way: usize| ways[way].cost(which));
-            // The goal is 1.15; unprepared it is twice as much, and more.
-            assert!(new * 100 < direct * 125, "{call}: {new} after {direct}");
+            assert!(meets_goal(&ways, which), "{call}: {new} after {direct}");
+            // Unprepared it is twice as much, and more.
             assert!(new < old, "{call}: {new} after {old}");
         }
     }
