@@ -134,8 +134,7 @@ class Agent:
                 self.last_read = (read, {**values, "messages": messages[:]})
 
     def cpu_time(self) -> float:
-        """The process's, in seconds. With several agents the others' work would be in it, and each look takes
-        as long as a tenth of a put."""
+        """The process's, in seconds; none with several agents, for the others' work would be in it."""
         return time.process_time() if self.scenario.agents == 1 else 0.0
 
     def check(self) -> None:

@@ -1,15 +1,35 @@
 //! Removals, and what comes between their plan and the lock of the thread, or waits for that lock.
 
+use std::time::Duration;
+
 use checkpointer::{
     CheckpointAddress, Checkpointer, DeletedThreads, Error, List, PostgresCheckpointer,
-    PostgresOptions, Prune, PruneStrategy, Retention, ThreadId,
+    PostgresOptions, Prune, PruneStrategy, Removed, Retention, ThreadId,
 };
 use futures_util::TryStreamExt;
+use rig::TestDb;
 use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 
 use super::removal::{check_heads, delete_run, prune, rows};
 use super::retention::locking;
-use super::step::{Step, get, head, large, thread, two, values};
+use super::step::{Step, get, head, large, thread, try_write, two, values};
+
+/// Begins a prune, and returns once it is planned: with the lock of the thread, for which it waits.
+async fn planned(
+    test: &TestDb,
+    checkpointer: &PostgresCheckpointer,
+    thread_id: &ThreadId,
+    keep: Retention,
+) -> (Client, JoinHandle<checkpointer::Result<Removed>>) {
+    let locked = locking(test, thread_id.as_str()).await;
+    let checkpointer = checkpointer.clone();
+    let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::Keep(keep)).unwrap();
+    let pruning = tokio::spawn(async move { checkpointer.prune(prune).await });
+    test.until_blocked(1).await;
+    (locked, pruning)
+}
 
 /// Two removals are planned before either removes anything. The second one removes the head, and what
 /// was to follow it the first one has removed.
@@ -55,11 +75,7 @@ async fn a_removal_plans_again_on_a_server_that_was_behind() {
     for _ in 0..2 {
         last = Step::after(&last).put(&one).await;
     }
-    let locked = locking(&test, thread_id.as_str()).await;
-    let keep = PruneStrategy::Keep(Retention::keep_last(2));
-    let prune = Prune::new(vec![thread_id.clone()], keep).unwrap();
-    let pruning = tokio::spawn(async move { one.prune(prune).await });
-    test.until_blocked(1).await;
+    let (locked, pruning) = planned(&test, &one, &thread_id, Retention::keep_last(2)).await;
     let restore = format!(
         "DELETE FROM {schema}.checkpoints WHERE seq = 3;
          UPDATE {schema}.heads AS h SET checkpoint_id = c.checkpoint_id, seq = 2
@@ -85,12 +101,7 @@ async fn a_removal_plans_again_on_a_server_that_was_behind_and_has_gone_on() {
     for _ in 0..3 {
         last = Step::after(&last).put(&one).await;
     }
-    let locked = locking(&test, thread_id.as_str()).await;
-    let pruning = tokio::spawn({
-        let (one, thread_id) = (one.clone(), thread_id.clone());
-        async move { prune(&one, &thread_id).await }
-    });
-    test.until_blocked(1).await;
+    let (locked, pruning) = planned(&test, &one, &thread_id, Retention::keep_last(1)).await;
     let restore = format!(
         "DELETE FROM {schema}.checkpoints WHERE seq > 2;
          INSERT INTO {schema}.checkpoints
@@ -105,7 +116,7 @@ async fn a_removal_plans_again_on_a_server_that_was_behind_and_has_gone_on() {
         schema = test.schema()
     );
     locked.batch_execute(&restore).await.unwrap();
-    pruning.await.unwrap();
+    pruning.await.unwrap().unwrap().complete().unwrap();
     check_heads(&test).await;
     assert_eq!(rows(&test, &thread_id).await, [1, 1, 0, 0]);
     assert_eq!(parents(&one, &thread_id).await, [None]);
@@ -225,4 +236,74 @@ async fn a_put_that_waited_for_a_deletion_takes_nothing_from_its_parent() {
     locked.batch_execute(&delete).await.unwrap();
     let address = putting.await.unwrap().unwrap();
     assert_eq!(values(&get(&other, &address).await), json!({}));
+}
+
+/// What the plan found to be over belongs to a thread that is gone. The one that was started again has a
+/// namespace of that name, whose first checkpoint is still to come.
+#[tokio::test]
+async fn a_removal_leaves_the_writes_of_a_thread_that_was_started_again() {
+    let (test, [one, _]) = two().await;
+    let thread_id = thread("again");
+    let root = Step::first(&thread_id).put(&one).await;
+    let parents = json!({ "": root.checkpoint_id.as_str() });
+    let call = Step::first(&thread_id).in_ns("call:1");
+    call.metadata("parents", parents).put(&one).await;
+    Step::after(&root).put(&one).await;
+    let (locked, pruning) = planned(&test, &one, &thread_id, Retention::keep_last(1)).await;
+    let again = format!(
+        "DELETE FROM {schema}.heads; DELETE FROM {schema}.checkpoints;
+         UPDATE {schema}.threads SET generation = generation + 1, gc = gc + 1;
+         INSERT INTO {schema}.pending_writes
+             (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+         VALUES ('again', 'call:1', 'to come', 'task', 0, '', 'n', '1');
+         COMMIT",
+        schema = test.schema()
+    );
+    locked.batch_execute(&again).await.unwrap();
+    pruning.await.unwrap().unwrap().complete().unwrap();
+    assert_eq!(rows(&test, &thread_id).await, [0, 0, 0, 1]);
+}
+
+/// The first step takes only what belongs to a root graph's checkpoint. Before it gets the thread, a fork of that
+/// checkpoint comes, which is rebuilt from it: so it stays, and with it the call.
+#[tokio::test]
+async fn a_call_stays_whose_root_has_come_to_be_needed() {
+    let (test, [one, _]) = two().await;
+    let thread_id = thread("needed again");
+    let root = Step::first(&thread_id).put(&one).await;
+    try_write(&one, &root, "task", &json!(1)).await.unwrap();
+    let parents = json!({ "": root.checkpoint_id.as_str() });
+    let mut last: Option<CheckpointAddress> = None;
+    for _ in 0..120 {
+        let step = match &last {
+            Some(last) => Step::after(last),
+            None => Step::first(&thread_id).in_ns("call:1"),
+        };
+        last = Some(step.metadata("parents", parents.clone()).put(&one).await);
+    }
+    let age = format!(
+        "UPDATE {}.checkpoints SET put_at = now() - interval '1 day' WHERE checkpoint_ns = ''",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&age).await.unwrap();
+    Step::after(&root).put(&one).await;
+
+    let keep = Retention::keep_last(1).newer_than(Duration::from_secs(3600));
+    let (locked, pruning) = planned(&test, &one, &thread_id, keep).await;
+    let fork = format!(
+        "INSERT INTO {schema}.checkpoints
+             (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+              checkpoint, channels, metadata)
+         SELECT thread_id, checkpoint_ns, 'fork', checkpoint_id, 3,
+             jsonb_set(checkpoint, '{{channel_versions}}', '{{\"written\": 1}}'), channels, metadata
+         FROM {schema}.checkpoints WHERE checkpoint_ns = '' AND seq = 1;
+         UPDATE {schema}.heads SET checkpoint_id = 'fork', seq = 3 WHERE checkpoint_ns = '';
+         COMMIT",
+        schema = test.schema()
+    );
+    locked.batch_execute(&fork).await.unwrap();
+    let removed = pruning.await.unwrap().unwrap();
+    assert_eq!(removed.checkpoints, 0);
+    removed.complete().unwrap();
+    assert_eq!(rows(&test, &thread_id).await, [2, 123, 0, 1]);
 }
