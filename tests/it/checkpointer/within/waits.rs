@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use checkpointer::{Checkpointer, Error, OpenTransaction, PostgresCheckpointer, Result};
+use checkpointer::{
+    Checkpointer, DeleteThread, Error, OpenTransaction, PostgresCheckpointer, Result,
+};
 use db::{Database, GenericClient};
 use futures_util::FutureExt;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{ALL, Of, Shop, changed_my_mind};
-use crate::checkpointer::step::{Step, large, thread, try_write};
+use crate::checkpointer::step::{Step, get, large, thread, try_write, values};
 
 /// What would take an hour if it weren't ended.
 const SOON: Duration = Duration::from_secs(60);
@@ -188,5 +191,81 @@ async fn with_one_snapshot_for_all_a_put_that_was_overtaken_is_for_the_caller_to
             assert!(error.is_transient(), "{level}: {error}");
             assert_eq!(shop.orders().await, [0_i64; 0]);
         }
+    }
+}
+
+/// A put that keeps a value of its parent, which is put by a transaction that has not ended.
+async fn waits_for_its_parent(of: Of, is_guarded: bool, may_be_empty: bool, is_overtaken: bool) {
+    let shop = Shop::with(of, &ROOM, None).await;
+    let checkpointer = &shop.checkpointer;
+    let first = Step::first(&thread("thread")).values(json!({ "kept": 0 }));
+    let first = first.put(checkpointer).await;
+    let parent = Step::after(&first).values(json!({ "kept": 1 }));
+    let ordered = shop.order(1, async |tx| {
+        let put = async |step: &Step| checkpointer.put_within(tx, step.request()).await;
+        let within = put(&parent).await?;
+        let version = parent.checkpoint.id.as_str();
+        let mut child = Step::after(&within).versions(json!({ "kept": version }));
+        if is_guarded {
+            child = child.expect_head(&within);
+        }
+        if may_be_empty {
+            child = child.empty_without_its_parent();
+        }
+        let checkpointer = checkpointer.clone();
+        let waits_for_us = tokio::spawn(async move { child.put(&checkpointer).await });
+        shop.test.until_blocked(1).await;
+        if is_overtaken {
+            put(&Step::after(&within)).await?;
+        }
+        Ok(waits_for_us)
+    });
+    let waited_for_us = timeout(SOON, ordered).await.unwrap().unwrap();
+    let stored = timeout(SOON, waited_for_us).await.unwrap().unwrap();
+    assert_eq!(shop.head("thread").await.unwrap(), stored);
+    let stored = values(&get(checkpointer, &stored).await);
+    assert_eq!(
+        stored,
+        json!({ "kept": 1 }),
+        "{of:?}, {is_guarded}, {may_be_empty}"
+    );
+}
+
+#[tokio::test]
+async fn a_put_that_waited_for_its_parent_keeps_the_values_of_it() {
+    for of in ALL {
+        for may_be_empty in [false, true] {
+            waits_for_its_parent(of, true, may_be_empty, false).await;
+            waits_for_its_parent(of, false, may_be_empty, true).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_waited_for_its_parent_belongs_to_the_generation_of_it() {
+    for of in ALL {
+        let shop = Shop::with(of, &ROOM, None).await;
+        let checkpointer = &shop.checkpointer;
+        let thread_id = thread("thread");
+        Step::first(&thread_id).put(checkpointer).await;
+        let delete = DeleteThread::new(&thread_id).unwrap();
+        checkpointer.delete_thread(delete).await.unwrap();
+        let again = Step::first(&thread_id).put(checkpointer).await;
+        let parent = Step::after(&again).values(json!({ "kept": 1 }));
+        let child = Step::after(&parent.address()).values(json!({ "own": 2 }));
+        let child = child.without_generation();
+        let written = try_write(checkpointer, &child.address(), "task", &json!("done")).await;
+        written.unwrap();
+        let ordered = shop.order(1, async |tx| {
+            checkpointer.put_within(tx, parent.request()).await?;
+            let checkpointer = checkpointer.clone();
+            let waits_for_us = tokio::spawn(async move { child.put(&checkpointer).await });
+            shop.test.until_blocked(1).await;
+            Ok(waits_for_us)
+        });
+        let waited_for_us = timeout(SOON, ordered).await.unwrap().unwrap();
+        let stored = timeout(SOON, waited_for_us).await.unwrap().unwrap();
+        let stored = get(checkpointer, &stored).await;
+        assert_eq!(stored.pending_writes.len(), 1, "{of:?}");
     }
 }

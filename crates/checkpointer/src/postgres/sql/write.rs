@@ -113,11 +113,13 @@ SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"])
 /// Stores a checkpoint, in whatever state its thread and namespace are.
 ///
 /// - `head` locks the head.
-/// - `checked` says whether the put belongs to this generation of the thread, and, if it is refused
-///   without its parent, whether there is a checkpoint to take values from: the parent, or, for a
-///   checkpoint that is put again after its parent was pruned, the checkpoint itself. Each is looked
-///   up by its key, one row at most, whatever the planner believes. A parent that isn't the head is
-///   locked: the snapshot may be older than its removal, for which the put has waited.
+/// - `checked` says whether the put belongs to this generation of the thread, and whether there is a
+///   checkpoint to take values from, if it takes any: the parent, or, for a checkpoint that is put
+///   again after its parent was pruned, the checkpoint itself. Each is looked up by its key, one row
+///   at most, whatever the planner believes. A parent that isn't the head is locked: the snapshot may
+///   be older than its removal, for which the put has waited. It may also be older than the put of the
+///   parent; then the head isn't the one of the snapshot, and what wasn't seen isn't known to be
+///   missing: nothing is stored, and the client looks.
 /// - `first_head` makes the first head of a namespace. Of two puts that do so at the same moment one
 ///   writes nothing, and looks again.
 /// - `accepted` has a row if the put goes ahead.
@@ -127,27 +129,37 @@ SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"])
 pub(super) const PUT: Template<(
     (NewCheckpoint<'static>, NewChunks<'static>),
     Inherited<'static>,
-)> = Template::new(&["head AS MATERIALIZED (
+)> = Template::new(&[
+    "head AS MATERIALIZED (
     SELECT checkpoint_id, seq FROM {schema}.heads
     WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND EXISTS (SELECT FROM locked)
     FOR UPDATE
 ), checked AS MATERIALIZED (
-    SELECT {required_id} IS NULL OR EXISTS (
-        SELECT FROM {schema}.checkpoints
-        WHERE thread_id = {thread_id} AND checkpoint_ns = {required_ns}
-          AND checkpoint_id = {required_id}
-    ) OR EXISTS (
-        SELECT FROM {schema}.checkpoints
-        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-    ) AS belongs, NOT {needs_parent} OR EXISTS (
-        SELECT FROM head WHERE checkpoint_id = {parent}
-    ) OR EXISTS (
-        SELECT FROM {schema}.checkpoints
-        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
-          AND checkpoint_id IN ({parent}, {id})
-        FOR KEY SHARE
-    ) AS inherits
-    FROM locked
+    SELECT belongs OR ",
+    HEAD_IS_NEWER,
+    " AS belongs, belongs AND (inherits OR NOT {needs_parent} AND NOT ",
+    HEAD_IS_NEWER,
+    ") AS inherits
+    FROM (SELECT {required_id} IS NULL OR EXISTS (
+            SELECT FROM {schema}.checkpoints
+            WHERE thread_id = {thread_id} AND checkpoint_ns = {required_ns}
+              AND checkpoint_id = {required_id}
+        ) OR EXISTS (
+            SELECT FROM {schema}.checkpoints
+            WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+        ) AS belongs, {unchanged} = '{}' OR EXISTS (
+            SELECT FROM head CROSS JOIN LATERAL (
+                SELECT FROM {schema}.checkpoints
+                WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {parent}
+                LIMIT 1) AS seen
+            WHERE head.checkpoint_id = {parent}
+        ) OR EXISTS (
+            SELECT FROM {schema}.checkpoints
+            WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}
+              AND checkpoint_id IN ({parent}, {id})
+            FOR KEY SHARE
+        ) AS inherits
+        FROM locked OFFSET 0) AS seen
 ), first_head AS (
     INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
     SELECT {thread_id}, {ns}, {id}, 1, now() FROM checked
@@ -198,8 +210,15 @@ pub(super) const PUT: Template<(
 )
 SELECT locked.generation, locked.gc, checked.belongs,
     EXISTS (SELECT FROM accepted) AS done{commit}
-FROM locked, checked"])
+FROM locked, checked",
+])
 .storing(&[OF_CHECKPOINT, OF_CHUNKS, OF_INHERITED]);
+
+/// Whether the head that was locked is another than the statement's snapshot has.
+const HEAD_IS_NEWER: &str = "EXISTS (SELECT FROM head WHERE NOT EXISTS (
+        SELECT FROM {schema}.heads AS h
+        WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = {ns}
+          AND h.checkpoint_id = head.checkpoint_id AND h.seq = head.seq OFFSET 0))";
 
 /// Stores outputs of a task, none of them to a special channel, with the chunks they need. Nearly
 /// every call is sent so. If a call before this one has stored some, a key exists: an error, and
