@@ -14,9 +14,10 @@ use checkpointer::{
 use db::Database;
 use serde_json::json;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::step::{Step, checkpointer, ids, large, thread, two};
+use super::step::{Step, checkpointer, head, ids, large, thread, two};
 use rig::{TestDb, eventually, settings_for, url};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -287,6 +288,57 @@ async fn a_round_reports_what_failed_and_the_next_one_tries_it_again() {
 }
 
 #[tokio::test]
+async fn a_round_ends_however_many_threads_fail_again_and_again() {
+    let (test, [one, _]) = two().await;
+    let failing = BATCH + 1;
+    threads(&one, failing).await;
+    let mut leases = Vec::new();
+    for n in 0..failing {
+        let lease = AcquireLease::new(format!("thread {n:02}"), HOUR).unwrap();
+        leases.push(one.acquire_lease(lease).await.unwrap());
+    }
+    let policy = Retention::keep_all().delete_after(Duration::ZERO);
+    let worker = one.retention([policy]).threads_per_second(1_000);
+    for _ in 0..3 {
+        let report = timeout(Duration::from_secs(60), worker.run()).await;
+        let failed = report.unwrap().unwrap().removed.failed;
+        // One that failed in the round before is tried again, and is among those of the last hour, too.
+        assert!(failed.len() >= failing, "{}", failed.len());
+    }
+    let failed = format!("SELECT cardinality(failed) FROM {}.upkeep", test.schema());
+    let failed = test.observer().await.query_one(&failed, &[]).await.unwrap();
+    assert_eq!(failed.get::<_, i32>(0) as usize, failing);
+    for lease in &leases {
+        one.release_lease(lease).await.unwrap();
+    }
+    let report = timeout(Duration::from_secs(60), worker.run()).await;
+    let removed = report.unwrap().unwrap().removed;
+    assert_eq!(
+        (removed.threads as usize, removed.failed.len()),
+        (failing, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_head_whose_transaction_began_before_the_hour_is_found_by_the_next_round() {
+    let (test, [one, _]) = two().await;
+    threads(&one, 1).await;
+    let pruned = one.prune(Prune::due(keep_one())).await.unwrap();
+    assert_eq!(pruned.examined, 1);
+    let name = thread("thread 00");
+    let last = CheckpointAddress::new(&name, head(&one, &name).await.unwrap()).unwrap();
+    Step::after(&last).put(&one).await;
+    // As if that transaction had begun in the hour before, and ended only now.
+    let long = format!(
+        "UPDATE {}.heads SET updated_at = date_trunc('hour', now()) - interval '1 s'",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&long).await.unwrap();
+    let pruned = one.prune(Prune::due(keep_one())).await.unwrap();
+    assert_eq!((pruned.examined, pruned.checkpoints), (1, 1));
+}
+
+#[tokio::test]
 async fn a_worker_tells_its_progress_and_ends_with_its_database() {
     let test = TestDb::without_schema().await;
     let database = test.connect(&[]).await;
@@ -398,6 +450,24 @@ async fn a_round_reads_about_as_many_rows_as_are_due() {
     observer.batch_execute(&changed).await.unwrap();
     let next = read_by(&test, thin, 200).await;
     assert!(next < 200 * 20, "{next} rows for 200 threads");
+}
+
+/// Threads of one checkpoint each, which the server's statistics tell of.
+const SMALL: &str = "
+    ALTER TABLE {schema}.checkpoints SET (autovacuum_enabled = off);
+    INSERT INTO {schema}.checkpoints (thread_id, checkpoint_ns, checkpoint_id, seq, checkpoint, channels, metadata)
+    SELECT 'small ' || n, '', 'c', 1, '{}', '{}', '{}' FROM generate_series(1, 20000) AS n;
+    ANALYZE {schema}.checkpoints";
+
+#[tokio::test]
+async fn a_prune_reads_each_checkpoint_a_few_times_however_old_the_statistics_are() {
+    const CHECKPOINTS: i64 = 20_000;
+    let (test, [one, _]) = two().await;
+    let small = SMALL.replace("{schema}", test.schema());
+    test.observer().await.batch_execute(&small).await.unwrap();
+    long(&test, &one, "grown", CHECKPOINTS).await;
+    let read = read_by(&test, keep_one(), 1).await;
+    assert!(read < 5 * CHECKPOINTS, "{read} rows");
 }
 
 /// Chunks that a removal has left are those of a program that is at it, or of one that died. Only time

@@ -5,6 +5,7 @@
 //! until it changes or comes of age. Where a round has come to is noted, so that any program can go on
 //! with it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -31,6 +32,10 @@ const FOUND_AT_ONCE: usize = 500;
 /// How many of the threads that failed are tried again in the next round.
 const AGAIN_AT_MOST: usize = 1_000;
 
+/// How much longer ago than a round began a thread may have changed that the next one looks at. A change has
+/// the time at which its transaction began, and is seen when that has ended.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(60 * 60);
+
 /// The part of a round in which threads are tried again that failed.
 const AGAIN: i32 = 0;
 
@@ -43,7 +48,10 @@ struct Round {
     part: i32,
     changed: Option<SystemTime>,
     thread_id: String,
+    /// The threads that have failed in this round, each once: a thread may be tried again, and then come by in a
+    /// range.
     failing: Vec<String>,
+    /// Those of the round before. The place in it is that of a name.
     failed: Vec<String>,
 }
 
@@ -234,8 +242,8 @@ impl Work {
         if (all.add_in_part(thread_id.clone(), &removed, outcome)).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        if failed && round.failing.len() < AGAIN_AT_MOST {
-            round.failing.push(thread_id.as_str().to_owned());
+        if failed {
+            round.note_failure(thread_id);
         }
         round.thread_id = thread_id.as_str().to_owned();
         self.sign(round, false).await
@@ -316,8 +324,15 @@ impl Round {
             part: row.get("part"),
             changed: row.get("changed"),
             thread_id: row.get("thread_id"),
-            failing: row.get("failing"),
-            failed: row.get("failed"),
+            failing: each_once(row.get("failing")),
+            failed: each_once(row.get("failed")),
+        }
+    }
+
+    fn note_failure(&mut self, thread_id: &ThreadId) {
+        let name = thread_id.as_str();
+        if self.failing.len() < AGAIN_AT_MOST && self.failing.iter().all(|other| other != name) {
+            self.failing.push(name.to_owned());
         }
     }
 
@@ -353,7 +368,7 @@ impl Round {
         let deleted = policy.delete_after.and_then(aged);
         let thinned = policy.newer_than.filter(|_| policy.thins()).and_then(aged);
         let changed = policy.thins().then_some(Range {
-            from: done,
+            from: done.and_then(|done| done.checked_sub(COMMITTED_WITHIN)),
             until: self.begun,
         });
         match (done, changed) {
@@ -367,6 +382,13 @@ impl Round {
     fn rested(&self, policy: &Retention) -> Option<SystemTime> {
         self.begun.checked_sub(policy.delete_after?)
     }
+}
+
+/// The names in their order, each once.
+fn each_once(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
 /// A policy as JSON, by which equal ones are known in all programs.
