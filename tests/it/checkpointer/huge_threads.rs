@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use checkpointer::{
-    CheckpointAddress, Checkpointer, DeleteThread, GetTuple, PostgresCheckpointer, Prune, Removed,
-    Retention, ThreadId,
+    CheckpointAddress, Checkpointer, DeleteThread, GetTuple, PostgresCheckpointer, Prune,
+    PruneStrategy, Removed, Retention, ThreadId,
 };
 use db::Database;
 use serde_json::{Value, json};
@@ -282,4 +282,28 @@ async fn a_sweep_leaves_what_was_referred_to_since_it_looked() {
         let stored = get(checkpointer, &last).await.checkpoint.channel_values;
         assert_eq!(Value::from(stored), replaced);
     }
+}
+
+/// What nothing refers to is found in time that grows with what is compared, not with its square, also where
+/// the planner expects much of it.
+#[tokio::test]
+async fn what_a_removal_would_leave_of_many_chunks_is_counted_in_time() {
+    const CHUNKS: i64 = 100_000;
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[("DB_STATEMENT_TIMEOUT", "10s")]).await;
+    let thread_id = thread("huge");
+    let mut last = Step::first(&thread_id).put(&checkpointer).await;
+    for n in 0..200 {
+        let step = Step::after(&last).values(json!({ "a": large(n), "b": large(n + 1) }));
+        last = step.put(&checkpointer).await;
+    }
+    make_huge(&test, &thread_id, CHUNKS).await;
+    let schema = test.schema();
+    let analyze = format!("ANALYZE {schema}.checkpoints, {schema}.chunks");
+    test.observer().await.batch_execute(&analyze).await.unwrap();
+
+    let prune = Prune::new([thread_id.clone()], PruneStrategy::KeepLatest).unwrap();
+    let removed = checkpointer.prune(prune.dry_run(true)).await.unwrap();
+    assert_eq!((removed.checkpoints, removed.failed.len()), (200, 0));
+    assert!(removed.bytes > CHUNKS as u64 * 100, "{removed:?}");
 }

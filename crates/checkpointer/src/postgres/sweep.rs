@@ -3,6 +3,7 @@
 mod chunks;
 mod mark;
 mod orphans;
+mod pace;
 mod tombstones;
 
 use std::ops::ControlFlow;

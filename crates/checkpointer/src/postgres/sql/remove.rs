@@ -103,8 +103,9 @@ pub(super) const NODES: Template<(Asked<'static>, NodesPage<'static>)> = Templat
     "-- checkpointer::nodes",
     NODE,
     "
-FROM {schema}.checkpoints AS c
-JOIN {schema}.heads AS h USING (thread_id, checkpoint_ns)
+FROM {schema}.checkpoints AS c CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.heads AS h
+    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = c.checkpoint_ns LIMIT 1) AS h
 WHERE c.thread_id = {thread_id} AND (c.checkpoint_ns, c.checkpoint_id) > ({last_ns}, {last_id})
 ORDER BY c.checkpoint_ns, c.checkpoint_id LIMIT {limit}",
 ]);
@@ -163,8 +164,10 @@ SELECT c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.seq, c.pinned
 /// removed, of a thread that is locked.
 pub(super) const STANDS: Template<(Stands<'static>, NextHeads<'static>)> =
     Template::new(&["-- checkpointer::stands
-SELECT 'head' AS kind, checkpoint_ns, checkpoint_id, seq FROM {schema}.heads
-WHERE thread_id = {thread_id} AND checkpoint_ns = ANY ({known_ns})
+SELECT 'head' AS kind, h.checkpoint_ns, h.checkpoint_id, h.seq
+FROM pg_catalog.unnest({known_ns}) AS known (ns) CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.heads AS h
+    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = known.ns LIMIT 1) AS h
 UNION ALL
 SELECT 'pinned', checkpoint_ns, checkpoint_id, seq FROM {schema}.checkpoints
 WHERE thread_id = {thread_id} AND pinned
@@ -173,7 +176,7 @@ SELECT 'gone', next.checkpoint_ns, next.checkpoint_id, 0
 FROM unnest({head_ns}, {head_ids}) AS next (checkpoint_ns, checkpoint_id)
 WHERE NOT EXISTS (SELECT FROM {schema}.checkpoints AS c
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = next.checkpoint_ns
-      AND c.checkpoint_id = next.checkpoint_id)"]);
+      AND c.checkpoint_id = next.checkpoint_id OFFSET 0)"]);
 
 /// Removes checkpoints with their writes, and counts them. The thread is locked. Its chunks are swept
 /// later, which is noted.
@@ -181,34 +184,40 @@ WHERE NOT EXISTS (SELECT FROM {schema}.checkpoints AS c
 /// - `orphaned` forgets a parent that goes.
 /// - Where a head goes, another one becomes the head (`moved`). Where none is left, the head is removed
 ///   (`removed_heads`).
+///
+/// The thread's id is a column of what is joined, and no condition on a table. Statistics that are older than
+/// the thread say that it has a few rows, and the planner would read them all for each step; so it only
+/// compares a look-up by the key with all rows of all threads.
 pub(super) const REMOVE: Template<(RemovedCheckpoints<'static>, NextHeads<'static>)> =
     Template::new(&["-- checkpointer::remove
 WITH removed AS MATERIALIZED (
-    SELECT checkpoint_ns, checkpoint_id
+    SELECT {thread_id} AS thread_id, checkpoint_ns, checkpoint_id
     FROM unnest({removed_ns}, {removed_ids}) AS removed (checkpoint_ns, checkpoint_id)
+), children AS MATERIALIZED (
+    SELECT {thread_id} AS thread_id, checkpoint_ns, checkpoint_id
+    FROM unnest({orphaned_ns}, {orphaned_ids}) AS children (checkpoint_ns, checkpoint_id)
 ), removed_checkpoints AS (
     DELETE FROM {schema}.checkpoints AS c USING removed
-    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = removed.checkpoint_ns
+    WHERE c.thread_id = removed.thread_id AND c.checkpoint_ns = removed.checkpoint_ns
       AND c.checkpoint_id = removed.checkpoint_id
     RETURNING {checkpoint_bytes} AS bytes
 ), removed_writes AS (
     DELETE FROM {schema}.pending_writes AS w USING removed
-    WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = removed.checkpoint_ns
+    WHERE w.thread_id = removed.thread_id AND w.checkpoint_ns = removed.checkpoint_ns
       AND w.checkpoint_id = removed.checkpoint_id
     RETURNING {write_bytes} AS bytes
 ), orphaned AS (
-    UPDATE {schema}.checkpoints AS c SET parent_checkpoint_id = NULL
-    FROM unnest({orphaned_ns}, {orphaned_ids}) AS o (checkpoint_ns, checkpoint_id)
-    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = o.checkpoint_ns
-      AND c.checkpoint_id = o.checkpoint_id
+    UPDATE {schema}.checkpoints AS c SET parent_checkpoint_id = NULL FROM children
+    WHERE c.thread_id = children.thread_id AND c.checkpoint_ns = children.checkpoint_ns
+      AND c.checkpoint_id = children.checkpoint_id
 ), moved AS (
     UPDATE {schema}.heads AS h SET checkpoint_id = next.checkpoint_id, updated_at = now()
     FROM removed, unnest({head_ns}, {head_ids}) AS next (checkpoint_ns, checkpoint_id)
-    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = next.checkpoint_ns
+    WHERE h.thread_id = removed.thread_id AND h.checkpoint_ns = next.checkpoint_ns
       AND removed.checkpoint_ns = h.checkpoint_ns AND removed.checkpoint_id = h.checkpoint_id
 ), removed_heads AS (
     DELETE FROM {schema}.heads AS h USING removed
-    WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = removed.checkpoint_ns
+    WHERE h.thread_id = removed.thread_id AND h.checkpoint_ns = removed.checkpoint_ns
       AND h.checkpoint_id = removed.checkpoint_id AND h.checkpoint_ns <> ALL ({head_ns})
     RETURNING true
 ), may_have_none AS (
@@ -243,14 +252,16 @@ const ARE_ORPHANED: &str = "(w.checkpoint_ns = ANY ({over_ns})
 /// checkpoint that was found, the writes that haven't waited for too long stay.
 pub(super) const REMOVE_ORPHANED_WRITES: Template<FoundWrites<'static>> =
     Template::new(&["-- checkpointer::remove_orphaned_writes
-WITH removed_writes AS (
-    DELETE FROM {schema}.pending_writes AS w
-    USING unnest({found_ns}, {found_ids}) AS found (checkpoint_ns, checkpoint_id)
-    WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = found.checkpoint_ns
+WITH found AS MATERIALIZED (
+    SELECT {thread_id} AS thread_id, checkpoint_ns, checkpoint_id
+    FROM unnest({found_ns}, {found_ids}) AS found (checkpoint_ns, checkpoint_id)
+), removed_writes AS (
+    DELETE FROM {schema}.pending_writes AS w USING found
+    WHERE w.thread_id = found.thread_id AND w.checkpoint_ns = found.checkpoint_ns
       AND w.checkpoint_id = found.checkpoint_id
       AND NOT EXISTS (SELECT FROM {schema}.checkpoints AS c
           WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = w.checkpoint_ns
-            AND c.checkpoint_id = w.checkpoint_id)
+            AND c.checkpoint_id = w.checkpoint_id OFFSET 0)
       AND CASE WHEN w.checkpoint_ns = ANY ({over_ns})
           THEN NOT EXISTS (SELECT FROM {schema}.heads AS h
               WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = w.checkpoint_ns)
@@ -269,13 +280,18 @@ FROM pg_catalog.unnest({runs}) AS run (metadata) CROSS JOIN LATERAL (
     WHERE c.metadata @> run.metadata OFFSET 0) AS c
 ORDER BY c.thread_id"]);
 
-/// The chunks that references name, and those below.
-pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
+/// The chunks that references name, and those below; and the others of the thread. Set operations take time in
+/// proportion to what they compare; a `NOT IN` compares each with each where the planner expects many.
+pub(super) const UNNEEDED_CHUNKS: &str = ", needed AS (
     SELECT top.hash FROM referred, {schema}.top_chunks(referred.reference) AS top
     UNION
     SELECT below.hash
-    FROM needed JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = needed.hash,
+    FROM needed CROSS JOIN LATERAL (
+        SELECT c.refs FROM {schema}.chunks AS c
+        WHERE c.thread_id = {thread_id} AND c.hash = needed.hash OFFSET 0) AS c,
         {schema}.unpacked(c.refs) AS below
+), unneeded AS (
+    SELECT hash FROM {schema}.chunks WHERE thread_id = {thread_id} EXCEPT SELECT hash FROM needed
 )";
 
 /// Counts what the removal of checkpoints would remove, with writes that are orphaned and chunks that
@@ -286,29 +302,46 @@ pub(super) const COUNT_REMOVED: Template<(OrphanedWrites<'static>, GoingCheckpoi
 WITH RECURSIVE removed AS MATERIALIZED (
     SELECT checkpoint_ns, checkpoint_id
     FROM unnest({removed_ns}, {removed_ids}) AS removed (checkpoint_ns, checkpoint_id)
-), of_checkpoints AS MATERIALIZED (
-    SELECT c.channels, {checkpoint_bytes} AS bytes,
-        (c.checkpoint_ns, c.checkpoint_id) IN (SELECT * FROM removed) AS goes
-    FROM {schema}.checkpoints AS c WHERE c.thread_id = {thread_id}
+), stays AS MATERIALIZED (
+    (SELECT checkpoint_ns, checkpoint_id FROM {schema}.checkpoints WHERE thread_id = {thread_id}
+     UNION
+     SELECT checkpoint_ns, checkpoint_id FROM {schema}.pending_writes WHERE thread_id = {thread_id})
+    EXCEPT SELECT checkpoint_ns, checkpoint_id FROM removed
+), of_checkpoints AS (
+    SELECT c.bytes FROM removed CROSS JOIN LATERAL (
+        SELECT {checkpoint_bytes} AS bytes FROM {schema}.checkpoints AS c
+        WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = removed.checkpoint_ns
+          AND c.checkpoint_id = removed.checkpoint_id OFFSET 0) AS c
 ), of_writes AS MATERIALIZED (
-    SELECT w.value, {write_bytes} AS bytes,
-        (w.checkpoint_ns, w.checkpoint_id) IN (SELECT * FROM removed) OR ",
+    SELECT NULL::jsonb AS value, w.bytes, true AS goes FROM removed CROSS JOIN LATERAL (
+        SELECT {write_bytes} AS bytes FROM {schema}.pending_writes AS w
+        WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = removed.checkpoint_ns
+          AND w.checkpoint_id = removed.checkpoint_id OFFSET 0) AS w
+    UNION ALL
+    SELECT w.value, w.bytes, w.goes FROM stays CROSS JOIN LATERAL (
+        SELECT w.value, {write_bytes} AS bytes, ",
         ARE_ORPHANED,
         " AS goes
-    FROM {schema}.pending_writes AS w WHERE w.thread_id = {thread_id}
+        FROM {schema}.pending_writes AS w
+        WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = stays.checkpoint_ns
+          AND w.checkpoint_id = stays.checkpoint_id OFFSET 0) AS w
 ), referred AS (
     SELECT stored.value AS reference
-    FROM of_checkpoints AS c, jsonb_each(c.channels) AS stored
-    WHERE NOT c.goes AND jsonb_typeof(stored.value) = 'object'
+    FROM stays CROSS JOIN LATERAL (
+        SELECT c.channels FROM {schema}.checkpoints AS c
+        WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = stays.checkpoint_ns
+          AND c.checkpoint_id = stays.checkpoint_id OFFSET 0) AS c, jsonb_each(c.channels) AS stored
+    WHERE jsonb_typeof(stored.value) = 'object'
     UNION ALL
     SELECT w.value FROM of_writes AS w WHERE NOT w.goes AND jsonb_typeof(w.value) = 'object'
 )",
-        NEEDED_CHUNKS,
+        UNNEEDED_CHUNKS,
         ", gone AS (
-    SELECT 'checkpoint' AS kind, bytes FROM of_checkpoints WHERE goes
+    SELECT 'checkpoint' AS kind, bytes FROM of_checkpoints
     UNION ALL SELECT 'write', bytes FROM of_writes WHERE goes
-    UNION ALL SELECT 'chunk', {chunk_bytes} FROM {schema}.chunks AS k
-    WHERE k.thread_id = {thread_id} AND k.hash NOT IN (SELECT hash FROM needed)
+    UNION ALL SELECT 'chunk', k.bytes FROM unneeded CROSS JOIN LATERAL (
+        SELECT {chunk_bytes} AS bytes FROM {schema}.chunks AS k
+        WHERE k.thread_id = {thread_id} AND k.hash = unneeded.hash OFFSET 0) AS k
 )
 SELECT count(*) FILTER (WHERE kind = 'checkpoint') AS checkpoints,
     count(*) FILTER (WHERE kind = 'write') AS writes, coalesce(sum(bytes), 0)::bigint AS bytes

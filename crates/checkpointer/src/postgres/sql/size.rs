@@ -30,7 +30,9 @@ WITH RECURSIVE referred AS MATERIALIZED (
     WHERE {is_reference}
     UNION
     SELECT needed.is_key, needed.channel, below.hash
-    FROM needed JOIN {schema}.chunks AS c ON c.thread_id = {thread_id} AND c.hash = needed.hash,
+    FROM needed CROSS JOIN LATERAL (
+        SELECT c.refs FROM {schema}.chunks AS c
+        WHERE c.thread_id = {thread_id} AND c.hash = needed.hash OFFSET 0) AS c,
         {schema}.unpacked(c.refs) AS below
 ), chunk AS MATERIALIZED (
     SELECT c.hash, coalesce(pg_catalog.pg_column_size(c.content), 0)

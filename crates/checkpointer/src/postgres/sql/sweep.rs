@@ -12,7 +12,7 @@
 use std::time::SystemTime;
 
 use super::parameters::parameters;
-use super::remove::NEEDED_CHUNKS;
+use super::remove::UNNEEDED_CHUNKS;
 use super::template::Template;
 use crate::codec::ContentHash;
 
@@ -97,14 +97,11 @@ WITH RECURSIVE referred AS (
     SELECT w.value FROM {schema}.pending_writes AS w
     WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object'
 )",
-        NEEDED_CHUNKS,
+        UNNEEDED_CHUNKS,
         "
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest,
     pg_postmaster_start_time() AS server,
-    ARRAY(
-        SELECT hash FROM {schema}.chunks WHERE thread_id = {thread_id} AND hash > {after}
-        EXCEPT SELECT hash FROM needed
-        ORDER BY hash LIMIT {limit}) AS found",
+    ARRAY(SELECT hash FROM unneeded WHERE hash > {after} ORDER BY hash LIMIT {limit}) AS found",
     ]);
 
 /// Removes such chunks of a thread that is locked, but for those that something refers to that was written

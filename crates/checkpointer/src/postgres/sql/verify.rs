@@ -2,7 +2,7 @@
 //! have changed in between.
 
 use super::parameters::parameters;
-use super::remove::NEEDED_CHUNKS;
+use super::remove::UNNEEDED_CHUNKS;
 use super::template::Template;
 use super::threads::OneThread;
 
@@ -115,8 +115,10 @@ FULL JOIN (
     SELECT checkpoint_ns, max(seq) AS last_seq FROM {schema}.checkpoints
     WHERE thread_id = {thread_id} GROUP BY checkpoint_ns
 ) AS put ON put.checkpoint_ns = h.checkpoint_ns
-LEFT JOIN {schema}.checkpoints AS c ON c.thread_id = {thread_id}
-    AND c.checkpoint_ns = h.checkpoint_ns AND c.checkpoint_id = h.checkpoint_id
+LEFT JOIN LATERAL (
+    SELECT c.seq FROM {schema}.checkpoints AS c
+    WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = h.checkpoint_ns
+      AND c.checkpoint_id = h.checkpoint_id OFFSET 0) AS c ON true
 WHERE h.checkpoint_id IS NULL OR c.seq IS NULL OR c.seq < put.last_seq OR h.seq < put.last_seq"]);
 
 /// Reads chunks, with the hashes of those that they refer to and that aren't there.
@@ -206,12 +208,13 @@ WITH RECURSIVE referred AS (
     SELECT CASE WHEN {is_reference} THEN stored.value END FROM {schema}.pending_writes AS stored
     WHERE stored.thread_id = {thread_id}
 )",
-    NEEDED_CHUNKS,
+    UNNEEDED_CHUNKS,
     "
-SELECT count(*) AS chunks, coalesce(sum({chunk_bytes}), 0)::bigint AS bytes
-FROM {schema}.chunks AS k
-WHERE k.thread_id = {thread_id} AND k.hash NOT IN (SELECT hash FROM needed)
-  AND NOT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = {thread_id})",
+SELECT count(*) AS chunks, coalesce(sum(k.bytes), 0)::bigint AS bytes
+FROM unneeded CROSS JOIN LATERAL (
+    SELECT {chunk_bytes} AS bytes FROM {schema}.chunks AS k
+    WHERE k.thread_id = {thread_id} AND k.hash = unneeded.hash OFFSET 0) AS k
+WHERE NOT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = {thread_id})",
 ]);
 
 /// Makes the row of a thread that has none. One without checkpoints and pending writes counts as

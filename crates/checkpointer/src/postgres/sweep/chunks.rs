@@ -7,27 +7,24 @@ use std::time::{Duration, Instant};
 use db::{GenericClient, Transaction};
 
 use super::mark::{Begun, Mark};
+use super::pace::Pace;
 use crate::codec::ContentHash;
 use crate::postgres::engine::Engine;
 use crate::postgres::refusal::busy;
 use crate::postgres::sql::{EndedSweep, FoundChunks, LockedThread, SweptThread};
 use crate::{Removed, Result, ThreadId};
 
-/// How many chunks a step removes at most.
-const SWEPT_AT_ONCE: usize = 1_000;
-
-/// How long the pause after a step is at least and at most, if the thread is live. Otherwise it is as long
-/// as the step took.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-
 /// How often a sweep begins at most, because another server has taken over.
 const MAX_BEGINNINGS: usize = 8;
 
 /// What a step has come to.
 enum Swept {
-    /// So many bytes were removed, of a thread that is live or not.
-    Bytes { bytes: u64, live: bool },
+    /// So many bytes were removed, of a thread that is live or not, and for so long writers to it had to wait.
+    Bytes {
+        bytes: u64,
+        live: bool,
+        held: Duration,
+    },
     /// Nothing was removed, because what was found was found on another server.
     AnotherServer,
 }
@@ -39,10 +36,10 @@ impl Engine {
         thread_id: &ThreadId,
         removed: &mut Removed,
     ) -> Result<()> {
-        let mut after = ContentHash::from_bytes([0; 16]);
+        let (mut after, mut pace) = (ContentHash::from_bytes([0; 16]), Pace::new());
         for _ in 0..MAX_BEGINNINGS {
             let begun = self.begin_sweep(thread_id).await?;
-            let swept = self.sweep_after(thread_id, begun, &mut after, removed);
+            let swept = self.sweep_after(thread_id, begun, &mut after, &mut pace, removed);
             if swept.await?.is_break() {
                 self.store.chunks.forget(thread_id);
                 return Ok(());
@@ -57,6 +54,7 @@ impl Engine {
         thread_id: &ThreadId,
         begun: Begun,
         after: &mut ContentHash,
+        pace: &mut Pace,
         removed: &mut Removed,
     ) -> Result<ControlFlow<()>> {
         loop {
@@ -65,16 +63,16 @@ impl Engine {
             };
             let (mark, mut done) = (Arc::new(mark), 0);
             while done < mark.found.len() {
-                let part = done..mark.found.len().min(done + SWEPT_AT_ONCE);
-                let step = Instant::now();
+                let part = done..mark.found.len().min(done + pace.size());
                 match self
                     .sweep_step(thread_id, begun, &mark, part.clone())
                     .await?
                 {
-                    Swept::Bytes { bytes, live } => {
+                    Swept::Bytes { bytes, live, held } => {
                         removed.bytes += bytes;
+                        let pause = pace.pause_after(held);
                         if live {
-                            pause_after(step).await;
+                            tokio::time::sleep(pause).await;
                         }
                     }
                     Swept::AnotherServer => return Ok(ControlFlow::Continue(())),
@@ -134,9 +132,13 @@ impl Engine {
         let lock = sql.lock_thread.with(&thread);
         let Some(row) = tx.query_opt(&lock.statement, &lock.values).await? else {
             // Without the row there is no lock, and another program may be making the thread.
-            let (bytes, live) = (0, false);
-            return Ok(Swept::Bytes { bytes, live });
+            return Ok(Swept::Bytes {
+                bytes: 0,
+                live: false,
+                held: Duration::ZERO,
+            });
         };
+        let since = Instant::now();
         let live = !row.get::<_, bool>("deleted");
         let thread = SweptThread {
             thread_id: thread_id.as_str(),
@@ -145,7 +147,11 @@ impl Engine {
         let row = tx.query_one(&sweep.statement, &sweep.values).await?;
         let bytes = u64::try_from(row.get::<_, i64>("bytes")).unwrap_or(0);
         Ok(match row.get("same_server") {
-            true => Swept::Bytes { bytes, live },
+            true => Swept::Bytes {
+                bytes,
+                live,
+                held: since.elapsed(),
+            },
             false => Swept::AnotherServer,
         })
     }
@@ -158,10 +164,4 @@ impl Engine {
         let end = self.store.sql.end_sweep.with((&thread, &ended));
         self.store.execute("end a sweep", end).await
     }
-}
-
-/// Leaves a writer the time to look at the thread, which each step changes, and then to put.
-async fn pause_after(step: Instant) {
-    let pause = step.elapsed().clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-    tokio::time::sleep(pause).await;
 }
