@@ -25,8 +25,10 @@ pub struct VerifiedThread {
     pub chunks: u64,
     /// What is wrong, a thousand findings at most.
     pub findings: Vec<Finding>,
-    /// How many more findings there were. They were neither kept nor repaired one by one.
+    /// How many more findings there were. They weren't kept.
     pub further: u64,
+    /// How many of these are damage that wasn't repaired.
+    pub further_damage: u64,
 }
 
 /// Something that is wrong with what is stored of a thread.
@@ -56,19 +58,22 @@ impl VerifiedThread {
             chunks: 0,
             findings: Vec::new(),
             further: 0,
+            further_damage: 0,
         }
     }
 
     /// Whether nothing is damaged, or all damage was repaired. What only takes room is no damage.
     pub fn is_sound(&self) -> bool {
-        let is_damage = |finding: &Finding| finding.kind.is_damage() && !finding.repaired;
-        self.further == 0 && !self.findings.iter().any(is_damage)
+        self.further_damage == 0 && !self.findings.iter().any(Finding::is_unrepaired_damage)
     }
 
     pub(crate) fn add(&mut self, finding: Finding) {
         match self.findings.len() {
             ..MAX_FINDINGS => self.findings.push(finding),
-            _ => self.further += 1,
+            _ => {
+                self.further += 1;
+                self.further_damage += u64::from(finding.is_unrepaired_damage());
+            }
         }
     }
 }
@@ -103,4 +108,11 @@ impl Finding {
             ..self
         }
     }
+
+    fn is_unrepaired_damage(&self) -> bool {
+        self.kind.is_damage() && !self.repaired
+    }
 }
+
+#[cfg(test)]
+mod tests;

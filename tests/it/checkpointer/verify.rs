@@ -452,6 +452,44 @@ async fn chunks_that_nothing_needs_are_no_damage_and_are_removed() {
     assert_eq!(stored.kinds(false).await, []);
 }
 
+/// Only the findings that are kept show what they are, and each namespace is one.
+#[tokio::test]
+async fn more_findings_than_are_kept_are_all_repaired() {
+    let stored = Stored::new().await;
+    make(&stored.checkpointer, "damaged").await;
+    for damage in [
+        "INSERT INTO {schema}.checkpoints (thread_id, checkpoint_ns, checkpoint_id, seq, checkpoint,
+            channels, metadata, put_at)
+        SELECT thread_id, 'sub:' || n, checkpoint_id, 1, checkpoint, '{}', metadata, put_at
+        FROM {schema}.checkpoints, generate_series(1, 1500) AS n
+        WHERE thread_id = 'damaged' AND checkpoint_id = '3'",
+        "UPDATE {schema}.checkpoints SET channels = '{}'
+        WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+    ] {
+        stored.damage(damage).await;
+    }
+    let verify = async |repair| {
+        let verify = Verify::thread("damaged").unwrap().repair(repair);
+        let verified = stored.checkpointer.verify(verify);
+        let verified: Vec<VerifiedThread> = verified.try_collect().await.unwrap();
+        verified.into_iter().next().unwrap()
+    };
+    let found = verify(false).await;
+    assert_eq!(
+        (found.findings.len(), found.further, found.further_damage),
+        (1_000, 501, 500)
+    );
+    assert!(!found.is_sound());
+
+    let before = size(&stored).await;
+    let repaired = verify(true).await;
+    assert!(repaired.findings.iter().all(|finding| finding.repaired));
+    assert_eq!((repaired.further, repaired.further_damage), (501, 0));
+    assert!(repaired.is_sound());
+    assert!(size(&stored).await < before);
+    assert_eq!(stored.kinds(false).await, []);
+}
+
 async fn size(stored: &Stored) -> u64 {
     let size = stored.checkpointer.thread_size(&thread("damaged")).await;
     size.unwrap().unwrap().chunks

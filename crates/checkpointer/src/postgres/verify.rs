@@ -69,6 +69,8 @@ struct Verifying<'a> {
     repair: bool,
     /// What was repaired: each kind once, wherever it is found.
     repaired: HashSet<FindingKind>,
+    /// Whether something was found that only takes room.
+    has_garbage: bool,
 }
 
 /// Verifies threads one after the other; a connection is held only while a page is fetched.
@@ -138,6 +140,7 @@ impl Engine {
             shapes: Shapes::default(),
             repair,
             repaired: HashSet::new(),
+            has_garbage: false,
         };
         let is_live = verifying.run().await?;
         let has_findings = !verifying.thread.findings.is_empty();
@@ -209,8 +212,13 @@ impl Verifying<'_> {
     /// Takes a finding, and repairs it if that is asked for.
     async fn found(&mut self, mut finding: Finding) -> Result<()> {
         finding.repaired = self.repair && self.repaired(finding.kind).await?;
-        self.thread.add(finding);
+        self.add(finding);
         Ok(())
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.has_garbage |= !finding.kind.is_damage();
+        self.thread.add(finding);
     }
 
     fn one(&self) -> OneThread<'_> {

@@ -103,11 +103,30 @@ fn print_thread(thread: &VerifiedThread, output: &mut Output) -> anyhow::Result<
     for finding in &thread.findings {
         print(&thread.thread_id, finding, output)?;
     }
-    if thread.further > 0 && !output.is_json() {
-        let more = format!(": and {} more", thread.further);
-        output.line(painted(ID, &thread.thread_id).and(more))?;
+    match thread.further {
+        0 => Ok(()),
+        _ => print_further(thread, output),
     }
-    Ok(())
+}
+
+/// Tells of the findings that weren't kept.
+fn print_further(thread: &VerifiedThread, output: &mut Output) -> anyhow::Result<()> {
+    let VerifiedThread {
+        thread_id,
+        further,
+        further_damage,
+        ..
+    } = thread;
+    if output.is_json() {
+        return output.json(&json!({ "further": {
+            "thread_id": thread_id.as_str(), "findings": further, "damage": further_damage,
+        } }));
+    }
+    let more = match further_damage {
+        0 => format!(": and {further} more"),
+        _ => format!(": and {further} more, of which {further_damage} are damage"),
+    };
+    output.line(painted(ID, thread_id).and(more))
 }
 
 fn print(thread_id: &ThreadId, finding: &Finding, output: &mut Output) -> anyhow::Result<()> {

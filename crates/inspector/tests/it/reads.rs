@@ -295,3 +295,30 @@ async fn a_repair_makes_a_head_again() {
     assert_eq!(program.run(&["verify"]).await.code, 0);
     assert_eq!(program.done(&["history", "support-4711"]).await, history);
 }
+
+#[tokio::test]
+async fn further_findings_that_only_take_room_are_no_damage_and_are_removed() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    let sql = format!(
+        "INSERT INTO {}.pending_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx,
+            task_path, channel, value, written_at)
+        SELECT 'support-4711', '', 'lost ' || n, 'task', 0, '', 'a', '[1]', now() - interval '9 days'
+        FROM generate_series(1, 1003) AS n",
+        program.test.schema()
+    );
+    let observer = program.test.observer().await;
+    observer.batch_execute(&sql).await.unwrap();
+
+    let found = program.json(&["verify"]).await;
+    let further = found.iter().find_map(|line| line.get("further"));
+    let expected = json!({ "thread_id": "support-4711", "findings": 3, "damage": 0 });
+    assert_eq!(further, Some(&expected));
+    let repaired = program.done(&["verify", "--repair"]).await;
+    assert!(
+        repaired.contains("support-4711: and 3 more\n"),
+        "{repaired}"
+    );
+    let found = program.json(&["verify"]).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+}

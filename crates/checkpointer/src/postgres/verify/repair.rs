@@ -97,25 +97,18 @@ impl Verifying<'_> {
         let (chunks, bytes) = (count("chunks"), count("bytes"));
         if chunks > 0 {
             let what = format!("nothing refers to {chunks} chunks of {bytes} bytes");
-            self.thread
-                .add(Finding::new(FindingKind::ChunksUnneeded, what));
+            self.add(Finding::new(FindingKind::ChunksUnneeded, what));
         }
         self.sweep().await
     }
 
     async fn sweep(&mut self) -> Result<()> {
-        let is_garbage = |finding: &&mut Finding| !finding.kind.is_damage();
-        let is_sound = self.thread.is_sound();
-        let mut garbage = self
-            .thread
-            .findings
-            .iter_mut()
-            .filter(is_garbage)
-            .peekable();
-        if !self.repair || !is_sound || garbage.peek().is_none() {
+        if !self.repair || !self.has_garbage || !self.thread.is_sound() {
             return Ok(());
         }
         self.engine.sweep_garbage(&self.thread.thread_id).await?;
+        let findings = self.thread.findings.iter_mut();
+        let garbage = findings.filter(|finding| !finding.kind.is_damage());
         garbage.for_each(|finding| finding.repaired = true);
         Ok(())
     }
