@@ -452,6 +452,31 @@ async fn chunks_that_nothing_needs_are_no_damage_and_are_removed() {
     assert_eq!(stored.kinds(false).await, []);
 }
 
+/// A step of a sweep removes a chunk that nothing needs, and a later one the chunk above it.
+#[tokio::test]
+async fn a_sweep_that_was_cut_short_leaves_no_damage() {
+    let stored = Stored::new().await;
+    make(&stored.checkpointer, "damaged").await;
+    for damage in [
+        "DELETE FROM {schema}.chunks WHERE thread_id = 'damaged' AND hash = (
+            SELECT below.hash FROM {schema}.checkpoints AS c,
+                {schema}.top_chunks(c.channels -> 'many') AS top,
+                {schema}.chunks AS node, {schema}.unpacked(node.refs) AS below
+            WHERE c.thread_id = 'damaged' AND c.checkpoint_id = '1'
+              AND node.thread_id = 'damaged' AND node.hash = top.hash LIMIT 1)",
+        "UPDATE {schema}.checkpoints SET channels = channels - 'many'
+            WHERE thread_id = 'damaged' AND checkpoint_id = '1'",
+        "INSERT INTO {schema}.unswept (thread_id) VALUES ('damaged')",
+    ] {
+        stored.damage(damage).await;
+    }
+    assert_eq!(stored.verify(false).await, []);
+    stored.damage("DELETE FROM {schema}.unswept").await;
+    assert_eq!(stored.kinds(false).await, [ChunksUnneeded]);
+    stored.verify(true).await;
+    assert_eq!(stored.kinds(false).await, []);
+}
+
 /// Only the findings that are kept show what they are, and each namespace is one.
 #[tokio::test]
 async fn more_findings_than_are_kept_are_all_repaired() {

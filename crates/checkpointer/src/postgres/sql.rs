@@ -54,7 +54,9 @@ pub(super) use threads::{
     PinnedCheckpoint, ThreadMetadata, ThreadsOfCopy,
 };
 pub(super) use upkeep::{AtWork, DuePage, EndOfCall, PolicyOfRound, Progress};
-pub(super) use verify::{CheckpointsPage, ChunksPage, PageSize, ThreadsPage, WritesPage};
+pub(super) use verify::{
+    CheckpointsPage, ChunksPage, LackingChunks, PageSize, ThreadsPage, WritesPage,
+};
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
 
@@ -122,6 +124,7 @@ pub(super) struct Sql {
     pub(super) verify_thread: Query<OneThread<'static>>,
     pub(super) verify_heads: Query<OneThread<'static>>,
     pub(super) verify_chunks: Query<(ChunksPage<'static>, PageSize)>,
+    pub(super) verify_missing: Query<LackingChunks<'static>>,
     pub(super) verify_checkpoints: Query<(CheckpointsPage<'static>, PageSize)>,
     pub(super) verify_writes: Query<(WritesPage<'static>, PageSize)>,
     pub(super) verify_unneeded: Query<OneThread<'static>>,
@@ -237,6 +240,7 @@ impl Sql {
             verify_thread: schema.query(&verify::VERIFY_THREAD),
             verify_heads: schema.query(&verify::VERIFY_HEADS),
             verify_chunks: schema.query(&verify::VERIFY_CHUNKS),
+            verify_missing: schema.query(&verify::VERIFY_MISSING),
             verify_checkpoints: schema.query(&verify::VERIFY_CHECKPOINTS),
             verify_writes: schema.query(&verify::VERIFY_WRITES),
             verify_unneeded: schema.query(&verify::VERIFY_UNNEEDED),

@@ -36,7 +36,7 @@ pub enum FindingKind {
     WritesWithoutCheckpoint,
     /// A chunk doesn't hold what its hash says.
     ChunkDamaged,
-    /// A chunk refers to one that isn't there.
+    /// A chunk that something needs refers to one that isn't there.
     ChunkMissing,
     /// Nothing refers to some chunks: they only take room. A put that replaces a checkpoint leaves such
     /// chunks. The repair removes them, if everything else of the thread can be read.

@@ -5,6 +5,7 @@ use super::parameters::parameters;
 use super::remove::UNNEEDED_CHUNKS;
 use super::template::Template;
 use super::threads::OneThread;
+use crate::codec::ContentHash;
 
 parameters! {
     /// A page of the ids of all threads: those after one.
@@ -27,6 +28,14 @@ parameters! {
     struct ChunksPage<'a> {
         thread_id: &'a str,
         last_hash: &'a [u8],
+    }
+}
+
+parameters! {
+    /// Chunks of a thread that refer to some that aren't there.
+    struct LackingChunks<'a> {
+        thread_id: &'a str,
+        lacking: &'a [ContentHash],
     }
 }
 
@@ -121,13 +130,13 @@ LEFT JOIN LATERAL (
       AND c.checkpoint_id = h.checkpoint_id OFFSET 0) AS c ON true
 WHERE h.checkpoint_id IS NULL OR c.seq IS NULL OR c.seq < put.last_seq OR h.seq < put.last_seq"]);
 
-/// Reads chunks, with the hashes of those that they refer to and that aren't there.
+/// Reads chunks, and says whether a chunk that one refers to isn't there.
 pub(super) const VERIFY_CHUNKS: Template<(ChunksPage<'static>, PageSize)> =
     Template::new(&["-- checkpointer::verify_chunks
-SELECT k.hash, k.content, k.refs, ARRAY(
-    SELECT DISTINCT below.hash FROM {schema}.unpacked(k.refs) AS below
+SELECT k.hash, k.content, k.refs, EXISTS (
+    SELECT FROM {schema}.unpacked(k.refs) AS below
     WHERE NOT EXISTS (SELECT FROM {schema}.chunks AS c
-        WHERE c.thread_id = {thread_id} AND c.hash = below.hash)) AS missing
+        WHERE c.thread_id = {thread_id} AND c.hash = below.hash)) AS lacks_chunks
 FROM (
     SELECT k.*, sum(k.bytes) OVER (ORDER BY k.hash ROWS UNBOUNDED PRECEDING) - k.bytes AS before
     FROM (
@@ -137,6 +146,37 @@ FROM (
     ) AS k
 ) AS k
 WHERE k.before < {bytes} ORDER BY k.hash"]);
+
+/// Finds the chunks that aren't there and that chunks refer to which are needed. A sweep removes those
+/// that nothing needs in steps, so that one may be gone before another that refers to it.
+pub(super) const VERIFY_MISSING: Template<LackingChunks<'static>> = Template::new(&[
+    "-- checkpointer::verify_missing
+",
+    REFERRED,
+    UNNEEDED_CHUNKS,
+    "
+SELECT DISTINCT ON (below.hash) below.hash AS missing, above.hash AS above
+FROM (SELECT pg_catalog.unnest({lacking}) EXCEPT SELECT hash FROM unneeded) AS above (hash)
+CROSS JOIN LATERAL (
+    SELECT c.refs FROM {schema}.chunks AS c
+    WHERE c.thread_id = {thread_id} AND c.hash = above.hash OFFSET 0) AS c,
+    {schema}.unpacked(c.refs) AS below
+WHERE NOT EXISTS (
+    SELECT FROM {schema}.chunks AS k
+    WHERE k.thread_id = {thread_id} AND k.hash = below.hash OFFSET 0)
+ORDER BY below.hash, above.hash",
+]);
+
+/// All references of a thread, whatever else its values are.
+const REFERRED: &str = "WITH RECURSIVE referred AS (
+    SELECT CASE WHEN {is_reference} THEN stored.value END AS reference
+    FROM {schema}.checkpoints AS c, jsonb_each(
+        CASE WHEN jsonb_typeof(c.channels) = 'object' THEN c.channels END) AS stored
+    WHERE c.thread_id = {thread_id}
+    UNION ALL
+    SELECT CASE WHEN {is_reference} THEN stored.value END FROM {schema}.pending_writes AS stored
+    WHERE stored.thread_id = {thread_id}
+)";
 
 /// Reads checkpoints, and says whether a chunk that one refers to isn't there, or its parent.
 pub(super) const VERIFY_CHECKPOINTS: Template<(CheckpointsPage<'static>, PageSize)> =
@@ -199,15 +239,8 @@ ORDER BY w.checkpoint_ns, w.checkpoint_id, w.task_id, w.idx"]);
 /// Counts the chunks of a thread that nothing refers to, unless a removal is about to sweep them.
 pub(super) const VERIFY_UNNEEDED: Template<OneThread<'static>> = Template::new(&[
     "-- checkpointer::verify_unneeded
-WITH RECURSIVE referred AS (
-    SELECT CASE WHEN {is_reference} THEN stored.value END AS reference
-    FROM {schema}.checkpoints AS c, jsonb_each(
-        CASE WHEN jsonb_typeof(c.channels) = 'object' THEN c.channels END) AS stored
-    WHERE c.thread_id = {thread_id}
-    UNION ALL
-    SELECT CASE WHEN {is_reference} THEN stored.value END FROM {schema}.pending_writes AS stored
-    WHERE stored.thread_id = {thread_id}
-)",
+",
+    REFERRED,
     UNNEEDED_CHUNKS,
     "
 SELECT count(*) AS chunks, coalesce(sum(k.bytes), 0)::bigint AS bytes

@@ -1,31 +1,29 @@
 //! Verifying the chunks of a thread.
 
-use std::collections::HashSet;
-
 use db::Row;
 
 use super::leaf::shape;
 use super::{OPERATION, PAGE, Verifying};
 use crate::codec::ContentHash;
-use crate::postgres::sql::ChunksPage;
+use crate::postgres::sql::{ChunksPage, LackingChunks};
 use crate::postgres::wire::Jsonb;
 use crate::{Finding, FindingKind, Result};
 
 impl Verifying<'_> {
     /// Checks each chunk against its hash, and looks for those that it refers to.
     pub(super) async fn check_chunks(&mut self) -> Result<()> {
-        let mut last = Vec::new();
-        let mut missing = HashSet::new();
+        let (mut last, mut lacking) = (Vec::new(), Vec::new());
         loop {
             let rows = self.chunks_after(&last).await?;
             let Some(end) = rows.last() else {
-                return Ok(());
+                return self.check_below(&lacking).await;
             };
             last = end.get("hash");
             for row in &rows {
                 self.check_chunk(row).await?;
-                self.check_below(row, &mut missing).await?;
             }
+            let lack = rows.iter().filter(|row| row.get("lacks_chunks"));
+            lacking.extend(lack.filter_map(hash));
         }
     }
 
@@ -41,39 +39,48 @@ impl Verifying<'_> {
 
     async fn check_chunk(&mut self, row: &Row) -> Result<()> {
         self.thread.chunks += 1;
-        let stored: &[u8] = row.get("hash");
         let content: Option<Jsonb<'_>> = row.get("content");
-        let found = match stored.try_into().map(ContentHash::from_bytes) {
-            Ok(hash) => {
+        let found = match hash(row) {
+            Some(hash) => {
                 let content = content.map(|Jsonb(content)| content);
                 let found = shape(&hash, content, row.get("refs"));
                 found.map(|shape| self.shapes.note(hash, shape))
             }
-            Err(_) => Err("has a hash that isn't 16 bytes long".to_owned()),
+            None => Err("has a hash that isn't 16 bytes long".to_owned()),
         };
         let Err(what) = found else {
             return Ok(());
         };
         self.shapes.damaged = true;
-        let what = format!("chunk {} {what}", hex(stored));
+        let what = format!("chunk {} {what}", hex(row.get("hash")));
         self.found(Finding::new(FindingKind::ChunkDamaged, what))
             .await
     }
 
-    /// Reports each missing chunk once.
-    async fn check_below(&mut self, row: &Row, known: &mut HashSet<Vec<u8>>) -> Result<()> {
-        let missing: Vec<Vec<u8>> = row.get("missing");
-        for hash in missing {
+    /// Reports each missing chunk once, if a chunk refers to it that something needs.
+    async fn check_below(&mut self, lacking: &[ContentHash]) -> Result<()> {
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let thread_id = self.thread.thread_id.as_str();
+        let lacking = LackingChunks { thread_id, lacking };
+        let store = &self.engine.store;
+        let asked = store.sql.verify_missing.with(&lacking);
+        for row in store.query(OPERATION, asked).await? {
             self.shapes.damaged = true;
-            let above = hex(row.get("hash"));
-            let what = format!("chunk {} is missing, which chunk {above} needs", hex(&hash));
-            if known.insert(hash) {
-                self.found(Finding::new(FindingKind::ChunkMissing, what))
-                    .await?;
-            }
+            let (missing, above) = (hex(row.get("missing")), hex(row.get("above")));
+            let what = format!("chunk {missing} is missing, which chunk {above} needs");
+            self.found(Finding::new(FindingKind::ChunkMissing, what))
+                .await?;
         }
         Ok(())
     }
+}
+
+/// A chunk's hash; none if no reference can name it.
+fn hash(row: &Row) -> Option<ContentHash> {
+    let stored: &[u8] = row.get("hash");
+    stored.try_into().ok().map(ContentHash::from_bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {
