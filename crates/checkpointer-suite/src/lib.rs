@@ -338,7 +338,7 @@ macro_rules! __contract_cases {
     (transfer, $each:path) => {
         $each! { transfer:
             is_equal, exported_again_is_the_same, preserves_values, preserves_pins, preserves_the_head,
-            executed_again, goes_on, of_a_pruned_thread, onto_an_existing_one,
+            executed_again, keeps_paths, goes_on, of_a_pruned_thread, onto_an_existing_one,
             of_a_missing_thread, after_a_deletion, a_bad_line_leaves_nothing,
             an_early_end_leaves_nothing, several_threads, others_wait, lines_are_json,
         }

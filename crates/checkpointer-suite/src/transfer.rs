@@ -4,7 +4,9 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
 use super::fidelity::{assert_same, odd_values};
-use super::step::{Step, delete, fresh_thread, get, head, list, map, pending, put_chain, write};
+use super::step::{
+    Step, delete, fresh_thread, get, head, list, map, pending, put_chain, try_write, write,
+};
 use checkpointer::{
     CheckpointAddress, CheckpointTuple, Checkpointer, Error, Import, Imported, List, Result,
     ThreadId, channels, export,
@@ -173,6 +175,27 @@ pub async fn executed_again(checkpointer: &dyn Checkpointer) {
         ["task-2", "b", { "c": 2 }],
     ]);
     assert_eq!(stored, expected);
+}
+
+/// The writes of one task may have several paths.
+pub async fn keeps_paths(checkpointer: &dyn Checkpointer) {
+    let source = fresh_thread();
+    let first = Step::first(&source).put(checkpointer).await;
+    for (path, writes) in [
+        ("p", json!([[channels::INTERRUPT, "ask"]])),
+        ("", json!([[channels::RESUME, [true]]])),
+        ("q", json!([["a", 1], ["b", 2]])),
+    ] {
+        let written = try_write(checkpointer, &first, "task", path, writes).await;
+        written.unwrap();
+    }
+    let target = moved(checkpointer, &source).await;
+    let of_source = lines(checkpointer, &source).await;
+    assert_eq!(lines(checkpointer, &target).await[1..], of_source[1..]);
+    let at = CheckpointAddress::new(&target, &first.checkpoint_id).unwrap();
+    let paths: Vec<_> = get(checkpointer, &at).await.pending_writes;
+    let paths: Vec<_> = paths.iter().map(|write| &*write.task_path).collect();
+    assert_eq!(paths, ["", "p", "q", "q"]);
 }
 
 /// A thread that was imported can be gone on with.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{Checkpoint, CheckpointId, CheckpointNs, Metadata, PendingWrite, ThreadId};
+use crate::{Checkpoint, CheckpointId, CheckpointNs, Metadata, TaskId, ThreadId};
 
 pub use export::export;
 pub use import::{Import, Imported};
@@ -40,7 +40,16 @@ struct Step {
     checkpoint: Checkpoint,
     metadata: Metadata,
     pinned: bool,
-    writes: Vec<PendingWrite>,
+    writes: Vec<TaskWrites>,
+}
+
+/// What one call stores: writes of a task with the same path.
+#[derive(Debug)]
+struct TaskWrites {
+    task_id: TaskId,
+    task_path: String,
+    /// Channels and values.
+    writes: Vec<(String, Value)>,
 }
 
 /// The last line of a thread: how much there was.

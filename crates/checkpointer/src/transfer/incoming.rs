@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use super::{End, Header, Step};
+use super::{End, Header, Step, TaskWrites};
 use crate::{
     AcquireLease, ChannelValues, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer,
-    DeleteThread, Error, Generation, Lease, PendingWrite, Put, PutWrites, Result, ThreadId,
+    DeleteThread, Error, Generation, Lease, Put, PutWrites, Result, ThreadId,
 };
 
 /// How long the thread stays closed to others if this program dies.
@@ -149,30 +149,24 @@ impl<'c> Incoming<'c> {
         let address = self.checkpointer.put(put).await?;
         self.generation = address.generation;
         self.stored.checkpoints += 1;
-        self.store_writes(&address, step.writes).await?;
+        self.store_writes(&address, &step.writes).await?;
         if step.pinned {
             self.checkpointer.set_pinned(&address, true).await?;
         }
         Ok(())
     }
 
-    /// Stores a checkpoint's pending writes, task by task.
     async fn store_writes(
         &mut self,
         address: &CheckpointAddress,
-        writes: Vec<PendingWrite>,
+        calls: &[TaskWrites],
     ) -> Result<()> {
-        let mut writes = writes.into_iter().peekable();
-        while let Some(first) = writes.next() {
-            let mut of_task = vec![(first.channel, first.value)];
-            while let Some(next) = writes.next_if(|next| next.task_id == first.task_id) {
-                of_task.push((next.channel, next.value));
-            }
-            let mut put =
-                PutWrites::new(address, &first.task_id, &of_task).task_path(&first.task_path);
+        for call in calls {
+            let mut put = PutWrites::new(address, &call.task_id, &call.writes);
+            put.task_path = &call.task_path;
             put.lease = self.lease.as_ref();
             self.checkpointer.put_writes(put).await?;
-            self.stored.writes += of_task.len() as u64;
+            self.stored.writes += call.writes.len() as u64;
         }
         Ok(())
     }

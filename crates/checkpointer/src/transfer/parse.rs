@@ -1,10 +1,11 @@
 //! Reading the lines of an exported thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::{End, FORMAT, Header, Step};
+use super::{End, FORMAT, Header, Step, TaskWrites};
+use crate::writes::special_index;
 use crate::{
     ChannelValues, ChannelVersions, Checkpoint, CheckpointId, CheckpointNs, Error, Metadata,
     PendingWrite, TaskId, ThreadId, Version, codec,
@@ -100,7 +101,7 @@ fn step(fields: &mut Fields, before: &ChannelValues) -> Result<Step, Problem> {
         checkpoint,
         metadata: Metadata::from(fields.object("metadata")?.0),
         pinned: pinned.unwrap_or(false),
-        writes: writes.collect::<Result<_, _>>()?,
+        writes: calls(writes.collect::<Result<_, _>>()?)?,
     })
 }
 
@@ -138,6 +139,38 @@ fn write(write: Value) -> Result<PendingWrite, Problem> {
     };
     fields.is_empty()?;
     Ok(write)
+}
+
+/// Divides writes into the calls that store them.
+///
+/// The outputs of a task to regular channels must be in one call, since each call counts them from 0, and it
+/// has one write to each special channel. Others would be left out, or be replaced.
+fn calls(writes: Vec<PendingWrite>) -> Result<Vec<TaskWrites>, Problem> {
+    let mut calls: Vec<TaskWrites> = Vec::new();
+    // By task and special channel: the call that has the last write to it, counted from 1.
+    let mut known = HashMap::new();
+    for write in writes {
+        let (task_id, task_path) = (write.task_id, write.task_path);
+        let is_other = |last: &TaskWrites| last.task_id != task_id || last.task_path != task_path;
+        if calls.last().is_none_or(is_other) {
+            calls.push(TaskWrites {
+                task_id: task_id.clone(),
+                task_path,
+                writes: Vec::new(),
+            });
+        }
+        let special = special_index(&write.channel);
+        let before = known.insert((task_id.clone(), special), calls.len());
+        if before.is_some_and(|before| special.is_some() || before != calls.len()) {
+            return Err(format!(
+                "has writes of task `{task_id}` that can't be stored together"
+            ));
+        }
+        if let Some(call) = calls.last_mut() {
+            call.writes.push((write.channel, write.value));
+        }
+    }
+    Ok(calls)
 }
 
 fn versions(fields: Fields) -> Result<ChannelVersions, Problem> {

@@ -79,6 +79,16 @@ async fn a_line_that_was_changed_is_refused_and_the_reason_is_told() {
         (1, r#""v":4,"#, ""),
         (1, r#"{"messages":3}"#, r#"{"messages":null}"#),
         (1, r#""task_path":"p","#, ""),
+        (
+            1,
+            r#"{"task_id":"task","task_path":"p","channel":"a","value":[1]}"#,
+            r#"{"task_id":"task","task_path":"p","channel":"a","value":1},{"task_id":"task","task_path":"q","channel":"a","value":2}"#,
+        ),
+        (
+            1,
+            r#"{"task_id":"task","task_path":"p","channel":"a","value":[1]}"#,
+            r#"{"task_id":"task","task_path":"p","channel":"__error__","value":1},{"task_id":"task","task_path":"q","channel":"__error__","value":2}"#,
+        ),
         (1, "checkpoint\":{", "checkpoints\":{"),
         (2, r#""same":["zero"]"#, r#""same":["one"]"#),
         (2, r#""appended":{"messages""#, r#""appended":{"zero""#),
@@ -104,6 +114,8 @@ async fn a_line_that_was_changed_is_refused_and_the_reason_is_told() {
         line 2 of the export has no `v`
         line 2 of the export has no version of channel `messages`
         line 2 of the export has no `task_path`
+        line 2 of the export has writes of task `task` that can't be stored together
+        line 2 of the export has writes of task `task` that can't be stored together
         line 2 of the export is of no known kind
         line 3 of the export needs a value of channel `one`, which the line before doesn't have
         line 3 of the export needs a value of channel `zero`, which the line before doesn't have
