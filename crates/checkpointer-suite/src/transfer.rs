@@ -296,6 +296,19 @@ pub async fn an_early_end_leaves_nothing(checkpointer: &dyn Checkpointer) {
     assert_eq!(checkpointer.thread_info(&target).await.unwrap(), None);
 }
 
+/// A thread whose head isn't among its checkpoints would get another one.
+pub async fn a_missing_head_leaves_nothing(checkpointer: &dyn Checkpointer) {
+    let (source, made) = thread(checkpointer).await;
+    let mut lines = lines(checkpointer, &source).await;
+    let (header, other) = (&mut lines[0], "another");
+    *header = header.replace(made[2].checkpoint_id.as_str(), other);
+    let target = fresh_thread();
+    let refused = try_import(checkpointer, &lines, &target).await;
+    let is_told = matches!(refused, Err(Error::MalformedExport { line: 6, .. }));
+    assert!(is_told, "{refused:?}");
+    assert_eq!(checkpointer.thread_info(&target).await.unwrap(), None);
+}
+
 /// Several threads may follow each other.
 pub async fn several_threads(checkpointer: &dyn Checkpointer) {
     let sources = [fresh_thread(), fresh_thread()];

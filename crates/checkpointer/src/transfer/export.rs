@@ -1,5 +1,6 @@
 //! A thread on its way out.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use futures_util::stream::{self, BoxStream};
@@ -26,8 +27,9 @@ const AT_ONCE: usize = 4;
 /// # Errors
 ///
 /// [`Error::InvalidName`] if the id can't be one. The stream fails with [`Error::ThreadNotFound`] if there
-/// is no such thread, with [`Error::ThreadDeleted`] if it is deleted meanwhile, and with
-/// [`Error::Corrupt`] if a checkpoint can't be read.
+/// is no such thread, with [`Error::ThreadDeleted`] if it is deleted meanwhile, with
+/// [`Error::CheckpointNotFound`] if a head is removed meanwhile, and with [`Error::Corrupt`] if a
+/// checkpoint can't be read.
 ///
 /// # Examples
 ///
@@ -76,10 +78,11 @@ struct Outgoing<'c> {
 }
 
 /// What the lines so far have held.
-#[derive(Default)]
 struct Told {
     values: ChannelValues,
     end: End,
+    /// The heads that are still to come.
+    heads: BTreeMap<CheckpointNs, CheckpointId>,
 }
 
 impl<'c> Outgoing<'c> {
@@ -90,11 +93,7 @@ impl<'c> Outgoing<'c> {
         let list = List::thread(thread_id)?.project(Projection::Metadata);
         let steps = checkpointer.list(list).map_ok(|tuple| tuple.address);
         let mut addresses: Vec<CheckpointAddress> = steps.try_collect().await?;
-        addresses.sort_by(|left, right| {
-            let key =
-                |at: &'_ CheckpointAddress| (at.checkpoint_ns.clone(), at.checkpoint_id.clone());
-            key(left).cmp(&key(right))
-        });
+        addresses.sort_by(order);
         let mut outgoing = Self {
             checkpointer,
             thread,
@@ -109,19 +108,40 @@ impl<'c> Outgoing<'c> {
         let namespaces = self
             .addresses
             .chunk_by(|left, right| left.checkpoint_ns == right.checkpoint_ns);
-        for address in namespaces.filter_map(|namespace| namespace.first()) {
-            let query = GetTuple::head(&address.thread_id)?.in_ns(&address.checkpoint_ns);
-            let query = query.project(Projection::Metadata);
-            if let Some(head) = self.checkpointer.get_tuple(query).await? {
-                let CheckpointAddress {
-                    checkpoint_ns,
-                    checkpoint_id,
-                    ..
-                } = head.address;
-                self.heads.insert(checkpoint_ns, checkpoint_id);
+        let namespaces = namespaces.filter_map(|namespace| namespace.first());
+        let namespaces: Vec<_> = namespaces.map(|at| at.checkpoint_ns.clone()).collect();
+        for ns in namespaces {
+            let query = GetTuple::head(&self.thread.thread_id)?.in_ns(&ns);
+            if let Some(head) = self.read(query).await? {
+                self.heads.insert(ns, head.address.checkpoint_id.clone());
+                self.add(head).await?;
             }
         }
         Ok(())
+    }
+
+    /// Adds a head, with those of its ancestors that were put since the list was read, as it was.
+    async fn add(&mut self, head: CheckpointTuple) -> Result<()> {
+        let mut next = Some(head);
+        while let Some(tuple) = next {
+            let found = self
+                .addresses
+                .binary_search_by(|at| order(at, &tuple.address));
+            let Err(place) = found else {
+                return Ok(());
+            };
+            self.addresses.insert(place, tuple.address);
+            next = match tuple.parent_address {
+                Some(parent) => self.read(GetTuple::at(&parent)).await?,
+                None => None,
+            };
+        }
+        Ok(())
+    }
+
+    async fn read(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {
+        let query = query.project(Projection::Metadata);
+        self.checkpointer.get_tuple(query).await
     }
 
     fn lines(self) -> BoxStream<'c, Result<String>> {
@@ -138,7 +158,11 @@ impl<'c> Outgoing<'c> {
             .buffered(AT_ONCE)
             // One that was removed meanwhile is left out.
             .try_filter_map(async |tuple| Ok(tuple));
-        let told = Some(Told::default());
+        let told = Some(Told {
+            values: ChannelValues::new(),
+            end: End::default(),
+            heads,
+        });
         let rest = stream::try_unfold((tuples.boxed(), told), move |(mut tuples, told)| {
             let thread = thread.clone();
             async move {
@@ -149,7 +173,7 @@ impl<'c> Outgoing<'c> {
                     Some(tuple) => Ok(Some((told.step(tuple)?, (tuples, Some(told))))),
                     None => {
                         still_there(checkpointer, &thread).await?;
-                        Ok(Some((told.end(&thread.thread_id)?, (tuples, None))))
+                        Ok(Some((told.end(thread.thread_id)?, (tuples, None))))
                     }
                 }
             }
@@ -164,13 +188,31 @@ impl Told {
         let line = line.map_err(|refused| unwritable(&tuple.address.thread_id, &refused))?;
         self.end.checkpoints += 1;
         self.end.writes += tuple.pending_writes.len() as u64;
+        let at = &tuple.address;
+        if self.heads.get(&at.checkpoint_ns) == Some(&at.checkpoint_id) {
+            self.heads.remove(&at.checkpoint_ns);
+        }
         self.values = tuple.checkpoint.channel_values;
         Ok(line)
     }
 
-    fn end(&self, thread_id: &ThreadId) -> Result<String> {
-        write::end(self.end).map_err(|refused| unwritable(thread_id, &refused))
+    /// The last line. It fails if a head was removed that the first line names.
+    fn end(self, thread_id: ThreadId) -> Result<String> {
+        if let Some((checkpoint_ns, checkpoint_id)) = self.heads.into_iter().next() {
+            return Err(Error::CheckpointNotFound {
+                thread_id,
+                checkpoint_ns,
+                checkpoint_id,
+            });
+        }
+        write::end(self.end).map_err(|refused| unwritable(&thread_id, &refused))
     }
+}
+
+/// The order of the lines.
+fn order(left: &CheckpointAddress, right: &CheckpointAddress) -> Ordering {
+    let by_ns = left.checkpoint_ns.cmp(&right.checkpoint_ns);
+    by_ns.then_with(|| left.checkpoint_id.cmp(&right.checkpoint_id))
 }
 
 /// Fails if the thread was deleted since it was found: then some of it may have been left out.

@@ -129,9 +129,13 @@ impl<'c> Import<'c> {
             }
             (Line::End(end), Some(thread)) => {
                 thread.complete().await?;
-                match thread.stored == end {
-                    true => self.end().await,
-                    false => Err(self.malformed("tells of more or less than came".to_owned())),
+                let missing = thread.heads.keys().next().cloned();
+                match (missing, thread.stored == end) {
+                    (None, true) => self.end().await,
+                    (Some(ns), true) => Err(self.malformed(format!(
+                        "ends a thread, and the head of its namespace `{ns}` hasn't come"
+                    ))),
+                    (_, false) => Err(self.malformed("tells of more or less than came".to_owned())),
                 }
             }
             (Line::Thread(_), Some(_)) => {

@@ -19,7 +19,8 @@ pub(super) struct Incoming<'c> {
     checkpointer: &'c dyn Checkpointer,
     pub(super) thread_id: ThreadId,
     metadata: Map<String, Value>,
-    heads: BTreeMap<CheckpointNs, CheckpointId>,
+    /// The heads that weren't stored yet.
+    pub(super) heads: BTreeMap<CheckpointNs, CheckpointId>,
     /// None if the checkpointer has no leases.
     lease: Option<Lease>,
     renewed: Instant,
@@ -131,7 +132,10 @@ impl<'c> Incoming<'c> {
 
     async fn store_held(&mut self) -> Result<()> {
         match self.held.take() {
-            Some(step) => self.store(step).await,
+            Some(step) => {
+                self.heads.remove(&step.checkpoint_ns);
+                self.store(step).await
+            }
             None => Ok(()),
         }
     }

@@ -1,6 +1,8 @@
 //! Lines of exported threads, as they are written and read.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod beside;
+
 use expect_test::expect;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
