@@ -29,6 +29,9 @@ pub(crate) type State = ChannelValues;
 /// What a task writes, channel by channel; `null` empties a channel.
 pub(crate) type Writes = Vec<(String, Value)>;
 
+/// The same, where others hold the values as well: tasks' outputs, as pending writes have them.
+pub(crate) type Shared = Vec<(String, Arc<Value>)>;
+
 /// One step of a graph.
 #[async_trait]
 pub(crate) trait Node: Send + Sync + 'static {
@@ -128,11 +131,9 @@ impl Graph {
     /// Puts the first checkpoint of a thread that has none.
     pub(crate) async fn start(&self, thread_id: &ThreadId, input: State) -> Result<()> {
         let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
-        let input = input.into_iter();
-        let input = input.map(|(channel, value)| (channel, Arc::unwrap_or_clone(value)));
-        let mut writes: Writes = input.collect();
+        let mut writes: Shared = input.into_iter().collect();
         if let Some(first) = self.nodes.first() {
-            writes.push((NEXT.to_owned(), first.name().into()));
+            writes.push((NEXT.to_owned(), Arc::new(first.name().into())));
         }
         let changed = self.write(&mut checkpoint, writes);
         let metadata = Metadata::new(Source::Input, -1).with("run_id", self.run_id.as_str());
@@ -186,7 +187,7 @@ impl Graph {
         changes: Writes,
     ) -> Result<CheckpointAddress> {
         let mut checkpoint = Checkpoint::child_of(from);
-        let changed = self.write(&mut checkpoint, changes);
+        let changed = self.write(&mut checkpoint, shared(changes));
         let metadata = self.metadata(Source::Fork, from)?;
         let put = Put::after(&from.address, &checkpoint, &metadata)
             .new_versions(&changed)
@@ -209,7 +210,7 @@ impl Graph {
         &self,
         at: &CheckpointTuple,
         node: &dyn Node,
-        outputs: BTreeMap<TaskId, Writes>,
+        outputs: BTreeMap<TaskId, Shared>,
     ) -> Result<CheckpointTuple> {
         let mut checkpoint = Checkpoint::child_of(at);
         let seen = at.checkpoint.channel_versions.clone();
@@ -233,17 +234,18 @@ impl Graph {
         &self,
         node: &dyn Node,
         state: &State,
-        outputs: BTreeMap<TaskId, Writes>,
-    ) -> Result<Writes> {
+        outputs: BTreeMap<TaskId, Shared>,
+    ) -> Result<Shared> {
         let following = (self.nodes.iter())
             .skip_while(|other| other.name() != node.name())
             .nth(1);
-        let following = following.map_or(Value::Null, |node| node.name().into());
+        let following: Value = following.map_or(Value::Null, |node| node.name().into());
         let mut collected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        let mut single: BTreeMap<String, Value> = BTreeMap::new();
+        let mut single: BTreeMap<String, Arc<Value>> = BTreeMap::new();
         for (channel, value) in outputs.into_values().flatten() {
             if self.collecting.contains(&channel.as_str()) && !value.is_null() {
-                collected.entry(channel).or_default().push(value);
+                let values = collected.entry(channel).or_default();
+                values.push(Arc::unwrap_or_clone(value));
             } else if channel != NO_WRITES && single.insert(channel.clone(), value).is_some() {
                 bail!("two tasks of `{}` wrote to `{channel}`", node.name());
             }
@@ -254,15 +256,15 @@ impl Graph {
                 _ => Vec::new(),
             };
             all.extend(values);
-            single.insert(channel, all.into());
+            single.insert(channel, Arc::new(all.into()));
         }
-        single.entry(NEXT.to_owned()).or_insert(following);
+        single.entry(NEXT.to_owned()).or_insert(Arc::new(following));
         Ok(single.into_iter().collect())
     }
 
     /// Writes to the channels of a checkpoint, of which a null empties one, and returns their new
     /// versions.
-    fn write(&self, checkpoint: &mut Checkpoint, writes: Writes) -> ChannelVersions {
+    fn write(&self, checkpoint: &mut Checkpoint, writes: Shared) -> ChannelVersions {
         let writes = writes.into_iter();
         let writes =
             writes.map(|(channel, value)| (channel, Some(value).filter(|value| !value.is_null())));
@@ -279,4 +281,12 @@ impl Graph {
         })?;
         Ok(Metadata::new(source, step + 1).with("run_id", self.run_id.as_str()))
     }
+}
+
+/// Makes writes whose values can be shared.
+pub(crate) fn shared(writes: Writes) -> Shared {
+    let writes = writes.into_iter();
+    writes
+        .map(|(channel, value)| (channel, Arc::new(value)))
+        .collect()
 }

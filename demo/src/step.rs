@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::event::{Event, Report};
-use crate::graph::{Node, Output, Task, Writes};
+use crate::graph::{Node, Output, Shared, Task, shared};
 
 /// The output of a task that wrote nothing.
 pub(crate) const NO_WRITES: &str = "__no_writes__";
@@ -29,7 +29,7 @@ pub(crate) struct Step<'a> {
 /// What became of a step.
 pub(crate) enum Ran {
     /// Every task is done; this is what each wrote.
-    Done(BTreeMap<TaskId, Writes>),
+    Done(BTreeMap<TaskId, Shared>),
     /// A task waits for an answer.
     Interrupted(Value),
 }
@@ -38,7 +38,7 @@ pub(crate) enum Ran {
 enum Progress {
     Open { resume: Option<Value> },
     Asked(Value),
-    Done(Writes),
+    Done(Shared),
 }
 
 impl Step<'_> {
@@ -86,7 +86,7 @@ impl Step<'_> {
         for (task_id, output) in self.run_open(open).await? {
             match output {
                 Output::Writes(writes) => {
-                    outputs.insert(task_id, writes);
+                    outputs.insert(task_id, shared(writes));
                 }
                 Output::Interrupt(question) => questions.push(question),
             }
@@ -194,11 +194,11 @@ fn by_task(writes: &[PendingWrite]) -> BTreeMap<&TaskId, Vec<&PendingWrite>> {
 fn progress(writes: Vec<&PendingWrite>) -> Progress {
     let value_of = |channel| {
         let mut on_channel = writes.iter().filter(|write| write.channel == channel);
-        on_channel.next().map(|write| write.value.clone())
+        on_channel.next().map(|write| Value::clone(&write.value))
     };
-    let output: Writes = (writes.iter())
+    let output: Shared = (writes.iter())
         .filter(|write| is_output(write))
-        .map(|write| (write.channel.clone(), write.value.clone()))
+        .map(|write| (write.channel.clone(), Arc::clone(&write.value)))
         .collect();
     match (value_of(INTERRUPT), value_of(RESUME)) {
         _ if !output.is_empty() => Progress::Done(output),

@@ -29,7 +29,7 @@ async fn a_person_answers_forks_pins_and_labels() {
     browser.until_text("#detail", "Asked, and answered").await;
     let writes = head().await.pending_writes;
     let answer = writes.iter().find(|write| write.channel == RESUME).unwrap();
-    assert_eq!(answer.value, json!([true]));
+    assert_eq!(*answer.value, json!([true]));
 
     browser.click(".row:nth-child(8) a").await;
     browser.until_text("h1", "model step 0").await;

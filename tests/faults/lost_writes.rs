@@ -171,7 +171,7 @@ async fn what_the_new_primary_never_got_is_noticed_and_sent_again() {
             .unwrap()
             .unwrap();
         assert_eq!(tuple.checkpoint.channel_values["items"], json!(items(101)));
-        assert_eq!(tuple.pending_writes[0].value, json!(items(110)));
+        assert_eq!(*tuple.pending_writes[0].value, json!(items(110)));
     }
     for refused in [
         put(

@@ -101,7 +101,7 @@ async fn agents_end_with_all_their_steps_and_none_twice_though_the_server_restar
                 let [write] = &tuple.pending_writes[..] else {
                     panic!("{:?}", tuple.pending_writes);
                 };
-                assert_eq!(write.value, json!(step));
+                assert_eq!(*write.value, json!(step));
                 parent = Some(&tuple.address.checkpoint_id);
             }
         }

@@ -74,7 +74,7 @@ pub async fn each_position_has_one_of_concurrent_ones(checkpointer: &dyn Checkpo
     let tuple = get(checkpointer, &address).await;
     assert_eq!(tuple.pending_writes.len(), 40);
     for task in tuple.pending_writes.chunk_by(|a, b| a.task_id == b.task_id) {
-        let outputs: Vec<_> = task.iter().map(|write| &write.value).collect();
+        let outputs: Vec<_> = task.iter().map(|write| &*write.value).collect();
         assert_eq!(outputs, [&json!(0), &json!(1)]);
     }
 }

@@ -144,7 +144,7 @@ pub async fn order_within_a_step(checkpointer: &dyn Checkpointer) {
     }
     let second = put(checkpointer, Step::after(&first), 2, None).await;
     let log = history(checkpointer, GetTuple::at(&second), "log").await;
-    let order: Vec<_> = log.writes.iter().map(|write| &write.value).collect();
+    let order: Vec<_> = log.writes.iter().map(|write| &*write.value).collect();
     assert_eq!(order, ["2.0", "2.1", "0.0", "0.1", "1.0", "1.1"]);
 }
 

@@ -207,7 +207,7 @@ pub async fn channel_names(checkpointer: &dyn Checkpointer) {
     let tuple = get(checkpointer, &address).await;
     assert_eq!(tuple.checkpoint, step.checkpoint);
     for write in &tuple.pending_writes {
-        assert_eq!(write.value, json!(write.channel));
+        assert_eq!(*write.value, json!(write.channel));
     }
     assert_eq!(tuple.pending_writes.len(), ODD_NAMES.len() + 2);
 }

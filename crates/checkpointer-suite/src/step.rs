@@ -396,7 +396,7 @@ pub(crate) fn pending(tuple: &CheckpointTuple) -> Value {
 /// Writes: `[[task, channel, value], …]`.
 pub(crate) fn writes(writes: &[PendingWrite]) -> Value {
     let writes = writes.iter();
-    let writes = writes.map(|write| json!([write.task_id.as_str(), write.channel, write.value]));
+    let writes = writes.map(|write| json!([write.task_id.as_str(), write.channel, *write.value]));
     writes.collect()
 }
 

@@ -84,7 +84,7 @@ impl Runtime {
         at: &CheckpointTuple,
         stored: Vec<PendingWrite>,
         tasks: Vec<Task>,
-    ) -> checkpointer::Result<Vec<(String, Value)>> {
+    ) -> checkpointer::Result<Vec<(String, Arc<Value>)>> {
         let done: BTreeSet<_> = stored.iter().map(|write| &write.task_id).collect();
         let running = tasks
             .into_iter()
@@ -105,15 +105,17 @@ impl Runtime {
                 Ok(writes)
             });
         let new = try_join_all(running).await?;
+        let new = new.into_iter().flatten();
+        let new = new.map(|(channel, output)| (channel, Arc::new(output)));
         let stored = stored.into_iter().map(|write| (write.channel, write.value));
-        Ok(stored.chain(new.into_iter().flatten()).collect())
+        Ok(stored.chain(new).collect())
     }
 
     /// Stores the checkpoint that takes a step's outputs in.
     async fn step(
         &self,
         at: &CheckpointTuple,
-        writes: Vec<(String, Value)>,
+        writes: Vec<(String, Arc<Value>)>,
     ) -> checkpointer::Result<CheckpointTuple> {
         let mut checkpoint = Checkpoint::child_of(at);
         let new_versions = checkpoint.write(&self.checkpointer, writes);

@@ -106,6 +106,7 @@ impl Checkpoint {
     /// Writes to channels: gives each its value, or none to empty it, and its next version. Returns
     /// the new versions, for [`Put::new_versions`](crate::Put::new_versions).
     ///
+    /// A value is a [`Value`] or an [`Arc`] of one, such as that of a [`PendingWrite`], which is shared.
     /// Of several values for one channel the last one counts.
     ///
     /// # Examples
@@ -126,15 +127,15 @@ impl Checkpoint {
     pub fn write<Channel: Into<String>>(
         &mut self,
         by: &dyn Checkpointer,
-        writes: impl IntoIterator<Item = (Channel, impl Into<Option<Value>>)>,
+        writes: impl IntoIterator<Item = (Channel, impl Into<ChannelWrite>)>,
     ) -> ChannelVersions {
         let mut new_versions = ChannelVersions::new();
         for (channel, value) in writes {
             let channel = channel.into();
             let next = by.next_version(self.channel_versions.get(&channel));
             new_versions.insert(channel.clone(), next);
-            match value.into() {
-                Some(value) => self.channel_values.insert(channel, value),
+            match value.into().0 {
+                Some(value) => self.channel_values.insert_shared(channel, value),
                 None => self.channel_values.remove(&channel),
             };
         }
@@ -177,6 +178,28 @@ impl Checkpoint {
     #[must_use]
     pub fn with_loaded(self, loaded: Loaded) -> Self {
         Self { loaded, ..self }
+    }
+}
+
+/// What [`Checkpoint::write`] gives a channel: a value, which others may hold as well, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelWrite(Option<Arc<Value>>);
+
+impl From<Value> for ChannelWrite {
+    fn from(value: Value) -> Self {
+        Self(Some(Arc::new(value)))
+    }
+}
+
+impl From<Arc<Value>> for ChannelWrite {
+    fn from(value: Arc<Value>) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<Shared: Into<Arc<Value>>> From<Option<Shared>> for ChannelWrite {
+    fn from(value: Option<Shared>) -> Self {
+        Self(value.map(Into::into))
     }
 }
 
@@ -284,20 +307,20 @@ pub struct PendingWrite {
     pub idx: i32,
     /// The channel it is for.
     pub channel: String,
-    /// The value.
-    pub value: Value,
+    /// The value, which is shared as [`ChannelValues`] shares theirs.
+    pub value: Arc<Value>,
 }
 
 impl PendingWrite {
     /// Makes a write of `task_id` to `channel`: the first of the task, which has no path.
     #[must_use]
-    pub fn new(task_id: TaskId, channel: impl Into<String>, value: Value) -> Self {
+    pub fn new(task_id: TaskId, channel: impl Into<String>, value: impl Into<Arc<Value>>) -> Self {
         Self {
             task_id,
             task_path: String::new(),
             idx: 0,
             channel: channel.into(),
-            value,
+            value: value.into(),
         }
     }
 }

@@ -167,8 +167,8 @@ pub use {async_trait::async_trait, db, futures_util, serde_json, settings};
 
 pub use channel_values::ChannelValues;
 pub use checkpoint::{
-    ChannelHistory, ChannelVersions, Checkpoint, CheckpointAddress, CheckpointTuple, Generation,
-    Loaded, PendingWrite, ThreadInfo,
+    ChannelHistory, ChannelVersions, ChannelWrite, Checkpoint, CheckpointAddress, CheckpointTuple,
+    Generation, Loaded, PendingWrite, ThreadInfo,
 };
 pub use contract::Checkpointer;
 pub use deleted_threads::DeletedThreads;

@@ -98,7 +98,7 @@ fn write(write: &PendingWrite) -> Value {
     json!({
         "task_id": write.task_id.as_str(),
         "channel": write.channel,
-        "value": write.value,
+        "value": *write.value,
     })
 }
 
@@ -156,7 +156,7 @@ fn task(task: &TaskWrites<'_>) -> Value {
     let outputs = task
         .outputs
         .iter()
-        .map(|output| json!({ "channel": output.channel, "value": output.value }));
+        .map(|output| json!({ "channel": output.channel, "value": *output.value }));
     object.insert("outputs".to_owned(), outputs.collect());
     Value::Object(object)
 }

@@ -127,7 +127,7 @@ impl<'a> TaskWrites<'a> {
     }
 
     fn add(&mut self, write: &'a PendingWrite) {
-        let value = Some(&write.value);
+        let value = Some(&*write.value);
         match write.channel.as_str() {
             INTERRUPT => self.question = value,
             RESUME => self.answers = value,

@@ -98,7 +98,7 @@ async fn of_two_executions_of_a_task_all_that_one_has_written_is_stored() {
             let of_task = tuple.pending_writes.iter();
             let stored = of_task
                 .filter(|write| write.task_id == *task_id)
-                .map(|write| (write.channel.clone(), write.value.clone()));
+                .map(|write| (write.channel.clone(), Value::clone(&write.value)));
             check(&stored.collect(), executions);
         }
         address = Step::after(&address).put(&programs[round % 2]).await;

@@ -435,7 +435,7 @@ fn write(write: &PendingWrite) -> Value {
     Value::Array(vec![
         write.task_id.as_str().into(),
         write.channel.as_str().into(),
-        write.value.clone(),
+        Value::clone(&write.value),
     ])
 }
 

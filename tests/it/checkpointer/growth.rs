@@ -308,7 +308,7 @@ async fn a_pending_write_shares_what_the_state_holds() {
     cost.check("write", 0);
     assert_eq!(cost.chunks, 0);
     let tuple = get(checkpointer, &address).await;
-    assert_eq!(tuple.pending_writes[0].value, list);
+    assert_eq!(*tuple.pending_writes[0].value, list);
 }
 
 #[tokio::test]

@@ -278,7 +278,7 @@ async fn a_sweep_leaves_what_was_referred_to_since_it_looked() {
         let stored = get(checkpointer, &new).await;
         let state = Value::from(stored.checkpoint.channel_values);
         assert_eq!(state, values);
-        assert_eq!(stored.pending_writes[0].value, large(5));
+        assert_eq!(*stored.pending_writes[0].value, large(5));
         let stored = get(checkpointer, &last).await.checkpoint.channel_values;
         assert_eq!(Value::from(stored), replaced);
     }

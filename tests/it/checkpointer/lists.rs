@@ -1,6 +1,7 @@
 //! Lists of so many threads and checkpoints that they are read in several windows: they are whole, in
-//! order and without repetition, as plain SQL has them.
+//! order and without repetition, as plain SQL has them. What is read together is shared.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use checkpointer::{
@@ -11,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use serde_json::json;
 use tokio_postgres::Client;
 
-use super::step::{checkpointer, map};
+use super::step::{Step, checkpointer, large, map, thread, try_write};
 use rig::TestDb;
 
 /// The time before which everything was changed, in seconds.
@@ -179,4 +180,25 @@ async fn a_list_of_all_threads_checkpoints_is_whole_and_in_order_few_or_many() {
         });
         assert_eq!(listed.collect::<Vec<_>>(), rows, "{filter}");
     }
+}
+
+#[tokio::test]
+async fn pending_writes_that_are_listed_together_share_an_equal_large_value() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let thread_id = thread("thread");
+    let first = Step::first(&thread_id).put(&checkpointer).await;
+    let second = Step::after(&first).put(&checkpointer).await;
+    let value = large(1);
+    for (address, task) in [(&first, "a"), (&first, "b"), (&second, "c")] {
+        let written = try_write(&checkpointer, address, task, &value);
+        written.await.unwrap();
+    }
+    let listed = checkpointer.list(List::thread(&thread_id).unwrap());
+    let listed: Vec<_> = listed.try_collect().await.unwrap();
+    let writes = listed.iter().flat_map(|tuple| &tuple.pending_writes);
+    let values: Vec<_> = writes.map(|write| &write.value).collect();
+    assert_eq!(values.len(), 3);
+    assert_eq!(**values[0], value);
+    assert!(values.iter().all(|value| Arc::ptr_eq(value, values[0])));
 }

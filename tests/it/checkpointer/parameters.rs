@@ -85,7 +85,7 @@ async fn work(checkpointer: &PostgresCheckpointer, test: &TestDb) -> Value {
 
     let stored = get(checkpointer, &first).await;
     assert_eq!(values(&stored), content());
-    assert_eq!(stored.pending_writes[0].value, written);
+    assert_eq!(*stored.pending_writes[0].value, written);
     let verified: Vec<_> = checkpointer
         .verify(Verify::all())
         .try_collect()

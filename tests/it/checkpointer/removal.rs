@@ -272,7 +272,7 @@ async fn what_another_process_has_pruned_is_stored_again() {
     prune(&other, &thread_id).await;
     try_write(&one, &last, "task", &large(1)).await.unwrap();
     let writes = get(&other, &last).await.pending_writes;
-    assert_eq!(writes[0].value, large(1));
+    assert_eq!(*writes[0].value, large(1));
 }
 
 /// A thread that was deleted has chunks that aren't swept yet when it is started again, and copied.
@@ -328,7 +328,7 @@ async fn a_cache_that_lies_loses_nothing() {
     let third = step.put(&checkpointer).await;
     assert_eq!(values(&get(&other, &third).await), with);
     let writes = get(&other, &second).await.pending_writes;
-    assert_eq!(writes[0].value, large(1));
+    assert_eq!(*writes[0].value, large(1));
 
     // What a process has only read, it believes in as well.
     lose().await;

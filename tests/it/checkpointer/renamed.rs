@@ -57,7 +57,7 @@ async fn check_reads(test: &TestDb, schema: &str, address: &CheckpointAddress, e
     let renamed = checkpointer(test, &[("DB_SCHEMA", schema)]).await;
     let found = get(&renamed, address).await;
     assert_eq!(values(&found), *expected);
-    assert_eq!(found.pending_writes[0].value, *expected);
+    assert_eq!(*found.pending_writes[0].value, *expected);
 }
 
 #[tokio::test]

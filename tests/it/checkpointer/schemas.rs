@@ -64,7 +64,7 @@ async fn one_thread_id_is_two_threads_in_two_schemas() {
         for (checkpointer, last, seed) in [(&a, &last_of_a, 11), (&b, &last_of_b, 111)] {
             let read = get(checkpointer, last).await;
             assert_eq!(values(&read), json!({ "large": large(seed) }), "{mode}");
-            assert_eq!(read.pending_writes[0].value, large(seed + 1000));
+            assert_eq!(*read.pending_writes[0].value, large(seed + 1000));
         }
         let foreign = b.get_tuple(GetTuple::at(&last_of_a)).await.unwrap();
         assert_eq!(foreign, None);

@@ -127,7 +127,7 @@ async fn writes_without_a_checkpoint_come_over() {
     let values: Vec<_> = next
         .pending_writes
         .iter()
-        .map(|write| &write.value)
+        .map(|write| &*write.value)
         .collect();
     assert_eq!(values, [&json!("early")]);
 }

@@ -210,7 +210,7 @@ pub(crate) fn history_json(history: ChannelHistory) -> Value {
 
 fn writes_json(writes: &[PendingWrite]) -> Value {
     let writes = writes.iter();
-    let writes = writes.map(|write| json!([write.task_id.as_str(), write.channel, write.value]));
+    let writes = writes.map(|write| json!([write.task_id.as_str(), write.channel, *write.value]));
     writes.collect()
 }
 

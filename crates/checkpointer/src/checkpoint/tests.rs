@@ -1,10 +1,12 @@
 //! The child of a checkpoint, and what a step writes to it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use serde_json::json;
 
-use super::{Checkpoint, CheckpointAddress, CheckpointTuple, Loaded};
-use crate::{Checkpointer, Error, MemoryCheckpointer, Metadata, Put, ThreadId};
+use super::{Checkpoint, CheckpointAddress, CheckpointTuple, Loaded, PendingWrite};
+use crate::{Checkpointer, Error, MemoryCheckpointer, Metadata, Put, TaskId, ThreadId};
 
 fn parent() -> CheckpointTuple {
     let checkpoint = Checkpoint::from_json(json!({
@@ -43,6 +45,16 @@ fn a_write_keeps_values_and_versions_in_step() {
     assert_eq!(child.channel_versions, new_versions);
     assert_eq!(new_versions.len(), 2);
     assert_ne!(new_versions["n"], before);
+}
+
+#[test]
+fn a_channel_shares_the_value_of_a_pending_write() {
+    let output = PendingWrite::new(TaskId::new("task").unwrap(), "m", json!([1]));
+    let mut child = Checkpoint::child_of(&parent());
+    let writes = [(&output.channel, Arc::clone(&output.value))];
+    child.write(&MemoryCheckpointer::new(), writes);
+    let stored = child.channel_values.get_shared("m").unwrap();
+    assert!(Arc::ptr_eq(stored, &output.value));
 }
 
 #[tokio::test]

@@ -1,14 +1,17 @@
 //! What only the checkpointer in memory does.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::TryStreamExt;
 use serde_json::json;
 
 use super::{Fault, FaultyCall, MemoryCheckpointer};
 use crate::{
-    AcquireLease, Checkpoint, CheckpointId, Checkpointer, DeleteThread, Error, GetTuple, Metadata,
-    Put, Source, ThreadId,
+    AcquireLease, Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Error,
+    GetChannelHistory, GetTuple, List, Metadata, PendingWrite, Put, PutWrites, Source, TaskId,
+    ThreadId,
 };
 
 #[tokio::test]
@@ -23,6 +26,41 @@ async fn a_clone_shares_the_store() {
         .get_tuple(GetTuple::head(&thread_id).unwrap())
         .await;
     assert_eq!(head.unwrap().unwrap().checkpoint, checkpoint);
+}
+
+#[tokio::test]
+async fn reads_and_a_copied_thread_share_the_values_of_pending_writes() {
+    let memory = MemoryCheckpointer::new();
+    let [thread_id, copy] = ["thread", "copy"].map(|name| ThreadId::new(name).unwrap());
+    let metadata = Metadata::default();
+    let first = Checkpoint::new(CheckpointId::generate(None));
+    let first = memory.put(Put::new(&thread_id, &first, &metadata));
+    let first = first.await.unwrap();
+    let task_id = TaskId::new("task").unwrap();
+    let writes = [("log".to_owned(), json!(["Where is my order?"]))];
+    let put = PutWrites::new(&first, &task_id, &writes);
+    memory.put_writes(put).await.unwrap();
+    let second = Checkpoint::new(CheckpointId::generate(Some(&first.checkpoint_id)));
+    let second = memory.put(Put::after(&first, &second, &metadata));
+    let second = second.await.unwrap();
+    memory.copy_thread(&thread_id, &copy).await.unwrap();
+
+    let mut read = Vec::new();
+    for id in [&thread_id, &thread_id, &copy] {
+        let address = CheckpointAddress::new(id, &first.checkpoint_id).unwrap();
+        let tuple = memory.get_tuple(GetTuple::at(&address)).await.unwrap();
+        read.extend(tuple.unwrap().pending_writes);
+    }
+    let listed = memory.list(List::thread(&thread_id).unwrap());
+    let listed: Vec<_> = listed.try_collect().await.unwrap();
+    read.extend(listed.into_iter().flat_map(|tuple| tuple.pending_writes));
+    let query = GetChannelHistory::new(GetTuple::at(&second), ["log"]).unwrap();
+    let mut histories = memory.channel_history(query).await.unwrap();
+    read.extend(histories.remove("log").unwrap().writes);
+
+    assert_eq!(read.len(), 5);
+    let is_shared = |write: &PendingWrite| Arc::ptr_eq(&write.value, &read[0].value);
+    assert!(read.iter().all(is_shared));
 }
 
 #[tokio::test]

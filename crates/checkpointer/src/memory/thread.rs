@@ -55,7 +55,7 @@ pub(super) struct Stored {
 struct Write {
     task_path: String,
     channel: String,
-    value: Value,
+    value: Arc<Value>,
 }
 
 impl Thread {
@@ -339,15 +339,16 @@ impl Namespace {
             if write.is_regular() && is_stored(stored, write.idx) {
                 continue;
             }
+            let value = Arc::new(write.value.clone());
             // A write that is replaced keeps its task path.
-            let written = stored
+            stored
                 .entry((put.task_id.clone(), write.idx))
+                .and_modify(|written| written.value = Arc::clone(&value))
                 .or_insert_with(|| Write {
                     task_path: put.task_path.to_owned(),
                     channel: write.channel.to_owned(),
-                    value: Value::Null,
+                    value,
                 });
-            written.value = write.value.clone();
         }
     }
 
@@ -363,7 +364,7 @@ impl Namespace {
         let stored = stored.flat_map(|stored| &stored.checkpoint.channel_values);
         let stored = stored.map(|(channel, value)| (channel.as_str(), value));
         let writes = self.writes.values().flat_map(BTreeMap::values);
-        stored.chain(writes.map(|write| (write.channel.as_str(), &write.value)))
+        stored.chain(writes.map(|write| (write.channel.as_str(), &*write.value)))
     }
 
     /// How long the text of the checkpoints and of their metadata is, without the values.
@@ -400,7 +401,7 @@ impl Namespace {
             .map(|((task_id, idx), write)| PendingWrite {
                 task_path: write.task_path.clone(),
                 idx: *idx,
-                ..PendingWrite::new(task_id.clone(), &write.channel, write.value.clone())
+                ..PendingWrite::new(task_id.clone(), &write.channel, Arc::clone(&write.value))
             });
         pending.collect()
     }

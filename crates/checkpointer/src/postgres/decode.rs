@@ -23,9 +23,9 @@ use crate::{
 pub(super) struct Decoder<'r> {
     chunks: HashMap<ThreadId, HashMap<ContentHash, Chunk<'r>>>,
     /// Whether parsed chunks are kept for further values, which then copy them, and large values for
-    /// further checkpoints, which then share them.
+    /// further channels and pending writes, which then share them.
     keeps: bool,
-    /// The large values of channels that were read and are kept.
+    /// The large values that were read and are kept.
     values: RefCell<HashMap<(ThreadId, Reference), Arc<Value>>>,
     /// The most bytes of chunks that make one value.
     at_most: usize,
@@ -79,6 +79,12 @@ impl<'r> Decoder<'r> {
             at_most: bytes,
             ..self
         }
+    }
+
+    /// Forgets the values that were read, but not the chunks that they were made of.
+    #[cfg(test)]
+    pub(super) fn forget_values(&self) {
+        self.values.borrow_mut().clear();
     }
 
     /// Takes a chunk.
@@ -145,7 +151,7 @@ impl<'r> Decoder<'r> {
             .collect()
     }
 
-    /// Reads a value that further checkpoints may have as well.
+    /// Reads a value that further channels and pending writes may have as well.
     fn shared_value(
         &self,
         thread_id: &ThreadId,
@@ -175,10 +181,10 @@ impl<'r> Decoder<'r> {
         thread_id: &ThreadId,
         stored: &[u8],
         channel: &str,
-    ) -> Result<Value> {
+    ) -> Result<Arc<Value>> {
         let (stored, form) = codec::parse(stored)
             .map_err(|error| malformed(thread_id, &format!("channel `{channel}`"), &error))?;
-        self.stored_value(thread_id, stored, form, channel)
+        self.shared_value(thread_id, stored, form, channel)
     }
 
     fn stored_value(

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use db::Row;
 
@@ -87,7 +86,7 @@ fn assemble(
     writes.sort_by_key(|written| (Reverse(written.depth), written.write.order()));
     for SeedRow { channel, value } in seeds {
         let value = decoder.value(thread_id, value.0, &channel)?;
-        histories.entry(channel).or_default().seed = Some(Arc::new(value));
+        histories.entry(channel).or_default().seed = Some(value);
     }
     for AncestorWrite { write, .. } in writes {
         let write = write.pending_write(&decoder, thread_id)?;

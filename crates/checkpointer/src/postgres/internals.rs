@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::iter;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -110,7 +111,8 @@ impl Stored {
             let taken = decoder.take_chunk(&thread_id, *hash, content.as_deref(), refs.as_deref());
             taken.ok()?;
         }
-        decoder.value(&thread_id, &self.text, "channel").ok()
+        let value = decoder.value(&thread_id, &self.text, "channel").ok()?;
+        Some(Arc::unwrap_or_clone(value))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading the lines of an exported thread.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -167,7 +168,8 @@ fn calls(writes: Vec<PendingWrite>) -> Result<Vec<TaskWrites>, Problem> {
             ));
         }
         if let Some(call) = calls.last_mut() {
-            call.writes.push((write.channel, write.value));
+            call.writes
+                .push((write.channel, Arc::unwrap_or_clone(write.value)));
         }
     }
     Ok(calls)

@@ -23,22 +23,23 @@ async fn step(checkpointer: &dyn Checkpointer, thread: &str) -> checkpointer::Re
     let head = checkpointer.get_tuple(GetTuple::head(thread)?).await?;
     let mut at = head.expect("a thread that has its input");
     // A task whose outputs are stored isn't run again.
-    let mut writes: Vec<_> = (at.pending_writes.drain(..))
+    let mut outputs: Vec<_> = (at.pending_writes.drain(..))
         .map(|output| (output.channel, output.value))
         .collect();
-    if writes.is_empty() {
-        writes.push(("draft".to_owned(), ask_the_model(&at.checkpoint).await));
+    if outputs.is_empty() {
+        let writes = [("draft".to_owned(), ask_the_model(&at.checkpoint).await)];
         let task = TaskId::new("draft")?;
         let put = PutWrites::new(&at.address, &task, &writes);
         checkpointer.put_writes(put).await?;
+        outputs.extend(writes.map(|(channel, value)| (channel, value.into())));
     }
-    // The next checkpoint takes them in. The put fails with `Conflict` if the head has moved.
+    // The next checkpoint takes them in. The put fails with `Conflict` if the head moved.
     let mut next = Checkpoint::child_of(&at);
-    let changed = next.write(checkpointer, writes);
-    let number = at.metadata.step().unwrap_or(-1) + 1;
-    let metadata = Metadata::new(Source::Loop, number);
-    let put = Put::after(&at.address, &next, &metadata).new_versions(&changed);
-    let put = put.expect_head(&at.address.checkpoint_id);
+    let changed = next.write(checkpointer, outputs);
+    let metadata = Metadata::new(Source::Loop, at.metadata.step().unwrap_or(-1) + 1);
+    let put = Put::after(&at.address, &next, &metadata)
+        .new_versions(&changed)
+        .expect_head(&at.address.checkpoint_id);
     checkpointer.put(put).await?;
     Ok(())
 }

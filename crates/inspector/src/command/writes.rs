@@ -159,7 +159,7 @@ fn print_task(task: &TaskWrites<'_>, room: Room, output: &mut Output) -> anyhow:
     let outputs = task
         .outputs
         .iter()
-        .map(|write| (&*write.channel, Some(&write.value)));
+        .map(|write| (&*write.channel, Some(&*write.value)));
     for (name, value) in notes.into_iter().chain(outputs) {
         if let Some(value) = value {
             output.line(Text::from("  ").and(painted(NAME, name)))?;

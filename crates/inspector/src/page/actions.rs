@@ -82,7 +82,7 @@ async fn answer(
 fn answers(at: &CheckpointTuple, task: &TaskId, answer: Value) -> Value {
     let mut writes = at.pending_writes.iter();
     let given = writes.find(|write| write.task_id == *task && write.channel == RESUME);
-    let mut answers = match given.map(|write| &write.value) {
+    let mut answers = match given.map(|write| &*write.value) {
         Some(Value::Array(answers)) => answers.clone(),
         Some(answer) => vec![answer.clone()],
         None => Vec::new(),

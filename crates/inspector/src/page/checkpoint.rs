@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query, State};
+use checkpointer::channels::{ERROR, INTERRUPT, RESUME, SCHEDULED};
 use checkpointer::serde_json::Value;
-use checkpointer::{CheckpointTuple, Checkpointer, GetTuple, Projection};
+use checkpointer::{CheckpointTuple, Checkpointer, GetTuple, PendingWrite, Projection};
 use tokio::task::spawn_blocking;
 
 use super::app::App;
@@ -236,7 +237,10 @@ impl Question {
         let text = asked.as_str().map(shown::lines);
         let value = match text {
             Some(_) => Tree::default(),
-            None => Tree::of_all([written(question, tuple, "question")?], place, "/writes"),
+            None => {
+                let write = written(tuple, "question", |write| is(write, task, INTERRUPT))?;
+                Tree::of_all([write], place, "/writes")
+            }
         };
         Some(Self {
             task: task.task_id.to_string(),
@@ -254,7 +258,10 @@ impl Failure {
         let text = error.as_str().map(|text| shown::lines_of(text, LONG_ERROR));
         let value = match text {
             Some(_) => Tree::default(),
-            None => Tree::of_all([written(error, tuple, "error")?], place, "/writes"),
+            None => {
+                let write = written(tuple, "error", |write| is(write, task, ERROR))?;
+                Tree::of_all([write], place, "/writes")
+            }
         };
         Some(Self {
             task: shown::start(task.task_id.as_str(), 120),
@@ -278,32 +285,50 @@ fn asked(question: &Value) -> &Value {
 
 impl Task {
     fn of(task: &TaskWrites<'_>, tuple: &CheckpointTuple, place: &Place) -> Self {
-        let notes = [
-            ("question", task.question),
-            ("answers", task.answers),
-            ("error", task.error),
-            ("scheduled", task.scheduled),
-        ];
-        let notes = notes
-            .into_iter()
-            .filter_map(|(name, value)| written(value?, tuple, name));
-        let outputs = task.outputs.iter();
-        let outputs = outputs.filter_map(|write| written(&write.value, tuple, &write.channel));
         Self {
             id: shown::start(task.task_id.as_str(), 120),
             state: task.state.as_str(),
-            writes: Tree::of_all(notes.chain(outputs), place, "/writes"),
+            writes: Tree::of_all(left(task, tuple), place, "/writes"),
         }
     }
 }
 
+/// What a task has left: what is noted of it, and its outputs.
+fn left<'a>(
+    task: &TaskWrites<'a>,
+    tuple: &'a CheckpointTuple,
+) -> impl Iterator<Item = (String, &'a str, &'a Value)> {
+    let notes = [
+        ("question", INTERRUPT),
+        ("answers", RESUME),
+        ("error", ERROR),
+        ("scheduled", SCHEDULED),
+    ];
+    let notes = notes
+        .into_iter()
+        .filter_map(move |(name, channel)| written(tuple, name, |write| is(write, task, channel)));
+    let outputs = task.outputs.iter().copied();
+    let outputs = outputs.filter_map(move |output| {
+        written(tuple, &output.channel, |write| std::ptr::eq(write, output))
+    });
+    notes.chain(outputs)
+}
+
 /// A pending write's place among all, the name it is shown with, and its value.
 fn written<'a>(
-    value: &'a Value,
-    tuple: &CheckpointTuple,
+    tuple: &'a CheckpointTuple,
     name: &'a str,
+    is_meant: impl Fn(&PendingWrite) -> bool,
 ) -> Option<(String, &'a str, &'a Value)> {
-    let mut writes = tuple.pending_writes.iter();
-    let at = writes.position(|write| std::ptr::eq(&raw const write.value, value))?;
-    Some((at.to_string(), name, value))
+    // By its value alone it can't be found: several writes may share theirs.
+    let at = tuple.pending_writes.iter().rposition(is_meant)?;
+    Some((at.to_string(), name, &tuple.pending_writes[at].value))
 }
+
+/// Whether a write is what a task has left in one of the special channels.
+fn is(write: &PendingWrite, task: &TaskWrites<'_>, channel: &str) -> bool {
+    write.task_id == *task.task_id && write.channel == channel
+}
+
+#[cfg(test)]
+mod tests;

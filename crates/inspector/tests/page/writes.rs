@@ -157,7 +157,7 @@ async fn an_answer_is_added_to_those_that_the_task_has() {
             .iter()
             .find(|write| write.channel == RESUME)
             .unwrap();
-        assert_eq!((given.task_id.as_str(), &given.value), ("ask", &expected));
+        assert_eq!((given.task_id.as_str(), &*given.value), ("ask", &expected));
     }
 }
 

@@ -151,7 +151,7 @@ async fn values_are_stored_to_the_greatest_depth_and_refused_beyond() {
         assert_eq!(got.checkpoint.channel_values["deep"], deep(100));
         assert_eq!(got.metadata.get("mine"), Some(&deep(99)));
         assert_eq!(got.checkpoint.extra["mine"], deep(98));
-        assert_eq!(got.pending_writes[0].value, deep(100));
+        assert_eq!(*got.pending_writes[0].value, deep(100));
     }
 }
 

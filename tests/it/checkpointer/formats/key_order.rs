@@ -63,7 +63,7 @@ async fn check(checkpointer: &dyn Checkpointer, address: &CheckpointAddress) {
     let state = map(state());
     let tuple = get(checkpointer, address).await;
     let writes = tuple.pending_writes.iter();
-    let writes = writes.map(|write| (write.channel.clone(), write.value.clone()));
+    let writes = writes.map(|write| (write.channel.clone(), Value::clone(&write.value)));
     for got in [map(values(&tuple)), writes.collect()] {
         assert_eq!(got.len(), state.len());
         for (channel, value) in &state {

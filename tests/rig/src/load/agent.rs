@@ -226,7 +226,7 @@ pub(super) fn outputs(
         let task_id = task_id(number, task)?;
         let writes = parent.pending_writes.iter();
         let writes = writes.filter(|write| write.task_id == task_id);
-        outputs.extend(writes.map(|write| (write.channel.clone(), write.value.clone())));
+        outputs.extend(writes.map(|write| (write.channel.clone(), Value::clone(&write.value))));
     }
     Ok(outputs)
 }

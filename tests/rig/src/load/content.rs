@@ -86,7 +86,7 @@ pub(super) fn check(tuple: &CheckpointTuple) -> Result<(), String> {
     }
     for write in &tuple.pending_writes {
         let expected = write.task_id.as_str().parse().ok().map(content);
-        if expected.as_ref() != Some(&write.value) {
+        if expected.as_ref() != Some(&*write.value) {
             return wrong(format!("task `{}` wrote another value", write.task_id));
         }
     }
