@@ -25,6 +25,9 @@ USER = getpass.getuser()
         ("host=h user=u options='-c search_path=a' keepalives=1", {}, "postgres://u@/u?host=h&options=-c%20search_path%3Da"),
         ("postgres://u@/d?host=/run/postgresql", {}, "postgres://u@/d?host=%2Frun%2Fpostgresql"),
         ("postgres://u@h/d?ssl=true", {}, "postgres://u@/d?host=h&sslmode=require"),
+        ("postgres://u:x?hunter2@h/d", {}, "postgres://u:x%3Fhunter2@/d?host=h"),
+        ("postgres://u:a@b@h/d", {}, "postgres://u:a%40b@/d?host=h"),
+        ("postgres://u:p@h?options=-c%20a=@b", {}, "postgres://u:p@/u?host=h&options=-c%20a%3D%40b"),
     ],
 )
 def test_a_connection_string_of_libpq_becomes_a_url(conninfo, environ, url):
@@ -32,7 +35,16 @@ def test_a_connection_string_of_libpq_becomes_a_url(conninfo, environ, url):
 
 
 @pytest.mark.parametrize(
-    "conninfo", ["service=agents", "host=h nonsense=1", "hunter2", "mysql://u:hunter2@h"]
+    "conninfo",
+    [
+        "service=agents",
+        "host=h nonsense=1",
+        "hunter2",
+        "mysql://u:hunter2@h",
+        # A password with `/` has to be percent-encoded, for libpq too.
+        "postgres://u:x/?hunter2@h/d",
+        "postgres://u:x@y?hunter2@h/d",
+    ],
 )
 def test_what_is_no_connection_string_is_refused_and_not_shown(conninfo):
     with pytest.raises(ValueError, match=".") as raised:

@@ -74,13 +74,17 @@ def to_url(conninfo: str, environ: Mapping[str, str] = os.environ) -> str:
     What it lacks comes from the variables of libpq (`PGHOST`, `PGPASSWORD` …), and then from libpq's
     defaults.
     """
-    given = _parse_url(conninfo) if "://" in conninfo else _parse_pairs(conninfo)
+    is_url = "://" in conninfo
+    given = _parse_url(conninfo) if is_url else _parse_pairs(conninfo)
     if "service" in given or "PGSERVICE" in environ:
         raise ValueError("connection services aren't supported: name the host and the database")
     for variable, name in _VARIABLES.items():
         if value := environ.get(variable):
             given.setdefault(name, value)
     unknown = given.keys() - {*_PARAMETERS, *_WITHOUT_EFFECT, *_VARIABLES.values()}
+    if unknown and is_url:
+        # What looks like a parameter may be a part of the password, so nothing of it is shown.
+        raise ValueError("the connection URL has unknown parameters, or a password that isn't percent-encoded")
     if unknown:
         raise ValueError(f"unknown connection parameters: {', '.join(sorted(unknown))}")
     return _make_url(given)
@@ -127,11 +131,15 @@ def _parse_url(url: str) -> dict[str, str]:
     scheme, rest = url.split("://", 1)
     if scheme not in ("postgres", "postgresql"):
         raise ValueError("a connection URL must begin with `postgres://` or `postgresql://`")
+    credentials = ""
+    if "@" in rest.partition("/")[0]:
+        # They go first, as libpq reads them: a password may have `?` in it.
+        credentials, _, rest = rest.partition("@")
     rest, _, query = rest.partition("?")
     authority, _, dbname = rest.partition("/")
-    credentials, at, hosts = authority.rpartition("@")
-    user, _, password = credentials.partition(":")
-    host, port = _split_ports(hosts if at else authority)
+    further, at, hosts = authority.rpartition("@")
+    user, _, password = f"{credentials}{at}{further}".partition(":")
+    host, port = _split_ports(hosts)
     parts = {"user": user, "password": password, "host": host, "port": port, "dbname": dbname}
     given = {name: unquote(value) for name, value in parts.items() if value}
     for parameter in filter(None, query.split("&")):
