@@ -25,6 +25,10 @@ USER = getpass.getuser()
         ("host=h user=u options='-c search_path=a' keepalives=1", {}, "postgres://u@/u?host=h&options=-c%20search_path%3Da"),
         ("postgres://u@/d?host=/run/postgresql", {}, "postgres://u@/d?host=%2Frun%2Fpostgresql"),
         ("postgres://u@h/d?ssl=true", {}, "postgres://u@/d?host=h&sslmode=require"),
+        ("hostaddr=10.0.0.5 user=u", {"PGHOST": "other"}, "postgres://u@/u?host=10.0.0.5"),
+        ("host=h hostaddr=10.0.0.5 user=u", {}, "postgres://u@/u?host=10.0.0.5"),
+        ("host=h user=u", {"PGHOSTADDR": "10.0.0.5"}, "postgres://u@/u?host=10.0.0.5"),
+        ("host=h user=u sslmode=verify-full", {}, "postgres://u@/u?host=h&sslmode=verify-full"),
         ("postgres://u:x?hunter2@h/d", {}, "postgres://u:x%3Fhunter2@/d?host=h"),
         ("postgres://u:a@b@h/d", {}, "postgres://u:a%40b@/d?host=h"),
         ("postgres://u:p@h?options=-c%20a=@b", {}, "postgres://u:p@/u?host=h&options=-c%20a%3D%40b"),
@@ -39,6 +43,7 @@ def test_a_connection_string_of_libpq_becomes_a_url(conninfo, environ, url):
     [
         "service=agents",
         "host=h nonsense=1",
+        "host=h hostaddr=10.0.0.5 sslmode=verify-full",
         "hunter2",
         "mysql://u:hunter2@h",
         # A password with `/` has to be percent-encoded, for libpq too.

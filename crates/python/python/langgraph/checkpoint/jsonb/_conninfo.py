@@ -95,7 +95,14 @@ def _make_url(given: Mapping[str, str]) -> str:
     credentials = quote(user, safe="")
     if password := given.get("password"):
         credentials += ":" + quote(password, safe="")
-    parameters = {"host": given.get("host") or given.get("hostaddr") or _default_host()}
+    host, address = given.get("host"), given.get("hostaddr")
+    if host and address and given.get("sslmode") == "verify-full":
+        raise ValueError(
+            "`hostaddr` beside `host` isn't supported with sslmode=verify-full, which checks the host's name: "
+            "name the host alone"
+        )
+    # As libpq does, which needs the host's name for TLS alone where it has the address.
+    parameters = {"host": address or host or _default_host()}
     if port := given.get("port"):
         parameters["port"] = port
     for name in _PARAMETERS:
