@@ -1,6 +1,6 @@
 //! What can't be decoded comes over as it is, and what can't be stored is reported.
 
-use checkpointer::{Checkpointer, DeleteThread, Error};
+use checkpointer::{Checkpointer, DeleteThread, Error, GetTuple, PostgresOptions};
 use expect_test::expect;
 use langgraph::Reason;
 
@@ -80,6 +80,41 @@ async fn what_older_savers_left_out_has_defaults() {
         .await;
     let (_, report) = source.imported().await;
     assert_eq!((report.checkpoints, report.losses.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_thread_that_has_no_room_is_reported_and_the_others_come_over() {
+    let source = Source::recorded().await;
+    source
+        .run(
+            "DELETE FROM {schema}.checkpoints;
+             DELETE FROM {schema}.checkpoint_writes;
+             INSERT INTO {schema}.checkpoints (thread_id, checkpoint_id, checkpoint)
+             SELECT thread_id, '1', jsonb_build_object('channel_values', jsonb_build_object('text', (
+                 SELECT string_agg(md5(i::text), '') FROM generate_series(1, items) AS i)))
+             FROM (VALUES ('a', 1), ('b', 100000), ('c', 1)) AS threads (thread_id, items)",
+        )
+        .await;
+    let options = PostgresOptions::default().max_thread_bytes(1 << 20);
+    let target = source.target_with(options).await;
+    let report = source.import().await.run(&target).await.unwrap();
+    assert_eq!((report.threads, report.checkpoints), (3, 2));
+    let losses: Vec<_> = report
+        .losses
+        .iter()
+        .map(|loss| (loss.thread_id.as_str(), &loss.place, &loss.reason))
+        .collect();
+    assert!(
+        matches!(
+            losses[..],
+            [("b", None, Reason::Refused(Error::ThreadFull { .. }))]
+        ),
+        "{losses:?}"
+    );
+    for (thread_id, is_there) in [("a", true), ("b", false), ("c", true)] {
+        let head = target.get_tuple(GetTuple::head(thread_id).unwrap()).await;
+        assert_eq!(head.unwrap().is_some(), is_there, "{thread_id}");
+    }
 }
 
 /// Its first checkpoint has a parent that was pruned, so nothing starts the thread again.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{PostgresCheckpointer, PostgresOptions};
 use langgraph::{Import, Report};
 use rig::{TestDb, package_folder};
 use tokio_postgres::Client;
@@ -67,8 +67,12 @@ impl Source {
 
     /// A checkpointer on the schema to import into; each call gives one with a pool of its own.
     pub(super) async fn target(&self) -> PostgresCheckpointer {
+        self.target_with(PostgresOptions::default()).await
+    }
+
+    pub(super) async fn target_with(&self, options: PostgresOptions) -> PostgresCheckpointer {
         let database = self.target.connect(&[]).await;
-        PostgresCheckpointer::setup(database).await.unwrap()
+        options.setup(database).await.unwrap()
     }
 
     /// The schema to import into.

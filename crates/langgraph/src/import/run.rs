@@ -64,9 +64,11 @@ impl From<checkpointer::Error> for Failure {
             Store::InvalidName { .. }
             | Store::Unstorable { .. }
             | Store::MalformedCheckpoint { .. } => Self::Item(Reason::Refused(error)),
-            Store::ThreadDeleted { .. } | Store::LeaseHeld { .. } | Store::Conflict { .. } => {
-                Self::Thread(Reason::Refused(error))
-            }
+            Store::ThreadDeleted { .. }
+            | Store::LeaseHeld { .. }
+            | Store::Conflict { .. }
+            | Store::ThreadFull { .. }
+            | Store::Busy { .. } => Self::Thread(Reason::Refused(error)),
             Store::Database { source, .. } => Self::Server(source),
             source => Self::All(Error::Store { source }),
         }
