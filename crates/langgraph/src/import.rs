@@ -29,7 +29,8 @@ pub use report::{Loss, Place, Reason, Report};
 ///
 /// Each thread is imported in one transaction: all of it is there, or nothing. A thread that is there
 /// already is left as it is, so the import may be stopped at any moment and run again, also while agents
-/// work on threads that were imported.
+/// work on threads that were imported. A thread that was deleted in the target stays deleted, and is
+/// reported, as long as its tombstone is there.
 ///
 /// The import reads page by page, and holds one checkpoint with its values for each of up to eight
 /// threads. It takes a connection of the target for each of them, and reads by others: if the source is

@@ -117,23 +117,29 @@ async fn a_thread_that_has_no_room_is_reported_and_the_others_come_over() {
     }
 }
 
-/// Its first checkpoint has a parent that was pruned, so nothing starts the thread again.
+/// The first checkpoint of one has no parent, which would start the thread again. That of the other has
+/// a parent that was pruned.
 #[tokio::test]
-async fn a_thread_that_was_deleted_stays_deleted_and_the_others_come_over() {
+async fn threads_that_were_deleted_stay_deleted_and_the_others_come_over() {
     let source = Source::recorded().await;
     let (target, first) = source.imported().await;
-    let deleted = DeleteThread::new("by hand").unwrap();
-    target.delete_thread(deleted).await.unwrap();
+    let deleted = ["agent", "by hand"];
+    for thread_id in deleted {
+        let delete = DeleteThread::new(thread_id).unwrap();
+        target.delete_thread(delete).await.unwrap();
+    }
     let (_, second) = source.imported().await;
     // Two have ids that can't be one.
-    assert_eq!((second.present, second.checkpoints), (first.threads - 3, 0));
-    let of_thread = second
-        .losses
-        .iter()
-        .filter(|loss| loss.thread_id == "by hand");
-    let reasons: Vec<_> = of_thread.map(|loss| &loss.reason).collect();
-    assert!(
-        matches!(reasons[..], [Reason::Refused(Error::ThreadDeleted { .. })]),
-        "{reasons:?}"
+    assert_eq!(
+        (second.present, second.checkpoints, second.writes),
+        (first.threads - 4, 0, 0)
     );
+    for thread_id in deleted {
+        let of_thread = second.losses.iter();
+        let of_thread = of_thread.filter(|loss| loss.thread_id == thread_id);
+        let reasons: Vec<_> = of_thread.map(|loss| &loss.reason).collect();
+        assert!(matches!(reasons[..], [Reason::Deleted]), "{reasons:?}");
+        let head = target.get_tuple(GetTuple::head(thread_id).unwrap()).await;
+        assert_eq!(head.unwrap(), None);
+    }
 }

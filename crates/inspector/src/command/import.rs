@@ -23,8 +23,8 @@ use super::progress::Progress;
 /// Import threads from a file of `export`, or from the tables of LangGraph's PostgreSQL saver
 ///
 /// An import that fails or is interrupted leaves no part of a thread. One of LangGraph's tables leaves
-/// threads as they are that are there already, so it may be run again; it exits with 1 if something
-/// couldn't be imported.
+/// threads as they are that are there already, so it may be run again; threads that were deleted here
+/// stay deleted as long as their tombstones are there. It exits with 1 if something couldn't be imported.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("from").required(true))]
 pub(crate) struct Args {

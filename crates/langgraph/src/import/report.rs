@@ -64,6 +64,9 @@ pub enum Reason {
     /// The target refuses it.
     #[error(transparent)]
     Refused(checkpointer::Error),
+    /// The thread was deleted in the target, and stays deleted.
+    #[error("it was deleted in the target")]
+    Deleted,
     /// The source has something else where it should have an object.
     #[error("the stored `{field}` isn't an object")]
     NoObject {

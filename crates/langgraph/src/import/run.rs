@@ -64,8 +64,8 @@ impl From<checkpointer::Error> for Failure {
             Store::InvalidName { .. }
             | Store::Unstorable { .. }
             | Store::MalformedCheckpoint { .. } => Self::Item(Reason::Refused(error)),
-            Store::ThreadDeleted { .. }
-            | Store::LeaseHeld { .. }
+            Store::ThreadDeleted { .. } => Self::Thread(Reason::Deleted),
+            Store::LeaseHeld { .. }
             | Store::Conflict { .. }
             | Store::ThreadFull { .. }
             | Store::Busy { .. } => Self::Thread(Reason::Refused(error)),

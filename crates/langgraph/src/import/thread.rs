@@ -6,7 +6,7 @@ use checkpointer::{
 };
 
 use super::blobs::Blobs;
-use super::report::{Counts, Place};
+use super::report::{Counts, Place, Reason};
 use super::run::{Failure, Run};
 use super::sql::PAGE;
 use super::stored::Stored;
@@ -73,8 +73,7 @@ async fn attempt(run: &Run<'_>, id: &ThreadId) -> Result<Result<(), Failure>, db
 }
 
 impl Thread<'_, '_> {
-    /// The checkpoints come first: a deleted thread is started again by its first checkpoint, not
-    /// by writes.
+    /// The checkpoints come first: the first one shows whether the thread was deleted.
     async fn all(&mut self) -> Result<(), Failure> {
         self.checkpoints().await?;
         self.writes().await
@@ -142,6 +141,10 @@ impl Thread<'_, '_> {
         put.parent = parent.as_ref();
         put.generation = self.generation;
         let address = self.run.target.put_within(self.transaction, put).await?;
+        if address.generation != Some(Generation(1)) {
+            // The put has started the thread again, which is rolled back.
+            return Err(Failure::Thread(Reason::Deleted));
+        }
         self.generation = address.generation;
         self.checkpoint_ns = Some(checkpoint_ns);
         self.count(Counts {
