@@ -96,6 +96,11 @@ def config_of(thread_id: str, ns: str, checkpoint_id: str | None = None) -> Runn
     return {"configurable": {**configurable, **({"checkpoint_id": checkpoint_id} if checkpoint_id else {})}}
 
 
+def id_of(config: RunnableConfig) -> str:
+    """The id of a checkpoint. LangGraph's savers order by it."""
+    return str(config["configurable"]["checkpoint_id"])
+
+
 @dataclass
 class Report:
     """What has been done so far."""
@@ -122,24 +127,29 @@ class WayBack:
         threads = self._tables.threads()
         self._report.of = len(threads)
         for thread_id in threads:
-            if self._has_gone_on(thread_id):
-                self._report.losses.append(f"{thread_id}: left as it is, since it has gone on in LangGraph's tables")
+            checkpoints = self._tables.checkpoints(thread_id)
+            if self._has_gone_on(thread_id, checkpoints):
+                self._report.losses.append(f"{thread_id}: left as it is: LangGraph's tables have a newer checkpoint")
             else:
-                self._copy_thread(thread_id, progress)
+                self._copy_checkpoints(checkpoints, progress)
             self._report.threads += 1
             progress(self._report)
         return self._report
 
-    def _has_gone_on(self, thread_id: str) -> bool:
-        """Whether LangGraph's newest checkpoint of a thread isn't here."""
+    def _has_gone_on(self, thread_id: str, checkpoints: list[RunnableConfig]) -> bool:
+        """Whether LangGraph's newest checkpoint of a thread is newer than all here.
+
+        An older one that isn't here may have been pruned.
+        """
+        newest_here = max((id_of(config) for config in checkpoints), default="")
         # As a list: what `list` returns holds a lock until all is read.
         newest = [*self._target.list({"configurable": {"thread_id": thread_id}}, limit=1)]
-        return any(self._source.get_tuple(found.config) is None for found in newest)
+        return any(id_of(found.config) > newest_here for found in newest)
 
-    def _copy_thread(self, thread_id: str, progress: Callable[[Report], None]) -> None:
+    def _copy_checkpoints(self, checkpoints: list[RunnableConfig], progress: Callable[[Report], None]) -> None:
         # The namespaces, channels and versions whose values LangGraph's saver has.
         stored: set[tuple[str, str, str]] = set()
-        for config in self._tables.checkpoints(thread_id):
+        for config in checkpoints:
             found = self._source.get_tuple(config)
             if found is None:
                 continue

@@ -68,6 +68,19 @@ def test_tables_of_an_import_get_what_was_stored_since(saver, langgraphs, import
     assert results[0] == results[1]
 
 
+def test_a_thread_that_was_pruned_since_the_import_goes_back(saver, langgraphs, imports, copied):
+    begin(langgraphs.saver, "approval")
+    imports(langgraphs)
+    approval(saver).invoke(Command(resume="Dear Ada"), CONFIG)
+    saver.prune([CONFIG["configurable"]["thread_id"]])
+    before, kept = stored(langgraphs.saver), stored(saver)
+    # None of those that were imported is here.
+    assert kept.keys().isdisjoint(before)
+    report = copied()
+    assert (report.losses, report.present, report.copied) == ([], 0, len(kept))
+    assert stored(langgraphs.saver) == {**before, **kept}
+
+
 def test_an_answer_that_was_given_since_the_import_goes_back(saver, langgraphs, imports, copied):
     def answer(saver, number):
         return asking_thrice(saver).invoke(Command(resume=str(number)), CONFIG)
@@ -164,7 +177,7 @@ def test_a_thread_that_has_gone_on_with_langgraphs_saver_is_left_as_it_is(
     expected = stored(langgraphs.saver)
     report = copied()
     assert report.losses == [
-        "thread-1: left as it is, since it has gone on in LangGraph's tables"
+        "thread-1: left as it is: LangGraph's tables have a newer checkpoint"
     ]
     assert stored(langgraphs.saver) == expected
 
