@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use checkpointer::{
-    Checkpointer as _, DeletedThreads, Durability, PostgresCheckpointer, PostgresOptions,
+    Checkpointer as _, DeletedThreads, Durability, Error, PostgresCheckpointer, PostgresOptions,
     TaskOutputs,
 };
 use db::Database;
 use settings::Settings;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use crate::failure::Result;
 
@@ -20,8 +20,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Connected {
     settings: Settings,
     options: PostgresOptions,
-    database: OnceCell<Database>,
+    /// None if it was closed before it was connected.
+    database: OnceCell<Option<Database>>,
     checkpointer: OnceCell<PostgresCheckpointer>,
+    is_closed: watch::Sender<bool>,
 }
 
 /// What can be chosen about the checkpointer.
@@ -57,13 +59,24 @@ impl Connected {
             options: options.for_postgres(),
             database: OnceCell::new(),
             checkpointer: OnceCell::new(),
+            is_closed: watch::Sender::new(false),
         }
     }
 
     /// Connects, unless that is done.
     pub(crate) async fn database(&self) -> Result<&Database> {
-        let connect = || async { Ok(Database::connect(&self.settings).await?) };
-        self.database.get_or_try_init(connect).await
+        let database = self.database.get_or_try_init(|| self.connect()).await?;
+        database.as_ref().ok_or_else(|| Error::Closed.into())
+    }
+
+    /// Returns none if it is closed before it is connected.
+    async fn connect(&self) -> Result<Option<Database>> {
+        let mut is_closed = self.is_closed.subscribe();
+        tokio::select! {
+            biased;
+            _ = is_closed.wait_for(|is_closed| *is_closed) => Ok(None),
+            connected = Database::connect(&self.settings) => Ok(Some(connected?)),
+        }
     }
 
     /// Uses the tables, which must be there.
@@ -93,12 +106,15 @@ impl Connected {
         Ok(())
     }
 
-    /// Waits for the writes that were handed over, and closes the connections.
+    /// Waits for the writes that were handed over, and closes the connections. A call that is just
+    /// connecting fails, and so do later ones.
     pub(crate) async fn close(&self) -> Result<()> {
+        self.is_closed.send_replace(true);
+        let database = self.database.get_or_init(|| async { None }).await;
         if let Some(checkpointer) = self.checkpointer.get() {
             checkpointer.close().await?;
         }
-        match self.database.get() {
+        match database {
             Some(database) => Ok(database.close(CLOSE_TIMEOUT).await?),
             None => Ok(()),
         }

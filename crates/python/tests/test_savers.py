@@ -7,6 +7,7 @@ import copy
 import multiprocessing
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from langgraph.checkpoint.jsonb import AsyncPostgresSaver, CheckpointerError, Po
 from langgraph.checkpoint.jsonb.aio import AsyncPostgresSaver as FromAio
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from psycopg.conninfo import make_conninfo
 
 
 def test_a_saver_is_found_where_langgraphs_is():
@@ -178,6 +180,29 @@ def test_a_connection_of_psycopg_says_where_the_server_is(url, schema):
     put(saver, "thread", x=1)
     assert values_of(saver, "thread") == {"x": 1}
     saver.close()
+
+
+def test_close_ends_a_call_that_is_just_connecting(url):
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+        saver = PostgresSaver(make_conninfo(url, host="127.0.0.1", port=silent.getsockname()[1]))
+        call = pool.submit(put, saver, "thread", x=1)
+        connection, _ = silent.accept()
+        saver.close()
+        with pytest.raises(CheckpointerError, match="closed"):
+            call.result()
+        with pytest.raises(CheckpointerError, match="closed"):
+            put(saver, "thread", x=1)
+        with connection:
+            while connection.recv(1024):
+                pass
+
+
+def test_a_saver_that_was_closed_before_its_first_call_does_not_connect(url, schema):
+    saver = PostgresSaver(url, schema=schema)
+    saver.close()
+    saver.close()
+    with pytest.raises(CheckpointerError, match="closed"):
+        saver.setup()
 
 
 def test_an_encrypting_serialiser_leaves_nothing_to_read(url, schema):
