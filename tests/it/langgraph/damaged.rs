@@ -1,8 +1,11 @@
 //! What can't be decoded comes over as it is, and what can't be stored is reported.
 
-use checkpointer::{Checkpointer, DeleteThread, Error, GetTuple, PostgresOptions};
+use checkpointer::{
+    CheckpointAddress, Checkpointer, DeleteThread, Error, GetTuple, PostgresOptions,
+};
 use expect_test::expect;
 use langgraph::Reason;
+use serde_json::json;
 
 use super::compare::check_all;
 use super::source::Source;
@@ -65,6 +68,45 @@ async fn a_checkpoint_that_cannot_be_one_is_reported_and_the_others_come_over() 
         thread `forks`, checkpoint `5`: the task_id is empty
         thread `forks`, checkpoint `5`, task `task`: the channel has 300 bytes, at most 256 are allowed"#]].assert_eq(&losses);
     assert_eq!(report.writes, 1);
+}
+
+/// Older savers had no index of its own for an interrupt, so a task could have several.
+#[tokio::test]
+async fn of_several_interrupts_of_a_task_the_last_one_comes_over_and_the_others_are_reported() {
+    let source = Source::recorded().await;
+    source
+        .run(
+            "DELETE FROM {schema}.checkpoints WHERE thread_id <> 'by hand';
+             DELETE FROM {schema}.checkpoint_writes;
+             INSERT INTO {schema}.checkpoint_writes (thread_id, checkpoint_id, task_id, idx, channel, type, blob)
+             VALUES
+                ('by hand', '10', 'asks', 0, '__interrupt__', 'json', '1'),
+                ('by hand', '10', 'asks', 1, '__interrupt__', 'json', '2'),
+                ('by hand', '10', 'asks', 2, 'a', 'null', ''),
+                ('by hand', '10', 'asks', 3, 'a', 'null', '')",
+        )
+        .await;
+    let (target, report) = source.imported().await;
+    assert_eq!(report.writes, 3);
+    let losses: Vec<_> = report.losses.iter().map(ToString::to_string).collect();
+    expect!["thread `by hand`, checkpoint `10`, task `asks`: a later write of the task to `__interrupt__` takes its place"]
+        .assert_eq(&losses.join("\n"));
+    let address = CheckpointAddress::new("by hand", "10").unwrap();
+    let found = target.get_tuple(GetTuple::at(&address)).await.unwrap();
+    let writes = found.unwrap().pending_writes;
+    let writes: Vec<_> = writes
+        .into_iter()
+        .map(|write| (write.channel, write.value))
+        .collect();
+    let interrupt = json!({ "!": "json", "v": "2" });
+    assert_eq!(
+        writes,
+        [
+            ("__interrupt__".to_owned(), interrupt),
+            ("a".to_owned(), json!(null)),
+            ("a".to_owned(), json!(null)),
+        ]
+    );
 }
 
 #[tokio::test]

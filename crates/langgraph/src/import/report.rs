@@ -67,6 +67,12 @@ pub enum Reason {
     /// The thread was deleted in the target, and stays deleted.
     #[error("it was deleted in the target")]
     Deleted,
+    /// The task has a later write to the same channel, of whose writes the last one counts.
+    #[error("a later write of the task to `{channel}` takes its place")]
+    Replaced {
+        /// The channel.
+        channel: String,
+    },
     /// The source has something else where it should have an object.
     #[error("the stored `{field}` isn't an object")]
     NoObject {

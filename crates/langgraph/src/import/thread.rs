@@ -186,12 +186,13 @@ impl Thread<'_, '_> {
         self.keep(put, place)
     }
 
-    async fn put_writes(&mut self, place: &Place, task: TaskWrites) -> Result<(), Failure> {
+    async fn put_writes(&mut self, place: &Place, mut task: TaskWrites) -> Result<(), Failure> {
         let address = CheckpointAddress::new(self.id, &place.checkpoint_id)?;
         let mut address = address.in_ns(CheckpointNs::new(&place.checkpoint_ns)?);
         address.generation = self.generation;
         let task_id = TaskId::new(&place.task_id)?;
         let task_path = task.task_path();
+        let replaced = task.take_replaced();
         let writes = task.into_writes();
         let put = PutWrites::new(&address, &task_id, &writes).task_path(&task_path);
         self.run
@@ -204,6 +205,10 @@ impl Thread<'_, '_> {
             opaque: opaque as u64,
             ..Counts::default()
         });
+        for channel in replaced {
+            let reason = Reason::Replaced { channel };
+            self.run.lose(self.id.as_str(), Some(place.clone()), reason);
+        }
         Ok(())
     }
 

@@ -1,9 +1,14 @@
 //! The pending writes of one task.
 
+use checkpointer::channels::{ERROR, INTERRUPT, RESUME, SCHEDULED};
 use serde_json::Value;
 
 use super::report::Place;
 use super::tables::WriteRow;
+
+/// The channels that have one write of a task: the last one. Savers before November 2024
+/// kept several.
+const SPECIAL: [&str; 4] = [ERROR, SCHEDULED, INTERRUPT, RESUME];
 
 /// The writes of a task that ran on one checkpoint, by index.
 #[derive(Debug, Default)]
@@ -33,6 +38,23 @@ impl TaskWrites {
             .max_by_key(|path| path.len())
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// Takes out all but the last write to each channel that has one. Returns their channels.
+    pub(super) fn take_replaced(&mut self) -> Vec<String> {
+        let mut replaced = Vec::new();
+        for channel in SPECIAL {
+            let mut further = self.0.iter().filter(|row| row.channel == channel).count();
+            self.0.retain(|row| {
+                let is_replaced = row.channel == channel && further > 1;
+                if is_replaced {
+                    further -= 1;
+                    replaced.push(channel.to_owned());
+                }
+                !is_replaced
+            });
+        }
+        replaced
     }
 
     /// Channels and values by index. The indexes themselves don't come over: a checkpointer counts
