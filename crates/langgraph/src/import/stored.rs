@@ -24,6 +24,10 @@ pub(super) struct Stored {
     pub(super) versions: BTreeMap<String, String>,
 }
 
+/// An array or object of metadata that has so many around it is stored as text. A checkpointer takes 100
+/// in each other, which leaves room for the tag of the text, and for that of the object around it.
+const MAX_DEPTH: usize = 98;
+
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 impl Stored {
@@ -39,7 +43,7 @@ impl Stored {
         let metadata: Fields<'_> = parse(&row.metadata, "metadata")?;
         Ok(Self {
             checkpoint,
-            metadata: members(metadata).into(),
+            metadata: members(metadata, 1).into(),
             versions: versions
                 .into_iter()
                 .map(|(channel, raw)| (channel, text(raw)))
@@ -79,19 +83,27 @@ fn checkpoint(id: &str, fields: Fields<'_>) -> Result<Checkpoint> {
     Checkpoint::from_json(Value::Object(object)).map_err(Reason::Refused)
 }
 
-/// Members of metadata. Integers and objects that can't be kept as they are have tags.
-fn members(members: Fields<'_>) -> Map<String, Value> {
+/// Members of metadata, which lie in so many arrays and objects. Integers and objects that can't be kept as
+/// they are have tags, and so has what lies too deep.
+fn members(members: Fields<'_>, depth: usize) -> Map<String, Value> {
     let members = members.into_iter();
-    members.map(|(key, raw)| (key, tagged(raw))).collect()
+    let members = members.map(|(key, raw)| (key, tagged(raw, depth)));
+    members.collect()
 }
 
-fn tagged(raw: &RawValue) -> Value {
+fn tagged(raw: &RawValue, depth: usize) -> Value {
+    if depth >= MAX_DEPTH {
+        return form(raw);
+    }
     if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
-        return items.into_iter().map(tagged).collect();
+        let items = items.into_iter();
+        return items.map(|item| tagged(item, depth + 1)).collect();
     }
     match serde_json::from_str::<Fields<'_>>(raw.get()) {
-        Ok(fields) if fields.contains_key(TAG) => json!({ TAG: "dict", "v": members(fields) }),
-        Ok(fields) => Value::Object(members(fields)),
+        Ok(fields) if fields.contains_key(TAG) => {
+            json!({ TAG: "dict", "v": members(fields, depth + 2) })
+        }
+        Ok(fields) => Value::Object(members(fields, depth + 1)),
         Err(_) => form(raw),
     }
 }

@@ -1,5 +1,7 @@
 //! What lies in a row.
 
+use std::thread;
+
 use serde_json::json;
 
 use super::*;
@@ -65,6 +67,44 @@ fn larger_integers_of_metadata_are_kept_as_text_wherever_they_are() {
             "c": { "!": "dict", "v": { "!": "json", "v": "1" } },
         })
     );
+}
+
+/// However deep it is, it takes no more of the stack than a thread of Tokio's has.
+#[test]
+fn metadata_that_is_nested_too_deep_is_kept_as_text() {
+    let read = |opened: &str, closed: &str, levels: usize| {
+        let text = format!("{}1{}", opened.repeat(levels), closed.repeat(levels));
+        let deep = format!(r#"{{"a": {text}}}"#);
+        let read = thread::Builder::new().stack_size(2 << 20);
+        let read = read.spawn(move || metadata(&deep)).unwrap();
+        (text, read.join().unwrap())
+    };
+    let (_, kept) = read("[", "]", 96);
+    assert_eq!(kept["a"], nested(json!(1), 96));
+
+    let (text, kept) = read("[", "]", 20_000);
+    let rest = text[97..text.len() - 97].to_owned();
+    let rest = json!({ "!": "json", "v": rest });
+    assert_eq!(kept["a"], nested(rest, 97));
+
+    // A checkpointer takes 100. Each object here has a tag, which takes one more.
+    for levels in 96..100 {
+        assert!(depth(&read(r#"{"!":"#, "}", levels).1) <= 100);
+        assert!(depth(&read(r#"[{"!":"#, "}]", levels).1) <= 100);
+    }
+}
+
+fn nested(value: Value, levels: usize) -> Value {
+    (0..levels).fold(value, |value, _| json!([value]))
+}
+
+/// How many arrays and objects lie in each other.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
 }
 
 #[test]
