@@ -340,7 +340,8 @@ macro_rules! __contract_cases {
             is_equal, exported_again_is_the_same, preserves_values, preserves_pins, preserves_the_head,
             executed_again, keeps_paths, goes_on, of_a_pruned_thread, onto_an_existing_one,
             of_a_missing_thread, after_a_deletion, a_bad_line_leaves_nothing,
-            an_early_end_leaves_nothing, a_missing_head_leaves_nothing, several_threads, others_wait, lines_are_json,
+            an_early_end_leaves_nothing, a_missing_head_leaves_nothing, an_import_that_is_given_up, several_threads,
+            others_wait, lines_are_json,
         }
     };
     (verify, $each:path) => {

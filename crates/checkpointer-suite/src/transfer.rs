@@ -309,6 +309,27 @@ pub async fn a_missing_head_leaves_nothing(checkpointer: &dyn Checkpointer) {
     assert_eq!(checkpointer.thread_info(&target).await.unwrap(), None);
 }
 
+/// An import that is given up leaves nothing of the thread in its middle, and those before it.
+pub async fn an_import_that_is_given_up(checkpointer: &dyn Checkpointer) {
+    let (source, _) = thread(checkpointer).await;
+    let lines = lines(checkpointer, &source).await;
+    let target = fresh_thread();
+    let mut import = Import::new(checkpointer).into_thread(&target).unwrap();
+    for line in &lines[..lines.len() - 1] {
+        import.line(line).await.unwrap();
+    }
+    assert_ne!(checkpointer.thread_info(&target).await.unwrap(), None);
+    import.abort().await.unwrap();
+    assert_eq!(checkpointer.thread_info(&target).await.unwrap(), None);
+
+    let mut import = Import::new(checkpointer).into_thread(&target).unwrap();
+    for line in &lines {
+        import.line(line).await.unwrap();
+    }
+    import.abort().await.unwrap();
+    assert_ne!(checkpointer.thread_info(&target).await.unwrap(), None);
+}
+
 /// Several threads may follow each other.
 pub async fn several_threads(checkpointer: &dyn Checkpointer) {
     let sources = [fresh_thread(), fresh_thread()];

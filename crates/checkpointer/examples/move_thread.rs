@@ -36,7 +36,15 @@ async fn save(checkpointer: &dyn Checkpointer, mut file: impl Write) -> anyhow::
 async fn read(checkpointer: &dyn Checkpointer, file: impl BufRead) -> anyhow::Result<()> {
     let mut import = Import::new(checkpointer).into_thread("support-4711-copy")?;
     for line in file.lines() {
-        if let Some(thread) = import.line(&line?).await? {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => {
+                // No part of a thread stays.
+                import.abort().await?;
+                return Err(error.into());
+            }
+        };
+        if let Some(thread) = import.line(&line).await? {
             println!(
                 "{} has {} checkpoints",
                 thread.thread_id, thread.checkpoints

@@ -16,8 +16,9 @@ use crate::{ChannelValues, Checkpointer, Error, IntoName, Result, ThreadId};
 ///
 /// A thread isn't imported in one transaction. While it is, it is leased, so that no other program writes
 /// to a part of it; readers see that part. If a line is refused, what was stored of its thread is
-/// deleted again. If this program dies, that part stays, and the lease for up to a minute: delete the
-/// thread then, and import it again.
+/// deleted again. A program that can't read the next line calls [`abort`](Self::abort), which does the same.
+/// If the program dies, or drops an import in the middle of a thread, that part stays, and the lease for up
+/// to a minute: delete the thread then, and import it again.
 ///
 /// # Examples
 ///
@@ -114,6 +115,23 @@ impl<'c> Import<'c> {
                 self.undo().await;
                 Err(self.malformed("is the last, and its thread isn't complete".to_owned()))
             }
+        }
+    }
+
+    /// Gives the import up: deletes what was stored of a thread that isn't complete, and lets others write to
+    /// it. Threads that are complete stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpointer::delete_thread`] and [`Checkpointer::release_lease`]: a part of the thread may stay.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped once polled, a part of the last thread may stay.
+    pub async fn abort(mut self) -> Result<()> {
+        match self.thread.take() {
+            None => Ok(()),
+            Some(thread) => thread.undo().await,
         }
     }
 

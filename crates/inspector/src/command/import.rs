@@ -92,13 +92,21 @@ async fn from_file(
         let line = tokio::select! {
             biased;
             interrupted = &mut interrupted => {
-                // What was stored of a thread in the middle is deleted, which is reported as an error.
-                let _ = import.finish().await;
+                abort(import).await?;
                 return interrupted;
             }
-            line = lines.next_line() => line?,
+            line = lines.next_line() => line,
         };
-        let Some(line) = line else { break };
+        let line = match line {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(error) => {
+                abort(import).await?;
+                let line = read + 1;
+                let what = format!("line {line} of `{}` can't be read", path.display());
+                return Err(anyhow::Error::new(error).context(what));
+            }
+        };
         if let Some(thread) = import.line(&line).await.map_err(refused)? {
             progress.beside(|| print_thread(&thread, output))?;
         }
@@ -108,6 +116,12 @@ async fn from_file(
     }
     import.finish().await?;
     Ok(Outcome::Done)
+}
+
+/// Deletes what was stored of a thread in the middle.
+async fn abort(import: Import<'_>) -> anyhow::Result<()> {
+    let aborted = import.abort().await;
+    aborted.context("a part of the thread stays: delete it, and import it again")
 }
 
 /// Says what can be done if a thread can't have the id that it has in the file.

@@ -56,6 +56,32 @@ async fn an_export_that_fails_leaves_no_file() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_read_to_its_end_leaves_no_part_of_a_thread() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    let lines = program.done(&["export", "support-4711"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("support-4711.jsonl");
+    // The last checkpoint's line.
+    let mut damaged = lines.clone().into_bytes();
+    let at = lines.rfind("{\"checkpoint\"").unwrap();
+    damaged[at] = 0xff;
+    fs::write(&file, damaged).unwrap();
+
+    let path = file.to_str().unwrap();
+    let args = ["import", path, "--as", "copy", "--yes"];
+    let ran = program.run(&args).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let named = format!("line 5 of `{path}` can't be read");
+    assert!(ran.stderr.contains(&named), "{ran:?}");
+    let copy = ThreadId::new("copy").unwrap();
+    assert_eq!(checkpointer.thread_info(&copy).await.unwrap(), None);
+    fs::write(&file, lines).unwrap();
+    program.done(&args).await;
+}
+
+#[tokio::test]
 async fn an_import_that_is_interrupted_leaves_no_part_of_a_thread() {
     let program = Program::new().await;
     let checkpointer = program.checkpointer().await;
