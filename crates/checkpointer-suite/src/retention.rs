@@ -311,6 +311,13 @@ pub async fn is_for_threads_of_its_metadata(checkpointer: &dyn Checkpointer) {
         Retention::keep_last(1)
             .delete_after(Duration::ZERO)
             .except(map(json!({ "n": 1 }))),
+        Retention::keep_last(1)
+            .except(map(json!({ "n": 1 })))
+            .except(map(json!({ "n": 2 }))),
+        Retention::keep_last(1)
+            .delete_after(Duration::ZERO)
+            .except(map(json!({ "plan": "paid" })))
+            .except(map(json!({ "plan": "free" }))),
     ];
     for policy in policies {
         keep_all(checkpointer, &thread_id, policy).await;
@@ -318,7 +325,8 @@ pub async fn is_for_threads_of_its_metadata(checkpointer: &dyn Checkpointer) {
     }
     let policy = Retention::keep_last(1)
         .only(map(json!({ "plan": "free" })))
-        .except(map(json!({ "n": 2 })));
+        .except(map(json!({ "n": 2 })))
+        .except(map(json!({ "n": 1, "plan": "paid" })));
     keep_all(checkpointer, &thread_id, policy).await;
     assert_eq!(left(checkpointer, &chain).await, [1]);
 }

@@ -119,7 +119,7 @@ impl Retention {
     /// Whether it concerns a thread with that metadata.
     fn concerns(&self, metadata: &serde_json::Map<String, serde_json::Value>) -> bool {
         let has = |part| contains_map(metadata, part);
-        self.only.as_ref().is_none_or(has) && !self.except.as_ref().is_some_and(has)
+        self.only.as_ref().is_none_or(has) && !self.except.iter().any(has)
     }
 }
 

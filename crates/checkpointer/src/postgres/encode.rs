@@ -431,6 +431,16 @@ pub(super) fn encode_filter(filter: Option<&Map<String, Value>>) -> Option<Optio
     Some(Some(text))
 }
 
+/// Encodes what metadata is compared with piece by piece, as a list; none if it is empty. What nothing that
+/// is stored contains is left out.
+pub(super) fn encode_filters(filters: &[Map<String, Value>]) -> Option<Vec<u8>> {
+    let filters = filters
+        .iter()
+        .filter_map(|filter| encode_filter(Some(filter)).flatten());
+    let filters: Vec<_> = filters.collect();
+    (!filters.is_empty()).then(|| [b"[".as_slice(), &filters.join(&b','), b"]"].concat())
+}
+
 fn versions_to_json(versions: &ChannelVersions) -> Value {
     Value::Object(
         versions

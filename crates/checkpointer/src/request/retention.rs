@@ -54,8 +54,8 @@ pub struct Retention {
     pub delete_after: Option<Duration>,
     /// Only threads whose metadata contains this are touched.
     pub only: Option<Map<String, Value>>,
-    /// Threads whose metadata contains this aren't touched.
-    pub except: Option<Map<String, Value>>,
+    /// Threads whose metadata contains one of these aren't touched.
+    pub except: Vec<Map<String, Value>>,
 }
 
 impl Retention {
@@ -67,7 +67,7 @@ impl Retention {
             fork_tips: false,
             delete_after: None,
             only: None,
-            except: None,
+            except: Vec::new(),
         }
     }
 
@@ -114,12 +114,11 @@ impl Retention {
         }
     }
 
-    /// Leaves threads alone whose metadata contains `metadata`. Defaults to none.
-    pub fn except(self, metadata: Map<String, Value>) -> Self {
-        Self {
-            except: Some(metadata),
-            ..self
-        }
+    /// Leaves threads alone whose metadata contains `metadata`; called again, those also that contain what it
+    /// is called with then. Defaults to none.
+    pub fn except(mut self, metadata: Map<String, Value>) -> Self {
+        self.except.push(metadata);
+        self
     }
 
     /// Whether it may remove checkpoints of a thread that stays.

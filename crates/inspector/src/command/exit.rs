@@ -12,6 +12,8 @@ pub(crate) enum Outcome {
     Done = 0,
     /// Something failed, or isn't as it should be.
     Failed = 1,
+    /// What was asked for can't be meant. `clap` ends the program with it, too.
+    Usage = 2,
     /// What the command names isn't there.
     NotFound = 3,
     /// Another program was faster, has a lease, or has made it already.
@@ -32,6 +34,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Says that what was asked for can't be meant.
+    pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+        Self::with(Outcome::Usage, message)
+    }
+
     /// Says that what the command names isn't there.
     pub(crate) fn not_found(message: impl Into<String>) -> anyhow::Error {
         Self::with(Outcome::NotFound, message)

@@ -34,6 +34,7 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let place = &args.place;
+    let changes = json_arg::joined("--set", &args.set)?.unwrap_or_default();
     let head = GetTuple::head(&place.thread)?.in_ns(&place.checkpoint_ns);
     let head = checkpointer
         .get_tuple(head.project(Projection::Metadata))
@@ -48,7 +49,6 @@ pub(crate) async fn run(
             place.name()
         ))
         .await?;
-    let changes = json_arg::joined(&args.set).unwrap_or_default();
     let put = inspector::fork(checkpointer, &from, &head.address.checkpoint_id, changes).await?;
     if output.is_json() {
         output.json(&json!({ "head": inspector::json::address(&put) }))?;

@@ -33,13 +33,11 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let thread = &args.thread;
+    let changes = args.changes()?;
     let mut metadata = read(checkpointer, thread).await?;
-    if !args.set.is_empty() || !args.remove.is_empty() {
+    if !changes.is_empty() {
         let what = format!("change the metadata of thread `{thread}`");
         args.confirm.ask(&what).await?;
-        let removed = args.remove.iter().map(|key| (key.clone(), Value::Null));
-        let mut changes: Map<String, Value> = removed.collect();
-        changes.extend(json_arg::joined(&args.set).unwrap_or_default());
         checkpointer.update_thread_metadata(thread, changes).await?;
         metadata = read(checkpointer, thread).await?;
     }
@@ -55,6 +53,16 @@ pub(crate) async fn run(
         output.line(painted(NAME, key).and(": ").and(value))?;
     }
     Ok(Outcome::Done)
+}
+
+impl Args {
+    /// What becomes of which members: those that are null go.
+    fn changes(&self) -> anyhow::Result<Map<String, Value>> {
+        let removed = self.remove.iter().map(|key| (key.clone(), Value::Null));
+        let removed = Map::from_iter(removed);
+        let all = [self.set.as_slice(), &[removed]].concat();
+        Ok(json_arg::joined("label", &all)?.unwrap_or_default())
+    }
 }
 
 async fn read(

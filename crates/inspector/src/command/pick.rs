@@ -36,20 +36,21 @@ pub(crate) struct Pick {
 
 impl Pick {
     /// The request for them, the one that changed last first.
-    pub(crate) fn query(&self) -> ListThreads {
+    pub(crate) fn query(&self) -> anyhow::Result<ListThreads> {
         let mut query = ListThreads::all();
-        query.filter = json_arg::joined(&self.metadata);
-        query.state = json_arg::joined(&self.state);
+        query.filter = json_arg::joined("--metadata", &self.metadata)?;
+        query.state = json_arg::joined("--state", &self.state)?;
         query.changed_after = self.since;
         query.changed_before = self.until;
-        query
+        Ok(query)
     }
 
     /// The same in an order.
-    pub(crate) fn sorted(&self, sort: Sort) -> ListThreads {
-        match sort {
-            Sort::Newest => self.query(),
-            Sort::Oldest => self.query().oldest_first(),
-        }
+    pub(crate) fn sorted(&self, sort: Sort) -> anyhow::Result<ListThreads> {
+        let query = self.query()?;
+        Ok(match sort {
+            Sort::Newest => query,
+            Sort::Oldest => query.oldest_first(),
+        })
     }
 }

@@ -40,7 +40,8 @@ pub(crate) struct Args {
     /// Only threads with this in their thread metadata: `key=value`, or a JSON object
     #[arg(long, value_name = "MEMBERS", value_parser = json_arg::members)]
     only: Vec<Map<String, Value>>,
-    /// No threads with this in their thread metadata
+    /// No threads with this in their thread metadata. It may be given several times: what one of them
+    /// names isn't touched
     #[arg(long, value_name = "MEMBERS", value_parser = json_arg::members)]
     except: Vec<Map<String, Value>>,
     /// Remove it
@@ -55,6 +56,7 @@ pub(crate) async fn run(
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
+    let policy = args.policy()?;
     if args.apply {
         let which = match args.threads.len() {
             0 => "all threads that are due".to_owned(),
@@ -65,13 +67,13 @@ pub(crate) async fn run(
         args.confirm.ask(&what).await?;
     }
     let removed = match (args.threads.is_empty(), args.apply) {
-        (true, true) => due(checkpointer, &args.policy()).await?,
+        (true, true) => due(checkpointer, &policy).await?,
         (true, false) => {
             let _progress = Progress::begin("looking");
-            let prune = Prune::due(args.policy()).dry_run(true);
+            let prune = Prune::due(policy).dry_run(true);
             checkpointer.prune(prune).await?
         }
-        (false, _) => named(checkpointer, args).await?,
+        (false, _) => named(checkpointer, args, &policy).await?,
     };
     if removed.elsewhere {
         return Err(Failure::conflict(
@@ -101,12 +103,16 @@ async fn due(checkpointer: &dyn Checkpointer, policy: &Retention) -> anyhow::Res
 }
 
 /// Prunes the threads that are named, some after the other.
-async fn named(checkpointer: &dyn Checkpointer, args: &Args) -> anyhow::Result<Removed> {
+async fn named(
+    checkpointer: &dyn Checkpointer,
+    args: &Args,
+    policy: &Retention,
+) -> anyhow::Result<Removed> {
     let progress = Progress::of("retaining", args.threads.len() as u64);
     let mut all = Removed::default();
     let mut parts = args.threads.chunks(NAMED_AT_ONCE);
     while let Some(part) = parts.next() {
-        let keep = PruneStrategy::Keep(args.policy());
+        let keep = PruneStrategy::Keep(policy.clone());
         let prune = Prune::new(part, keep)?.dry_run(!args.apply);
         let some = checkpointer.prune(prune).await?;
         let is_over = !some.untried.is_empty();
@@ -132,7 +138,7 @@ fn add(all: &mut Removed, some: Removed) {
 }
 
 impl Args {
-    fn policy(&self) -> Retention {
+    fn policy(&self) -> anyhow::Result<Retention> {
         let mut policy = match (self.keep_last, self.newer_than, self.fork_tips) {
             (Some(checkpoints), ..) => Retention::keep_last(checkpoints),
             // Only threads are to be deleted.
@@ -142,9 +148,9 @@ impl Args {
         policy.newer_than = self.newer_than;
         policy.fork_tips = self.fork_tips;
         policy.delete_after = self.delete_after;
-        policy.only = json_arg::joined(&self.only);
-        policy.except = json_arg::joined(&self.except);
-        policy
+        policy.only = json_arg::joined("--only", &self.only)?;
+        policy.except.clone_from(&self.except);
+        Ok(policy)
     }
 }
 

@@ -46,8 +46,8 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let mut query = match args.sort {
-        Sort::Newest => args.pick.query(),
-        Sort::Oldest => args.pick.sorted(pick::Sort::Oldest),
+        Sort::Newest => args.pick.query()?,
+        Sort::Oldest => args.pick.sorted(pick::Sort::Oldest)?,
         Sort::Size => return largest::run(checkpointer, args, output).await,
     };
     // One more shows whether there are more.

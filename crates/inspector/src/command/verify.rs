@@ -58,7 +58,7 @@ pub(crate) async fn run(
         totals: Totals::default(),
         progress: Progress::begin("reading"),
     };
-    let picked = args.pick.query();
+    let picked = args.pick.query()?;
     if !args.threads.is_empty() {
         for thread_id in &args.threads {
             run.verify(Verify::thread(thread_id)?, output).await?;

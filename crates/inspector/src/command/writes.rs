@@ -83,7 +83,7 @@ async fn of_all(
     output: &mut Output,
 ) -> anyhow::Result<bool> {
     let heads = checkpointer
-        .threads(args.pick.sorted(args.sort))
+        .threads(args.pick.sorted(args.sort)?)
         .map_ok(async |thread| {
             checkpointer
                 .get_tuple(GetTuple::head(&thread.thread_id)?)

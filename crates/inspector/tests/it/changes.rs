@@ -176,3 +176,68 @@ async fn a_policy_says_what_would_go_until_it_is_applied() {
     let unpin = ["pin", "support-4711", pinned, "--off", "--yes"];
     program.done(&unpin).await;
 }
+
+#[tokio::test]
+async fn what_one_of_several_exceptions_names_is_not_touched() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    for (thread, member) in [
+        ("ann", "hold=true"),
+        ("ben", "tier=gold"),
+        ("eve", "tier=1"),
+    ] {
+        with_support_thread(&checkpointer, thread).await;
+        program.done(&["label", thread, member, "--yes"]).await;
+    }
+    let delete = ["retain", "--delete-after", "0s", "--apply", "--yes"];
+    let all = [&delete[..], &["--except", "{}"]].concat();
+    assert_eq!(program.json(&all).await[0]["threads"], 0);
+    let rest = [
+        &delete[..],
+        &["--except", "hold=true", "--except", "tier=gold"],
+    ]
+    .concat();
+    assert_eq!(program.json(&rest).await[0]["threads"], 1);
+    assert!(head(&checkpointer, "ann").await.is_some());
+    assert!(head(&checkpointer, "ben").await.is_some());
+    assert!(head(&checkpointer, "eve").await.is_none());
+}
+
+#[tokio::test]
+async fn a_key_with_two_values_is_refused() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    let before = head(&checkpointer, "support-4711").await;
+    let two = ["plan=wait", "plan=\"act\""];
+    let retain = ["retain", "--keep-last", "1", "--apply", "--yes"];
+    for args in [
+        [&retain[..], &["--only", two[0], "--only", two[1]]].concat(),
+        [&retain[..], &["--except", r#"{"a":1,"a":2}"#]].concat(),
+        [
+            &["threads"][..],
+            &["--metadata", two[0], "--metadata", two[1]],
+        ]
+        .concat(),
+        [&["writes"][..], &["--state", two[0], "--state", two[1]]].concat(),
+        [&["label", "support-4711", "--yes"][..], &two].concat(),
+        vec!["label", "support-4711", two[0], "--remove", "plan", "--yes"],
+        [
+            &["fork", "support-4711", "head~1", "--yes"][..],
+            &["--set", two[0], "--set", two[1]],
+        ]
+        .concat(),
+    ] {
+        let ran = program.run(&args).await;
+        assert_eq!(ran.code, 2, "{args:?} {ran:?}");
+    }
+    assert_eq!(head(&checkpointer, "support-4711").await, before);
+    let same = [
+        "label",
+        "support-4711",
+        "plan=wait",
+        "plan=\"wait\"",
+        "--yes",
+    ];
+    program.done(&same).await;
+}

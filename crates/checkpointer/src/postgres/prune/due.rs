@@ -400,6 +400,11 @@ fn described(policy: &Retention) -> Value {
         "fork_tips": policy.fork_tips,
         "delete_after": micros(policy.delete_after),
         "only": policy.only.clone(),
-        "except": policy.except.clone(),
+        // One is described as in the time when there was one at most.
+        "except": match policy.except.as_slice() {
+            [] => Value::Null,
+            [one] => one.clone().into(),
+            several => several.iter().cloned().map(Value::from).collect(),
+        },
     })
 }

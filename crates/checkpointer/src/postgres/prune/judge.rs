@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use db::{GenericClient, Row};
 
-use crate::postgres::encode::encode_filter;
+use crate::postgres::encode::{encode_filter, encode_filters};
 use crate::postgres::engine::Engine;
 use crate::postgres::refusal::refusal;
 use crate::postgres::sql::{JudgedThread, Sql, micros};
@@ -36,7 +36,7 @@ impl Asking {
     fn of(policy: &Retention) -> Option<Self> {
         Some(Self {
             only: encode_filter(policy.only.as_ref())?,
-            except: encode_filter(policy.except.as_ref()).flatten(),
+            except: encode_filters(&policy.except),
             rests: policy.delete_after.map(micros),
         })
     }

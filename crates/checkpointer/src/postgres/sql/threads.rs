@@ -192,8 +192,9 @@ FROM of_thread"]);
 pub(super) const JUDGE_THREAD: Template<JudgedThread<'static>> =
     Template::new(&["-- checkpointer::judge_thread
 SELECT generation, deleted_at IS NOT NULL AS deleted, lease_until, {admitted} AS admitted,
-    ({only} IS NULL OR metadata @> {only}) AND ({except} IS NULL OR NOT metadata @> {except})
-        AS concerned,
+    ({only} IS NULL OR metadata @> {only}) AND NOT EXISTS (
+        SELECT FROM jsonb_array_elements({except}) AS e (part) WHERE metadata @> e.part
+    ) AS concerned,
     coalesce((SELECT max(h.updated_at) FROM {schema}.heads AS h WHERE h.thread_id = {thread_id})
         <= now() - {rests} * interval '1 microsecond', false) AS rests,
     EXISTS (SELECT FROM {schema}.checkpoints AS c WHERE c.thread_id = {thread_id} AND c.pinned)

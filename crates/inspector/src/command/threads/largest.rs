@@ -53,7 +53,7 @@ pub(super) async fn run(
 }
 
 async fn measure(checkpointer: &dyn Checkpointer, args: &Args) -> anyhow::Result<Measured> {
-    let query = args.pick.query().limit(MEASURED + 1);
+    let query = args.pick.query()?.limit(MEASURED + 1);
     let mut all: Vec<ThreadInfo> = checkpointer.threads(query).try_collect().await?;
     let more = all.len() > MEASURED;
     all.truncate(MEASURED);
