@@ -56,7 +56,7 @@ use inspector::visible;
 
 use self::exit::Outcome;
 use self::interrupt::{interrupted, until_interrupted};
-use self::output::Output;
+use self::output::{Output, ReaderGone};
 use self::session::Session;
 
 /// What is printed below the options.
@@ -102,11 +102,43 @@ enum Command {
     Man(manual::ManArgs),
 }
 
+impl Command {
+    /// Whether it goes on though nobody reads what it prints: it changes something, or its exit code says what
+    /// it has found.
+    fn outlives_reader(&self) -> bool {
+        match self {
+            Self::Diff(_)
+            | Self::Verify(_)
+            | Self::Fork(_)
+            | Self::Copy(_)
+            | Self::Label(_)
+            | Self::Pin(_)
+            | Self::Delete(_)
+            | Self::Retain(_)
+            | Self::Import(_)
+            | Self::Migrate(_) => true,
+            Self::Threads(_)
+            | Self::History(_)
+            | Self::Show(_)
+            | Self::Writes(_)
+            | Self::Size(_)
+            | Self::Watch(_)
+            | Self::Serve(_)
+            | Self::Export(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
+    }
+}
+
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     let cli = parsed();
     stderr::log();
     let mut output = Output::stdout(cli.json);
+    if cli.command.outlives_reader() {
+        output.outlive_reader();
+    }
     let outcome = run(cli.command, &mut output);
     let outcome = outcome.and_then(|outcome| output.flush().map(|()| outcome));
     outcome.unwrap_or_else(|error| report(&error)).into()
@@ -159,9 +191,9 @@ async fn connected(command: Command, output: &mut Output) -> anyhow::Result<Outc
     Ok(outcome)
 }
 
-/// Says what failed and why, and finds the exit code for it. Who closed the pipe has read enough.
+/// Says what failed and why, and finds the exit code for it. Who reads no further has read enough.
 fn report(error: &anyhow::Error) -> Outcome {
-    if exit::is_closed_pipe(error) {
+    if error.chain().any(|error| error.is::<ReaderGone>()) {
         return Outcome::Done;
     }
     stderr::report(error);

@@ -1,6 +1,5 @@
 //! How the program ends.
 
-use std::io;
 use std::process::ExitCode;
 
 use checkpointer::ErrorKind;
@@ -97,11 +96,4 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(outcome as u8)
     }
-}
-
-/// Whether the reader of what is printed has closed its end.
-pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    (error.chain())
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -13,7 +13,14 @@ pub(crate) struct Output {
     json: bool,
     width: Option<u16>,
     to: Box<dyn Write>,
+    /// Whether the command goes on though nobody reads what it prints.
+    outlives_reader: bool,
 }
+
+/// The reader of what is printed has closed its end.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads what is printed any more")]
+pub(crate) struct ReaderGone;
 
 impl Output {
     /// Prints to the standard output. Colours stay there only on a terminal, and without `NO_COLOR`.
@@ -27,7 +34,13 @@ impl Output {
                 true => Box::new(AutoStream::auto(io::stdout())),
                 false => Box::new(io::BufWriter::new(AutoStream::auto(io::stdout()))),
             },
+            outlives_reader: false,
         }
+    }
+
+    /// Lets the command go on once nobody reads what it prints. Else that fails with [`ReaderGone`].
+    pub(crate) fn outlive_reader(&mut self) {
+        self.outlives_reader = true;
     }
 
     /// Prints to a buffer, without colours.
@@ -37,6 +50,7 @@ impl Output {
             json,
             width: None,
             to: Box::new(anstream::StripStream::new(Box::new(to) as Box<dyn Write>)),
+            outlives_reader: false,
         }
     }
 
@@ -52,7 +66,8 @@ impl Output {
 
     /// Prints a line of text.
     pub(crate) fn line(&mut self, line: impl Into<Text>) -> anyhow::Result<()> {
-        Ok(writeln!(self.to, "{}", line.into().as_str())?)
+        let printed = writeln!(self.to, "{}", line.into().as_str());
+        self.judge(printed)
     }
 
     /// Prints a line of JSON.
@@ -62,16 +77,28 @@ impl Output {
 
     /// Prints a line that is JSON already.
     pub(crate) fn json_line(&mut self, line: &str) -> anyhow::Result<()> {
-        Ok(writeln!(self.to, "{}", visible_in_json(line))?)
+        let printed = writeln!(self.to, "{}", visible_in_json(line));
+        self.judge(printed)
     }
 
     /// Prints bytes as they are: those of a script, of SQL or of a manual page.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        Ok(self.to.write_all(bytes)?)
+        let printed = self.to.write_all(bytes);
+        self.judge(printed)
     }
 
     /// Sees to it that everything was printed.
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.to.flush()?)
+        let printed = self.to.flush();
+        self.judge(printed)
+    }
+
+    /// Says whether the command is to go on.
+    fn judge(&self, printed: io::Result<()>) -> anyhow::Result<()> {
+        match printed {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            Err(_) if !self.outlives_reader => Err(ReaderGone.into()),
+            _ => Ok(()),
+        }
     }
 }

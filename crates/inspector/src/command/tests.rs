@@ -13,8 +13,9 @@ use checkpointer::{
 use clap::{CommandFactory, Parser};
 use expect_test::{Expect, expect};
 
-use super::output::Output;
-use super::{Cli, Command, diff, fork, history, show, writes};
+use super::exit::Outcome;
+use super::output::{Output, ReaderGone};
+use super::{Cli, Command, diff, fork, history, report, show, writes};
 
 #[derive(Clone, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -329,4 +330,14 @@ async fn a_checkpoint_is_found_by_a_part_of_its_id() {
         let error = run(&checkpointer, &["show", "t", given]).await.unwrap_err();
         assert_eq!(error.to_string(), problem);
     }
+}
+
+#[test]
+fn only_the_reader_of_what_is_printed_may_go_unreported() {
+    let gone = anyhow::Error::new(ReaderGone).context("printing");
+    assert_eq!(report(&gone), Outcome::Done);
+    // As where the database breaks the connection off.
+    let broken = io::Error::from(io::ErrorKind::BrokenPipe);
+    let broken = anyhow::Error::new(broken).context("failed to delete a thread");
+    assert_eq!(report(&broken), Outcome::Failed);
 }

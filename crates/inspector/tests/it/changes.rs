@@ -241,3 +241,22 @@ async fn a_key_with_two_values_is_refused() {
     ];
     program.done(&same).await;
 }
+
+#[tokio::test]
+async fn a_change_is_made_as_a_whole_though_nobody_reads_on() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    // More lines than are kept before they are printed.
+    let threads: Vec<_> = (0..400)
+        .map(|n| format!("support-{n}-{}", "x".repeat(20)))
+        .collect();
+    for thread in &threads {
+        let mut thread = checkpointer.thread(thread.as_str()).unwrap();
+        thread.save(&vec![1]).await.unwrap();
+    }
+    let threads = threads.iter().map(String::as_str);
+    let delete: Vec<_> = ["delete", "--yes"].into_iter().chain(threads).collect();
+    let ran = program.unread(&delete).await;
+    assert_eq!((ran.code, &*ran.stderr), (0, ""));
+    assert_eq!(program.done(&["threads", "--json"]).await, "");
+}

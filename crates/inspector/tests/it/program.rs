@@ -73,6 +73,15 @@ impl Program {
         finished(self.start(args)).await
     }
 
+    /// Runs it while nobody reads what it prints.
+    pub(crate) async fn unread(&self, args: &[&str]) -> Ran {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = self.command(args);
+        command.stdout(Stdio::from(writer));
+        finished(command.spawn().unwrap()).await
+    }
+
     /// Runs it, which must succeed, and returns what it prints.
     pub(crate) async fn done(&self, args: &[&str]) -> String {
         let ran = self.run(args).await;

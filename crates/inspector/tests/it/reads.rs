@@ -1,7 +1,5 @@
 //! Commands that only read.
 
-use std::process::Stdio;
-
 use checkpointer::serde_json::{Value, from_str, json};
 
 use crate::program::{Program, finished, with_support_thread};
@@ -216,12 +214,10 @@ async fn colours_come_only_if_they_are_wanted() {
 async fn a_reader_that_has_read_enough_is_no_failure() {
     let program = Program::new().await;
     with_support_thread(&program.checkpointer().await, "support-4711").await;
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let mut command = program.command(&["show", "support-4711"]);
-    command.stdout(Stdio::from(writer));
-    let ran = finished(command.spawn().unwrap()).await;
+    let ran = program.unread(&["show", "support-4711"]).await;
     assert_eq!((ran.code, &*ran.stderr), (0, ""));
+    let differs = ["diff", "support-4711", "--exit-code"];
+    assert_eq!(program.unread(&differs).await.code, 1);
 }
 
 #[tokio::test]
@@ -287,6 +283,7 @@ async fn a_repair_makes_a_head_again() {
     let observer = program.test.observer().await;
     observer.batch_execute(&sql).await.unwrap();
 
+    assert_eq!(program.unread(&["verify"]).await.code, 1);
     let found = program.run(&["verify"]).await;
     assert_eq!(found.code, 1, "{found:?}");
     assert!(found.stdout.contains("head_missing"), "{found:?}");
