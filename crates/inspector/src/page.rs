@@ -4,6 +4,7 @@ mod about;
 mod access;
 mod actions;
 mod app;
+mod asked;
 mod assets;
 mod changes;
 mod checkpoint;

@@ -15,9 +15,10 @@ use checkpointer::{CheckpointId, CheckpointTuple, Projection, PutWrites, TaskId}
 use serde::Deserialize;
 
 use super::app::App;
-use super::document;
 use super::links::Place;
 use super::problem::Problem;
+use super::{asked, document};
+use crate::Pending;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -58,6 +59,9 @@ struct Answer {
     place: Place,
     form_key: String,
     task: String,
+    /// What the task had asked and been answered when the person looked.
+    #[serde(default)]
+    seen: String,
     answer: String,
 }
 
@@ -69,11 +73,19 @@ async fn answer(
     let task = TaskId::new(&answer.task)?;
     let turn = app.turn().await?;
     let at = document::read(&*turn, &answer.place, Projection::All).await?;
+    let pending = Pending::of(&at);
+    let asking = pending.tasks.iter().find(|asking| *asking.task_id == task);
+    if asking.and_then(asked::seen).as_ref() != Some(&answer.seen) {
+        return Err(Problem::asked_otherwise());
+    }
     let writes = [(
         RESUME.to_owned(),
         answers(&at, &task, json_or_text(&answer.answer)),
     )];
-    turn.put_writes(PutWrites::new(&at.address, &task, &writes))
+    // It stands among the task's other writes.
+    let others = at.pending_writes.iter().find(|write| write.task_id == task);
+    let path = others.map_or("", |write| &*write.task_path);
+    turn.put_writes(PutWrites::new(&at.address, &task, &writes).task_path(path))
         .await?;
     Ok(see(&answer.place))
 }

@@ -11,6 +11,7 @@ use checkpointer::{CheckpointTuple, Checkpointer, GetTuple, PendingWrite, Projec
 use tokio::task::spawn_blocking;
 
 use super::app::App;
+use super::asked;
 use super::changes::Changes;
 use super::conversation::{Conversation, messages};
 use super::document;
@@ -63,6 +64,8 @@ struct Question {
     text: Option<String>,
     value: Tree,
     answered: bool,
+    /// What a form carries that answers it.
+    seen: String,
 }
 
 /// What a task has failed with.
@@ -232,7 +235,8 @@ fn versions(tuple: &CheckpointTuple) -> Vec<(String, String)> {
 impl Question {
     /// The question of a task that has no output yet.
     fn of(task: &TaskWrites<'_>, tuple: &CheckpointTuple, place: &Place) -> Option<Self> {
-        let question = task.question.filter(|_| task.outputs.is_empty())?;
+        let seen = asked::seen(task)?;
+        let question = task.question?;
         let asked = asked(question);
         let text = asked.as_str().map(shown::lines);
         let value = match text {
@@ -248,6 +252,7 @@ impl Question {
             text,
             value,
             answered: task.answers.is_some(),
+            seen,
         })
     }
 }

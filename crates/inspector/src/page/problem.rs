@@ -58,20 +58,22 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
     }
 
-    pub(super) fn too_slow() -> Self {
+    /// A request that only reads, or one that writes, has taken too long.
+    pub(super) fn too_slow(writes: bool) -> Self {
         let what =
             "it took too long, and was given up: the database is busy, or this is very large";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, unknown(what, writes))
     }
 
     /// The database doesn't answer, at a request that only reads or at one that writes.
     pub(super) fn silent(writes: bool) -> Self {
-        let unknown = match writes {
-            true => ". It isn't known whether the change was made: look before you send it again",
-            false => "",
-        };
-        let what = format!("{SILENT}{unknown}");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, what)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, unknown(SILENT, writes))
+    }
+
+    /// Someone else has answered, or the task has asked something else.
+    pub(super) fn asked_otherwise() -> Self {
+        let what = "the task was answered since the page was loaded, or asks something else now: load it again";
+        Self::new(StatusCode::CONFLICT, what)
     }
 
     pub(super) fn broken() -> Self {
@@ -98,6 +100,15 @@ impl Problem {
             "the form isn't of this page, or the page was started again since: load it again";
         Self::new(StatusCode::FORBIDDEN, what)
     }
+}
+
+/// What is wrong, and for a request that writes, that nobody knows what has come of it.
+fn unknown(what: &str, writes: bool) -> String {
+    let unknown = match writes {
+        true => ". It isn't known whether the change was made: look before you send it again",
+        false => "",
+    };
+    format!("{what}{unknown}")
 }
 
 /// Answers a request for a part of a page with a part that says what is wrong.

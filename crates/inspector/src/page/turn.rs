@@ -59,7 +59,7 @@ pub(super) async fn in_time(
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
     tokio::select! {
         answer = next.run(request) => Ok(answer),
-        () = sleep(app.options.timeout) => Err(Problem::too_slow()),
+        () = sleep(app.options.timeout) => Err(Problem::too_slow(writes)),
         () = app.silence() => Err(Problem::silent(writes)),
     }
 }

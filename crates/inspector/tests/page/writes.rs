@@ -1,9 +1,11 @@
 //! Writing has to be allowed, and only the page's own forms write.
 
 use axum::http::StatusCode;
-use checkpointer::channels::RESUME;
+use checkpointer::channels::{INTERRUPT, RESUME};
 use checkpointer::serde_json::{Value, json};
-use checkpointer::{Checkpointer, GetTuple, MemoryCheckpointer, ThreadId};
+use checkpointer::{
+    Checkpointer, GetTuple, MemoryCheckpointer, PendingWrite, PutWrites, TaskId, ThreadId,
+};
 use inspector::page::Options;
 use rig::{Story, Support};
 
@@ -134,31 +136,73 @@ async fn a_fork_of_a_thread_that_has_gone_on_is_refused() {
     assert!(again.body.contains("it has moved since it was read"));
 }
 
+/// The form that the page has for an answer.
+async fn answer(browser: &Browser, answer: &str) -> String {
+    let key = key(browser).await;
+    let body = browser.get("checkpoint?id=support-4711").await.body;
+    let (_, rest) = body.split_once("name=\"seen\" value=\"").unwrap();
+    let seen = rest.split_once('"').unwrap().0;
+    format!("form_key={key}&id=support-4711&task=ask&seen={seen}&answer={answer}")
+}
+
+/// The answers that are stored.
+async fn answers(memory: &MemoryCheckpointer) -> PendingWrite {
+    let head = GetTuple::head("support-4711").unwrap();
+    let head = memory.get_tuple(head).await.unwrap().unwrap();
+    let mut writes = head.pending_writes.into_iter();
+    writes.find(|write| write.channel == RESUME).unwrap()
+}
+
 #[tokio::test]
 async fn an_answer_is_added_to_those_that_the_task_has() {
     let (memory, _, browser) = page(Options::new().allow_writes()).await;
-    let key = key(&browser).await;
-    for (answer, expected) in [
+    for (given, expected) in [
         ("true", json!([true])),
         ("as+you+like", json!([true, "as you like"])),
     ] {
-        let form = format!("form_key={key}&id=support-4711&task=ask&answer={answer}");
+        let form = answer(&browser, given).await;
         assert_eq!(
             browser.post("answer", &form).await.status,
             StatusCode::SEE_OTHER
         );
-        let head = memory
-            .get_tuple(GetTuple::head("support-4711").unwrap())
-            .await
-            .unwrap()
-            .unwrap();
-        let given = head
-            .pending_writes
-            .iter()
-            .find(|write| write.channel == RESUME)
-            .unwrap();
-        assert_eq!((given.task_id.as_str(), &*given.value), ("ask", &expected));
+        let stored = answers(&memory).await;
+        assert_eq!((stored.task_id.as_str(), &*stored.value), ("ask", &expected));
     }
+}
+
+#[tokio::test]
+async fn an_answer_stands_among_the_other_writes_of_its_task() {
+    let memory = MemoryCheckpointer::new();
+    let story = Story::new(&memory, "support-4711");
+    let at = story.begin(vec![("n", json!(1))]).await;
+    let ask = TaskId::new("ask").unwrap();
+    let question = [(INTERRUPT.to_owned(), json!("Refund it?"))];
+    let put = PutWrites::new(&at.address, &ask, &question);
+    memory.put_writes(put.task_path("p, ask")).await.unwrap();
+    let browser = Browser::new(memory.clone(), Options::new().allow_writes());
+    let form = answer(&browser, "true").await;
+    let answer = browser.post("answer", &form).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert_eq!(answers(&memory).await.task_path, "p, ask");
+}
+
+#[tokio::test]
+async fn an_answer_is_for_what_the_person_has_seen() {
+    let (memory, support, browser) = page(Options::new().allow_writes()).await;
+    // A double click, or two people.
+    let form = answer(&browser, "true").await;
+    for status in [StatusCode::SEE_OTHER, StatusCode::CONFLICT] {
+        assert_eq!(browser.post("answer", &form).await.status, status);
+        assert_eq!(*answers(&memory).await.value, json!([true]));
+    }
+    let form = answer(&browser, "true").await;
+    let ask = TaskId::new("ask").unwrap();
+    let question = [(INTERRUPT.to_owned(), json!("Shall I delete the account?"))];
+    let put = PutWrites::new(&support.head.address, &ask, &question);
+    memory.put_writes(put).await.unwrap();
+    let answer = browser.post("answer", &form).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert_eq!(*answers(&memory).await.value, json!([true]));
 }
 
 async fn metadata(memory: &MemoryCheckpointer) -> Value {
