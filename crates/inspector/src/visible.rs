@@ -22,12 +22,16 @@ pub fn visible(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
+    let mut before = None;
     for char in text.chars() {
         match char {
             '\n' | '\t' | '\r' => shown.extend(char.escape_default()),
-            _ if is_hidden(char) => shown.extend(char.escape_unicode()),
+            _ if is_hidden(char) && !is_seen_after(before, char) => {
+                shown.extend(char.escape_unicode());
+            }
             _ => shown.push(char),
         }
+        before = Some(char);
     }
     Cow::Owned(shown)
 }
@@ -49,8 +53,11 @@ pub fn visible_in_json(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
+    let mut before = None;
     for char in text.chars() {
-        if !is_hidden(char) {
+        let is_seen = !is_hidden(char) || is_seen_after(before, char);
+        before = Some(char);
+        if is_seen {
             shown.push(char);
             continue;
         }
@@ -68,8 +75,13 @@ fn is_hidden(char: char) -> bool {
         || matches!(char,
             // Soft hyphen, grapheme joiner, Arabic letter mark.
             '\u{ad}' | '\u{34f}' | '\u{61c}'
-            // Letters that are empty: of Hangul, and of Khmer.
+            // Letters that are empty: of Hangul, of Khmer, of Khitan, and of Braille.
             | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{16fe4}' | '\u{2800}'
+            // Selectors of a variation.
+            | '\u{fe00}'..='\u{fe0f}'
+            // Controls of hieroglyphs and of shorthand.
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
             // Mongolian selectors and vowel separator.
             | '\u{180b}'..='\u{180f}'
             // Zero width, and marks of direction.
@@ -82,6 +94,20 @@ fn is_hidden(char: char) -> bool {
             | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
             // Tags, selectors, and what is set aside for more of them.
             | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a character that is hidden elsewhere is seen behind `before`: U+FE0F gives a heart its colour.
+fn is_seen_after(before: Option<char>, char: char) -> bool {
+    // Digits aren't among them: two ids must not look alike.
+    let has_emoji_form = |before| {
+        matches!(before,
+            '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}'
+            | '\u{2194}'..='\u{21aa}' | '\u{231a}'..='\u{23fa}' | '\u{24c2}'
+            | '\u{25aa}'..='\u{25fe}' | '\u{2600}'..='\u{27bf}' | '\u{2934}' | '\u{2935}'
+            | '\u{2b05}'..='\u{2b55}' | '\u{3030}' | '\u{303d}' | '\u{3297}' | '\u{3299}'
+            | '\u{1f004}'..='\u{1faff}')
+    };
+    char == '\u{fe0f}' && before.is_some_and(has_emoji_form)
 }
 
 #[cfg(test)]
@@ -100,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_not_shown_is_escaped() {
-        for char in "\u{200b}\u{202e}\u{2066}\u{feff}\u{e0041}\u{3164}".chars() {
+        for char in "\u{200b}\u{202e}\u{2066}\u{feff}\u{e0041}\u{3164}\u{fe00}\u{fe0f}\u{1bca0}\u{13430}\u{2800}\u{16fe4}".chars() {
             let shown = visible(&format!("a{char}b")).into_owned();
             assert_eq!(shown, format!("a{}b", char.escape_unicode()));
         }
@@ -117,7 +143,15 @@ mod tests {
 
     #[test]
     fn letters_of_any_language_stay() {
-        let text = "שלום, 你好, café, 👍🏽";
+        let text = "שלום, 你好, café, 👍🏽, ❤\u{fe0f}";
         assert_eq!(visible(text), text);
+        assert_eq!(visible_in_json(text), text);
+    }
+
+    #[test]
+    fn a_selector_is_seen_only_behind_what_it_changes() {
+        assert_eq!(visible("4711\u{fe0f}"), r"4711\u{fe0f}");
+        assert_eq!(visible("❤\u{fe0f}\u{fe0f}"), "❤\u{fe0f}\\u{fe0f}");
+        assert_eq!(visible_in_json("4711\u{fe0f}"), r"4711\ufe0f");
     }
 }
