@@ -1,7 +1,9 @@
 //! `history`
 
-use checkpointer::{CheckpointId, CheckpointNs, Checkpointer, ThreadId};
-use inspector::{History, HistoryFilter, HistoryQuery, Line, Node, Row, Steps, json};
+use std::collections::{HashMap, HashSet};
+
+use checkpointer::{CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, ThreadId};
+use inspector::{History, HistoryFilter, HistoryQuery, Node, Row, Steps, json};
 
 use super::exit::{Failure, Outcome};
 use super::output::Output;
@@ -99,6 +101,7 @@ pub(crate) async fn run(
     } else {
         let printer = Printer {
             history: &history,
+            calls: &calls(&history),
             keys: &args.metadata,
             output,
         };
@@ -107,27 +110,58 @@ pub(crate) async fn run(
     Ok(Outcome::Done)
 }
 
+/// The checkpoints of a subgraph that were put in one call of it.
+struct Call<'a> {
+    checkpoint_ns: &'a CheckpointNs,
+    nodes: Vec<&'a Node>,
+}
+
+/// The calls of subgraphs, by the checkpoint from which they were made: those from each by name.
+type Calls<'a> = HashMap<&'a CheckpointAddress, Vec<Call<'a>>>;
+
+fn calls(history: &History) -> Calls<'_> {
+    let mut calls = Calls::new();
+    for line in &history.lines {
+        for node in &line.nodes {
+            let Some(caller) = &node.within else { continue };
+            let calls = calls.entry(caller).or_default();
+            // The lines are in the order of their names.
+            match calls.last_mut() {
+                Some(call) if *call.checkpoint_ns == line.checkpoint_ns => call.nodes.push(node),
+                _ => calls.push(Call {
+                    checkpoint_ns: &line.checkpoint_ns,
+                    nodes: vec![node],
+                }),
+            }
+        }
+    }
+    calls
+}
+
 /// Prints a history.
 struct Printer<'a> {
     history: &'a History,
+    calls: &'a Calls<'a>,
     keys: &'a [String],
     output: &'a mut Output,
 }
 
 impl Printer<'_> {
     fn all(mut self) -> anyhow::Result<()> {
-        let history = self.history;
-        for line in &history.lines {
-            if is_nested(line, history) {
+        let nodes = self.history.lines.iter().flat_map(|line| &line.nodes);
+        let shown: HashSet<_> = nodes.map(|node| &node.tuple.address).collect();
+        for line in &self.history.lines {
+            let is_below = |node: &Node| node.within.as_ref().is_some_and(|at| shown.contains(at));
+            if line.nodes.iter().all(is_below) {
                 continue;
             }
             if !line.checkpoint_ns.is_root() {
                 self.output.line(title(&line.checkpoint_ns))?;
             }
-            self.line(line, "")?;
+            self.nodes(&line.nodes.iter().collect::<Vec<_>>(), "")?;
         }
-        if history.more {
-            let oldest = history.lines.iter().flat_map(|line| &line.nodes);
+        if self.history.more {
+            let oldest = self.history.lines.iter().flat_map(|line| &line.nodes);
             let oldest = oldest.map(|node| node.id().as_str()).min();
             let oldest = oldest.unwrap_or_default();
             let more = format!("there are older ones: --before {oldest}");
@@ -136,38 +170,22 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn line(&mut self, line: &Line, indent: &str) -> anyhow::Result<()> {
-        for (node, row) in line.nodes.iter().zip(line.rows()) {
+    /// Some checkpoints of a namespace, and below each those of the subgraphs that were called from it.
+    fn nodes(&mut self, nodes: &[&Node], indent: &str) -> anyhow::Result<()> {
+        for (node, row) in nodes.iter().zip(Row::of(nodes)) {
             let what = described(node, &row, self.keys);
             let drawn = Text::from(format!("{indent}{}  ", drawn(&row)));
             self.output.line(drawn.and(what))?;
             let below = format!("{indent}{}    ", passing(&row));
-            let history = self.history;
-            for inner in node.subgraphs.iter().filter_map(|ns| history.line(ns)) {
-                self.subgraph(inner, node, &below)?;
+            let calls = self.calls.get(&node.tuple.address);
+            for call in calls.into_iter().flatten() {
+                let title = Text::from(&*below).and(title(call.checkpoint_ns));
+                self.output.line(title)?;
+                self.nodes(&call.nodes, &below)?;
             }
         }
         Ok(())
     }
-
-    /// The checkpoints of a subgraph that were put in the call from `caller`.
-    fn subgraph(&mut self, line: &Line, caller: &Node, indent: &str) -> anyhow::Result<()> {
-        let mut called = line.clone();
-        (called.nodes).retain(|node| node.within.as_ref() == Some(&caller.tuple.address));
-        self.output
-            .line(Text::from(indent).and(title(&line.checkpoint_ns)))?;
-        self.line(&called, indent)
-    }
-}
-
-/// Whether all of a namespace's checkpoints are shown below those from which they were called.
-fn is_nested(line: &Line, history: &History) -> bool {
-    line.nodes.iter().all(|node| {
-        (node.within.as_ref()).is_some_and(|within| {
-            let outer = history.line(&within.checkpoint_ns);
-            outer.is_some_and(|outer| outer.nodes.iter().any(|node| node.tuple.address == *within))
-        })
-    })
 }
 
 fn title(checkpoint_ns: &CheckpointNs) -> Text {

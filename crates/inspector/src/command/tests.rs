@@ -3,12 +3,13 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use checkpointer::channels::{INTERRUPT, RESUME};
 use checkpointer::serde_json::{Value, from_str, json};
 use checkpointer::{
-    Checkpoint, CheckpointAddress, CheckpointId, Checkpointer, MemoryCheckpointer, Metadata, Put,
-    PutWrites, Source, TaskId, ThreadId,
+    Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, Checkpointer, MemoryCheckpointer,
+    Metadata, Put, PutWrites, Source, TaskId, ThreadId,
 };
 use clap::{CommandFactory, Parser};
 use expect_test::{Expect, expect};
@@ -115,6 +116,30 @@ async fn a_history_is_drawn_with_its_forks() {
         ●─╯  1  2026-11-29T08:00:00Z  step 1  loop  2 branches
     "#]];
     check(&checkpointer, &["history", "t"], expected).await;
+}
+
+#[tokio::test]
+async fn many_calls_of_one_subgraph_are_printed_at_once() {
+    const CALLS: usize = 3_000;
+    let checkpointer = MemoryCheckpointer::new();
+    let thread_id = ThreadId::new("t").unwrap();
+    let research = CheckpointNs::new("research").unwrap();
+    for n in 0..CALLS {
+        let caller = put(&checkpointer, &format!("{n:05}"), None, json!({})).await;
+        let parents = json!({ "": caller.checkpoint_id.as_str() });
+        let metadata = Metadata::new(Source::Loop, 1).with("parents", parents);
+        let id = CheckpointId::new(format!("{n:05}-inner")).unwrap();
+        let checkpoint = Checkpoint::new(id);
+        let inner = Put::new(&thread_id, &checkpoint, &metadata);
+        checkpointer.put(inner.in_ns(&research)).await.unwrap();
+    }
+    let begun = Instant::now();
+    let printed = run(&checkpointer, &["history", "t", "--limit", "0"]).await;
+    let lines = printed.unwrap().lines().count();
+    assert_eq!(lines, CALLS * 3);
+    // With a copy of all for each call it took minutes.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[tokio::test]

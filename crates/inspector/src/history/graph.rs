@@ -23,10 +23,17 @@ pub struct Row {
 impl Line {
     /// Says how to draw the nodes: one row for each, in the same order.
     pub fn rows(&self) -> Vec<Row> {
-        let mut below: HashSet<&CheckpointId> = self.nodes.iter().map(Node::id).collect();
+        Row::of(&self.nodes.iter().collect::<Vec<_>>())
+    }
+}
+
+impl Row {
+    /// Says how to draw some nodes of a namespace, in the order of its line: one row for each.
+    pub fn of(nodes: &[&Node]) -> Vec<Self> {
+        let mut below: HashSet<&CheckpointId> = nodes.iter().map(|node| node.id()).collect();
         // For each column, the checkpoint that its line leads to.
         let mut columns: Vec<Option<&CheckpointId>> = Vec::new();
-        let rows = self.nodes.iter().map(|node| {
+        let rows = nodes.iter().map(|node| {
             below.remove(node.id());
             let parent = node.parent_id().filter(|parent| below.contains(parent));
             row(&mut columns, node.id(), parent)
