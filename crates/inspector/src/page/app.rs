@@ -16,7 +16,7 @@ pub(super) struct App {
     pub(super) checkpointer: Arc<dyn Checkpointer>,
     pub(super) access: Option<Access>,
     pub(super) form_key: FormKey,
-    pub(super) turns: Semaphore,
+    pub(super) turns: Arc<Semaphore>,
     pub(super) live: Live,
     pub(super) silence: Silence,
     pub(super) options: Options,
@@ -30,7 +30,9 @@ impl App {
             form_key: FormKey::new(options.token.as_ref()),
             live: Live::new(options.viewers),
             silence: Silence::default(),
-            turns: Semaphore::new(options.parallel.clamp(1, Semaphore::MAX_PERMITS)),
+            turns: Arc::new(Semaphore::new(
+                options.parallel.clamp(1, Semaphore::MAX_PERMITS),
+            )),
             options,
         }
     }

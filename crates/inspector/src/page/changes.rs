@@ -10,6 +10,9 @@ use crate::{Change, Difference, TextPart};
 /// How many lines are shown.
 const MOST: usize = 200;
 
+/// After how many bytes of values no further line is shown.
+const ROOM: usize = 40_000;
+
 /// How much of a value is shown, in characters.
 const LONG: usize = 1_200;
 
@@ -20,6 +23,8 @@ pub(super) struct Changes {
     pub(super) lines: Vec<Line>,
     /// How many lines are left out.
     pub(super) left_out: usize,
+    /// How many bytes of values the lines have.
+    taken: usize,
 }
 
 /// One value that differs.
@@ -92,10 +97,13 @@ impl Changes {
     }
 
     fn line(&mut self, path: String, sign: Sign, before: Vec<Part>, after: Vec<Part>) {
-        if self.lines.len() == MOST {
+        let long = |parts: &[Part]| parts.iter().map(|part| part.text.len()).sum::<usize>();
+        let taken = long(&before) + long(&after);
+        if self.lines.len() == MOST || self.taken > ROOM {
             self.left_out += 1;
             return;
         }
+        self.taken += taken;
         self.lines.push(Line {
             path: shown::start(&path, 200),
             sign,

@@ -6,7 +6,6 @@ use askama::Template;
 use axum::extract::{Query, State};
 use checkpointer::Projection;
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 
 use super::app::App;
 use super::changes::Changes;
@@ -57,17 +56,17 @@ pub(super) async fn page(
     let all = Projection::All;
     let before = document::read(&*turn, &left, all.clone()).await?;
     let after = document::read(&*turn, &place, all).await?;
-    drop(turn);
     let sides = [&before, &after].map(|tuple| Side {
         place: Place::of(&tuple.address),
         facts: Facts::of(tuple, None),
     });
-    let changes = spawn_blocking(move || {
+    let changes = turn.compute(move || {
         Changes::between(
             &before.checkpoint.channel_values,
             &after.checkpoint.channel_values,
         )
     });
+    let changes = changes.await?;
     let [left, right] = &sides;
     show(&Page {
         frame: Frame::new("Side by side"),
@@ -78,6 +77,6 @@ pub(super) async fn page(
             &[("with_ns", &right.place.ns), ("with", &right.place.at)],
         ),
         sides,
-        changes: changes.await.map_err(|_| Problem::broken())?,
+        changes,
     })
 }

@@ -17,6 +17,9 @@ use super::tree::{self, Tree};
 /// How many messages are shown at once.
 const PAGE: usize = 20;
 
+/// How many calls of tools a message is shown with.
+const CALLS: usize = 5;
+
 /// How much of a long message is shown, in characters.
 const LONG: usize = 4_000;
 
@@ -56,6 +59,8 @@ pub(super) struct Message {
     whole: Option<String>,
     /// What else it holds: parts that aren't text, and calls of tools.
     calls: Vec<Call>,
+    /// The link to all calls if they aren't all shown, and how many they are.
+    all_calls: Option<(String, usize)>,
     parts: Tree,
 }
 
@@ -137,6 +142,7 @@ impl Message {
                 false => shown::lines(&content),
             },
             whole: is_long.then(|| place.link_with("value", &[("path", &path)])),
+            all_calls: all_calls(fields, place, &path),
             calls: calls(fields, place, &path),
             parts: Tree::of_all(others(fields), place, &path),
         }
@@ -203,10 +209,16 @@ fn others(fields: &Map<String, Value>) -> Vec<(&'static str, &'static str, &Valu
 fn calls(fields: &Map<String, Value>, place: &Place, path: &str) -> Vec<Call> {
     let calls = fields.get("tool_calls").and_then(Value::as_array);
     let path = tree::below(path, "tool_calls");
-    let calls = calls.into_iter().flatten().enumerate();
+    let calls = calls.into_iter().flatten().enumerate().take(CALLS);
     calls
         .map(|(at, call)| Call::of(call, place, &tree::below(&path, &at.to_string())))
         .collect()
+}
+
+fn all_calls(fields: &Map<String, Value>, place: &Place, path: &str) -> Option<(String, usize)> {
+    let number = fields.get("tool_calls")?.as_array()?.len();
+    let path = tree::below(path, "tool_calls");
+    (number > CALLS).then(|| (place.link_with("value", &[("path", &path)]), number))
 }
 
 impl Call {

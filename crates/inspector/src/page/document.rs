@@ -1,5 +1,5 @@
 //! What a checkpoint holds as one document, of which the page asks for parts: `/state/CHANNEL/…`,
-//! `/writes/N/…` and `/metadata/…`.
+//! `/writes/N/…` and `/metadata/…`, or for a list of them: `/state`, `/inner`, `/writes`, `/metadata`.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::links::Place;
 use super::problem::Problem;
 use super::shown::{self, Shown, show};
 use super::tree::Tree;
+use super::{channels, tasks};
 
 /// How much of a long text is shown at once, in characters.
 const TEXT: usize = 50_000;
@@ -41,6 +42,9 @@ pub(super) async fn value(
 ) -> Shown {
     let turn = app.turn().await?;
     let tuple = read(&*turn, &place, projection(&part.path)).await?;
+    if let Some(list) = list(&tuple, &place, &part) {
+        return show(&list);
+    }
     let Some(value) = find(&tuple, &part.path) else {
         return Err(Problem::not_found("the checkpoint has no such value"));
     };
@@ -89,9 +93,26 @@ pub(super) async fn read(
 pub(super) fn projection(path: &str) -> Projection {
     let (part, rest) = split(path);
     match part.as_str() {
+        "state" | "inner" if rest.is_empty() => Projection::All,
         "state" => Projection::channels([split(rest).0]),
         "writes" => Projection::All,
         _ => Projection::Metadata,
+    }
+}
+
+/// All channels, pending writes or members of the metadata: the page has only the first.
+fn list(tuple: &CheckpointTuple, place: &Place, part: &Part) -> Option<Tree> {
+    match part.path.as_str() {
+        list @ (channels::STATE | channels::INNER) => {
+            let total = channels::bytes(tuple);
+            Some(channels::page(tuple, list, total, part.from, place))
+        }
+        tasks::WRITES => Some(tasks::page(tuple, part.from, place)),
+        path @ "/metadata" => {
+            let metadata = tuple.metadata.as_map();
+            Some(Tree::members(metadata, part.from, place, path))
+        }
+        _ => None,
     }
 }
 

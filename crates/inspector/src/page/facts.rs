@@ -5,6 +5,9 @@ use checkpointer::CheckpointTuple;
 use super::shown;
 use crate::facts::{changed, nodes};
 
+/// How many nodes are named.
+const NODES: usize = 6;
+
 /// What is known of a checkpoint without its values.
 #[derive(Debug)]
 pub(super) struct Facts {
@@ -20,10 +23,14 @@ impl Facts {
     pub(super) fn of(tuple: &CheckpointTuple, parent: Option<&CheckpointTuple>) -> Self {
         let source = tuple.metadata.source().unwrap_or("checkpoint");
         let parent = parent.map(|parent| &parent.checkpoint);
-        let nodes: Vec<_> = nodes(tuple, parent)
+        let mut nodes: Vec<_> = nodes(tuple, parent)
             .iter()
+            .take(NODES + 1)
             .map(|node| shown::start(node, 60))
             .collect();
+        if let Some(more) = nodes.get_mut(NODES) {
+            "…".clone_into(more);
+        }
         Self {
             node: match nodes.is_empty() {
                 true => shown::start(source, 60),

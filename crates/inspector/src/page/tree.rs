@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use askama::Template;
-use checkpointer::serde_json::Value;
+use checkpointer::serde_json::{Map, Value};
 
 use super::links::Place;
 use super::shown;
 
 /// How many members or items are shown at once.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 
 /// The longest text that is shown with its key, and how much of a longer one, in characters.
 const SHORT: usize = 300;
@@ -57,18 +57,27 @@ impl Tree {
         let branches = shown
             .map(|(key, value)| Branch::of(&key, value, place, path))
             .collect();
-        let rest = total.saturating_sub(from.saturating_add(PAGE));
-        let more = (rest > 0).then(|| {
-            let from = (from + PAGE).to_string();
-            (
-                place.link_with("value", &[("path", path), ("from", &from)]),
-                rest,
-            )
-        });
-        Self { branches, more }
+        Self {
+            branches,
+            more: more(total, from, place, path),
+        }
     }
 
-    /// Several values, each with the name that it has under `path`.
+    /// The members of an object at `path`, from the one at `from` on.
+    pub(super) fn members(
+        members: &Map<String, Value>,
+        from: usize,
+        place: &Place,
+        path: &str,
+    ) -> Self {
+        let shown = members.iter().skip(from).take(PAGE);
+        Self {
+            more: more(members.len(), from, place, path),
+            ..Self::of_all(shown.map(|(key, value)| (key, &**key, value)), place, path)
+        }
+    }
+
+    /// A few values, each with the name that it has under `path`.
     pub(super) fn of_all<'a>(
         values: impl IntoIterator<Item = (impl AsRef<str>, &'a str, &'a Value)>,
         place: &Place,
@@ -84,6 +93,20 @@ impl Tree {
             more: None,
         }
     }
+}
+
+/// The link to what follows a page that begins at `from`, and how many that are.
+pub(super) fn more(
+    total: usize,
+    from: usize,
+    place: &Place,
+    list: &str,
+) -> Option<(String, usize)> {
+    let next = from.saturating_add(PAGE);
+    let rest = total.checked_sub(next).filter(|rest| *rest > 0)?;
+    let next = next.to_string();
+    let link = place.link_with("value", &[("path", list), ("from", &next)]);
+    Some((link, rest))
 }
 
 impl Branch {

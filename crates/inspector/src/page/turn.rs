@@ -12,7 +12,8 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use checkpointer::Checkpointer;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::app::App;
@@ -24,21 +25,37 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The permission to use the checkpointer, until it is dropped.
 pub(super) struct Turn<'a> {
     checkpointer: &'a Arc<dyn Checkpointer>,
-    _permit: SemaphorePermit<'a>,
+    permit: OwnedSemaphorePermit,
 }
 
 impl App {
     /// Waits for a turn.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Problem> {
         let patience = PATIENCE.min(self.options.timeout);
-        let permit = tokio::time::timeout(patience, self.turns.acquire()).await;
+        let permit = tokio::time::timeout(patience, Arc::clone(&self.turns).acquire_owned()).await;
         match permit {
             Ok(Ok(permit)) => Ok(Turn {
                 checkpointer: &self.checkpointer,
-                _permit: permit,
+                permit,
             }),
             _ => Err(Problem::busy()),
         }
+    }
+}
+
+impl Turn<'_> {
+    /// Does what keeps a processor busy for a while, such as with a large state. It has the turn until it is done,
+    /// also if the request has ended meanwhile: nothing ends it.
+    pub(super) async fn compute<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.permit;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        spawn_blocking(work).await.map_err(|_| Problem::broken())
     }
 }
 

@@ -11,4 +11,5 @@ mod origin;
 mod shown;
 mod silence;
 mod turns;
+mod wide;
 mod writes;

@@ -166,7 +166,10 @@ async fn an_answer_is_added_to_those_that_the_task_has() {
             StatusCode::SEE_OTHER
         );
         let stored = answers(&memory).await;
-        assert_eq!((stored.task_id.as_str(), &*stored.value), ("ask", &expected));
+        assert_eq!(
+            (stored.task_id.as_str(), &*stored.value),
+            ("ask", &expected)
+        );
     }
 }
 

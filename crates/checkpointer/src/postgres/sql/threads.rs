@@ -53,6 +53,7 @@ parameters! {
         thread_id: &'a str,
         lease: Option<&'a str>,
         only: Option<Jsonb<'a>>,
+        /// A list: it must contain none of these.
         except: Option<Jsonb<'a>>,
         /// For how long it must have rested to be deleted.
         rests: Option<i64>,

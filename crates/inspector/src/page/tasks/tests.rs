@@ -1,8 +1,10 @@
 //! Where the page finds what tasks have left.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use checkpointer::serde_json::json;
-use checkpointer::{Checkpoint, CheckpointAddress, CheckpointId, Metadata, TaskId};
+use checkpointer::{Checkpoint, CheckpointAddress, CheckpointId, Metadata};
 
 use super::*;
 
@@ -19,7 +21,9 @@ fn writes_that_share_their_value_have_their_own_places() {
         })
         .into();
     let pending = Pending::of(&tuple);
-    let found = pending.tasks.iter().flat_map(|task| left(task, &tuple));
+    let place = Place::of(&tuple.address);
+    let writes = Writes::of(&tuple, &place);
+    let found = pending.tasks.iter().flat_map(|task| left(task, &writes));
     let found: Vec<_> = found.map(|(at, name, _)| (at, name)).collect();
     let expected = [("0", "a"), ("1", "b"), ("2", "question"), ("3", "a")];
     assert_eq!(found, expected.map(|(at, name)| (at.to_owned(), name)));
