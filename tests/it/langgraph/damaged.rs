@@ -5,7 +5,7 @@ use checkpointer::{
 };
 use expect_test::expect;
 use langgraph::Reason;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::compare::check_all;
 use super::source::Source;
@@ -96,7 +96,7 @@ async fn of_several_interrupts_of_a_task_the_last_one_comes_over_and_the_others_
     let writes = found.unwrap().pending_writes;
     let writes: Vec<_> = writes
         .into_iter()
-        .map(|write| (write.channel, write.value))
+        .map(|write| (write.channel, Value::clone(&write.value)))
         .collect();
     let interrupt = json!({ "!": "json", "v": "2" });
     assert_eq!(

@@ -12,7 +12,6 @@ use super::changes::Changes;
 use super::document;
 use super::facts::Facts;
 use super::links::Place;
-use super::problem::Problem;
 use super::shown::{self, Frame, Shown, show};
 
 /// The checkpoint on the other side.
