@@ -97,15 +97,17 @@ impl Link {
         self.used.elapsed()
     }
 
-    /// Whether the server still answers, asked only after a longer rest.
+    /// Whether the connection may be lent. After a longer rest the server is asked, but not behind
+    /// a pooler, where the question would wait for a server connection: there it is left to the
+    /// sockets' keepalive to find out that the pooler is gone.
     pub(crate) async fn check(&mut self) -> bool {
-        self.is_acquired = if self.is_closed() || self.watch.tenure.is_over() {
-            false
-        } else if self.rest() < TRUSTED_FOR {
-            true
-        } else {
-            self.answers().await
-        };
+        self.is_acquired = false;
+        if self.is_closed() || self.watch.tenure.is_over() {
+            return false;
+        }
+        self.is_acquired = self.rest() < TRUSTED_FOR
+            || self.mode() == PoolMode::Transaction
+            || self.answers().await;
         self.is_acquired
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// A server that was demoted, or a pooler whose server was, may keep its connections. The first
 /// write that is refused there as read-only ends the tenure of its connection and of all that are
-/// older: others are opened, which may lead to the new primary. So does the first answer that
-/// doesn't come: a network that has forgotten one connection has forgotten others.
+/// older: others are opened, which may lead to the new primary. So does, in pool mode `session`, the
+/// first answer that doesn't come: a network that has forgotten one connection has forgotten others.
 #[derive(Debug)]
 pub(crate) struct Tenure {
     ended: Arc<AtomicU64>,

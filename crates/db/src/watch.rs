@@ -177,9 +177,14 @@ impl Watch {
 
     /// Notes that an answer that was due didn't come. The older connections are likely to be no
     /// better, and to try each would take a caller's whole time.
+    ///
+    /// Not so behind a pooler, where what is sent may wait for a server connection: the others are
+    /// as good, and new ones would wait there, too.
     pub(crate) fn set_silent(&self) {
         self.condition.set_spoilt();
-        self.tenure.end();
+        if self.shared.mode == PoolMode::Session {
+            self.tenure.end();
+        }
     }
 
     fn failed(&self, call: Call<'_>, after: Duration, source: tokio_postgres::Error) -> Error {

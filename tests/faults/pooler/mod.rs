@@ -22,6 +22,7 @@ mod leaks;
 mod outages;
 mod schemas;
 mod statements;
+mod waiting;
 mod within;
 
 use db::Database;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use db::{Database, Error, GenericClient, Statement, Type};
+use db::{Connection, Database, Error, GenericClient, Statement, Type};
 use expect_test::expect;
 use futures_util::FutureExt;
 use tokio::time::timeout;
@@ -12,8 +12,14 @@ use rig::{TcpProxy, TestDb, chain, eventually, timeless};
 use super::SHOP;
 
 static ECHO: Statement = Statement::new("-- echo\nSELECT $1::int8", &[Type::INT8]);
+static PID: Statement = Statement::new("SELECT pg_backend_pid()", &[]);
 static NAP: Statement = Statement::new("-- nap\nSELECT pg_sleep(2)", &[]);
 const MODES: [&str; 2] = ["session", "transaction"];
+
+async fn pid(connection: &Connection) -> i32 {
+    let row = connection.query_one(&PID, &[]).await.unwrap();
+    row.get(0)
+}
 
 async fn through(proxy: &TcpProxy, variables: &[(&str, &str)]) -> (TestDb, Database) {
     let test = TestDb::new().await;
@@ -136,6 +142,21 @@ async fn each_of_the_calls_on_a_connection_has_the_whole_time() {
     let (second, third) = tokio::join!(connection.query(&NAP, &[]), connection.query(&NAP, &[]));
     second.unwrap();
     third.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_in_pool_mode_transaction_ends_no_other_connection() {
+    let proxy = TcpProxy::new();
+    let variables = [("DB_POOL_MODE", "transaction"), ("DB_POOL_MAX", "2")];
+    let (_test, db) = through(&proxy, &variables).await;
+    let (silent, other) = (db.get().await.unwrap(), db.get().await.unwrap());
+    let pid = pid(&other).await;
+    let call = silent.query(&ECHO, &[&1_i64]);
+    let error = unanswered(&proxy, "-- echo", call).await.unwrap_err();
+    assert!(error.is_outcome_unknown());
+    drop(silent);
+    drop(other);
+    assert_eq!(self::pid(&db.get().await.unwrap()).await, pid);
 }
 
 #[tokio::test]
