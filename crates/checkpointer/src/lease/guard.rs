@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -16,6 +16,9 @@ use super::pauses::Pauses;
 use super::renewal::Renewal;
 use super::{AcquireLease, Lease, MAX_TTL};
 use crate::{Checkpointer, Error, Result};
+
+/// How long an attempt that has begun may take, however little time is left.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A lease that is renewed in the background until it is released or dropped.
 ///
@@ -84,7 +87,9 @@ impl LeaseGuard {
     ///
     /// # Errors
     ///
-    /// As [`Checkpointer::acquire_lease`]: [`Error::LeaseHeld`] if another lease lasts.
+    /// As [`Checkpointer::acquire_lease`]: [`Error::LeaseHeld`] if another lease lasts. After an outage
+    /// the lease is renewed at once, since a part of its time is over; [`Error::LeaseLost`] if another
+    /// program has taken it by then.
     ///
     /// # Panics
     ///
@@ -99,7 +104,7 @@ impl LeaseGuard {
     }
 
     /// Takes a lease on a thread as soon as no other program has one, or the database can be used again,
-    /// but gives up after `timeout`.
+    /// but gives up after `timeout`. An attempt that has begun has a second for its answer in any case.
     ///
     /// It asks again and again, with pauses that grow to a second; when the lease of the other program is
     /// about to end, it asks then. Chance decides who of several that wait is next: each has its turn, but
@@ -107,8 +112,8 @@ impl LeaseGuard {
     ///
     /// # Errors
     ///
-    /// [`Error::LeaseHeld`] if another lease still lasts after `timeout`; otherwise as
-    /// [`acquire`](Self::acquire).
+    /// [`Error::LeaseHeld`] if another lease still lasts after `timeout`, [`Error::Busy`] if no attempt
+    /// had an answer by then; otherwise as [`acquire`](Self::acquire).
     ///
     /// # Panics
     ///
@@ -149,16 +154,27 @@ impl LeaseGuard {
         let checkpointer: Arc<dyn Checkpointer> = Arc::new(checkpointer);
         let give_up = Instant::now().checked_add(timeout);
         let mut pauses = Pauses::new();
+        let mut last = Error::Busy {
+            thread_id: acquire.thread_id.clone(),
+        };
         loop {
-            let error = match Self::take(Arc::clone(&checkpointer), acquire.clone()).await {
-                Ok(guard) => return Ok(guard),
-                Err(error) => error,
+            let taking = Self::take(Arc::clone(&checkpointer), acquire.clone());
+            let taken = match give_up {
+                Some(at) => timeout_at(at.max(Instant::now() + ANSWER), taking).await,
+                None => Ok(taking.await),
+            };
+            let error = match taken {
+                Ok(Ok(guard)) => return Ok(guard),
+                Ok(Err(error)) => error,
+                // What is taken late is released.
+                Err(_) => return Err(last),
             };
             let now = Instant::now();
             let pause = pauses.after(&error);
             let Some(pause) = pause.filter(|_| give_up.is_none_or(|at| now < at)) else {
                 return Err(error);
             };
+            last = error;
             let next = now + pause;
             sleep_until(give_up.map_or(next, |at| next.min(at))).await;
         }
@@ -232,8 +248,17 @@ impl LeaseGuard {
     ) -> Result<Self> {
         let ttl = acquire.ttl.min(MAX_TTL);
         // Before the database sets the end.
-        let asked = Instant::now();
+        let mut asked = Instant::now();
         let lease = checkpointer.acquire_lease(acquire).await?;
+        // Attempts that failed, or a lock that was waited for, have used up a part of the time as it is
+        // counted here, or all of it.
+        if asked.elapsed() > ttl / 3 {
+            asked = Instant::now();
+            if let Err(error) = checkpointer.renew_lease(&lease, ttl).await {
+                release(checkpointer, lease, &runtime);
+                return Err(error);
+            }
+        }
         let hold = Arc::new(Hold::new(asked + ttl));
         let renewal = Renewal {
             checkpointer: Arc::clone(&checkpointer),
@@ -260,19 +285,24 @@ impl Drop for LeaseGuard {
         }
         self.renewal.abort();
         let (checkpointer, lease) = (Arc::clone(&self.checkpointer), self.lease.clone());
-        let mut release = Box::pin(async move {
-            if let Err(error) = checkpointer.release_lease(&lease).await {
-                let thread_id = lease.thread_id.as_str();
-                tracing::debug!(thread_id, error = %error.for_log(), "failed to release a lease");
-            }
-        });
-        // It is polled once here, and has begun: a close that comes next waits for it.
-        let entered = self.runtime.enter();
-        let released = release.as_mut().now_or_never();
-        drop(entered);
-        if released.is_none() {
-            self.runtime.spawn(release);
+        release(checkpointer, lease, &self.runtime);
+    }
+}
+
+/// Releases a lease in the background.
+fn release(checkpointer: Arc<dyn Checkpointer>, lease: Lease, runtime: &Handle) {
+    let mut release = Box::pin(async move {
+        if let Err(error) = checkpointer.release_lease(&lease).await {
+            let thread_id = lease.thread_id.as_str();
+            tracing::debug!(thread_id, error = %error.for_log(), "failed to release a lease");
         }
+    });
+    // It is polled once here, and has begun: a close that comes next waits for it.
+    let entered = runtime.enter();
+    let released = release.as_mut().now_or_never();
+    drop(entered);
+    if released.is_none() {
+        runtime.spawn(release);
     }
 }
 

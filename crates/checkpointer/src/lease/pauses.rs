@@ -35,6 +35,8 @@ impl Pauses {
     pub(super) fn after(&mut self, error: &Error) -> Option<Duration> {
         match error {
             Error::LeaseHeld { until, .. } => Some(self.before(*until)),
+            // Another program took it before the answer came.
+            Error::LeaseLost { .. } => Some(self.backoff.pause()),
             error if error.is_transient() => Some(self.backoff.pause()),
             _ => None,
         }

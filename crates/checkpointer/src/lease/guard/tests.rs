@@ -34,6 +34,8 @@ enum Renewals {
 #[derive(Debug, Clone)]
 struct Leases {
     memory: MemoryCheckpointer,
+    /// How long a lease that is asked for isn't there yet.
+    outage: Arc<Mutex<Duration>>,
     renewals: Arc<Mutex<Renewals>>,
     renewed: Arc<AtomicUsize>,
 }
@@ -42,9 +44,14 @@ impl Leases {
     fn new() -> Self {
         Self {
             memory: MemoryCheckpointer::new(),
+            outage: Arc::default(),
             renewals: Arc::new(Mutex::new(Renewals::Succeed)),
             renewed: Arc::default(),
         }
+    }
+
+    fn outage(&self, time: Duration) {
+        *self.outage.lock().unwrap() = time;
     }
 
     fn renewals(&self, renewals: Renewals) {
@@ -79,6 +86,12 @@ fn unreachable() -> Error {
 
 #[async_trait]
 impl Checkpointer for Leases {
+    async fn acquire_lease(&self, acquire: AcquireLease) -> Result<Lease> {
+        let outage = *self.outage.lock().unwrap();
+        sleep(outage).await;
+        self.memory.acquire_lease(acquire).await
+    }
+
     async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease> {
         let renewals = *self.renewals.lock().unwrap();
         match renewals {
@@ -310,6 +323,61 @@ async fn one_that_waits_gives_up_at_its_time() {
         );
         assert_eq!(began.elapsed().as_secs(), timeout.as_secs());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_taken_after_an_outage_lasts() {
+    let leases = Leases::new();
+    leases.outage(TTL + Duration::from_secs(1));
+    let guard = leases.acquire().await;
+    assert!(!guard.is_lost());
+    assert_eq!(leases.renewed(), 1);
+    sleep(10 * TTL).await;
+    assert!(!guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_taken_late_and_cannot_be_renewed_is_released() {
+    let leases = Leases::new();
+    leases.outage(TTL);
+    leases.renewals(Renewals::Fail);
+    let failed = LeaseGuard::acquire(leases.clone(), asked()).await;
+    assert!(matches!(failed, Err(Error::Database { .. })), "{failed:?}");
+    sleep(Duration::from_millis(1)).await;
+    leases.outage(Duration::ZERO);
+    assert_eq!(leases.acquire().await.lease().number, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_gives_up_at_its_time_without_an_answer() {
+    let leases = Leases::new();
+    leases.outage(100 * TTL);
+    let began = Instant::now();
+    let timeout = Duration::from_secs(5);
+    let late = LeaseGuard::wait(leases.clone(), asked(), timeout).await;
+    assert!(matches!(late, Err(Error::Busy { .. })), "{late:?}");
+    assert_eq!(began.elapsed().as_secs(), timeout.as_secs());
+    // What is taken after all is released.
+    sleep(100 * TTL).await;
+    leases.outage(Duration::ZERO);
+    assert_eq!(leases.acquire().await.lease().number, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_tells_of_the_last_answer_if_a_later_one_does_not_come() {
+    let leases = Leases::new();
+    let _guard = leases.acquire().await;
+    let waiting = LeaseGuard::wait(leases.clone(), asked(), TTL);
+    let waiting = tokio::spawn(waiting);
+    sleep(Duration::from_millis(1)).await;
+    let began = Instant::now();
+    leases.outage(100 * TTL);
+    let refused = waiting.await.unwrap();
+    assert!(
+        matches!(refused, Err(Error::LeaseHeld { .. })),
+        "{refused:?}"
+    );
+    assert!(began.elapsed() <= TTL + Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]
