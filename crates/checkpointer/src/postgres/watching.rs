@@ -3,10 +3,11 @@
 //! It starts with the first watcher, and ends with the last one or with a close. It looks more
 //! often while something changes, and at once after a write of this program.
 
+mod duty;
 mod looks;
 mod pace;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use super::meter;
 use super::store::Store;
 use crate::Error;
 use crate::watchers::Watchers;
+use duty::{Duty, OnDuty};
 use looks::Looks;
 use pace::Pace;
 
@@ -24,15 +26,14 @@ pub(super) struct Watching {
     pub(super) watchers: Arc<Watchers>,
     /// How long a look follows the one before at the latest.
     interval: Duration,
-    /// Whether the task runs.
-    is_running: Arc<Mutex<bool>>,
+    duty: Duty,
 }
 
 /// The task.
 struct Lookout {
     store: Arc<Store>,
     watchers: Arc<Watchers>,
-    is_running: Arc<Mutex<bool>>,
+    duty: OnDuty,
     looks: Looks,
     pace: Pace,
     has_failed: bool,
@@ -43,21 +44,19 @@ impl Watching {
         Self {
             watchers: Arc::default(),
             interval,
-            is_running: Arc::default(),
+            duty: Duty::default(),
         }
     }
 
     /// Starts the task, unless it runs. It sees a watcher that was added before.
     pub(super) fn start(&self, store: &Arc<Store>) {
-        let mut is_running = lock(&self.is_running);
-        if std::mem::replace(&mut *is_running, true) {
+        let Some(duty) = self.duty.take(&self.watchers) else {
             return;
-        }
-        drop(is_running);
+        };
         let lookout = Lookout {
             store: Arc::clone(store),
             watchers: Arc::clone(&self.watchers),
-            is_running: Arc::clone(&self.is_running),
+            duty,
             looks: Looks::default(),
             pace: Pace::new(self.interval),
             has_failed: false,
@@ -73,7 +72,7 @@ impl Lookout {
     }
 
     async fn look_out(&mut self) {
-        while self.is_needed() {
+        while self.duty.is_needed() {
             let started = Instant::now();
             // Those who come during the look wait for the next one.
             let waiting = self.watchers.waiting();
@@ -101,23 +100,6 @@ impl Lookout {
             self.pace.pause(&self.watchers.stirred).await;
         }
     }
-
-    /// Whether there is a watcher. Else the next one starts another task.
-    fn is_needed(&self) -> bool {
-        let mut is_running = lock(&self.is_running);
-        *is_running = !self.watchers.are_none();
-        *is_running
-    }
-}
-
-impl Drop for Lookout {
-    fn drop(&mut self) {
-        let mut is_running = lock(&self.is_running);
-        // Otherwise the task has ended because it isn't needed, and another one may run by now.
-        if std::mem::take(&mut *is_running) {
-            self.watchers.end();
-        }
-    }
 }
 
 /// Whether no look can succeed any more.
@@ -129,8 +111,4 @@ fn is_over(error: &Error) -> bool {
         }
         _ => false,
     }
-}
-
-fn lock(is_running: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    is_running.lock().unwrap_or_else(PoisonError::into_inner)
 }
