@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bb8::RunError;
-use futures_util::FutureExt;
 use settings::{PoolMode, Settings};
 use tokio::runtime::Handle;
 use tracing::{debug, info, trace, warn};
 
 use crate::connect::Server;
 use crate::error::Chain;
+use crate::link::look_at;
 use crate::manager::Manager;
 use crate::meter::Counted;
 use crate::shared::Shared;
@@ -81,11 +81,13 @@ async fn replace_lost(pool: bb8::Pool<Manager>, shared: Arc<Shared>) {
             shared.lost.notified().await;
             // Those that are fit are ready at once, and held until the others are found.
             let idle = 0..pool.state().idle_connections;
-            let fit: Vec<_> = idle.map(|_| pool.get_owned().now_or_never()).collect();
+            let fit: Vec<_> = idle.map(|_| look_at(pool.get_owned())).collect();
             debug!(
                 fit = fit.iter().flatten().count(),
                 "looked for lost connections"
             );
+            // The one that was used last is lent first again.
+            fit.into_iter().rev().for_each(drop);
         }
     };
     shared.closing.run_until_cancelled(replace).await;

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lru::LruCache;
 use settings::PoolMode;
 use tokio::time::{Instant, timeout};
@@ -36,6 +37,16 @@ const CHECK_LIMIT: Duration = Duration::from_secs(1);
 /// cache and those the driver keeps for itself. Unlike `DISCARD ALL`, these may be sent together.
 const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
+
+tokio::task_local! {
+    /// Set while idle connections are looked at.
+    static LOOKING: ();
+}
+
+/// What acquires a connection at once, without asking the server. That is no use of it.
+pub(crate) fn look_at<T>(acquire: impl Future<Output = T>) -> Option<T> {
+    LOOKING.sync_scope((), || acquire.now_or_never())
+}
 
 /// One connection to the server.
 #[derive(Debug)]
@@ -104,6 +115,9 @@ impl Link {
         self.is_acquired = false;
         if self.is_closed() || self.watch.tenure.is_over() {
             return false;
+        }
+        if LOOKING.try_with(|()| ()).is_ok() {
+            return true;
         }
         self.is_acquired = self.rest() < TRUSTED_FOR
             || self.mode() == PoolMode::Transaction

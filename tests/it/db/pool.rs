@@ -241,6 +241,35 @@ async fn a_pool_fills_up_again_by_itself_after_an_outage() {
 }
 
 #[tokio::test]
+async fn lost_connections_are_replaced_behind_one_that_has_rested() {
+    let test = TestDb::without_schema().await;
+    let observer = test.observer().await;
+    let variables = [("DB_POOL_MIN", "3"), ("DB_POOL_MAX", "3")];
+    let db = test.connect(&variables).await;
+    let mut lent = Vec::new();
+    for _ in 0..3 {
+        lent.push(db.get().await.unwrap());
+    }
+    let mut pids = Vec::new();
+    for connection in &lent {
+        pids.push(pid(connection).await.to_string());
+    }
+    // The last one is lent first.
+    lent.into_iter().for_each(drop);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+    let lost = format!("pid IN ({}, {})", pids[0], pids[1]);
+    let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {lost}");
+    observer.batch_execute(&sql).await.unwrap();
+    let others = format!("NOT {lost}");
+    eventually("others have taken their place", async || {
+        test.backends(&observer, &others).await == 3
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_time_out_says_that_the_server_is_gone_and_why() {
     let test = TestDb::without_schema().await;
     let proxy = TcpProxy::new();
