@@ -131,6 +131,9 @@ pub trait GenericClient: sealed::Client {
     /// as long as the transaction. In pool mode `transaction` only a transaction left open is
     /// undone: what a `SET` did stays with the connection that the pooler took for it.
     ///
+    /// Each of the statements has the time of one. Where the limit isn't the server's, as in pool
+    /// mode `transaction`, they have that time together.
+    ///
     /// `COPY` from or to the client isn't supported: it ends the connection.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 /// makes it true is sent, and removed after the answer that makes it untrue has come.
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
-    /// Calls that were sent and whose answer wasn't read to its end. One whose future is dropped
-    /// stays counted.
+    /// Statements that were sent and whose answer wasn't read to its end. Those whose future is
+    /// dropped stay counted.
     in_flight: AtomicU32,
     transaction: AtomicBool,
     begun: AtomicBool,
@@ -23,13 +23,13 @@ pub(crate) struct Condition {
 // The marks are set by the caller and read when the connection is returned: there is nothing else
 // for the orderings to publish.
 impl Condition {
-    /// Counts a call, and says how many are before it.
-    pub(crate) fn call_begins(&self) -> u32 {
-        self.in_flight.fetch_add(1, Ordering::Relaxed)
+    /// Counts the statements of a call, and says how many there are with those before them.
+    pub(crate) fn call_begins(&self, statements: u32) -> u32 {
+        self.in_flight.fetch_add(statements, Ordering::Relaxed) + statements
     }
 
-    pub(crate) fn call_ends(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn call_ends(&self, statements: u32) {
+        self.in_flight.fetch_sub(statements, Ordering::Relaxed);
     }
 
     /// Whether a call was abandoned, or is running if the connection is in use.

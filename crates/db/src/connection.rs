@@ -70,6 +70,10 @@ impl Connection {
 
     pub(crate) async fn run_batch(&self, call: Call<'_>, sql: &str) -> Result<()> {
         self.changed_by(sql);
+        let call = Call {
+            statements: statement::count(sql),
+            ..call
+        };
         self.link().batch(call, sql).await
     }
 
@@ -87,6 +91,7 @@ impl Connection {
             name,
             scope,
             limit: self.statement_timeout.map_or(Limit::None, Limit::Statement),
+            statements: 1,
         }
     }
 

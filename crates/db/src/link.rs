@@ -141,6 +141,7 @@ impl Link {
             name: "SELECT",
             scope: Scope::Alone,
             limit: Limit::RoundTrip,
+            statements: 1,
         };
         self.batch(call, "SELECT").await
     }

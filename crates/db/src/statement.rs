@@ -1,11 +1,14 @@
 //! Statements: SQL with the types of its parameters.
 
+mod count;
+
 use std::borrow::Cow;
 
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::identifier::in_schema;
 use crate::{Error, Result};
+pub(crate) use count::count;
 
 /// A statement: its SQL and the types of its parameters.
 ///

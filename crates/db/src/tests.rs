@@ -487,3 +487,26 @@ fn a_set_with_a_gap_is_a_mistake_of_the_programmer() {
         }],
     );
 }
+
+#[test]
+fn the_statements_of_raw_sql_are_counted() {
+    for (count, sql) in [
+        (1, ""),
+        (1, " ; ;; "),
+        (1, "SELECT 1"),
+        (1, "SELECT 1;\n-- done;"),
+        (2, "SELECT 1; SELECT 2"),
+        (3, "SELECT 1;SELECT 2;;SELECT $1;"),
+        (2, "/* a; /* b; */ c; */ SELECT 1; SELECT 2"),
+        (2, "SELECT ';', 'it''s;', \";\"; SELECT '\\'; -- ;"),
+        (2, "SELECT E'\\';', e'\\\\'; SELECT 2"),
+        (3, "SELECT table'\\'; SELECT 2; SELECT ';"),
+        (2, "DO $$ BEGIN; END; $$; DO $a$; $$; $b$; $a$"),
+        (2, "SELECT a$b; SELECT c$b"),
+        (1, "DO $ä$;$ä$"),
+        (1, "SELECT 'open;"),
+        (1, "DO $$;"),
+    ] {
+        assert_eq!(crate::statement::count(sql), count, "{sql}");
+    }
+}

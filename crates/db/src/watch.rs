@@ -39,7 +39,9 @@ pub(crate) struct Watch {
 pub(crate) struct Call<'a> {
     pub(crate) name: &'a str,
     pub(crate) scope: Scope,
+    /// For each statement.
     pub(crate) limit: Limit,
+    pub(crate) statements: u32,
 }
 
 /// How long a call may take.
@@ -111,11 +113,12 @@ impl Watch {
         work: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
     ) -> Result<T> {
         let started = Instant::now();
-        let before = self.condition.call_begins();
-        let Some(answer) = self.limited(call.limit, before, work).await else {
+        // Those that were sent before may use up their time first.
+        let statements = self.condition.call_begins(call.statements);
+        let Some(answer) = self.limited(call.limit, statements, work).await else {
             return Err(self.give_up(call, started.elapsed()));
         };
-        self.condition.call_ends();
+        self.condition.call_ends(call.statements);
         answer.map_err(|error| match error {
             Some(error) => self.failed(call, started.elapsed(), error),
             None => self.lost(call, None),
@@ -127,20 +130,17 @@ impl Watch {
     async fn limited<T, E>(
         &self,
         limit: Limit,
-        before: u32,
+        statements: u32,
         work: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Option<Result<T, Option<E>>> {
         let patience = match (self.shared.mode, limit) {
             (_, Limit::None) => return Some(work.await.map_err(Some)),
             (_, Limit::RoundTrip) => Duration::ZERO,
             (PoolMode::Transaction, Limit::Statement(limit)) => {
-                return self.within(limit, work).await;
+                return self.within(limit.saturating_mul(statements), work).await;
             }
-            // The server enforces the limit for each statement, and those that were sent before
-            // this one may use it up first.
-            (PoolMode::Session, Limit::Statement(limit)) => {
-                limit.saturating_mul(before.saturating_add(1))
-            }
+            // The server enforces the limit for each of them.
+            (PoolMode::Session, Limit::Statement(limit)) => limit.saturating_mul(statements),
         };
         let patience = patience.saturating_add(self.shared.network_timeout);
         let answer = timeout(patience, work).await.ok()?;

@@ -128,20 +128,44 @@ async fn a_ping_is_answered_within_the_networks_time_alone() {
 
 #[tokio::test]
 async fn each_of_the_calls_on_a_connection_has_the_whole_time() {
-    let test = TestDb::without_schema().await;
-    let variables = [
-        ("DB_STATEMENT_TIMEOUT", "5s"),
-        ("DB_NETWORK_TIMEOUT", "100ms"),
-    ];
-    let db = test.connect(&variables).await;
-    let connection = db.get().await.unwrap();
-    connection.query(&NAP, &[]).await.unwrap();
-    // The third ends after 6 seconds.
-    let abandoned = connection.query(&NAP, &[]);
-    assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
-    let (second, third) = tokio::join!(connection.query(&NAP, &[]), connection.query(&NAP, &[]));
-    second.unwrap();
-    third.unwrap();
+    for mode in MODES {
+        let test = TestDb::without_schema().await;
+        let variables = [
+            ("DB_POOL_MODE", mode),
+            ("DB_STATEMENT_TIMEOUT", "5s"),
+            ("DB_NETWORK_TIMEOUT", "100ms"),
+        ];
+        let db = test.connect(&variables).await;
+        let connection = db.get().await.unwrap();
+        connection.query(&NAP, &[]).await.unwrap();
+        // The third ends after 6 seconds.
+        let abandoned = connection.query(&NAP, &[]);
+        assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
+        let (second, third) =
+            tokio::join!(connection.query(&NAP, &[]), connection.query(&NAP, &[]));
+        second.unwrap();
+        third.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn each_statement_of_raw_sql_has_the_whole_time() {
+    for mode in MODES {
+        let test = TestDb::without_schema().await;
+        let variables = [
+            ("DB_POOL_MODE", mode),
+            ("DB_STATEMENT_TIMEOUT", "5s"),
+            ("DB_NETWORK_TIMEOUT", "100ms"),
+        ];
+        let db = test.connect(&variables).await;
+        let connection = db.get().await.unwrap();
+        let naps = "SELECT pg_sleep(2); SELECT pg_sleep(2); SELECT pg_sleep(2)";
+        connection.batch_execute(naps).await.unwrap();
+        // What comes behind it waits for all of them.
+        let (naps, nap) = tokio::join!(connection.batch_execute(naps), connection.query(&NAP, &[]));
+        naps.unwrap();
+        nap.unwrap();
+    }
 }
 
 #[tokio::test]
