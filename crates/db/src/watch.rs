@@ -18,7 +18,7 @@ use crate::preparation::Preparation;
 use crate::shared::Shared;
 use crate::tenure::Tenure;
 use crate::verdict::Verdict;
-use crate::{Error, Result};
+use crate::{Error, Result, pooler};
 
 /// What a connection, the task that moves its bytes and the pool know of it.
 #[derive(Debug)]
@@ -194,10 +194,7 @@ impl Watch {
             self.tenure.end();
         }
         match (verdict, call.limit) {
-            (Verdict::NeverSent, _) => {
-                let source = Some(Arc::new(source) as _);
-                Error::ConnectionLost { statement, source }
-            }
+            (Verdict::NeverSent, _) => self.never_sent(statement, source),
             (Verdict::Lost, _) => self.lost(call, Some(source)),
             // What is in doubt within a transaction is rolled back with it.
             (Verdict::InDoubt, _) if call.scope == Scope::Alone => {
@@ -214,6 +211,19 @@ impl Watch {
             }
             _ => Error::Query { statement, source },
         }
+    }
+
+    fn never_sent(&self, statement: String, source: tokio_postgres::Error) -> Error {
+        let is_fatal = source.as_db_error().is_some_and(pooler::is_fatal);
+        let source: Arc<dyn StdError + Send + Sync> = Arc::new(source);
+        if is_fatal {
+            // Until the other end has closed it, what is sent would seem to reach a server.
+            self.condition.set_spoilt();
+            self.condition.set_lost(Arc::clone(&source));
+            self.hangup.cancel();
+        }
+        let source = Some(source);
+        Error::ConnectionLost { statement, source }
     }
 
     fn lost(&self, call: Call<'_>, error: Option<tokio_postgres::Error>) -> Error {

@@ -9,7 +9,7 @@ use db::ConnectFailure::{
 };
 use db::{ConnectFailure, Database, Error, GenericClient};
 use expect_test::{Expect, expect};
-use rig::{Fault, Later, Moment, REFUSALS, Refusal, TcpProxy, TestDb, timeless};
+use rig::{Fault, Instead, Later, Moment, REFUSALS, Refusal, TcpProxy, TestDb, timeless};
 
 /// Listens, and gives each client an answer to its first message.
 fn answering(answer: Vec<u8>) -> u16 {
@@ -145,6 +145,32 @@ async fn what_is_known_of_a_statement_after_each_refusal_is_said() {
             let in_doubt = refusal.later == Some(Later::InDoubt);
             assert_eq!(error.is_outcome_unknown(), in_doubt, "{refusal:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_a_pooler_is_about_to_close_is_not_used_again() {
+    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
+    let settings = test.settings_through(&proxy, &[("DB_POOL_MAX", "1")]);
+    let db = Database::connect(&settings).await.unwrap();
+    let closes_late = Fault {
+        moment: Moment::Question,
+        instead: Instead::LateClose {
+            code: "08P01",
+            text: "query_wait_timeout",
+        },
+    };
+    for by_the_same_caller in [false, true] {
+        let connection = db.get().await.unwrap();
+        proxy.fail([closes_late]);
+        let error = connection.batch_execute("SELECT 1").await.unwrap_err();
+        assert!(!error.is_outcome_unknown(), "{error:?}");
+        if by_the_same_caller {
+            let error = connection.batch_execute("SELECT 1").await.unwrap_err();
+            assert!(matches!(error, Error::ConnectionLost { .. }), "{error:?}");
+        }
+        drop(connection);
+        db.ping().await.unwrap();
     }
 }
 

@@ -44,6 +44,13 @@ pub enum Instead {
         /// Its message.
         text: &'static str,
     },
+    /// A fatal error, and the connection ends only when the client sends more.
+    LateClose {
+        /// Its SQLSTATE.
+        code: &'static str,
+        /// Its message.
+        text: &'static str,
+    },
 }
 
 impl Instead {
@@ -56,6 +63,10 @@ impl Instead {
             Self::Reset => {
                 let _ = client.as_ref().set_zero_linger();
                 return;
+            }
+            Self::LateClose { code, text } => {
+                let _ = client.write_all(&message("FATAL", code, text)).await;
+                return std::future::pending().await;
             }
             Self::Half => message("FATAL", "57P01", "terminating connection"),
             Self::Error {

@@ -116,6 +116,10 @@ async fn questions(
         if let Some(instead) = wire.fault_of(bytes, Moment::Question) {
             *connection.trapped.lock().unwrap() = Some(instead);
             connection.refused.notify_one();
+            if matches!(instead, Instead::LateClose { .. }) {
+                let _ = client.read(&mut buffer).await;
+                return;
+            }
             while let Ok(1..) = client.read(&mut buffer).await {}
             return;
         }
