@@ -20,10 +20,13 @@ const LONGEST_IDENTIFIER: usize = 63;
 /// A process may wait long for another that is migrating.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// One that migrates must not wait long for a table, because everybody else queues behind it.
-const DDL_LIMITS: &str = "SET LOCAL lock_timeout = '10s'";
+/// The longest limit that the server takes.
+const LONGEST_LOCK_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// How long a migration may run.
+/// One that migrates must not wait long for a table, because everybody else queues behind it.
+const DDL_LOCK_TIMEOUT: &str = "10s";
+
+/// How long a statement of a migration may run.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// The limits here, where a server that went silent has to be noticed: how much longer than the
@@ -135,8 +138,8 @@ impl Migrations {
         }
     }
 
-    /// Chooses how long [`apply`](Self::apply) waits for another process that is migrating.
-    /// Defaults to 5 minutes.
+    /// Chooses how long [`apply`](Self::apply) waits for another process that is migrating, 24
+    /// days at most. Defaults to 5 minutes.
     #[must_use]
     pub const fn lock_timeout(self, lock_timeout: Duration) -> Self {
         Self {
@@ -154,8 +157,8 @@ impl Migrations {
     /// Applies the migrations that the database lacks: all of them, or none if one fails.
     ///
     /// The schema is made if it doesn't exist. If nothing is missing, no right to create anything
-    /// is needed. Whatever the settings say of statements, each migration has an hour; what takes
-    /// longer is better applied by hand, from [`sql`](Self::sql).
+    /// is needed. Whatever the settings say of statements, each one of a migration has an hour; what
+    /// takes longer is better applied by hand, from [`sql`](Self::sql).
     ///
     /// # Errors
     ///
@@ -175,19 +178,23 @@ impl Migrations {
         connection.limit_statements(STEP_LIMIT);
         connection
             .transaction(async |tx| -> Result<()> {
+                let wait = self.lock_timeout.min(LONGEST_LOCK_TIMEOUT);
                 // The server counts in milliseconds, and takes 0 for no limit.
-                let milliseconds = self.lock_timeout.as_millis().max(1);
-                let seconds = MIGRATION_LIMIT.as_secs();
+                let milliseconds = wait.as_millis().max(1);
                 tx.batch_execute(&format!(
-                    "SET LOCAL statement_timeout = '{seconds}s'; \
-                     SET LOCAL lock_timeout = '{milliseconds}ms'"
+                    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{milliseconds}ms'"
                 ))
                 .await?;
                 let set = self.set;
-                tx.limited_to(self.lock_timeout + GRACE)
+                tx.limited_to(wait + GRACE)
                     .query(&LOCK, &[&format!("migrations of {set} in {schema}")])
                     .await?;
-                tx.batch_execute(DDL_LIMITS).await?;
+                let seconds = MIGRATION_LIMIT.as_secs();
+                tx.batch_execute(&format!(
+                    "SET LOCAL statement_timeout = '{seconds}s'; \
+                     SET LOCAL lock_timeout = '{DDL_LOCK_TIMEOUT}'"
+                ))
+                .await?;
                 let missing = &self.migrations[self.applied(tx, schema).await?.len()..];
                 if missing.is_empty() {
                     return Ok(());

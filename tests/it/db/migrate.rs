@@ -78,6 +78,19 @@ async fn what_is_missing_is_applied_and_the_rest_left_alone() {
 }
 
 #[tokio::test]
+async fn any_limit_may_be_chosen_for_the_wait_for_another_process() {
+    for mode in ["session", "transaction"] {
+        let test = TestDb::without_schema().await;
+        let db = test.connect(&[("DB_POOL_MODE", mode)]).await;
+        let days = Duration::from_secs(60 * 24 * 60 * 60);
+        for limit in [Duration::MAX, days, Duration::ZERO] {
+            BOTH.lock_timeout(limit).apply(&db).await.unwrap();
+        }
+        BOTH.verify(&db).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn eight_processes_migrate_an_empty_database_at_once() {
     if let Ok(schema) = std::env::var(CHILD) {
         return child(&schema).await;
