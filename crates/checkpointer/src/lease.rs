@@ -70,7 +70,8 @@ pub struct Lease {
     pub thread_id: ThreadId,
     /// Greater than that of every lease that was taken on the thread before: for others who fence
     /// off late writers, such as a file store that the agent writes to. It begins again at 1 once
-    /// the tombstone of a deleted thread has expired.
+    /// the tombstone of a deleted thread has expired, which counts from the deletion, and where
+    /// nothing but leases was on the thread, once the last one is over for as long.
     pub number: i64,
     /// Tells it from every other lease, and is the right to write: no `Debug` shows it.
     pub token: String,

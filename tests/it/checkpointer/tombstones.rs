@@ -230,3 +230,29 @@ async fn a_write_that_has_waited_for_too_long_takes_no_other_along() {
     let row = test.observer().await.query_one(&sql, &[]).await.unwrap();
     assert_eq!(row.get::<_, Vec<String>>(0), ["new"]);
 }
+
+#[tokio::test]
+async fn a_thread_that_is_only_leased_keeps_its_place_for_30_days_after_its_last_lease() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let lease = async || {
+        let acquire = AcquireLease::new("leased", Duration::from_secs(30)).unwrap();
+        checkpointer.acquire_lease(acquire).await.unwrap()
+    };
+    checkpointer.release_lease(&lease().await).await.unwrap();
+    // It isn't released in time, and the next one takes it over.
+    age(&test, "31 days").await;
+    let held = lease().await;
+    assert_eq!(held.number, 2);
+    age(&test, "20 days").await;
+    checkpointer.release_lease(&held).await.unwrap();
+    age(&test, "20 days").await;
+    make_mark(&checkpointer, "another").await;
+    let lease = lease().await;
+    assert_eq!(lease.number, 3);
+
+    checkpointer.release_lease(&lease).await.unwrap();
+    age(&test, "31 days").await;
+    make_mark(&checkpointer, "yet another").await;
+    assert_eq!(count(&test, "threads WHERE thread_id = 'leased'").await, 0);
+}

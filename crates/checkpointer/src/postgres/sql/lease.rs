@@ -4,7 +4,8 @@
 //! it is read under the lock, as it is after any wait for the lock.
 //!
 //! A lease on a thread that doesn't exist has a row that reserves the thread's place. It is no
-//! thread: its generation is the first, and it is deleted.
+//! thread: its generation is the first, and it is deleted, since its last lease was acquired or
+//! released.
 
 use super::parameters::parameters;
 use super::template::Template;
@@ -49,7 +50,9 @@ WITH acquired AS (
     ON CONFLICT (thread_id) DO UPDATE
     SET lease_number = CASE WHEN t.lease_token = excluded.lease_token THEN t.lease_number
             ELSE t.lease_number + 1 END,
-        lease_token = excluded.lease_token, lease_until = excluded.lease_until
+        lease_token = excluded.lease_token, lease_until = excluded.lease_until,
+        deleted_at = CASE WHEN t.deleted_at IS NOT NULL AND t.generation = 1 THEN excluded.deleted_at
+            ELSE t.deleted_at END
     WHERE {force} OR t.lease_token IS NULL OR t.lease_until <= excluded.deleted_at
        OR t.lease_token = excluded.lease_token
     RETURNING lease_number, lease_until
@@ -66,8 +69,10 @@ UPDATE {schema}.threads SET lease_until = now() + {micros} * interval '1 microse
 WHERE thread_id = {thread_id} AND lease_token = {token}
 RETURNING lease_number, lease_until"]);
 
-/// Releases a lease, if it is still the thread's.
+/// Releases a lease, if it is still the thread's. A thread's place is kept from then on for as long
+/// as a tombstone.
 pub(super) const RELEASE_LEASE: Template<ReleaseLease<'static>> =
     Template::new(&["-- checkpointer::release_lease
-UPDATE {schema}.threads SET lease_token = NULL, lease_until = NULL
+UPDATE {schema}.threads SET lease_token = NULL, lease_until = NULL,
+    deleted_at = CASE WHEN deleted_at IS NOT NULL AND generation = 1 THEN now() ELSE deleted_at END
 WHERE thread_id = {thread_id} AND lease_token = {token}"]);
