@@ -106,14 +106,20 @@ async fn a_server_without_tls_is_no_passing_failure() {
 #[tokio::test]
 async fn each_refusal_that_is_known_has_its_name_at_start_up() {
     let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
-    let once = [("DB_STARTUP_TIMEOUT", "0"), ("DB_CONNECT_TIMEOUT", "300ms")];
-    let settings = test.settings_through(&proxy, &once);
+    let patient = test.settings_through(&proxy, &[("DB_STARTUP_TIMEOUT", "0")]);
+    let hasty = [("DB_STARTUP_TIMEOUT", "0"), ("DB_CONNECT_TIMEOUT", "300ms")];
+    let hasty = test.settings_through(&proxy, &hasty);
     for refusal in REFUSALS {
         let Some(failure) = refusal.at_start else {
             continue;
         };
         proxy.fail([fault(refusal, Moment::StartUp)]);
-        let error = Database::connect(&settings).await.unwrap_err();
+        // Only silence is waited out.
+        let settings = match refusal.instead {
+            Instead::Silence => &hasty,
+            _ => &patient,
+        };
+        let error = Database::connect(settings).await.unwrap_err();
         let Error::Connect { failure: found, .. } = &error else {
             panic!("{error:?}");
         };
@@ -125,18 +131,26 @@ async fn each_refusal_that_is_known_has_its_name_at_start_up() {
 #[tokio::test]
 async fn what_is_known_of_a_statement_after_each_refusal_is_said() {
     let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
-    let variables = [
+    let patient = [("DB_POOL_MAX", "1")];
+    let settings = test.settings_through(&proxy, &patient);
+    let patient = Database::connect(&settings).await.unwrap();
+    let hasty = [
         ("DB_POOL_MAX", "1"),
         ("DB_STATEMENT_TIMEOUT", "100ms"),
         ("DB_NETWORK_TIMEOUT", "100ms"),
     ];
-    let settings = test.settings_through(&proxy, &variables);
-    let db = Database::connect(&settings).await.unwrap();
+    let settings = test.settings_through(&proxy, &hasty);
+    let hasty = Database::connect(&settings).await.unwrap();
     for refusal in REFUSALS.iter().filter(|refusal| refusal.later.is_some()) {
         for moment in refusal.moments() {
             if *moment == Moment::StartUp {
                 continue;
             }
+            // Only silence is waited out.
+            let db = match refusal.instead {
+                Instead::Silence => &hasty,
+                _ => &patient,
+            };
             let connection = db.get().await.unwrap();
             proxy.fail([fault(refusal, *moment)]);
             let error = connection.batch_execute("SELECT 1").await.unwrap_err();
