@@ -28,7 +28,11 @@ async fn a_statement_that_takes_too_long_is_cancelled_through_a_pooler(release: 
         let error = db.get().await.unwrap().query(&LONG, &[]).await.unwrap_err();
         assert!(matches!(error, Error::StatementTimeout { .. }), "{error:?}");
     }
-    assert!(!is_running(&pooled.observer().await).await);
+    let observer = pooled.observer().await;
+    eventually("nothing is left running", async || {
+        !is_running(&observer).await
+    })
+    .await;
 }
 
 async fn a_statement_whose_future_was_dropped_is_cancelled_through_a_pooler(release: Release) {

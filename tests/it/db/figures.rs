@@ -139,7 +139,7 @@ async fn connections_are_counted_as_closed_by_why() {
     let observer = test.observer().await;
     let disconnects = |reason| figures.counter("db_pool_disconnects_total", &[("reason", reason)]);
 
-    let db = test.connect(&[]).await;
+    let db = test.connect(&[("DB_POOL_MAX", "1")]).await;
     let pid: i32 = {
         let connection = db.get().await.unwrap();
         connection.query_one(&PID, &[]).await.unwrap().get(0)
