@@ -9,11 +9,13 @@
 //! [`Turn`], which it keeps until its outcome is known: what waits here at the same moment may go
 //! out in any order, and a put is the only write of its thread.
 //!
-//! **Invariant:** the mutexes of the queue and of the lone write are never held at the same time.
+//! **Invariant:** the mutexes of the queue and of the lone write are never held at the same time. Of
+//! those of the queue and of what is parked, the queue's is taken first.
 
 mod lane;
 mod lone;
 mod orphan;
+mod parked;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -37,6 +39,7 @@ use lane::{Lane, Sending};
 pub(super) use lone::Begun;
 use lone::{Caller, Lone};
 use orphan::Orphan;
+use parked::Parked;
 
 /// Statements under way at once. With one, a few writers wait for each other; with more, many
 /// writers are split into smaller batches. Two was fastest (`docs/performance.md`).
@@ -59,6 +62,7 @@ pub(super) struct Lanes {
     accepted: Arc<Semaphore>,
     queue: Mutex<Queue>,
     lone: Lone,
+    parked: Parked,
     /// Failures since the close began, of writes whose callers were gone: `close` reports them.
     unreported: Mutex<Vec<Error>>,
 }
@@ -105,6 +109,7 @@ impl Lanes {
             accepted: Arc::new(Semaphore::new(ACCEPTED)),
             queue: Mutex::default(),
             lone: Lone::default(),
+            parked: Parked::default(),
             unreported: Mutex::default(),
         })
     }
@@ -167,10 +172,16 @@ impl Lanes {
         outcome.unwrap_or_else(|_| Err(cut_off(operation, statement)))
     }
 
-    /// Sends a write, or lets it wait for a lane. Its caller sends it if no other call is under
-    /// way.
+    /// Whether a write may share a transaction with others.
+    fn shares(&self, write: &Outgoing) -> bool {
+        self.count > 0 && write.can_share() && write.bytes() <= BATCH_BYTES
+    }
+
+    /// Sends a write, or lets it wait for a lane, or for one that waits for the lock of the same
+    /// thread. Its caller sends it if no other call is under way.
     fn accept(self: &Arc<Self>, job: Job) -> Option<Caller<'_>> {
-        let shares = self.count > 0 && job.write.can_share() && job.write.bytes() <= BATCH_BYTES;
+        let job = self.parked.park(job)?;
+        let shares = self.shares(&job.write);
         let job = match shares {
             true => self.wait_or_take_lane(job)?,
             false => job,
@@ -218,7 +229,7 @@ impl Lanes {
             if jobs.iter().any(|other| job.write.collides(&other.write)) {
                 left.push_back(job);
             } else {
-                jobs.push(job);
+                jobs.extend(self.parked.park(job));
             }
         }
         left.append(&mut queue.waiting);
@@ -244,18 +255,20 @@ impl Lanes {
                 // One bad write fails all of them, or what became of them is unknown.
                 let error = error.for_log();
                 tracing::debug!(%error, writes = jobs.len(), "sending each write of a batch alone");
-                for call in jobs.iter().filter_map(|job| job.call.as_ref()) {
-                    call.retried();
+                for job in jobs {
+                    if let Some(call) = &job.call {
+                        call.retried();
+                    }
+                    self.store.spawn(Arc::clone(&self).send_alone(job));
                 }
-                vec![None; jobs.len()]
+                return;
             }
         };
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
             match outcome {
                 Some(outcome) => job.answer(Ok(outcome)),
-                None => {
-                    self.store.spawn(Arc::clone(&self).send_alone(job));
-                }
+                // Its thread is locked, or isn't as it was.
+                None => self.send_blocked(job),
             }
         }
     }
@@ -309,8 +322,10 @@ impl Job {
         else {
             return;
         };
-        if let Ok(Outcome::NotStored(Why::NotTheHead | Why::Changed)) = outcome {
-            meter::was_stale();
+        match &outcome {
+            Ok(Outcome::NotStored(Why::NotTheHead | Why::Changed)) => meter::was_stale(),
+            Err(error) => self.lanes.parked.failed(&self.write.thread_id, error),
+            Ok(_) => {}
         }
         let sent = outcome.map(|outcome| match outcome {
             Outcome::Stored(view) => Sent::Stored(view),

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use checkpointer::{CheckpointId, Checkpointer, Error, List, PostgresCheckpointer, Put, Result};
+use checkpointer::{
+    CheckpointId, Checkpointer, Error, List, PostgresCheckpointer, Put, PutWrites, Result, TaskId,
+};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use super::{
     THREADS, checkpoint, head, head_id, metadata, put_after, refuse_bad_ones, somebody_with,
@@ -219,4 +222,41 @@ async fn each_write_of_a_batch_whose_backend_is_killed_is_done_once() {
     for number in 0..THREADS {
         assert_eq!(ids(&checkpointer, number).await, ["2", "1"]);
     }
+}
+
+#[tokio::test]
+async fn a_thread_somebody_has_locked_does_not_take_every_connection() {
+    let test = TestDb::new().await;
+    let variables = [("DB_POOL_MAX", "4"), ("DB_ACQUIRE_TIMEOUT", "2s")];
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&variables).await);
+    let checkpointer = checkpointer.await.unwrap();
+    let heads = started(&checkpointer).await;
+    let somebody = somebody_with(&test, "threads").await;
+    // The outputs of a step's tasks, each with a call of its own.
+    let tasks = (0..8).map(|number| {
+        let (checkpointer, address) = (checkpointer.clone(), heads[0].clone());
+        tokio::spawn(async move {
+            let task_id = TaskId::new(format!("task-{number}")).unwrap();
+            let writes = [("done".to_owned(), json!(number))];
+            let writes = PutWrites::new(&address, &task_id, &writes);
+            checkpointer.put_writes(writes).await
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    test.until_blocked(1).await;
+    for id in ["2", "3", "4", "5"] {
+        let puts = heads[1..]
+            .iter()
+            .map(|head| put_after(&checkpointer, head, id));
+        let outcomes = tokio::time::timeout(SOON, join_all(puts)).await.unwrap();
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        assert_eq!(head_id(&checkpointer, &thread(1)).await, id);
+    }
+    assert!(tasks.iter().all(|task| !task.is_finished()));
+    somebody.batch_execute("ROLLBACK").await.unwrap();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let written = head(&checkpointer, &thread(0)).await.pending_writes;
+    assert_eq!(written.len(), 8);
 }

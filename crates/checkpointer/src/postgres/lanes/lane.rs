@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::parked::Blocked;
 use super::{Job, Lanes, lock};
+use crate::ThreadId;
 use crate::postgres::meter;
 
 /// How long a statement keeps its lane. One that takes longer waits for something that doesn't
@@ -37,21 +39,29 @@ impl Lane {
         lane.runs = true;
         while let Some(jobs) = lane.lanes.next_jobs() {
             let lanes = Arc::clone(&lane.lanes);
-            match lane.keep_for(pin!(lanes.send_together(jobs))).await {
+            let thread_id = match &*jobs {
+                [job] => Some(job.write.thread_id.clone()),
+                _ => None,
+            };
+            let sending = pin!(lanes.send_together(jobs));
+            match lane.keep_for(sending, thread_id).await {
                 Some(kept) => lane = kept,
                 None => return,
             }
         }
     }
 
-    /// Keeps the lane while something is sent, unless that takes too long.
+    /// Keeps the lane while something is sent, unless that takes too long. `thread_id` is the thread
+    /// of a write that is alone.
     async fn keep_for(
         self,
         mut sending: Pin<impl DerefMut<Target: Future<Output = ()>>>,
+        thread_id: Option<ThreadId>,
     ) -> Option<Self> {
         if timeout(LANE_TIME, sending.as_mut()).await.is_ok() {
             return Some(self);
         }
+        let _blocked = thread_id.and_then(|thread_id| Blocked::note(&self.lanes, thread_id));
         drop(self);
         sending.await;
         None
@@ -77,6 +87,7 @@ impl Drop for Lane {
 /// A write that is sent alone.
 pub(super) struct Sending {
     write: Pin<Box<dyn Future<Output = ()> + Send>>,
+    thread_id: ThreadId,
     /// The lane of one that can share a transaction.
     lane: Option<Lane>,
     lanes: Arc<Lanes>,
@@ -87,6 +98,7 @@ impl Sending {
     pub(super) fn new(lanes: &Arc<Lanes>, job: Job, in_lane: bool) -> Self {
         meter::batched(1);
         Self {
+            thread_id: job.write.thread_id.clone(),
             write: Box::pin(Arc::clone(lanes).send_alone(job)),
             lane: in_lane.then(|| Lane {
                 lanes: Arc::clone(lanes),
@@ -104,12 +116,17 @@ impl Sending {
 
     /// Sends the rest in a task of its own.
     pub(super) fn spawn(self) {
-        let Self { write, lane, lanes } = self;
+        let Self {
+            write,
+            thread_id,
+            lane,
+            lanes,
+        } = self;
         lanes.store.spawn(async move {
             match lane {
                 None => write.await,
                 Some(lane) => {
-                    if let Some(lane) = lane.keep_for(write).await {
+                    if let Some(lane) = lane.keep_for(write, Some(thread_id)).await {
                         lane.send_waiting().await;
                     }
                 }
