@@ -34,7 +34,7 @@ use super::order::Turn;
 use super::outgoing::{Outcome, Outgoing, Sent, Why};
 use super::refusal::{busy, cut_off, deleted};
 use super::store::Store;
-use crate::{Error, Result};
+use crate::{Error, Result, ThreadId};
 use lane::{Lane, Sending};
 pub(super) use lone::Begun;
 use lone::{Caller, Lone};
@@ -85,9 +85,29 @@ struct Job {
 /// What a write holds until its outcome is known.
 struct Waiting {
     turn: Turn,
-    caller: oneshot::Sender<Result<Sent<Turn>>>,
+    caller: oneshot::Sender<Reply>,
     /// The room it takes, its share of the gauge, and what `close` waits for.
     _held: (OwnedSemaphorePermit, meter::UnderWay, TaskTrackerToken),
+}
+
+/// What a caller is told of its write.
+struct Reply {
+    sent: Result<Sent<Turn>>,
+    /// Who the write was, if it wasn't stored.
+    write: Option<Box<Unstored>>,
+}
+
+/// A write that wasn't stored.
+struct Unstored {
+    thread_id: ThreadId,
+    /// None if it isn't a put.
+    put: Option<Orphan>,
+}
+
+/// The reply that a caller waits for. If it is dropped with the reply in it, nobody has heard that.
+struct Awaited<'a> {
+    lanes: &'a Arc<Lanes>,
+    reply: oneshot::Receiver<Reply>,
 }
 
 impl Lanes {
@@ -151,7 +171,8 @@ impl Lanes {
             write.chunks.relied.len(),
         );
         let (operation, statement) = (write.operation(), write.statement_name());
-        let (caller, mut outcome) = oneshot::channel();
+        let (caller, reply) = oneshot::channel();
+        let mut awaited = Awaited { lanes: self, reply };
         let sender = self.accept(Job {
             lanes: Arc::clone(self),
             write,
@@ -162,14 +183,16 @@ impl Lanes {
                 _held: (accepted, under_way, self.store.admit()?),
             }),
         });
-        let outcome = poll_fn(|context| {
+        let reply = poll_fn(|context| {
             if let Some(sender) = &sender {
                 ready!(sender.poll(context));
             }
-            Pin::new(&mut outcome).poll(context)
+            Pin::new(&mut awaited.reply).poll(context)
         });
-        let outcome = outcome.await;
-        outcome.unwrap_or_else(|_| Err(cut_off(operation, statement)))
+        match reply.await {
+            Ok(reply) => reply.sent,
+            Err(_) => Err(cut_off(operation, statement)),
+        }
     }
 
     /// Whether a write may share a transaction with others.
@@ -279,6 +302,30 @@ impl Lanes {
         job.answer(outcome);
     }
 
+    /// Sees to a reply that nobody has heard.
+    fn unheard(self: &Arc<Self>, reply: Reply) {
+        let error = match (reply.sent, reply.write.map(|write| *write)) {
+            (Err(error), _) => error,
+            (Ok(Sent::Stored(_)), _) | (_, None) => return,
+            (Ok(Sent::NotStored(Why::NotThisGeneration, _)), Some(write)) => {
+                deleted(&write.thread_id)
+            }
+            (_, Some(Unstored { thread_id, put })) => {
+                let Some(put) = put else {
+                    return self.report(busy(&thread_id));
+                };
+                let lanes = Arc::clone(self);
+                self.store.spawn(async move {
+                    if let Some(error) = put.failure(&lanes.store).await {
+                        lanes.report(error);
+                    }
+                });
+                return;
+            }
+        };
+        self.report(error);
+    }
+
     /// Logs the failure of a write whose caller is gone, and keeps it for a close.
     fn report(&self, error: Error) {
         tracing::warn!(error = %error.for_log(), "a write failed after its caller was gone");
@@ -327,29 +374,29 @@ impl Job {
             Err(error) => self.lanes.parked.failed(&self.write.thread_id, error),
             Ok(_) => {}
         }
+        let is_unstored = matches!(outcome, Ok(Outcome::NotStored(_)));
+        let write = is_unstored.then(|| {
+            Box::new(Unstored {
+                thread_id: self.write.thread_id.clone(),
+                put: Orphan::of(&self.write),
+            })
+        });
         let sent = outcome.map(|outcome| match outcome {
             Outcome::Stored(view) => Sent::Stored(view),
             Outcome::NotStored(why) => Sent::NotStored(why, turn),
         });
-        let Err(unheard) = caller.send(sent) else {
-            return;
-        };
-        let error = match (unheard, Orphan::of(&self.write)) {
-            (Ok(Sent::Stored(_)), _) => return,
-            (Ok(Sent::NotStored(Why::NotThisGeneration, _)), _) => deleted(&self.write.thread_id),
-            (Ok(Sent::NotStored(..)), None) => busy(&self.write.thread_id),
-            (Ok(Sent::NotStored(..)), Some(put)) => {
-                let lanes = Arc::clone(&self.lanes);
-                self.lanes.store.spawn(async move {
-                    if let Some(error) = put.failure(&lanes.store).await {
-                        lanes.report(error);
-                    }
-                });
-                return;
-            }
-            (Err(error), _) => error,
-        };
-        self.lanes.report(error);
+        if let Err(unheard) = caller.send(Reply { sent, write }) {
+            self.lanes.unheard(unheard);
+        }
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.reply.close();
+        if let Ok(unheard) = self.reply.try_recv() {
+            self.lanes.unheard(unheard);
+        }
     }
 }
 

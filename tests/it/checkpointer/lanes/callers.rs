@@ -17,7 +17,7 @@ use super::super::step::{Step, two};
 use super::{
     THREADS, head_id, put_after, put_first, refuse_bad_ones, somebody_with, started, thread,
 };
-use rig::{TcpProxy, TestDb, chain};
+use rig::{TcpProxy, TestDb, chain, log};
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<CheckpointAddress>> + Send + 'a>>;
 
@@ -107,6 +107,28 @@ async fn close_reports_the_failures_whose_callers_are_gone() {
         .unwrap();
     assert_eq!(head_id(&reader, &thread(0)).await, "1");
     assert_eq!(head_id(&reader, &thread(3)).await, "2");
+}
+
+#[tokio::test]
+async fn a_failure_that_was_there_and_that_no_caller_has_heard_is_logged() {
+    let test = TestDb::new().await;
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&[("DB_POOL_MAX", "1")]).await)
+        .await
+        .unwrap();
+    let heads = started(&checkpointer).await;
+    refuse_bad_ones(&test).await;
+    let log = log(async {
+        let mut call: Call<'_> = Box::pin(put_after(&checkpointer, &heads[0], "bad"));
+        poll_once(&mut call).await;
+        // It has the connection after the write.
+        assert_eq!(head_id(&checkpointer, &thread(0)).await, "1");
+        drop(call);
+    });
+    let log = log.await;
+    assert!(
+        log.contains("a write failed after its caller was gone"),
+        "{log}"
+    );
 }
 
 /// Hands over a put whose caller goes away at once, and closes before there is an answer.
