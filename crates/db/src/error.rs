@@ -1,7 +1,7 @@
 //! What went wrong between a program and its database.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -409,7 +409,8 @@ pub(crate) struct Silence {
 ///
 /// What the server adds to its message (detail, hint, context) is left out, because it quotes rows,
 /// and so are the messages of data exceptions, which quote the value. Its code is there. What errors
-/// of other crates say is shown as it is.
+/// of other crates say is shown as it is, but for line breaks and other control characters, which are
+/// escaped: a thread's id may have some.
 ///
 /// # Examples
 ///
@@ -446,22 +447,43 @@ impl<'a> Chain<'a> {
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line(f);
         let mut cause = Some(self.0);
         let mut separator = "";
         while let Some(error) = cause {
-            f.write_str(separator)?;
+            line.write_str(separator)?;
             match error.downcast_ref::<DbError>() {
                 Some(error) => {
                     let code = error.code().code();
                     match code.starts_with("22") {
-                        true => write!(f, "data exception ({code})")?,
-                        false => write!(f, "{} ({code})", error.message())?,
+                        true => write!(line, "data exception ({code})")?,
+                        false => write!(line, "{} ({code})", error.message())?,
                     }
                 }
-                None => write!(f, "{error}")?,
+                None => write!(line, "{error}")?,
             }
             separator = ": ";
             cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Escapes what would end the line, or steer a terminal.
+struct Line<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for Line<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let steers = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        for part in text.split_inclusive(steers) {
+            let mut chars = part.chars();
+            match chars.next_back() {
+                Some(last) if steers(last) => {
+                    self.0.write_str(chars.as_str())?;
+                    write!(self.0, "{}", last.escape_default())?;
+                }
+                _ => self.0.write_str(part)?,
+            }
         }
         Ok(())
     }

@@ -34,6 +34,14 @@ fn thread_id() -> ThreadId {
     ThreadId::new("support-4711").unwrap()
 }
 
+#[test]
+fn a_name_breaks_no_line_of_a_log() {
+    let thread_id = ThreadId::new("a\nb\r\u{1b}[2J\u{7f}\u{9b}\u{2028}\u{2029}é").unwrap();
+    let line = Error::thread_not_found(&thread_id).for_log().to_string();
+    let expected = r"there is no thread `a\nb\r\u{1b}[2J\u{7f}\u{9b}\u{2028}\u{2029}é`";
+    assert_eq!(line, expected);
+}
+
 fn id(id: &str) -> CheckpointId {
     CheckpointId::new(id).unwrap()
 }
