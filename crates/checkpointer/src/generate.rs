@@ -113,5 +113,6 @@ pub(crate) fn next_version(current: Option<&Version>) -> Version {
             .and_then(|digits| digits.parse().ok())
             .unwrap_or(0),
     };
-    Version::Text(format!("{:032}.{:018}", counter + 1, fastrand::f64()))
+    let next = counter.saturating_add(1);
+    Version::Text(format!("{next:032}.{:018}", fastrand::f64()))
 }

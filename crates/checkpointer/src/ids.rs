@@ -216,8 +216,13 @@ const MAX_KEY_BYTES: usize = 2120;
 
 /// Checks that a namespace leaves room for the ids of a checkpoint, and of a task, in the key of a row.
 pub(crate) fn check_key(ns: &CheckpointNs, id: &CheckpointId, task: Option<&TaskId>) -> Result<()> {
+    // Ids that others have stored may be longer than those that are checked.
     let ids = id.0.len() + task.map_or(0, |task| task.0.len());
-    check_str("checkpoint_ns", &ns.0, 0..=MAX_KEY_BYTES - ids)
+    check_str(
+        "checkpoint_ns",
+        &ns.0,
+        0..=MAX_KEY_BYTES.saturating_sub(ids),
+    )
 }
 
 /// The longest name of a channel, in bytes.

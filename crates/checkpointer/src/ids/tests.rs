@@ -1,9 +1,10 @@
-//! Which names are taken, and how new ids are ordered.
+//! Which names are taken, and how new ids and versions are ordered.
 
 use proptest::prelude::*;
 
-use super::{MAX_CHANNEL_BYTES, MAX_TASK_PATH_BYTES, check_channel, check_task_path};
-use crate::{CheckpointId, CheckpointNs, Error, NameProblem, Result, TaskId, ThreadId};
+use super::{MAX_CHANNEL_BYTES, MAX_TASK_PATH_BYTES, check_channel, check_key, check_task_path};
+use crate::generate::next_version;
+use crate::{CheckpointId, CheckpointNs, Error, NameProblem, Result, TaskId, ThreadId, Version};
 
 /// Names about as long as the longest, made of characters of one to four bytes, some with U+0000.
 fn any_name(max: usize) -> impl Strategy<Value = String> {
@@ -51,5 +52,26 @@ proptest! {
         check(&other, 1, 256, TaskId::new(&*other));
         check(&other, 0, MAX_CHANNEL_BYTES, check_channel(&other).map(|()| &*other));
         check(&task_path, 0, MAX_TASK_PATH_BYTES, check_task_path(&task_path).map(|()| &*task_path));
+    }
+}
+
+#[test]
+fn an_id_that_others_stored_and_that_no_key_has_room_for_is_refused() {
+    let id = CheckpointId::trusted("x".repeat(2200));
+    let root = check_key(&CheckpointNs::ROOT, &id, None);
+    assert!(root.is_ok(), "{root:?}");
+    let refused = check_key(&CheckpointNs::new("child").unwrap(), &id, None);
+    assert!(
+        matches!(refused, Err(Error::InvalidName { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_version_after_the_greatest_counter_is_no_small_one() {
+    let greatest = u128::MAX.to_string();
+    for last in [Version::Float(1e39), Version::from(&*greatest)] {
+        let next = next_version(Some(&last)).to_string();
+        assert!(next.starts_with(&greatest), "{next}");
     }
 }
