@@ -164,7 +164,8 @@ macro_rules! __contract_cases {
             changed_channel_without_a_value_is_empty, value_without_a_version,
             list_that_its_owner_keeps,
             again_replaces_content, again_takes_values_from_the_parent_that_it_names, again_keeps_the_parent, again_does_not_move_the_head,
-            again_keeps_the_writes, again_keeps_what_it_inherited, the_last_one_is_the_head,
+            again_keeps_the_writes, again_keeps_what_it_inherited, keeps_by_the_same_number,
+            the_last_one_is_the_head,
             before_its_parent, partial_is_refused,
         }
     };

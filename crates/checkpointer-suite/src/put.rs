@@ -508,6 +508,25 @@ pub async fn again_keeps_what_it_inherited(checkpointer: &dyn Checkpointer) {
     assert_eq!(values(&tuple), json!({ "a": [1] }));
 }
 
+/// A value is kept by a version that is the same number, with a point or without one.
+pub async fn keeps_by_the_same_number(checkpointer: &dyn Checkpointer) {
+    for (before, after, is_kept) in [
+        (json!(1), json!(1.0), true),
+        (json!(1.0), json!(1), true),
+        (json!(1e22), json!(1e22), true),
+        (json!(0.0), json!(-0.0), false),
+        (json!(2), json!(2.5), false),
+    ] {
+        let first = Step::first(&fresh_thread()).values(json!({ "a": [1] }));
+        let first = first.versions(json!({ "a": before }));
+        let first = first.put(checkpointer).await;
+        let second = Step::after(&first).versions(json!({ "a": after }));
+        let tuple = get(checkpointer, &second.put(checkpointer).await).await;
+        let kept = tuple.checkpoint.channel_values.contains_key("a");
+        assert_eq!(kept, is_kept, "{before}, {after}");
+    }
+}
+
 /// The head is the checkpoint put last, even if its id is smaller than its parent's.
 pub async fn the_last_one_is_the_head(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();

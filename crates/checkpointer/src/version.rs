@@ -32,6 +32,20 @@ impl Version {
         }
     }
 
+    /// Whether a channel of both versions didn't change between them. Numbers are the same as they are in
+    /// JSONB, where versions are stored: `1` is `1.0`, and `-0.0` is no other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Int(int), Self::Float(float)) | (Self::Float(float), Self::Int(int)) => {
+                int.to_string() == float.to_string()
+            }
+            (Self::Float(one), Self::Float(other)) => {
+                one == other && one.is_sign_negative() == other.is_sign_negative()
+            }
+            _ => self == other,
+        }
+    }
+
     /// Returns the version as JSON.
     pub fn to_json(&self) -> Value {
         match self {

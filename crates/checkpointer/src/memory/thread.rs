@@ -301,7 +301,10 @@ impl Namespace {
             let value = heirs_of
                 .iter()
                 .map(|stored| &stored.checkpoint)
-                .filter(|from| from.channel_versions.get(channel) == Some(version))
+                .filter(|from| {
+                    let before = from.channel_versions.get(channel);
+                    before.is_some_and(|before| before.is_same(version))
+                })
                 .find_map(|from| from.channel_values.get_shared(channel));
             if let Some(value) = value {
                 let values = &mut checkpoint.channel_values;

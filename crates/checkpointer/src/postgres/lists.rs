@@ -82,7 +82,7 @@ impl Lists {
         if !known.is_empty() && put.needs_parent() {
             for (channel, version) in put.unchanged() {
                 if let Some((channel, known)) = known.remove_entry(channel)
-                    && known.version.as_ref() == Some(version)
+                    && (known.version.as_ref()).is_some_and(|before| before.is_same(version))
                 {
                     kept.insert(channel, known);
                 }
