@@ -258,6 +258,35 @@ async fn nothing_is_counted_without_a_limit_or_of_a_deleted_thread() {
 }
 
 #[tokio::test]
+async fn chunks_of_a_deleted_thread_that_have_yet_to_be_swept_count() {
+    let test = TestDb::without_schema().await;
+    let program = limited(&test, PostgresOptions::default()).await;
+    let first = Step::first(&thread("again")).put(&program).await;
+    let delete = DeleteThread::new(&first.thread_id).unwrap();
+    program.delete_thread(delete).await.unwrap();
+    // As a program leaves them that ends before it has swept them.
+    let schema = test.schema();
+    let leave = format!(
+        "INSERT INTO {schema}.unswept (thread_id) VALUES ('again');
+         INSERT INTO {schema}.chunks (thread_id, hash, content)
+         SELECT 'again', decode(md5(n::text), 'hex'), to_jsonb(md5((-n)::text))
+         FROM generate_series(1, 1100) AS n"
+    );
+    test.observer().await.batch_execute(&leave).await.unwrap();
+    let first = Step::first(&first.thread_id).put(&program).await;
+    let count = counted(&test, &first.thread_id).await.unwrap();
+    let stored = bytes(&program, &first.thread_id).await;
+    assert!(stored > MAX_THREAD_BYTES / 2, "{stored}");
+    assert!(
+        u64::try_from(count).unwrap() >= stored,
+        "{count} of {stored}"
+    );
+    let last = fill(&program, first).await;
+    let stored = bytes(&program, &last.thread_id).await;
+    assert!(stored <= MAX_THREAD_BYTES, "{stored}");
+}
+
+#[tokio::test]
 async fn a_count_is_never_less_than_what_is_stored() {
     let test = TestDb::without_schema().await;
     let program = limited(&test, PostgresOptions::default()).await;

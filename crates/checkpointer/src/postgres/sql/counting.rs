@@ -12,7 +12,7 @@
 ///
 /// - `brought` is what is stored at most, and whether a thread that has nothing has room for that.
 /// - `counted` has a row if there is room. A thread without a count is measured, as far as the
-///   snapshot shows it. If another writer makes its row at the same moment, the thread is counted twice
+///   snapshot shows it: of a deleted one, the chunks that have yet to be swept. If another writer makes its row at the same moment, the thread is counted twice
 ///   until it is measured again.
 /// - The answer has no `done` where there is no room.
 pub(super) fn counting(lock: &str, bytes: &[&str], write: &str, limit: u64) -> String {
@@ -31,7 +31,7 @@ pub(super) fn counting(lock: &str, bytes: &[&str], write: &str, limit: u64) -> S
         WHEN EXISTS (SELECT FROM {schema}.thread_bytes AS b WHERE b.thread_id = {thread_id}) THEN 0
         ELSE coalesce((SELECT ",
         MEASURED,
-        " FROM {schema}.threads AS t WHERE t.thread_id = {thread_id} AND t.deleted_at IS NULL), 0)
+        " FROM {schema}.threads AS t WHERE t.thread_id = {thread_id}), 0)
         END AS bytes) AS uncounted
     WHERE uncounted.bytes + brought.bytes <= {limit}
     ON CONFLICT (thread_id) DO UPDATE SET bytes = b.bytes + excluded.bytes
