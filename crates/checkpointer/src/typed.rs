@@ -360,8 +360,8 @@ impl<State> Thread<State> {
         let outcome = self.checkpointer.put(put).await;
         let unknown = |error: &Error| {
             // What keeps the database from storing it now says nothing about the first time.
-            let undecided = again && matches!(error, Error::Database { .. });
-            undecided || error.is_outcome_unknown() || error.is_transient()
+            let undecided = matches!(error, Error::Database { .. } | Error::Busy { .. });
+            error.is_outcome_unknown() || again && undecided
         };
         if !outcome.as_ref().is_err_and(unknown) {
             self.attempt = None;

@@ -104,7 +104,6 @@ async fn calls_fail_as_a_test_asks_for_and_then_no_more() {
         lost.is_transient() && !lost.is_outcome_unknown(),
         "{lost:?}"
     );
-    // The save before is sent again first, and meets the next fault.
     let conflict = thread.save(&3).await.unwrap_err();
     assert!(matches!(conflict, Error::Conflict { .. }), "{conflict:?}");
     assert_eq!(thread.load().await.unwrap(), Some(1));
@@ -126,6 +125,17 @@ async fn a_call_whose_answer_is_lost_was_done_or_not() {
         other.load().await.unwrap_err();
         assert_eq!(other.load().await.unwrap(), is_done.then_some(1));
     }
+}
+
+#[tokio::test]
+async fn an_update_that_failed_for_now_may_be_repeated_and_counts_once() {
+    let memory = MemoryCheckpointer::new();
+    let mut thread = memory.thread::<u64>("counter").unwrap();
+    memory.fail(FaultyCall::Put, 0, Fault::Transient);
+    let error = thread.update(|n| *n += 1).await.unwrap_err();
+    assert!(error.is_transient() && !error.is_outcome_unknown());
+    thread.update(|n| *n += 1).await.unwrap();
+    assert_eq!(thread.load().await.unwrap(), Some(1));
 }
 
 #[tokio::test]

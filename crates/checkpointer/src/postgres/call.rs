@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ struct Inner {
     span: Span,
     /// How often something was sent again after a failure.
     retries: AtomicU32,
+    /// Whether one of those failures left open what had been done.
+    is_in_doubt: AtomicBool,
 }
 
 /// Notes the end of a call when this is dropped, which may be before the work is done.
@@ -80,6 +82,7 @@ impl Call {
             operation,
             span,
             retries: AtomicU32::new(0),
+            is_in_doubt: AtomicBool::new(false),
         }))
     }
 
@@ -127,9 +130,17 @@ impl Call {
         })
     }
 
+    /// Whether something was sent again that may have been done the first time.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.0.is_in_doubt.load(Ordering::Relaxed)
+    }
+
     /// Notes that something is sent again after a failure.
-    pub(super) fn retried(&self) {
+    pub(super) fn retried(&self, failure: &db::Error) {
         self.0.retries.fetch_add(1, Ordering::Relaxed);
+        if failure.is_outcome_unknown() {
+            self.0.is_in_doubt.store(true, Ordering::Relaxed);
+        }
         meter::retried(self.0.operation);
     }
 

@@ -276,12 +276,12 @@ impl Lanes {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 // One bad write fails all of them, or what became of them is unknown.
+                for call in jobs.iter().filter_map(|job| job.call.as_ref()) {
+                    call.retried(&error);
+                }
                 let error = error.for_log();
                 tracing::debug!(%error, writes = jobs.len(), "sending each write of a batch alone");
                 for job in jobs {
-                    if let Some(call) = &job.call {
-                        call.retried();
-                    }
                     self.store.spawn(Arc::clone(&self).send_alone(job));
                 }
                 return;

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::last_values::Cuts;
 use super::lists::Growing;
 use super::outgoing::{Body, EncodedCheckpoint, Generations, Outgoing, Sent, Why};
-use super::refusal::{MAX_ROUNDS, busy, deleted};
+use super::refusal::{MAX_ROUNDS, busy, deleted, undecided};
 use super::thread_metadata::Changes;
 use super::verdict::{Verdict, drop_writes};
 use super::view::View;
@@ -53,7 +53,8 @@ impl Engine {
         let cuts = self.cuts(&put);
         let turn = self.order.alone(put.thread_id).await;
         let mut values = self.values(&put, cuts);
-        let view = self.deliver(&put, &mut values, &self.lanes, turn).await?;
+        let delivered = self.deliver(&put, &mut values, &self.lanes, turn).await;
+        let view = delivered.map_err(undecided)?;
         self.lists.keep(&put, view, values.stored(&put));
         Ok(stored_as(&put, view))
     }

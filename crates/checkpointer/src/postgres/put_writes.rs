@@ -7,7 +7,7 @@ use super::encode::Encoder;
 use super::engine::Engine;
 use super::look::{Look, LookFor};
 use super::outgoing::{Body, EncodedWrites, Generations, Outgoing, Sent};
-use super::refusal::{MAX_ROUNDS, busy, deleted};
+use super::refusal::{MAX_ROUNDS, busy, deleted, undecided};
 use super::view::View;
 use crate::codec::ContentHash;
 use crate::writes::{self, Numbered};
@@ -17,7 +17,8 @@ impl Engine {
     pub(super) async fn put_writes(&self, put: PutWrites<'_>) -> Result<()> {
         put.check()?;
         let turn = self.order.shared(&put.address.thread_id);
-        self.deliver_writes(&put, &self.lanes, turn).await
+        let delivered = self.deliver_writes(&put, &self.lanes, turn).await;
+        delivered.map_err(undecided)
     }
 
     /// Puts a task's writes within a transaction of the caller's.

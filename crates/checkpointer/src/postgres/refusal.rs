@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use db::Row;
 
+use super::call::Call;
 use crate::{Error, ThreadId};
 
 /// How often a write is sent again because its thread changed in the meantime.
@@ -31,6 +32,24 @@ pub(super) fn cut_off(operation: &'static str, statement: &str) -> Error {
             statement: statement.to_owned(),
             source: Some(Arc::new(db::Error::RuntimeEnded)),
         },
+    }
+}
+
+/// What has failed while a write was sent again, or while its thread was looked at: if the answer to an
+/// earlier attempt was lost, that one may have stored it.
+pub(super) fn undecided(error: Error) -> Error {
+    let is_in_doubt = || Call::current().is_some_and(|call| call.is_in_doubt());
+    match error {
+        Error::Database { operation, source } if !source.is_outcome_unknown() && is_in_doubt() => {
+            Error::Database {
+                operation,
+                source: db::Error::OutcomeUnknown {
+                    statement: operation.to_owned(),
+                    source: Some(Arc::new(source)),
+                },
+            }
+        }
+        error => error,
     }
 }
 

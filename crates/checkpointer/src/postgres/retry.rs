@@ -100,9 +100,9 @@ impl Store {
         Attempt: Future<Output = Result<T, db::Error>>,
     {
         let call = Call::current();
-        let retried = |_: &db::Error| {
+        let retried = |failure: &db::Error| {
             if let Some(call) = &call {
-                call.retried();
+                call.retried(failure);
             }
         };
         self.database

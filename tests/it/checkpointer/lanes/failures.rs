@@ -260,3 +260,34 @@ async fn a_thread_somebody_has_locked_does_not_take_every_connection() {
     let written = head(&checkpointer, &thread(0)).await.pending_writes;
     assert_eq!(written.len(), 8);
 }
+
+#[tokio::test]
+async fn what_a_batch_may_have_stored_stays_unknown_where_it_then_fails_alone() {
+    let test = TestDb::new().await;
+    let database = test.connect(&[("DB_RETRY_ATTEMPTS", "1")]).await;
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let heads = started(&checkpointer).await;
+    let schema = test.schema();
+    // As a server that has lost the one which does the work, and then has no room.
+    let refuse = format!(
+        "CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+             IF current_query() LIKE '%checkpointer::batch%' THEN
+                 RAISE EXCEPTION 'who knows' USING ERRCODE = '40003';
+             END IF;
+             RAISE EXCEPTION 'no room' USING ERRCODE = '53200';
+         END$$;
+         CREATE TRIGGER refuse BEFORE INSERT ON {schema}.checkpoints
+         FOR EACH ROW EXECUTE FUNCTION {schema}.refuse()"
+    );
+    test.observer().await.batch_execute(&refuse).await.unwrap();
+    let puts = heads.iter().map(|head| put_after(&checkpointer, head, "2"));
+    let outcomes = join_all(puts).await;
+    let unknown = |outcome: &&Result<_>| {
+        let error = outcome.as_ref().unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+        error.is_outcome_unknown()
+    };
+    // The first ones found free lanes.
+    let count = outcomes.iter().filter(unknown).count();
+    assert!((THREADS - 4..THREADS).contains(&count), "{outcomes:?}");
+}

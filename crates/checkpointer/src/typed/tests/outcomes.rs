@@ -95,11 +95,26 @@ async fn a_save_that_was_refused_is_over() {
 }
 
 #[tokio::test]
-async fn a_save_that_was_too_busy_is_sent_again() {
+async fn a_save_that_was_too_busy_is_over() {
     let memory = MemoryCheckpointer::new();
     let mut thread = unreliable(&memory, &[Fault::Busy]);
     save(&mut thread, 1);
-    assert_eq!(thread.load().await.unwrap(), Some(Counter { n: 1 }));
+    assert_eq!(thread.load().await.unwrap(), None);
+    thread.save(&Counter { n: 2 }).await.unwrap();
+    assert_eq!(saved(&memory).await, [2]);
+}
+
+#[tokio::test]
+async fn a_save_whose_outcome_is_unknown_and_that_is_then_too_busy_is_sent_again() {
+    for fault in UNKNOWN {
+        let memory = MemoryCheckpointer::new();
+        let mut thread = unreliable(&memory, &[fault, Fault::Busy]);
+        save(&mut thread, 1);
+        let busy = thread.load().await.unwrap_err();
+        assert!(matches!(busy, Error::Busy { .. }), "{busy}");
+        thread.save(&Counter { n: 2 }).await.unwrap();
+        assert_eq!(saved(&memory).await, [2, 1], "{fault:?}");
+    }
 }
 
 #[tokio::test]

@@ -175,7 +175,7 @@ async fn an_update_that_was_dropped_or_whose_outcome_is_unknown_counts_at_most_o
         // The next call sends them again.
         (Fault::RequestLost, 3),
         (Fault::RequestLate, 3),
-        (Fault::Busy, 3),
+        (Fault::Busy, 2),
         (Fault::Refused, 2),
     ] {
         let mut watched = Watched::new();
