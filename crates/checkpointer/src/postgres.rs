@@ -26,6 +26,9 @@ mod watch;
 // A put that appends may have to read first.
 mod read_lists;
 
+// A put that outlives its caller.
+mod owned_put;
+
 // What a look means for a put.
 mod verdict;
 

@@ -83,6 +83,13 @@ async fn puts_may_be_dropped() {
         first.put(checkpointer).await;
     })
     .await;
+    check(async |checkpointer, [_, _, last]| {
+        let step = fixed(Step::after(last), "next").expect_head(last);
+        let labels = map(json!({ "title": "kettles" }));
+        let put = step.request().thread_metadata(&labels);
+        checkpointer.put(put).await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -246,14 +253,24 @@ async fn calls_of_a_typed_thread_may_be_dropped() {
 
 #[tokio::test]
 async fn a_put_that_was_dropped_is_stored_before_the_database_closes() {
-    for mode in MODES {
+    let labels = map(json!({ "title": "kettles" }));
+    for (mode, labels) in MODES
+        .map(|mode| [(mode, None), (mode, Some(&labels))])
+        .concat()
+    {
         let (test, database, checkpointer) = started(mode).await;
+        let labels = labels.cloned();
         let observer = test.observer().await;
         let table = format!("{}.checkpoints", test.schema());
         let lock = format!("BEGIN; LOCK TABLE {table}");
         observer.batch_execute(&lock).await.unwrap();
         let put = tokio::spawn(async move {
-            Step::first(&thread("dropped")).put(&checkpointer).await;
+            let step = Step::first(&thread("dropped"));
+            let put = match &labels {
+                Some(labels) => step.request().thread_metadata(labels),
+                None => step.request(),
+            };
+            checkpointer.put(put).await.unwrap();
         });
         test.until_blocked(1).await;
         put.abort();

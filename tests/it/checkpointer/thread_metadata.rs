@@ -1,11 +1,14 @@
 //! Metadata of a thread that changes with a put, beside other writers.
 
+use std::pin::pin;
+
 use checkpointer::serde_json::{Map, Value, json};
 use checkpointer::{
     Checkpoint, CheckpointId, CheckpointNs, Checkpointer, Error, Metadata, PostgresCheckpointer,
     Put, SaveOptions, Source, ThreadId,
 };
 use futures_util::future::try_join_all;
+use futures_util::poll;
 
 use rig::TestDb;
 
@@ -102,4 +105,36 @@ async fn a_typed_save_labels_its_thread() {
         json!({ "status": "open", "owner": "ann" })
     );
     assert_eq!(thread.load().await.unwrap(), Some(vec![1, 2, 3]));
+}
+
+#[tokio::test]
+async fn a_put_that_waits_for_its_turn_when_a_close_begins_is_refused() {
+    let test = TestDb::new().await;
+    let database = test.connect(&[]).await;
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let thread_id = ThreadId::new("closed").unwrap();
+    let observer = test.observer().await;
+    let lock = format!("BEGIN; LOCK TABLE {}.checkpoints", test.schema());
+    observer.batch_execute(&lock).await.unwrap();
+    let (program, its_thread) = (checkpointer.clone(), thread_id.clone());
+    let before = tokio::spawn(async move {
+        let checkpoint = Checkpoint::new(CheckpointId::generate(None));
+        let metadata = Metadata::new(Source::Input, -1);
+        let put = Put::new(&its_thread, &checkpoint, &metadata);
+        program.put(put).await
+    });
+    test.until_blocked(1).await;
+
+    let checkpoint = Checkpoint::new(CheckpointId::generate(None));
+    let (metadata, changes) = (Metadata::new(Source::Loop, 0), changes("title"));
+    let put = Put::new(&thread_id, &checkpoint, &metadata).thread_metadata(&changes);
+    let mut waits = pin!(checkpointer.put(put));
+    assert!(poll!(waits.as_mut()).is_pending());
+    let mut close = pin!(checkpointer.close());
+    assert!(poll!(close.as_mut()).is_pending());
+    observer.batch_execute("COMMIT").await.unwrap();
+    before.await.unwrap().unwrap();
+    close.await.unwrap();
+    let refused = waits.await;
+    assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
 }

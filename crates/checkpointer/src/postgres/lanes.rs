@@ -327,7 +327,7 @@ impl Lanes {
     }
 
     /// Logs the failure of a write whose caller is gone, and keeps it for a close.
-    fn report(&self, error: Error) {
+    pub(super) fn report(&self, error: Error) {
         tracing::warn!(error = %error.for_log(), "a write failed after its caller was gone");
         if self.store.is_closing() {
             lock(&self.unreported).push(error);

@@ -1,6 +1,9 @@
 //! Storing a checkpoint.
 
+use std::sync::Arc;
+
 use db::Transaction;
+use tokio::sync::oneshot;
 
 use super::basis::Basis;
 use super::cut::List;
@@ -10,6 +13,7 @@ use super::engine::Engine;
 use super::last_values::Cuts;
 use super::lists::Growing;
 use super::outgoing::{Body, EncodedCheckpoint, Generations, Outgoing, Sent, Why};
+use super::owned_put::OwnedPut;
 use super::refusal::{MAX_ROUNDS, busy, deleted, undecided};
 use super::thread_metadata::Changes;
 use super::verdict::{Verdict, drop_writes};
@@ -44,9 +48,9 @@ impl Values<'_> {
 }
 
 impl Engine {
-    pub(super) async fn put(&self, put: Put<'_>) -> Result<CheckpointAddress> {
+    pub(super) async fn put(self: &Arc<Self>, put: Put<'_>) -> Result<CheckpointAddress> {
         if put.thread_metadata.is_some() {
-            return self.put_with_metadata(put).await;
+            return self.put_with_metadata(&put).await;
         }
         put.check()?;
         // Cut before the turn is waited for: this is the expensive part.
@@ -85,8 +89,26 @@ impl Engine {
 
     /// Puts a checkpoint and changes the thread's metadata, in a transaction of its own. It shares
     /// no statement with other writes.
-    async fn put_with_metadata(&self, put: Put<'_>) -> Result<CheckpointAddress> {
-        let _turn = self.order.alone(put.thread_id).await;
+    async fn put_with_metadata(self: &Arc<Self>, put: &Put<'_>) -> Result<CheckpointAddress> {
+        let turn = self.order.alone(put.thread_id).await;
+        let (engine, put) = (Arc::clone(self), OwnedPut::of(put));
+        let (caller, _waits) = oneshot::channel::<()>();
+        self.finish(async move {
+            let outcome = engine.put_in_transaction(&put.request()).await;
+            drop(turn);
+            match outcome {
+                // Nobody hears what is returned.
+                Err(error) if caller.is_closed() => {
+                    engine.lanes.report(error);
+                    Err(Error::Closed)
+                }
+                outcome => outcome,
+            }
+        })
+        .await
+    }
+
+    async fn put_in_transaction(&self, put: &Put<'_>) -> Result<CheckpointAddress> {
         let attempt = || async {
             let put = async |tx: &Transaction<'_>| match self
                 .put_within(OpenTransaction::from(tx), put.clone())
