@@ -339,7 +339,6 @@ impl PostgresCheckpointer {
                 lanes,
                 order: Order::default(),
                 last_values: LastValues::new(shares.values),
-                lists: Lists::new(shares.lists),
                 grace,
                 forgets_deleted: options.are_deleted_threads_forgotten(),
                 watching: Watching::new(options.interval_of_looks()),
@@ -384,8 +383,10 @@ impl PostgresOptions {
         tables::check_server(&database)?;
         meter::describe();
         let sql = Sql::new(MIGRATIONS.schema(&database), self.writing());
-        let chunks = StoredChunks::new(self.cache_shares().chunks);
-        Ok(Store::new(database, sql, chunks))
+        let shares = self.cache_shares();
+        let chunks = StoredChunks::new(shares.chunks);
+        let lists = Lists::new(shares.lists);
+        Ok(Store::new(database, sql, chunks, lists))
     }
 }
 

@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 
 use checkpointer::{
-    CheckpointAddress, Checkpointer, GetTuple, PostgresOptions, Prune, PruneStrategy, Removed,
+    CheckpointAddress, Checkpointer, GetTuple, PostgresCheckpointer, PostgresOptions, Prune,
+    PruneStrategy, Removed,
 };
 use futures_util::future::join;
 use serde_json::{Value, json};
 
 use super::step::{Step, get, head, large, thread, two, values};
-use rig::{TestDb, at_every_poll};
+use rig::{TcpProxy, TestDb, at_every_poll};
 
 fn message(n: usize) -> Value {
     json!({ "n": n, "text": format!("message {n}, ").repeat(20) })
@@ -88,6 +89,33 @@ async fn an_append_waits_for_the_put_before_it() {
         last = put;
     }
     check(&checkpointer, &last, 40).await;
+}
+
+#[tokio::test]
+async fn an_append_that_follows_another_at_once_reads_nothing() {
+    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
+    let settings = test.settings_through(&proxy, &[("DB_POOL_MAX", "1")]);
+    let database = db::Database::connect(&settings).await.unwrap();
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let first = Step::first(&thread("at once")).append("list", 0, messages(60));
+    let mut last = first.put(&checkpointer).await;
+    let put = |step: Step| {
+        let checkpointer = checkpointer.clone();
+        tokio::spawn(async move { step.put(&checkpointer).await })
+    };
+    for n in (60..80).step_by(2) {
+        let one = append(&last, n);
+        let other = append(&one.address(), n + 1);
+        let before = proxy.round_trips();
+        let (one, other) = (put(one), put(other));
+        one.await.unwrap();
+        last = other.await.unwrap();
+        // The first time statements are prepared as well.
+        if n > 60 {
+            assert_eq!(proxy.round_trips() - before, 2, "{n}");
+        }
+    }
+    check(&checkpointer, &last, 80).await;
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Engine {
             })
             .await?;
         self.store.chunks.forget(thread_id);
-        self.lists.forget(thread_id);
+        self.store.lists.forget(thread_id);
         match outcome {
             Outcome::Gone(deleted) => Ok(Some(deleted)),
             Outcome::NotDue => Ok(None),

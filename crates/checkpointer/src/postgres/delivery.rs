@@ -75,7 +75,7 @@ impl Delivery for Arc<Lanes> {
 impl Delivery for Within<'_> {
     type Turn = ();
 
-    async fn send(&self, write: Outgoing, (): ()) -> Result<Sent<()>> {
+    async fn send(&self, mut write: Outgoing, (): ()) -> Result<Sent<()>> {
         let _under_way = meter::UnderWay::new();
         meter::sent(
             write.bytes(),
@@ -91,7 +91,7 @@ impl Delivery for Within<'_> {
                 if let Why::NotTheHead | Why::Changed = why {
                     meter::was_stale();
                 }
-                Sent::NotStored(why, ())
+                Sent::NotStored(why, ((), std::mem::take(&mut write.growing)))
             }
         })
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::call::Call;
 use super::lanes::{Begun, Lanes};
 use super::last_values::LastValues;
-use super::lists::Lists;
 use super::options::Grace;
 use super::order::Order;
 use super::refusal::cut_off;
@@ -21,7 +20,6 @@ pub(super) struct Engine {
     pub(super) lanes: Arc<Lanes>,
     pub(super) order: Order,
     pub(super) last_values: LastValues,
-    pub(super) lists: Lists,
     pub(super) grace: Grace,
     /// Whether late writes start a deleted thread again.
     pub(super) forgets_deleted: bool,

@@ -382,8 +382,15 @@ impl Job {
             })
         });
         let sent = outcome.map(|outcome| match outcome {
-            Outcome::Stored(view) => Sent::Stored(view),
-            Outcome::NotStored(why) => Sent::NotStored(why, turn),
+            Outcome::Stored(view) => {
+                // The next put looks for them as soon as it has the turn.
+                self.write.keep_lists(&self.lanes.store, view);
+                drop(turn);
+                Sent::Stored(view)
+            }
+            Outcome::NotStored(why) => {
+                Sent::NotStored(why, (turn, std::mem::take(&mut self.write.growing)))
+            }
         });
         if let Err(unheard) = caller.send(Reply { sent, write }) {
             self.lanes.unheard(unheard);

@@ -10,7 +10,7 @@ use lru::LruCache;
 
 use super::cut::List;
 use super::view::View;
-use crate::{ChannelValues, CheckpointId, CheckpointNs, Put, ThreadId, Version};
+use crate::{ChannelValues, ChannelVersions, CheckpointId, CheckpointNs, Put, ThreadId, Version};
 
 /// About what a list takes besides its contents and its names.
 const LIST_BYTES: usize = 512;
@@ -18,8 +18,8 @@ const LIST_BYTES: usize = 512;
 /// Remembers, of the threads used last, the lists that puts append to, as they are at the checkpoint
 /// put last in each namespace.
 ///
-/// A put takes its lists out, and gives them back once it is stored. So each list is the value of the
-/// checkpoint that it names, unless another program puts that checkpoint again.
+/// A put takes its lists out, and gives them back once it is stored, both in its turn. So each list is the
+/// value of the checkpoint that it names, unless another program puts that checkpoint again.
 #[derive(Debug)]
 pub(super) struct Lists {
     threads: Mutex<Threads>,
@@ -50,9 +50,12 @@ struct Known {
 /// The lists of a checkpoint that is put.
 #[derive(Debug, Default)]
 pub(super) struct Growing {
-    /// Those that it appends to, with what it appends; none before they are read. Once it is stored,
-    /// also those that it has stored as a whole and that are to [grow](Put::grows).
+    /// Those that it appends to, with what it appends; none before they are read.
     appended: Option<BTreeMap<String, List>>,
+    /// Those that it stores as a whole and that are to [grow](Put::grows).
+    whole: BTreeMap<String, List>,
+    /// The versions that it gives them.
+    versions: ChannelVersions,
     /// Those that it leaves as they are.
     kept: BTreeMap<String, Known>,
 }
@@ -88,7 +91,18 @@ impl Lists {
                 }
             }
         }
-        Growing { appended, kept }
+        let versions = &put.checkpoint.channel_versions;
+        let changed = put.appended.keys().chain(&put.growing);
+        let versions = changed.filter_map(|channel| {
+            let version = versions.get(*channel)?.clone();
+            Some(((*channel).to_owned(), version))
+        });
+        Growing {
+            appended,
+            whole: BTreeMap::new(),
+            versions: versions.collect(),
+            kept,
+        }
     }
 
     fn take_known(&self, put: &Put<'_>) -> BTreeMap<String, Known> {
@@ -104,10 +118,22 @@ impl Lists {
     }
 
     /// Remembers the lists of a checkpoint that is stored.
-    pub(super) fn keep(&self, put: &Put<'_>, view: View, growing: Growing) {
-        let mut channels = growing.kept;
-        for (channel, list) in growing.appended.into_iter().flatten() {
-            let version = put.checkpoint.channel_versions.get(&channel).cloned();
+    pub(super) fn keep(
+        &self,
+        thread_id: &ThreadId,
+        checkpoint_ns: &CheckpointNs,
+        checkpoint_id: &CheckpointId,
+        view: View,
+        growing: Growing,
+    ) {
+        let Growing {
+            appended,
+            whole,
+            mut versions,
+            kept: mut channels,
+        } = growing;
+        for (channel, list) in appended.into_iter().flatten().chain(whole) {
+            let version = versions.remove(&channel);
             let list = list.stored();
             channels.insert(channel, Known { version, list });
         }
@@ -116,11 +142,11 @@ impl Lists {
         }
         let at = At {
             generation: view.generation,
-            checkpoint_id: put.checkpoint.id.clone(),
+            checkpoint_id: checkpoint_id.clone(),
             channels,
         };
         let mut threads = self.lock();
-        threads.insert(put.thread_id, &put.checkpoint_ns, at);
+        threads.insert(thread_id, checkpoint_ns, at);
         threads.shrink_to(self.max_bytes);
     }
 
@@ -200,15 +226,8 @@ impl Growing {
         self.appended = Some(lists.collect());
     }
 
-    /// Adds lists that the put has stored as a whole.
+    /// Adds lists that the put stores as a whole.
     pub(super) fn add(&mut self, lists: impl Iterator<Item = (String, List)>) {
-        if let Some(appended) = &mut self.appended {
-            appended.extend(lists);
-        }
-    }
-
-    /// Forgets them, for a put that was stored before: what that stored isn't known.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        self.whole.extend(lists);
     }
 }

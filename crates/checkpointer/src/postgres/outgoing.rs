@@ -7,6 +7,7 @@ use std::sync::Arc;
 use db::Row;
 
 use super::encode::Chunks;
+use super::lists::Growing;
 use super::sql::{
     AnyThread, Inherited, KnownThread, LeasedThread, Locking, NewCheckpoint, NewChunks, NewWrites,
     Relied, ThreadLock,
@@ -26,6 +27,8 @@ pub(super) struct Outgoing {
     pub(super) lock: Lock,
     pub(super) chunks: Chunks,
     pub(super) body: Body,
+    /// The lists of a put: what further puts append to once it is stored.
+    pub(super) growing: Growing,
 }
 
 /// In which state a write expects its thread.
@@ -94,11 +97,12 @@ pub(super) enum Outcome {
     NotStored(Why),
 }
 
-/// What the caller of a write gets back: its turn is over once the write is stored.
+/// What the caller of a write gets back: its turn is over once the write is stored, and its lists are
+/// remembered.
 #[derive(Debug)]
 pub(super) enum Sent<Turn> {
     Stored(View),
-    NotStored(Why, Turn),
+    NotStored(Why, (Turn, Growing)),
 }
 
 /// Why a write wasn't stored.
@@ -215,6 +219,15 @@ impl Outgoing {
         if let Outcome::Stored(view) = outcome {
             let shown = self.chunks.hashes.iter().chain(&self.chunks.relied);
             store.chunks.note(&self.thread_id, view, shown.copied());
+        }
+    }
+
+    /// Remembers the lists of a put that is stored.
+    pub(super) fn keep_lists(&mut self, store: &Store, view: View) {
+        let growing = std::mem::take(&mut self.growing);
+        if let Body::Checkpoint(put) = &self.body {
+            let lists = &store.lists;
+            lists.keep(&self.thread_id, &put.ns, &put.id, view, growing);
         }
     }
 

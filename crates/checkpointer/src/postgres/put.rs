@@ -34,16 +34,15 @@ struct Values<'m> {
 }
 
 impl Values<'_> {
-    /// The lists that further puts append to, once the put is stored.
-    fn stored(self, put: &Put<'_>) -> Growing {
-        let Self { cuts, mut growing } = self;
-        let whole = put.checkpoint.channel_values.iter().zip(cuts.iter());
+    /// Adds the whole lists to which further puts append.
+    fn add_growing(&mut self, put: &Put<'_>) {
+        let whole = put.checkpoint.channel_values.iter().zip(self.cuts.iter());
         let whole = whole.filter(|((channel, _), _)| put.growing.contains(channel.as_str()));
-        growing.add(whole.filter_map(|((channel, value), cut)| {
-            let list = List::of_stored(value, cut)?;
-            Some((channel.clone(), list))
-        }));
-        growing
+        self.growing
+            .add(whole.filter_map(|((channel, value), cut)| {
+                let list = List::of_stored(value, cut)?;
+                Some((channel.clone(), list))
+            }));
     }
 }
 
@@ -57,10 +56,9 @@ impl Engine {
         let cuts = self.cuts(&put);
         let turn = self.order.alone(put.thread_id).await;
         let mut values = self.values(&put, cuts);
+        values.add_growing(&put);
         let delivered = self.deliver(&put, &mut values, &self.lanes, turn).await;
-        let view = delivered.map_err(undecided)?;
-        self.lists.keep(&put, view, values.stored(&put));
-        Ok(stored_as(&put, view))
+        Ok(stored_as(&put, delivered.map_err(undecided)?))
     }
 
     /// Puts within a transaction of the caller's.
@@ -130,7 +128,7 @@ impl Engine {
 
     /// Takes what is known of the lists, in the put's turn.
     fn values<'m>(&'m self, put: &Put<'_>, cuts: Cuts<'m>) -> Values<'m> {
-        let growing = self.lists.take(put);
+        let growing = self.store.lists.take(put);
         Values { cuts, growing }
     }
 
@@ -155,14 +153,11 @@ impl Engine {
             let basis = match known.take() {
                 Some(basis) => basis,
                 None => match self.look_for(put, delivery, met_another_head).await? {
-                    Verdict::Stored(view) => {
-                        values.growing.forget();
-                        return Ok(view);
-                    }
+                    Verdict::Stored(view) => return Ok(view),
                     Verdict::Send(view) => Basis::looked(view, round > 0),
                 },
             };
-            let outgoing = match self.encode(put, values, basis)? {
+            let mut outgoing = match self.encode(put, values, basis)? {
                 Some(outgoing) => outgoing,
                 None => match self.read_lists(put, &mut values.growing, delivery).await? {
                     Some(view) => return Ok(view),
@@ -171,14 +166,16 @@ impl Engine {
                     }
                 },
             };
+            outgoing.growing = std::mem::take(&mut values.growing);
             turn = match delivery.send(outgoing, turn).await? {
                 Sent::Stored(view) => return Ok(view),
                 Sent::NotStored(Why::NotThisGeneration, _turn) => {
                     drop_writes(put, delivery).await?;
                     return Err(deleted(put.thread_id));
                 }
-                Sent::NotStored(why @ (Why::NotTheHead | Why::Changed), turn) => {
+                Sent::NotStored(why @ (Why::NotTheHead | Why::Changed), (turn, growing)) => {
                     met_another_head = matches!(why, Why::NotTheHead);
+                    values.growing = growing;
                     turn
                 }
             };
@@ -228,6 +225,7 @@ impl Engine {
             }),
             chunks: encoder.into_chunks(),
             body: Body::Checkpoint(checkpoint),
+            growing: Growing::default(),
         }))
     }
 }

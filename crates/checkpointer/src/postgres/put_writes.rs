@@ -5,6 +5,7 @@ use super::cut::Cut;
 use super::delivery::Delivery;
 use super::encode::Encoder;
 use super::engine::Engine;
+use super::lists::Growing;
 use super::look::{Look, LookFor};
 use super::outgoing::{Body, EncodedWrites, Generations, Outgoing, Sent};
 use super::refusal::{MAX_ROUNDS, busy, deleted, undecided};
@@ -58,7 +59,7 @@ impl Engine {
             let outgoing = self.encode_writes(put, &writes, &cuts, basis)?;
             turn = match delivery.send(outgoing, turn).await? {
                 Sent::Stored(_) => return Ok(()),
-                Sent::NotStored(_, turn) => turn,
+                Sent::NotStored(_, (turn, _)) => turn,
             };
         }
         Err(busy(thread_id))
@@ -91,6 +92,7 @@ impl Engine {
                 false => Generations::Current,
             }),
             chunks: encoder.into_chunks(),
+            growing: Growing::default(),
             body: Body::Writes(EncodedWrites {
                 ns: address.checkpoint_ns.clone(),
                 id: address.checkpoint_id.clone(),

@@ -33,7 +33,6 @@ impl Engine {
             }
             Err(refusal) => {
                 let belongs = put.parent.is_none() || parent.is_some() || again.is_some();
-                growing.forget();
                 let refused = self.refuse(put, delivery, belongs, refusal);
                 refused.await.map(Some)
             }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::lists::Lists;
 use super::sql::Sql;
 use super::stored_chunks::StoredChunks;
 use crate::{Error, Result};
@@ -21,16 +22,23 @@ pub(super) struct Store {
     pub(super) database: Database,
     pub(super) sql: Sql,
     pub(super) chunks: StoredChunks,
+    pub(super) lists: Lists,
     pub(super) closing: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Store {
-    pub(super) fn new(database: Database, sql: Sql, chunks: StoredChunks) -> Arc<Self> {
+    pub(super) fn new(
+        database: Database,
+        sql: Sql,
+        chunks: StoredChunks,
+        lists: Lists,
+    ) -> Arc<Self> {
         Arc::new(Self {
             database,
             sql,
             chunks,
+            lists,
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })

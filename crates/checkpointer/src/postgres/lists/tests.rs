@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Lists;
+use super::{Growing, Lists};
 use crate::postgres::cut::List;
 use crate::postgres::view::View;
 use crate::{Checkpoint, CheckpointId, Generation, Metadata, Put, ThreadId, Version};
@@ -34,7 +34,7 @@ impl Thread {
         let mut growing = lists.take(&put);
         assert!(growing.appended().is_none());
         growing.take_read([("list".to_owned(), list)].into());
-        lists.keep(&put, VIEW, growing);
+        keep(lists, &put, growing);
     }
 
     /// Whether the lists are known to a put that appends to the last checkpoint; stores it if so.
@@ -50,10 +50,15 @@ impl Thread {
             return false;
         };
         assert_eq!(appended["list"].len(), after + 1);
-        lists.keep(&put, VIEW, growing);
+        keep(lists, &put, growing);
         self.last = next;
         true
     }
+}
+
+fn keep(lists: &Lists, put: &Put<'_>, growing: Growing) {
+    let (ns, id) = (&put.checkpoint_ns, &put.checkpoint.id);
+    lists.keep(put.thread_id, ns, id, VIEW, growing);
 }
 
 fn items(count: usize) -> Value {
@@ -119,7 +124,7 @@ fn a_step_without_it_keeps_a_list_of_the_same_version() {
         next.channel_versions = versions(version);
         let put = Put::new(&thread.id, &next, &thread.metadata).parent(&thread.last.id);
         let growing = lists.take(&put);
-        lists.keep(&put, VIEW, growing);
+        keep(&lists, &put, growing);
         thread.last = next;
         assert_eq!(thread.appends(&lists, 100), is_kept);
         lists.forget(&thread.id);

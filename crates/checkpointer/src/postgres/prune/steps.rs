@@ -92,7 +92,7 @@ impl Engine {
                         .await
                 })
                 .await;
-            engine.lists.forget(&plan.thread_id);
+            engine.store.lists.forget(&plan.thread_id);
             drop(turn);
             stepped
         })
