@@ -145,6 +145,10 @@ impl Lists {
             checkpoint_id: checkpoint_id.clone(),
             channels,
         };
+        if at.memory(thread_id, checkpoint_ns) > self.max_bytes {
+            // It would displace all others, and then itself.
+            return;
+        }
         let mut threads = self.lock();
         threads.insert(thread_id, checkpoint_ns, at);
         threads.shrink_to(self.max_bytes);

@@ -1,5 +1,8 @@
 //! Which chunks the client believes to be stored.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -89,6 +92,11 @@ impl StoredChunks {
         let before = known.hashes.len();
         known.hashes.extend(hashes);
         *bytes += (known.hashes.len() - before) * HASH_BYTES;
+        if known.hashes.len() * HASH_BYTES > self.max_bytes {
+            // It alone would displace all other threads, and then itself.
+            *bytes -= known.hashes.len() * HASH_BYTES;
+            known.hashes = HashSet::new();
+        }
         while *bytes > self.max_bytes {
             let Some((thread_id, known)) = by_id.pop_lru() else {
                 break;

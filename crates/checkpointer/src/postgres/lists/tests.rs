@@ -151,6 +151,16 @@ fn what_is_remembered_is_bounded_and_the_thread_used_longest_ago_goes_first() {
 }
 
 #[test]
+fn a_list_that_exceeds_all_room_displaces_no_other() {
+    let lists = Lists::new(64 << 10);
+    let [mut one, mut other] = ["one", "other"].map(Thread::new);
+    one.begin(&lists, items(200));
+    other.begin(&lists, json!(["short", "x".repeat(1 << 20)]));
+    assert!(!other.appends(&lists, 2));
+    assert!(one.appends(&lists, 200));
+}
+
+#[test]
 fn a_list_in_memory_is_as_long_as_it_says() {
     let list = List::of(items(200)).stored().append(&[json!(1), json!(2)]);
     assert_eq!(list.len(), 202);
