@@ -190,6 +190,48 @@ pub async fn what_is_stored_may_be_repeated(checkpointer: &dyn Checkpointer) {
     assert_eq!(seen(checkpointer, &thread_id).await, before);
 }
 
+/// The outputs of a second execution of a task are ignored, however full the thread is.
+pub async fn a_second_execution_needs_no_room(checkpointer: &dyn Checkpointer) {
+    let first = Step::first(&fresh_thread()).put(checkpointer).await;
+    let write = async || write_text(checkpointer, &first, "task", A_TENTH).await;
+    write().await.unwrap();
+    let mut last = first.clone();
+    while let Ok(next) = a_tenth_after(&last).try_put(checkpointer).await {
+        last = next;
+    }
+    let before = seen(checkpointer, &first.thread_id).await;
+    for _ in 0..2 {
+        write().await.unwrap();
+    }
+    assert_eq!(seen(checkpointer, &first.thread_id).await, before);
+}
+
+/// What a checkpoint or a special write had before it was put again has room again, after a prune at the
+/// latest.
+pub async fn what_was_replaced_makes_room(checkpointer: &dyn Checkpointer) {
+    let thread_id = fresh_thread();
+    let step = Step::first(&thread_id);
+    let first = step.put(checkpointer).await;
+    for _ in 0..20 {
+        let again = step.clone().values(json!({ "a": text(A_TENTH) }));
+        let put = again.try_put(checkpointer).await.map(drop);
+        let writes = json!([["__resume__", text(A_TENTH)]]);
+        let write = || try_write(checkpointer, &first, "task", "", writes.clone());
+        let written = write().await;
+        if put.is_ok() && written.is_ok() {
+            continue;
+        }
+        for outcome in [&put, &written] {
+            if outcome.is_err() {
+                check_full(outcome, &thread_id);
+            }
+        }
+        prune(checkpointer, &thread_id).await;
+        again.put(checkpointer).await;
+        write().await.unwrap();
+    }
+}
+
 /// A checkpoint that is put again may have less, but not more than there is room for.
 pub async fn a_checkpoint_put_again_may_not_grow(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();

@@ -87,6 +87,7 @@ impl Delivery for Within<'_> {
                 self.note_after_commit(write, view);
                 Sent::Stored(view)
             }
+            Outcome::Ignored(view) => Sent::Stored(view),
             Outcome::NotStored(why) => {
                 if let Why::NotTheHead | Why::Changed = why {
                     meter::was_stale();

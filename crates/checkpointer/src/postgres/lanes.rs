@@ -388,6 +388,7 @@ impl Job {
                 drop(turn);
                 Sent::Stored(view)
             }
+            Outcome::Ignored(view) => Sent::Stored(view),
             Outcome::NotStored(why) => {
                 Sent::NotStored(why, (turn, std::mem::take(&mut self.write.growing)))
             }

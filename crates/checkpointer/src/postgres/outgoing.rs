@@ -94,6 +94,8 @@ pub(super) struct EncodedWrites {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
     Stored(View),
+    /// The outputs of a task that was executed before: nothing of them was stored.
+    Ignored(View),
     NotStored(Why),
 }
 
@@ -119,6 +121,7 @@ pub(super) enum Why {
 /// What the server answers to a write.
 pub(super) struct Answer {
     view: View,
+    /// Whether a put belongs to this generation of its thread, or something of a task's outputs was stored.
     belongs: bool,
     /// Whether it was stored; none if the thread may have no room for it.
     done: Option<bool>,
@@ -396,7 +399,10 @@ impl Outcome {
     /// What the answer to a write says; none if its thread isn't as expected.
     pub(super) fn of(answer: Option<&Answer>) -> Self {
         match answer {
-            Some(answer) if answer.done == Some(true) => Self::Stored(answer.view),
+            Some(answer) if answer.done == Some(true) => match answer.belongs {
+                true => Self::Stored(answer.view),
+                false => Self::Ignored(answer.view),
+            },
             Some(answer) if answer.belongs => Self::NotStored(Why::NotTheHead),
             Some(_) => Self::NotStored(Why::NotThisGeneration),
             None => Self::NotStored(Why::Changed),

@@ -44,7 +44,7 @@ impl Outgoing {
         self.ask(within, &limit.savepoint).await?;
         let outcome = self.send_if_it_fits(within, limit).await;
         match &outcome {
-            Ok(Outcome::Stored(_)) => {}
+            Ok(Outcome::Stored(_) | Outcome::Ignored(_)) => {}
             Ok(Outcome::NotStored(_)) | Err(Error::ThreadFull { .. }) => {
                 self.ask(within, &limit.take_back).await?;
             }
@@ -67,7 +67,7 @@ impl Outgoing {
         let before = self.measure(within, &limit.measure).await?;
         let answer = self.send_as(&limit.put, &limit.put_writes, within).await?;
         let outcome = Outcome::of(answer.as_ref());
-        if let Outcome::Stored(_) = outcome {
+        if let Outcome::Stored(_) | Outcome::Ignored(_) = outcome {
             let after = self.measure(within, &limit.measure_and_count).await?;
             if after > limit.max_thread_bytes.max(before) {
                 let limit = limit.max_thread_bytes;

@@ -126,6 +126,7 @@ SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"])
 /// - `inherited` adds the values of channels that didn't change.
 /// - `inserted` stores a new checkpoint, and `moved` moves the head to it. `replaced` replaces the
 ///   content of a checkpoint that was stored before, and leaves the head.
+/// - `noted` notes that the content before may have left chunks, if the new one brings some.
 pub(super) const PUT: Template<(
     (NewCheckpoint<'static>, NewChunks<'static>),
     Inherited<'static>,
@@ -207,6 +208,11 @@ pub(super) const PUT: Template<(
     SET checkpoint = {checkpoint}, channels = inherited.channels, metadata = {metadata}
     FROM inherited
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = {id}
+    RETURNING c.seq
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id)
+    SELECT {thread_id} FROM replaced WHERE pg_catalog.cardinality({hashes}) > 0
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )
 SELECT locked.generation, locked.gc, checked.belongs,
     EXISTS (SELECT FROM accepted) AS done{commit}
@@ -234,7 +240,7 @@ pub(super) const NEW_SMALL_WRITES: Template<NewWrites<'static>> =
 /// Stores outputs of a task to channels of any kind, whatever is stored of the task, with the
 /// chunks they need.
 pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
-    Template::new(&[CHUNKS_OF_WRITES, PLACE_WRITES, ANSWER_TO_WRITES])
+    Template::new(&[PLACE_WRITES, CHUNKS_OF_PLACED, ANSWER_TO_PLACED])
         .storing(&[OF_WRITES, OF_CHUNKS]);
 
 /// The same for outputs that need no chunk.
@@ -278,7 +284,32 @@ const PLACE_WRITES: &str = "placed AS (
     FROM locked, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
     WHERE new.idx > 0{with_the_first}
     ON CONFLICT DO NOTHING
+    RETURNING idx
 )";
+
+/// The chunks of outputs of which some were stored now (`kept`). Where outputs to special channels were
+/// replaced, those before may have left chunks, which is noted.
+const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
+    SELECT FROM locked
+    WHERE EXISTS (SELECT FROM placed) OR EXISTS (SELECT FROM following)
+), inserted_chunks AS (
+    INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
+    SELECT {thread_id}, new.hash, new.content, new.refs
+    FROM kept, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
+    ON CONFLICT DO NOTHING
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id)
+    SELECT {thread_id} FROM kept
+    WHERE EXISTS (SELECT FROM placed WHERE idx < 0) AND EXISTS (
+        SELECT FROM {schema}.pending_writes
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+          AND task_id = {task_id} AND idx < 0)
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
+)";
+
+/// Where nothing was stored, nothing belongs to the thread, and no chunk was.
+const ANSWER_TO_PLACED: &str = "
+SELECT generation, gc, EXISTS (SELECT FROM kept) AS belongs, true AS done{commit} FROM locked";
 
 const ANSWER_TO_WRITES: &str = "
 SELECT generation, gc, true AS belongs, true AS done{commit} FROM locked";
