@@ -295,7 +295,7 @@ macro_rules! __contract_cases {
             a_put_beyond_it_is_refused, a_first_put_beyond_it_makes_no_thread,
             writes_beyond_it_are_refused, writes_count, a_smaller_put_fits_after_a_refusal,
             what_is_stored_may_be_repeated, a_second_execution_needs_no_room,
-            a_checkpoint_put_again_may_not_grow, what_was_replaced_makes_room,
+            what_was_replaced_makes_room, a_checkpoint_put_again_may_not_grow,
             what_is_shared_counts_once, kept_values_do_not_exceed_it, a_prune_makes_room,
             a_deletion_makes_room, a_copy_is_as_full_as_its_source,
             an_import_beyond_it_leaves_nothing, of_many_at_once_some_fit,
