@@ -280,16 +280,18 @@ FROM pg_catalog.unnest({runs}) AS run (metadata) CROSS JOIN LATERAL (
     WHERE c.metadata @> run.metadata OFFSET 0) AS c
 ORDER BY c.thread_id"]);
 
-/// The chunks that references name, and those below; and the others of the thread. Set operations take time in
-/// proportion to what they compare; a `NOT IN` compares each with each where the planner expects many.
+/// The chunks that references name, and those below, which are looked up as in [`READ`](super::read::READ); and
+/// the others of the thread. Set operations take time in proportion to what they compare; a `NOT IN` compares
+/// each with each where the planner expects many.
 pub(super) const UNNEEDED_CHUNKS: &str = ", needed AS (
-    SELECT top.hash FROM referred, {schema}.top_chunks(referred.reference) AS top
+    SELECT top.hash, top.depth FROM referred, {schema}.top_chunks(referred.reference) AS top
     UNION
-    SELECT below.hash
+    SELECT below.hash, needed.depth - 1
     FROM needed CROSS JOIN LATERAL (
         SELECT c.refs FROM {schema}.chunks AS c
         WHERE c.thread_id = {thread_id} AND c.hash = needed.hash OFFSET 0) AS c,
         {schema}.unpacked(c.refs) AS below
+    WHERE sign(needed.depth) = 1
 ), unneeded AS (
     SELECT hash FROM {schema}.chunks WHERE thread_id = {thread_id} EXCEPT SELECT hash FROM needed
 )";
