@@ -137,6 +137,8 @@ impl Caller {
 
     /// Connects while connections are refused: that succeeds after all, or fails for good.
     async fn connect_anew(&mut self) -> anyhow::Result<()> {
+        // Its pool may be about to replace a connection, which would be refused in place of the new one.
+        self.close_subject().await?;
         let mut refusals = self.refuse_connections();
         let is_patient = self.rng.bool();
         let settings = settings(&self.proxy, is_patient, 1);
@@ -163,15 +165,18 @@ impl Caller {
             }
             Err(_) => self.violation("hangs", &refusals),
         }
-        self.replace_subject(is_patient).await
+        self.open_subject(is_patient).await
     }
 
-    async fn replace_subject(&mut self, is_patient: bool) -> anyhow::Result<()> {
+    async fn close_subject(&self) -> anyhow::Result<()> {
+        self.subject.checkpointer.close().await?;
+        self.subject.database.close(LONG).await?;
+        Ok(())
+    }
+
+    async fn open_subject(&mut self, is_patient: bool) -> anyhow::Result<()> {
         let settings = settings(&self.proxy, is_patient, self.rng.u32(1..=3));
-        let next = Subject::connect(&settings, is_patient).await?;
-        let before = std::mem::replace(&mut self.subject, next);
-        before.checkpointer.close().await?;
-        before.database.close(LONG).await?;
+        self.subject = Subject::connect(&settings, is_patient).await?;
         Ok(())
     }
 
@@ -203,7 +208,8 @@ impl Caller {
         // A pool tries a connection that is refused for good only now and then.
         if refusals.iter().any(|(refusal, _)| !refusal.passes()) {
             let is_patient = self.rng.bool();
-            self.replace_subject(is_patient).await?;
+            self.close_subject().await?;
+            self.open_subject(is_patient).await?;
         }
         self.repeat(calls).await
     }
