@@ -278,16 +278,18 @@ impl Connector {
         }
         let tls = Tls::new(tls);
         let failed = |error| Failed::driver(error, mode, &tls);
+        let failed_later = |error| Failed::after_log_in(error, mode, &tls);
         let open = async {
             let (client, mut driver) = config.connect(tls.clone()).await.map_err(failed)?;
-            let session = session::ask(&client, &mut driver).await.map_err(failed)?;
+            let session = session::ask(&client, &mut driver).await;
+            let session = session.map_err(failed_later)?;
             let session = session.ok_or(Failed::new(ConnectFailure::BrokenOff))?;
             session.check(wanted).map_err(Failed::new)?;
             if mark.is_some() && session.mark != mark {
                 return Err(Failed::new(ConnectFailure::OptionsIgnored));
             }
             let preparation = probe::ask(self.mode, &client, &mut driver).await;
-            let preparation = preparation.map_err(failed)?;
+            let preparation = preparation.map_err(failed_later)?;
             let preparation = preparation.ok_or(Failed::new(ConnectFailure::BrokenOff))?;
             let canceller = Canceller::new(&client, &config, &tls);
             Ok::<_, Failed>(Opened {

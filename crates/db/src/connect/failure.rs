@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::connect_failure::ConnectFailure;
 use crate::tls::{self, Handshake, Tls};
-use crate::verdict;
+use crate::{pooler, verdict};
 
 /// Too many open files, of the system and of the process.
 const ENFILE: i32 = 23;
@@ -76,6 +76,22 @@ impl Failed {
             other_way_may_do,
             password_was_wrong: error.code() == Some(&SqlState::INVALID_PASSWORD),
             source: Some(error.into()),
+        }
+    }
+}
+
+impl Failed {
+    /// What failed once the log-in was accepted. A server or a pooler that ends the connection then doesn't turn
+    /// the user away, unless it says so: it is shut down, or what it was asked took too long.
+    pub(super) fn after_log_in(error: tokio_postgres::Error, mode: SslMode, tls: &Tls) -> Self {
+        let is_ended = error.as_db_error().is_some_and(pooler::is_fatal);
+        let failed = Self::driver(error, mode, tls);
+        match failed.failure {
+            ConnectFailure::Rejected if is_ended => Self {
+                failure: ConnectFailure::BrokenOff,
+                ..failed
+            },
+            _ => failed,
         }
     }
 }
