@@ -188,6 +188,26 @@ async fn a_connection_that_a_pooler_is_about_to_close_is_not_used_again() {
     }
 }
 
+/// A pooler takes the log-in, and says no when the first statement asks for a server.
+#[tokio::test]
+async fn a_connection_that_is_ended_after_its_log_in_is_tried_again() {
+    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
+    for mode in ["session", "transaction"] {
+        let settings = test.settings_through(&proxy, &[("DB_POOL_MODE", mode)]);
+        proxy.fail([Fault {
+            moment: Moment::Question,
+            // What comes with the end of the connection may be overlooked.
+            instead: Instead::LateClose {
+                code: "58000",
+                text: "pool statement timeout",
+            },
+        }]);
+        let db = Database::connect(&settings).await.unwrap();
+        assert_eq!(proxy.faults_left(), 0);
+        db.ping().await.unwrap();
+    }
+}
+
 fn fault(refusal: &Refusal, moment: Moment) -> Fault {
     let instead = refusal.instead;
     Fault { moment, instead }

@@ -126,17 +126,23 @@ async fn a_ping_is_answered_within_the_networks_time_alone() {
     }
 }
 
+/// A connection on which a statement has five seconds.
+async fn hurried(mode: &str) -> (TestDb, Connection) {
+    let test = TestDb::without_schema().await;
+    let variables = [
+        ("DB_POOL_MODE", mode),
+        ("DB_STATEMENT_TIMEOUT", "5s"),
+        ("DB_NETWORK_TIMEOUT", "100ms"),
+    ];
+    let db = test.connect(&variables).await;
+    let connection = db.get().await.unwrap();
+    (test, connection)
+}
+
 #[tokio::test]
 async fn each_of_the_calls_on_a_connection_has_the_whole_time() {
     for mode in MODES {
-        let test = TestDb::without_schema().await;
-        let variables = [
-            ("DB_POOL_MODE", mode),
-            ("DB_STATEMENT_TIMEOUT", "5s"),
-            ("DB_NETWORK_TIMEOUT", "100ms"),
-        ];
-        let db = test.connect(&variables).await;
-        let connection = db.get().await.unwrap();
+        let (_test, connection) = hurried(mode).await;
         connection.query(&NAP, &[]).await.unwrap();
         // The third ends after 6 seconds.
         let abandoned = connection.query(&NAP, &[]);
@@ -151,14 +157,7 @@ async fn each_of_the_calls_on_a_connection_has_the_whole_time() {
 #[tokio::test]
 async fn each_statement_of_raw_sql_has_the_whole_time() {
     for mode in MODES {
-        let test = TestDb::without_schema().await;
-        let variables = [
-            ("DB_POOL_MODE", mode),
-            ("DB_STATEMENT_TIMEOUT", "5s"),
-            ("DB_NETWORK_TIMEOUT", "100ms"),
-        ];
-        let db = test.connect(&variables).await;
-        let connection = db.get().await.unwrap();
+        let (_test, connection) = hurried(mode).await;
         let naps = "SELECT pg_sleep(2); SELECT pg_sleep(2); SELECT pg_sleep(2)";
         connection.batch_execute(naps).await.unwrap();
         // What comes behind it waits for all of them.

@@ -244,6 +244,10 @@ impl Lanes {
         let mut left = VecDeque::new();
         let mut bytes = 0;
         while let Some(job) = queue.waiting.pop_front() {
+            // What is parked takes none of the room.
+            let Some(job) = self.parked.park(job) else {
+                continue;
+            };
             bytes += job.write.bytes();
             if jobs.len() == BATCH_WRITES || bytes > BATCH_BYTES {
                 left.push_back(job);
@@ -252,7 +256,7 @@ impl Lanes {
             if jobs.iter().any(|other| job.write.collides(&other.write)) {
                 left.push_back(job);
             } else {
-                jobs.extend(self.parked.park(job));
+                jobs.push(job);
             }
         }
         left.append(&mut queue.waiting);

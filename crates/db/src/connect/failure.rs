@@ -78,9 +78,7 @@ impl Failed {
             source: Some(error.into()),
         }
     }
-}
 
-impl Failed {
     /// What failed once the log-in was accepted. A server or a pooler that ends the connection then doesn't turn
     /// the user away, unless it says so: it is shut down, or what it was asked took too long.
     pub(super) fn after_log_in(error: tokio_postgres::Error, mode: SslMode, tls: &Tls) -> Self {

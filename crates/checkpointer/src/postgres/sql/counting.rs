@@ -12,8 +12,8 @@
 ///
 /// - `brought` is what is stored at most, and whether a thread that has nothing has room for that.
 /// - `counted` has a row if there is room. A thread without a count is measured, as far as the
-///   snapshot shows it: of a deleted one, the chunks that have yet to be swept. If another writer makes its row at the same moment, the thread is counted twice
-///   until it is measured again.
+///   snapshot shows it: of a deleted one, the chunks that have yet to be swept. If another writer makes
+///   its row at the same moment, the thread is counted twice until it is measured again.
 /// - The answer has no `done` where there is no room.
 pub(super) fn counting(lock: &str, bytes: &[&str], write: &str, limit: u64) -> String {
     let parts = [
