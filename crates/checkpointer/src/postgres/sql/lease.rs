@@ -70,9 +70,11 @@ WHERE thread_id = {thread_id} AND lease_token = {token}
 RETURNING lease_number, lease_until"]);
 
 /// Releases a lease, if it is still the thread's. A thread's place is kept from then on for as long
-/// as a tombstone.
+/// as a tombstone. Citus takes no `now()` within a `CASE`.
 pub(super) const RELEASE_LEASE: Template<ReleaseLease<'static>> =
     Template::new(&["-- checkpointer::release_lease
 UPDATE {schema}.threads SET lease_token = NULL, lease_until = NULL,
-    deleted_at = CASE WHEN deleted_at IS NOT NULL AND generation = 1 THEN now() ELSE deleted_at END
+    deleted_at = CASE WHEN deleted_at IS NOT NULL AND generation = 1 THEN clock.now
+        ELSE deleted_at END
+FROM (SELECT now()) AS clock
 WHERE thread_id = {thread_id} AND lease_token = {token}"]);

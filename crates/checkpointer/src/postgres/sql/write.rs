@@ -288,9 +288,14 @@ const PLACE_WRITES: &str = "placed AS (
 )";
 
 /// The chunks of outputs of which some were stored now (`kept`). Where outputs to special channels were
-/// replaced, those before may have left chunks, which is noted.
+/// `replaced`, those before may have left chunks, which is noted. (Citus inserts nothing that is selected
+/// with a look at a table, so `kept` looks.)
 const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
-    SELECT FROM locked
+    SELECT EXISTS (SELECT FROM placed WHERE idx < 0) AND EXISTS (
+        SELECT FROM {schema}.pending_writes
+        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+          AND task_id = {task_id} AND idx < 0) AS replaced
+    FROM locked
     WHERE EXISTS (SELECT FROM placed) OR EXISTS (SELECT FROM following)
 ), inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
@@ -299,11 +304,7 @@ const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), noted AS (
     INSERT INTO {schema}.unswept (thread_id)
-    SELECT {thread_id} FROM kept
-    WHERE EXISTS (SELECT FROM placed WHERE idx < 0) AND EXISTS (
-        SELECT FROM {schema}.pending_writes
-        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-          AND task_id = {task_id} AND idx < 0)
+    SELECT {thread_id} FROM kept WHERE replaced
     ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )";
 
