@@ -94,6 +94,8 @@ mod decode;
 mod last_values;
 mod lists;
 
+mod last_reads;
+
 mod encode;
 
 mod cut;
@@ -127,13 +129,11 @@ use call::{Call, call};
 use engine::Engine;
 use lanes::Lanes;
 use last_values::LastValues;
-use lists::Lists;
 pub use options::{Durability, PostgresOptions};
 use order::Order;
 use sql::Sql;
 use standby::Standby;
 use store::Store;
-use stored_chunks::StoredChunks;
 use tables::MIGRATIONS;
 use watching::Watching;
 
@@ -383,10 +383,7 @@ impl PostgresOptions {
         tables::check_server(&database)?;
         meter::describe();
         let sql = Sql::new(MIGRATIONS.schema(&database), self.writing());
-        let shares = self.cache_shares();
-        let chunks = StoredChunks::new(shares.chunks);
-        let lists = Lists::new(shares.lists);
-        Ok(Store::new(database, sql, chunks, lists))
+        Ok(Store::new(database, sql, &self.cache_shares()))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::read::{self, Listing, Selection, Target};
 use crate::write::{self, Given, GivenValue, NewCheckpoint, NewWrites};
 
 /// About how much memory goes to remembering what is stored.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 128 << 20;
 
 /// A checkpointer in PostgreSQL.
 ///
@@ -68,16 +68,17 @@ impl Client {
         cache_bytes: Option<usize>,
         max_thread_bytes: Option<u64>,
     ) -> PyResult<Self> {
-        // One half is for the lists here, the other for what the checkpointer remembers.
-        let cache_bytes = cache_bytes.unwrap_or(CACHE_BYTES) / 2;
+        // A quarter is for the lists here, the rest for what the checkpointer remembers.
+        let cache_bytes = cache_bytes.unwrap_or(CACHE_BYTES);
+        let lists = cache_bytes / 4;
         Ok(Self {
             settings: Settings::from_iter(variables).map_err(Failure::from)?,
             options: Options {
                 synchronous_commit,
-                cache_bytes,
+                cache_bytes: cache_bytes - lists,
                 max_thread_bytes,
             },
-            lists: Lists::new(cache_bytes),
+            lists: Lists::new(lists),
             connected: Mutex::new(None),
         })
     }

@@ -282,6 +282,30 @@ async fn a_cache_without_room_costs_what_is_sent_again_only() {
     }
 }
 
+/// A read brings the items that weren't read before, whoever has put them.
+#[tokio::test]
+async fn a_read_costs_what_is_new_since_the_one_before() {
+    let watched = Watched::new().await;
+    let state = |length: usize| json!({ "messages": messages(0..length) });
+    let mut last = watched.first("read", state(1000)).await;
+    let read = async |last: &CheckpointAddress| {
+        let (tuple, cost) = watched.cost_of(get(&watched.checkpointer, last)).await;
+        (values(&tuple), cost.received)
+    };
+    let (_, whole) = read(&last).await;
+    assert!(whole > state(1000).to_string().len());
+    for length in 1001..1011 {
+        last = watched.after(&last, state(length)).await;
+        let (values, received) = read(&last).await;
+        assert_eq!(values, state(length));
+        // The last leaf, the node above it, and the checkpoint itself.
+        assert!(received < 24 << 10, "{received} bytes of {whole}");
+        let (values, received) = read(&last).await;
+        assert_eq!(values, state(length));
+        assert!(received < 4 << 10, "{received} bytes for nothing new");
+    }
+}
+
 #[tokio::test]
 async fn a_fork_costs_what_changed() {
     let watched = Watched::new().await;

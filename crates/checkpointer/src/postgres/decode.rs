@@ -3,7 +3,7 @@
 mod assembler;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -12,6 +12,7 @@ pub(super) use self::assembler::unwrapped;
 use self::assembler::{Assembler, MAX_READ};
 use super::chunk::{Kind, Reference, unpack};
 use super::encode::FORMAT;
+use super::last_reads::{FoundList, ReadLists};
 use crate::codec::{self, ContentHash, DecodeError, Form};
 use crate::{
     ChannelValues, ChannelVersions, Checkpoint, CheckpointId, Error, Loaded, Metadata, Result,
@@ -31,6 +32,16 @@ pub(super) struct Decoder<'r> {
     at_most: usize,
     /// How many bytes of chunks have gone into values so far.
     bytes_read: Cell<usize>,
+    /// The lists that were read last, if those of this read are to be put together with them.
+    held: Option<&'r ReadLists>,
+}
+
+/// The values of channels.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    pub(super) values: ChannelValues,
+    /// Lists that are to be put together with those that were read last.
+    pub(super) lists: BTreeMap<String, FoundList>,
 }
 
 #[derive(Debug)]
@@ -62,6 +73,15 @@ impl<'r> Decoder<'r> {
             values: RefCell::default(),
             at_most: MAX_READ,
             bytes_read: Cell::new(0),
+            held: None,
+        }
+    }
+
+    /// Makes a decoder for values whose lists may go on from those that were read last.
+    pub(super) fn after(held: &'r ReadLists) -> Self {
+        Self {
+            held: Some(held),
+            ..Self::of_one()
         }
     }
 
@@ -136,19 +156,43 @@ impl<'r> Decoder<'r> {
     }
 
     /// Reads the values of channels.
-    pub(super) fn channels(&self, thread_id: &ThreadId, stored: &[u8]) -> Result<ChannelValues> {
+    pub(super) fn channels(&self, thread_id: &ThreadId, stored: &[u8]) -> Result<Channels> {
         let read = |error| malformed(thread_id, "the channels", &error);
         let (Value::Object(stored), form) = codec::parse(stored).map_err(read)? else {
             return Err(corrupt(thread_id, "the channels: no object".to_owned()));
         };
-        stored
-            .into_iter()
-            .map(|(channel, stored)| {
-                let channel = form.restore_key(channel).map_err(read)?;
-                let value = self.shared_value(thread_id, stored, form, &channel)?;
-                Ok((channel, value))
-            })
-            .collect()
+        let mut channels = Channels::default();
+        for (channel, stored) in stored {
+            let channel = form.restore_key(channel).map_err(read)?;
+            match self.list(thread_id, &stored, &channel)? {
+                Some(list) => {
+                    channels.lists.insert(channel, list);
+                }
+                None => {
+                    let value = self.shared_value(thread_id, stored, form, &channel)?;
+                    channels.values.insert_shared(channel, value);
+                }
+            }
+        }
+        Ok(channels)
+    }
+
+    /// Reads a list that is to be put together with the one that was read last.
+    fn list(
+        &self,
+        thread_id: &ThreadId,
+        stored: &Value,
+        channel: &str,
+    ) -> Result<Option<FoundList>> {
+        let Some(held) = self.held else {
+            return Ok(None);
+        };
+        let reference = stored.as_object().and_then(Reference::read);
+        let Some(top) = reference.filter(|top| top.kind == Kind::Array) else {
+            return Ok(None);
+        };
+        let read = |assembler: &mut Assembler<'_>| assembler.list(top, held.list(channel));
+        self.assembled(thread_id, channel, read).map(Some)
     }
 
     /// Reads a value that further channels and pending writes may have as well.
@@ -194,17 +238,31 @@ impl<'r> Decoder<'r> {
         form: Form,
         channel: &str,
     ) -> Result<Value> {
+        let (value, _) = self.assembled(thread_id, channel, |assembler| {
+            assembler.entry(stored, form, 0)
+        })?;
+        Ok(value)
+    }
+
+    /// Makes something of a channel's chunks.
+    fn assembled<T>(
+        &self,
+        thread_id: &ThreadId,
+        channel: &str,
+        make: impl FnOnce(&mut Assembler<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut assembler = Assembler {
             thread_id,
             chunks: self.chunks.get(thread_id),
+            held: self.held,
             keeps: self.keeps,
             channel,
             left: self.at_most,
         };
-        let value = assembler.entry(stored, form, 0)?.0;
+        let made = make(&mut assembler)?;
         let bytes = self.at_most - assembler.left;
         self.bytes_read.set(self.bytes_read.get() + bytes);
-        Ok(value)
+        Ok(made)
     }
 }
 

@@ -1,16 +1,22 @@
 //! Reading one checkpoint.
 
+use std::sync::Arc;
+
+use db::Row;
+
+use super::last_reads::{Namespace, ReadLists};
 use super::read::Read;
-use super::sql::{OneCheckpoint, Only};
+use super::sql::{HeldChunks, OneCheckpoint, Only};
 use super::standby::Standby;
 use super::store::Store;
 use super::within::Within;
-use crate::{CheckpointId, CheckpointTuple, GetTuple, Result};
+use crate::{CheckpointId, CheckpointTuple, GetTuple, Projection, Result};
 
 /// What it is called in errors.
 const OPERATION: &str = "get a checkpoint";
 
 impl Store {
+    /// Reads a checkpoint, and of its lists what wasn't read before.
     pub(super) async fn get_tuple(
         &self,
         query: &GetTuple,
@@ -18,17 +24,53 @@ impl Store {
     ) -> Result<Option<CheckpointTuple>> {
         let only = Only::of(&query.projection);
         let one = OneCheckpoint::of(query);
+        let namespace = (query.thread_id.clone(), query.checkpoint_ns.clone());
         // Which one is the head only the primary knows, and whether there is no such checkpoint.
         let standby = standby.filter(|_| query.checkpoint_id.is_some());
         let from_standby = standby.map(Some).into_iter();
         for from in from_standby.chain([None]) {
-            let asked = self.sql.get_tuple.with((&only, &one));
+            let view = self.chunks.view(&query.thread_id);
+            let held = self.last_reads.of(&namespace, view);
+            let named = held.named();
+            let new = HeldChunks { held: &named };
+            let asked = self.sql.get_tuple.with(((&only, &one), &new));
             let rows = self.read(OPERATION, from, asked).await?;
-            if let Some(tuple) = self.tuples(&rows, &query.projection)?.tuples.pop() {
+            if let Some(tuple) = self.tuple(&namespace, &query.projection, &rows, held)? {
                 return Ok(Some(tuple));
             }
         }
         Ok(None)
+    }
+
+    /// Puts the checkpoint together, and remembers its lists and what else the read has shown.
+    fn tuple(
+        &self,
+        namespace: &Namespace,
+        projection: &Projection,
+        rows: &[Row],
+        held: Arc<ReadLists>,
+    ) -> Result<Option<CheckpointTuple>> {
+        let mut seen = None;
+        let read = Read::of(rows, projection, Some(&held), |thread_id, view, hashes| {
+            seen = Some(view);
+            self.chunks.note(thread_id, view, hashes);
+        });
+        let Read {
+            mut tuples, lists, ..
+        } = read?;
+        let (Some(mut tuple), Some(view)) = (tuples.pop(), seen) else {
+            return Ok(None);
+        };
+        let all = *projection == Projection::All;
+        let note =
+            |hashes: &mut dyn Iterator<Item = _>| self.chunks.note(&namespace.0, view, hashes);
+        let lists = self
+            .last_reads
+            .put_together(namespace.clone(), held, lists, view, all, note);
+        for (channel, list) in lists {
+            tuple.checkpoint.channel_values.insert_shared(channel, list);
+        }
+        Ok(Some(tuple))
     }
 }
 
@@ -37,9 +79,10 @@ impl Within<'_> {
     pub(super) async fn get_tuple(&self, query: &GetTuple) -> Result<Option<CheckpointTuple>> {
         let only = Only::of(&query.projection);
         let one = OneCheckpoint::of(query);
-        let asked = self.store.sql.get_tuple.with((&only, &one));
+        let all = HeldChunks { held: &[] };
+        let asked = self.store.sql.get_tuple.with(((&only, &one), &all));
         let rows = self.query(OPERATION, asked).await?;
-        Ok(Read::of(&rows, &query.projection, |_, _, _| {})?
+        Ok(Read::of(&rows, &query.projection, None, |_, _, _| {})?
             .tuples
             .pop())
     }

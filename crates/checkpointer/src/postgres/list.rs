@@ -111,7 +111,9 @@ impl Pages {
         if page == 0 {
             return Ok(None);
         }
-        let Read { tuples, is_whole } = self.read(page).await?;
+        let Read {
+            tuples, is_whole, ..
+        } = self.read(page).await?;
         self.left -= tuples.len();
         if is_whole && tuples.len() < page {
             match self.was_tried() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::sql::{Writing, micros};
+use super::store::Shares;
 use crate::{DeletedThreads, TaskOutputs};
 
 /// How long the tombstone of a deleted thread stays.
@@ -16,7 +17,7 @@ const SHORTEST_TOMBSTONE_RETENTION: Duration = Duration::from_secs(60);
 const ORPHANED_WRITE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How much memory goes to remembering what is stored.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 128 << 20;
 
 /// How long a look for new heads follows the one before at the latest.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -49,14 +50,6 @@ pub struct PostgresOptions {
     cache_bytes: usize,
     watch_interval: Duration,
     max_thread_bytes: Option<u64>,
-}
-
-/// What the memory for what is stored goes to, in bytes.
-#[derive(Debug)]
-pub(super) struct Shares {
-    pub(super) chunks: usize,
-    pub(super) lists: usize,
-    pub(super) values: usize,
 }
 
 /// How long things stay that may never be needed again, in microseconds.
@@ -161,17 +154,21 @@ impl PostgresOptions {
         }
     }
 
-    /// Chooses about how many bytes of memory go to remembering what is stored. Defaults to 64 MiB.
+    /// Chooses about how many bytes of memory go to remembering what is stored. Defaults to 128 MiB.
     ///
-    /// An eighth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so
-    /// that they aren't sent again. Another eighth is for the lists that puts [append
-    /// to](crate::Put::append), in 5 to 10 KiB for each one, however long it is, so that they aren't read
-    /// again. The
-    /// rest is for the large values put last, in about as many bytes as they take as JSON, so that only
-    /// what has changed is hashed again. All threads share all three, and those used longest ago are
-    /// forgotten first: their next put sends, reads and hashes everything, which takes longer and has
-    /// the same effect. With `0` nothing is remembered, and a put that brings a generation, as one after a
-    /// [`CheckpointAddress`](crate::CheckpointAddress) does, takes a look at its thread first.
+    /// - Half is for the lists that [`get_tuple`](crate::Checkpointer::get_tuple) has returned last, in about as
+    ///   many bytes as their items take. The next read of the same namespace brings only what is new in them. They are shared
+    ///   with the caller: to change one copies it first.
+    /// - Three eighths are for the large values put last, in about as many bytes as they take as JSON, so that
+    ///   only what has changed is hashed again.
+    /// - A sixteenth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so that they
+    ///   aren't sent again.
+    /// - A sixteenth is for the lists that puts [append to](crate::Put::append), in 5 to 10 KiB for each one,
+    ///   however long it is, so that they aren't read again.
+    ///
+    /// All threads share all four, and those used longest ago are forgotten first: their next put and read take
+    /// longer and have the same effect. With `0` nothing is remembered, and a put that brings a generation, as
+    /// one after a [`CheckpointAddress`](crate::CheckpointAddress) does, takes a look at its thread first.
     ///
     /// It is harmless when the database holds less than is remembered, as after a restore: each
     /// statement checks what it relies on.
@@ -233,14 +230,14 @@ impl PostgresOptions {
         self.shared_transactions && self.max_thread_bytes.is_none()
     }
 
-    /// What goes to the chunks that are stored, to the lists that puts append to, and to the values put
-    /// last.
     pub(super) fn cache_shares(&self) -> Shares {
-        let (chunks, lists) = (self.cache_bytes / 8, self.cache_bytes / 8);
+        let (chunks, lists) = (self.cache_bytes / 16, self.cache_bytes / 16);
+        let reads = self.cache_bytes / 2;
         Shares {
             chunks,
             lists,
-            values: self.cache_bytes - chunks - lists,
+            reads,
+            values: self.cache_bytes - chunks - lists - reads,
         }
     }
 

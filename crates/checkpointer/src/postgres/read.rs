@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use db::Row;
 
 use super::decode::{self, Decoder};
+use super::last_reads::{FoundList, ReadLists};
 use super::sql::Only;
 use super::store::Store;
 use super::view::View;
@@ -23,6 +24,8 @@ const READ_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) tuples: Vec<CheckpointTuple>,
+    /// The lists of one checkpoint that are to be put together with those that were read last.
+    pub(super) lists: BTreeMap<String, FoundList>,
     /// Whether these are all that the server has sent.
     pub(super) is_whole: bool,
 }
@@ -82,7 +85,7 @@ impl<'a> Only<'a> {
 impl Store {
     /// Puts together the checkpoints of a read, in their order, and remembers what it has shown.
     pub(super) fn tuples(&self, rows: &[Row], projection: &Projection) -> Result<Read> {
-        Read::of(rows, projection, |thread_id, view, hashes| {
+        Read::of(rows, projection, None, |thread_id, view, hashes| {
             self.chunks.note(thread_id, view, hashes);
         })
     }
@@ -90,10 +93,11 @@ impl Store {
 
 impl Read {
     /// Puts together the checkpoints of a read, in their order. `shown` is told each thread, its
-    /// state, and the chunks that it holds.
+    /// state, and the chunks that it holds. One checkpoint may lack the chunks of lists that are `held`.
     pub(super) fn of(
         rows: &[Row],
         projection: &Projection,
+        held: Option<&ReadLists>,
         mut shown: impl FnMut(&ThreadId, View, &mut dyn Iterator<Item = ContentHash>),
     ) -> Result<Self> {
         let mut checkpoints = BTreeMap::new();
@@ -109,9 +113,10 @@ impl Read {
                 ReadRow::LostHead(error) => return Err(error),
             }
         }
-        let mut decoder = match checkpoints.len() {
-            ..=1 => Decoder::of_one(),
-            _ => Decoder::of_many(),
+        let mut decoder = match (held, checkpoints.len()) {
+            (Some(held), _) => Decoder::after(held),
+            (None, ..=1) => Decoder::of_one(),
+            (None, _) => Decoder::of_many(),
         };
         for (thread_id, chunk) in chunks {
             chunk.take_into(&mut decoder, &thread_id)?;
@@ -119,13 +124,14 @@ impl Read {
         let mut seen = HashMap::new();
         let found = checkpoints.len();
         let mut tuples = Vec::with_capacity(found);
+        let mut lists = BTreeMap::new();
         for (place, checkpoint) in checkpoints {
             if !tuples.is_empty() && decoder.bytes_read() >= READ_BYTES {
                 break;
             }
             seen.insert(checkpoint.address.thread_id.clone(), checkpoint.view);
             let writes = writes.remove(&place).unwrap_or_default();
-            tuples.push(checkpoint.tuple(&decoder, writes, projection)?);
+            tuples.push(checkpoint.tuple(&decoder, writes, projection, &mut lists)?);
         }
         for (thread_id, view) in seen {
             shown(&thread_id, view, &mut decoder.hashes(&thread_id));
@@ -133,6 +139,7 @@ impl Read {
         Ok(Self {
             is_whole: tuples.len() == found,
             tuples,
+            lists,
         })
     }
 }
@@ -183,6 +190,7 @@ impl<'r> CheckpointRow<'r> {
         decoder: &Decoder<'_>,
         mut writes: Vec<WriteRow<'_>>,
         projection: &Projection,
+        lists: &mut BTreeMap<String, FoundList>,
     ) -> Result<CheckpointTuple> {
         let Self { address, .. } = self;
         let thread_id = &address.thread_id;
@@ -195,7 +203,9 @@ impl<'r> CheckpointRow<'r> {
         let mut checkpoint = decode::checkpoint(thread_id, id, content, loaded)?;
         let of = |error| decode::of_checkpoint(error, &address.checkpoint_id);
         if let Some(Jsonb(channels)) = self.channels {
-            checkpoint.channel_values = decoder.channels(thread_id, channels).map_err(of)?;
+            let channels = decoder.channels(thread_id, channels).map_err(of)?;
+            checkpoint.channel_values = channels.values;
+            lists.extend(channels.lists);
         }
         let metadata = decode::metadata(thread_id, self.metadata.0).map_err(of)?;
         writes.sort_by_key(WriteRow::order);

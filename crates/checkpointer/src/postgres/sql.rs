@@ -38,7 +38,7 @@ pub(super) use list::{After, CountedCheckpoints, ListRestrictions, Matching};
 pub(super) use list_threads::{AfterThread, CountedThreads, ThreadRestrictions};
 pub(super) use locking::{AnyThread, KnownThread, LeasedThread, Locking, Relied, ThreadLock};
 pub(super) use parameters::{Bound, Query};
-pub(super) use read::{OneCheckpoint, Only};
+pub(super) use read::{HeldChunks, OneCheckpoint, Only};
 pub(super) use remove::{
     Asked, FoundWrites, GoingCheckpoints, KnownSeqs, NextHeads, NodesPage, OrphanedWrites,
     RemovedCheckpoints, Runs, Stands,
@@ -79,7 +79,7 @@ pub(super) struct Sql {
     pub(super) new_batch: Query<Batch<'static>>,
     pub(super) batch: Query<Batch<'static>>,
     pub(super) look: Query<Look<'static>>,
-    pub(super) get_tuple: Query<(Only<'static>, OneCheckpoint<'static>)>,
+    pub(super) get_tuple: Query<((Only<'static>, OneCheckpoint<'static>), HeldChunks<'static>)>,
     pub(super) count_threads: Query<CountedThreads<'static>>,
     pub(super) count_checkpoints: Query<CountedCheckpoints<'static>>,
     pub(super) thread_size: Query<OneThread<'static>>,

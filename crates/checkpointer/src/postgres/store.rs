@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::last_reads::LastReads;
 use super::lists::Lists;
 use super::sql::Sql;
 use super::stored_chunks::StoredChunks;
@@ -23,22 +24,29 @@ pub(super) struct Store {
     pub(super) sql: Sql,
     pub(super) chunks: StoredChunks,
     pub(super) lists: Lists,
+    pub(super) last_reads: LastReads,
     pub(super) closing: CancellationToken,
     tasks: TaskTracker,
 }
 
+/// How many bytes of memory go to what is remembered: to the chunks that are stored, to the lists that puts
+/// append to, to the lists read last, and to the values put last.
+#[derive(Debug)]
+pub(super) struct Shares {
+    pub(super) chunks: usize,
+    pub(super) lists: usize,
+    pub(super) reads: usize,
+    pub(super) values: usize,
+}
+
 impl Store {
-    pub(super) fn new(
-        database: Database,
-        sql: Sql,
-        chunks: StoredChunks,
-        lists: Lists,
-    ) -> Arc<Self> {
+    pub(super) fn new(database: Database, sql: Sql, shares: &Shares) -> Arc<Self> {
         Arc::new(Self {
             database,
             sql,
-            chunks,
-            lists,
+            chunks: StoredChunks::new(shares.chunks),
+            lists: Lists::new(shares.lists),
+            last_reads: LastReads::new(shares.reads),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })

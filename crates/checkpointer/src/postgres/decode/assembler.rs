@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{Body, Chunk, corrupt, malformed};
 use crate::codec::{self, ContentHash, DecodeError, Form, MAX_BYTES, MAX_DEPTH, ORDER, order};
 use crate::postgres::chunk::{Kind, Reference, items_hash, members_hash, node_hash};
+use crate::postgres::last_reads::{FoundList, Placed, ReadList, ReadLists};
 use crate::{Error, Result, ThreadId};
 
 /// The most bytes of chunks that make one value. No value that was written takes more, but a few
@@ -21,6 +22,8 @@ const CHUNK_BYTES: usize = 256;
 pub(super) struct Assembler<'a> {
     pub(super) thread_id: &'a ThreadId,
     pub(super) chunks: Option<&'a HashMap<ContentHash, Chunk<'a>>>,
+    /// The lists that were read last, in place of whose chunks their items are taken.
+    pub(super) held: Option<&'a ReadLists>,
     pub(super) keeps: bool,
     pub(super) channel: &'a str,
     /// How many more bytes of chunks the value may take.
@@ -81,8 +84,8 @@ impl<'a> Assembler<'a> {
             },
             Kind::Array => {
                 let mut items = Vec::new();
-                for hash in self.leaves(reference)? {
-                    self.items(&hash, depth, &mut items)?;
+                for part in &reference.parts {
+                    self.branch(part, reference.depth, depth, &mut items)?;
                 }
                 Ok(Value::Array(items))
             }
@@ -105,17 +108,92 @@ impl<'a> Assembler<'a> {
         for _ in 0..reference.depth {
             let mut below = Vec::new();
             for hash in hashes {
-                let chunk = self.chunk(&hash)?;
-                let Body::Node(children) = &chunk.body else {
-                    return Err(self.corrupt(&format!("has a leaf, chunk {hash}, for a node")));
-                };
-                // Any kind will do: a node's hash doesn't depend on it.
-                self.verify(&hash, chunk, Kind::Value, || node_hash(children.iter()))?;
-                below.extend_from_slice(children);
+                below.extend_from_slice(self.children(&hash)?);
             }
             hashes = below;
         }
         Ok(hashes)
+    }
+
+    /// The hashes of a node's children.
+    fn children(&mut self, hash: &ContentHash) -> Result<&'a [ContentHash]> {
+        let chunk = self.chunk(hash)?;
+        let Body::Node(children) = &chunk.body else {
+            return Err(self.corrupt(&format!("has a leaf, chunk {hash}, for a node")));
+        };
+        // Any kind will do: a node's hash doesn't depend on it.
+        self.verify(hash, chunk, Kind::Value, || node_hash(children.iter()))?;
+        Ok(children)
+    }
+
+    /// Reads a list that may go on from the one that was read before.
+    pub(super) fn list(&mut self, top: Reference, before: Option<&ReadList>) -> Result<FoundList> {
+        let mut list = FoundList::new(top.clone());
+        for part in &top.parts {
+            self.placed(part, top.depth, before, &mut list)?;
+        }
+        Ok(list)
+    }
+
+    /// Reads the items of a chunk in such a list, and notes where they are.
+    fn placed(
+        &mut self,
+        hash: &ContentHash,
+        level: u8,
+        before: Option<&ReadList>,
+        list: &mut FoundList,
+    ) -> Result<()> {
+        let (start, left, bytes) = (list.len(), self.left, list.bytes());
+        if let Some(next) = before.and_then(|before| before.placed(hash, level))
+            && list.go_on(next)
+        {
+            return self.spend(next.stored_bytes);
+        }
+        match self.held.and_then(|held| held.items(hash, level)) {
+            Some((items, placed)) => {
+                self.spend(placed.stored_bytes)?;
+                list.copy(items, placed.bytes);
+            }
+            None if level == 0 => {
+                let mut items = Vec::new();
+                self.items(hash, 0, &mut items)?;
+                list.take(items);
+            }
+            None => {
+                for child in self.children(hash)? {
+                    self.placed(child, level - 1, before, list)?;
+                }
+            }
+        }
+        list.place(Placed {
+            hash: *hash,
+            level,
+            items: start..list.len(),
+            stored_bytes: left - self.left,
+            bytes: list.bytes() - bytes,
+        });
+        Ok(())
+    }
+
+    /// Reads the items of a chunk and of those below it.
+    fn branch(
+        &mut self,
+        hash: &ContentHash,
+        level: u8,
+        depth: usize,
+        items: &mut Vec<Value>,
+    ) -> Result<()> {
+        if let Some((held, placed)) = self.held.and_then(|held| held.items(hash, level)) {
+            self.spend(placed.stored_bytes)?;
+            items.extend_from_slice(held);
+        } else if level == 0 {
+            self.items(hash, depth, items)?;
+        } else {
+            for child in self.children(hash)? {
+                self.branch(child, level - 1, depth, items)?;
+            }
+        }
+        Ok(())
     }
 
     fn value(&mut self, hash: &ContentHash) -> Result<Value> {
@@ -242,11 +320,17 @@ impl<'a> Assembler<'a> {
         let Some(chunk) = self.chunks.and_then(|chunks| chunks.get(hash)) else {
             return Err(self.corrupt(&format!("misses chunk {hash}")));
         };
-        match self.left.checked_sub(chunk.bytes + CHUNK_BYTES) {
+        self.spend(chunk.bytes + CHUNK_BYTES)?;
+        Ok(chunk)
+    }
+
+    /// Counts bytes that go into the value.
+    fn spend(&mut self, bytes: usize) -> Result<()> {
+        match self.left.checked_sub(bytes) {
             Some(left) => self.left = left,
             None => return Err(self.corrupt("is larger than any that is stored")),
         }
-        Ok(chunk)
+        Ok(())
     }
 
     /// Compares a chunk's hash with that of its content, unless that was done.

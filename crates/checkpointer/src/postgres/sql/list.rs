@@ -1,7 +1,7 @@
 //! Listing checkpoints, page by page.
 
 use super::parameters::{Bound, parameters};
-use super::read::{Only, READ};
+use super::read::{BELOW, LOADED, Only, ROWS};
 use super::template::{Composed, Schema, Template};
 use crate::postgres::wire::Jsonb;
 
@@ -63,7 +63,9 @@ impl Schema {
             (None, _) => page.of_threads(),
         };
         list.push(LIST_ORDER);
-        list.push(READ);
+        list.push(LOADED);
+        list.push(BELOW);
+        list.push(ROWS);
         list.take_group(only);
         list.take("limit", &page.limit);
         self.composed(list)

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::parameters::parameters;
 use super::template::Template;
+use crate::codec::ContentHash;
 
 parameters! {
     /// What is read of each checkpoint.
@@ -25,9 +26,33 @@ parameters! {
     }
 }
 
-/// Chooses a head, or a checkpoint by its id.
-pub(super) const GET_TUPLE: Template<(Only<'static>, OneCheckpoint<'static>)> =
-    Template::new(&[CHOOSE_ONE, READ, LOST_HEAD]);
+parameters! {
+    /// Chunks whose content the client has.
+    struct HeldChunks<'a> {
+        held: &'a [ContentHash],
+    }
+}
+
+/// Chooses a head, or a checkpoint by its id. Neither the chunks that the client has are read, nor those
+/// below them.
+pub(super) const GET_TUPLE: Template<(
+    (Only<'static>, OneCheckpoint<'static>),
+    HeldChunks<'static>,
+)> = Template::new(&[
+    CHOOSE_ONE,
+    LOADED,
+    "
+    WHERE top.hash",
+    NOT_HELD,
+    BELOW,
+    " AND below.hash",
+    NOT_HELD,
+    ROWS,
+    LOST_HEAD,
+]);
+
+/// The array is selected: if the server saw how long it is, it would plan each read anew.
+const NOT_HELD: &str = " <> ALL ((SELECT {held})::bytea[])";
 
 const CHOOSE_ONE: &str = "-- checkpointer::get_tuple
 WITH RECURSIVE chosen AS MATERIALIZED (
@@ -37,13 +62,7 @@ WITH RECURSIVE chosen AS MATERIALIZED (
         SELECT checkpoint_id FROM {schema}.heads
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns}))";
 
-/// The rows of a read, after the CTE `chosen`, which chooses checkpoints.
-///
-/// The kinds of rows:
-///
-/// - `checkpoint`: `content` are its own fields.
-/// - `write`: a pending write of the checkpoint that has the same place; `content` is its value.
-/// - `chunk`: once, however many checkpoints share it.
+/// What is read of the checkpoints that the CTE `chosen` has chosen, up to the chunks to which they refer.
 ///
 /// `loaded` has all that is read of a checkpoint, so that nothing is joined: the planner takes a
 /// page for a few rows, and would compare each of a thousand with each.
@@ -52,7 +71,7 @@ WITH RECURSIVE chosen AS MATERIALIZED (
 /// the other. The planner can't know how few they are, and would read the whole table; hence the
 /// `LATERAL`s, which `OFFSET 0` keeps from becoming joins. `sign(depth) = 1` says no more than
 /// `depth > 0`, but the planner takes an equation for a rare thing.
-pub(super) const READ: &str = "
+pub(super) const LOADED: &str = "
 ), loaded AS MATERIALIZED (
     SELECT place, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, generation, gc,
         metadata, pinned, CASE WHEN {state} THEN checkpoint ELSE pg_catalog.jsonb_build_object(
@@ -82,14 +101,24 @@ pub(super) const READ: &str = "
     SELECT stored.thread_id, stored.value FROM writes AS stored WHERE {is_reference}
 ), needed AS (
     SELECT referred.thread_id, top.hash, top.depth
-    FROM referred, {schema}.top_chunks(referred.reference) AS top
+    FROM referred, {schema}.top_chunks(referred.reference) AS top";
+
+/// The chunks below those.
+pub(super) const BELOW: &str = "
     UNION
     SELECT needed.thread_id, below.hash, needed.depth - 1
     FROM needed CROSS JOIN LATERAL (
         SELECT c.refs FROM {schema}.chunks AS c
         WHERE c.thread_id = needed.thread_id AND c.hash = needed.hash OFFSET 0) AS c,
         {schema}.unpacked(c.refs) AS below
-    WHERE sign(needed.depth) = 1
+    WHERE sign(needed.depth) = 1";
+
+/// The rows of a read:
+///
+/// - `checkpoint`: `content` are its own fields.
+/// - `write`: a pending write of the checkpoint that has the same place; `content` is its value.
+/// - `chunk`: once, however many checkpoints share it.
+pub(super) const ROWS: &str = "
 )
 SELECT 'checkpoint' AS kind, place, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id,
     generation, gc, channels, metadata, pinned,

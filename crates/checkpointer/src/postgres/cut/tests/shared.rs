@@ -11,7 +11,7 @@ fn what_is_read_together_shares_its_equal_values() {
     let channels = [b"{\"a\":", &sent.stored[..], b"}"].concat();
     for (mut decoder, shares) in [(Decoder::of_many(), true), (Decoder::of_one(), false)] {
         sent.chunks_for(&mut decoder).unwrap();
-        let [one, other] = [(); 2].map(|()| decoder.channels(&thread(), &channels).unwrap());
+        let [one, other] = [(); 2].map(|()| decoder.channels(&thread(), &channels).unwrap().values);
         assert_eq!(one["a"], messages(0..20));
         assert_eq!(one, other);
         let [one, other] = [&one, &other].map(|values| values.get_shared("a").unwrap());

@@ -1,0 +1,386 @@
+//! The lists that were read last, so that the next read brings only what is new in them.
+//!
+//! A read names chunks whose items are at hand, and the server sends neither them nor what is below them. What
+//! has the same hash has the same content, whatever became of the thread meanwhile.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+use serde_json::Value;
+
+use super::chunk::Reference;
+use super::view::View;
+use crate::codec::ContentHash;
+use crate::{CheckpointNs, ThreadId};
+
+/// How many chunks a read names at most: the server compares each one that it needs with all of them.
+const MOST_NAMED: usize = 256;
+
+/// About what a list takes besides its chunks, its items and its names.
+const LIST_BYTES: usize = 256;
+
+/// About what is remembered of a chunk.
+const CHUNK_BYTES: usize = 160;
+
+/// About what a text takes besides its bytes.
+const TEXT_BYTES: usize = 16;
+
+/// About what up to eight members of an object take besides their keys and values: a node of a tree.
+const MEMBERS_BYTES: usize = 640;
+const MEMBERS: usize = 8;
+
+/// The name of a namespace, in all threads.
+pub(super) type Namespace = (ThreadId, CheckpointNs);
+
+/// Remembers the lists of the namespaces read last.
+///
+/// It only saves work: what isn't remembered is read.
+#[derive(Debug)]
+pub(super) struct LastReads {
+    namespaces: Mutex<Namespaces>,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Namespaces {
+    by_name: LruCache<Namespace, Arc<ReadLists>>,
+    bytes: usize,
+}
+
+/// The lists of a checkpoint that was read, by their channels.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReadLists {
+    /// The state in which the thread was.
+    view: Option<View>,
+    by_channel: BTreeMap<String, ReadList>,
+}
+
+/// A list, shared with those who have read it.
+#[derive(Debug, Clone)]
+pub(super) struct ReadList {
+    value: Arc<Value>,
+    top: Option<Reference>,
+    /// The list's chunks; each comes after those below it, so that their ends are in order.
+    chunks: Vec<Placed>,
+    /// The first chunk of each hash.
+    by_hash: HashMap<ContentHash, usize>,
+    bytes: usize,
+}
+
+/// Where in a list the items of a chunk and of those below it are.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) hash: ContentHash,
+    /// How many levels of chunks are below it.
+    pub(super) level: u8,
+    pub(super) items: Range<usize>,
+    /// How many bytes they take where they are stored, and how many in memory.
+    pub(super) stored_bytes: usize,
+    pub(super) bytes: usize,
+}
+
+/// A list as a read has found it: what it has in common with the one that was read before, and the rest.
+#[derive(Debug)]
+pub(super) struct FoundList {
+    top: Reference,
+    /// With how many items of the list before it begins.
+    same: usize,
+    rest: Vec<Value>,
+    /// The chunks that the list before hasn't at the same place.
+    chunks: Vec<Placed>,
+    bytes: usize,
+}
+
+impl LastReads {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self {
+            namespaces: Mutex::new(Namespaces {
+                by_name: LruCache::unbounded(),
+                bytes: 0,
+            }),
+            max_bytes,
+        }
+    }
+
+    /// The lists read last, if the thread was as it is known to be: otherwise a read brings everything, and
+    /// shows which chunks the thread holds.
+    pub(super) fn of(&self, name: &Namespace, view: Option<View>) -> Arc<ReadLists> {
+        let held = self.lock().by_name.get(name).cloned();
+        held.filter(|held| view.is_some() && held.view == view)
+            .unwrap_or_default()
+    }
+
+    /// Puts lists together, and remembers them. With `all` those of other channels are forgotten. `shown` is told
+    /// all chunks of the lists if the thread isn't in the state in which those before were read.
+    pub(super) fn put_together(
+        &self,
+        name: Namespace,
+        held: Arc<ReadLists>,
+        found: BTreeMap<String, FoundList>,
+        view: View,
+        all: bool,
+        mut shown: impl FnMut(&mut dyn Iterator<Item = ContentHash>),
+    ) -> Vec<(String, Arc<Value>)> {
+        self.forget(&name, &held);
+        let mut lists = Arc::unwrap_or_clone(held);
+        let in_same_state = lists.view.replace(view) == Some(view);
+        if all {
+            lists
+                .by_channel
+                .retain(|channel, _| found.contains_key(channel));
+        }
+        let mut values = Vec::with_capacity(found.len());
+        for (channel, found) in found {
+            let list = found.after(lists.by_channel.remove(&channel));
+            if !in_same_state {
+                shown(&mut list.by_hash.keys().copied());
+            }
+            values.push((channel.clone(), Arc::clone(&list.value)));
+            lists.by_channel.insert(channel, list);
+        }
+        self.remember(name, lists);
+        values
+    }
+
+    /// Forgets these very lists, so that they can be changed where they are.
+    fn forget(&self, name: &Namespace, lists: &Arc<ReadLists>) {
+        let mut namespaces = self.lock();
+        let known = namespaces.by_name.peek(name);
+        if known.is_some_and(|known| Arc::ptr_eq(known, lists)) {
+            namespaces.by_name.pop(name);
+            namespaces.bytes -= bytes(name, lists);
+        }
+    }
+
+    fn remember(&self, name: Namespace, lists: ReadLists) {
+        let taken = bytes(&name, &lists);
+        if lists.by_channel.is_empty() || taken > self.max_bytes {
+            return;
+        }
+        // They are dropped without the lock: it takes long.
+        let mut dropped = Vec::new();
+        let mut namespaces = self.lock();
+        namespaces.bytes += taken;
+        dropped.extend(namespaces.by_name.push(name, Arc::new(lists)));
+        if let Some((name, replaced)) = dropped.first() {
+            namespaces.bytes -= bytes(name, replaced);
+        }
+        while namespaces.bytes > self.max_bytes {
+            let Some((name, oldest)) = namespaces.by_name.pop_lru() else {
+                break;
+            };
+            namespaces.bytes -= bytes(&name, &oldest);
+            dropped.push((name, oldest));
+        }
+        drop(namespaces);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Namespaces> {
+        self.namespaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadLists {
+    /// The chunks that a read names.
+    pub(super) fn named(&self) -> Vec<ContentHash> {
+        let mut named = Vec::new();
+        for list in self.by_channel.values() {
+            list.name_into(&mut named);
+        }
+        named.truncate(MOST_NAMED);
+        named
+    }
+
+    /// The list of a channel.
+    pub(super) fn list(&self, channel: &str) -> Option<&ReadList> {
+        self.by_channel.get(channel)
+    }
+
+    /// The items of a chunk with so many levels below it, and where they are.
+    pub(super) fn items(&self, hash: &ContentHash, level: u8) -> Option<(&[Value], &Placed)> {
+        let mut lists = self.by_channel.values();
+        lists.find_map(|list| {
+            let placed = list.placed(hash, level)?;
+            Some((list.items(placed), placed))
+        })
+    }
+}
+
+impl ReadList {
+    /// A list of whose chunks nothing is known.
+    fn new(items: Vec<Value>) -> Self {
+        Self {
+            value: Arc::new(Value::Array(items)),
+            top: None,
+            chunks: Vec::new(),
+            by_hash: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The list with as many of its first items, and others behind them. If nobody else has it, the items stay
+    /// where they are.
+    fn cut_and_grown(mut self, kept: usize, others: Vec<Value>) -> Self {
+        let chunks = self.chunks.partition_point(|chunk| chunk.items.end <= kept);
+        for gone in self.chunks.drain(chunks..) {
+            if self
+                .by_hash
+                .get(&gone.hash)
+                .is_some_and(|first| *first >= chunks)
+            {
+                self.by_hash.remove(&gone.hash);
+            }
+        }
+        if kept == array(&self.value).len() && others.is_empty() {
+            return self;
+        }
+        let mut value = Arc::try_unwrap(self.value)
+            .unwrap_or_else(|shared| Value::Array(array(&shared)[..kept].to_vec()));
+        if let Value::Array(items) = &mut value {
+            items.truncate(kept);
+            items.extend(others);
+        }
+        Self {
+            value: Arc::new(value),
+            ..self
+        }
+    }
+
+    /// Where the items of a chunk with so many levels below it are.
+    pub(super) fn placed(&self, hash: &ContentHash, level: u8) -> Option<&Placed> {
+        let placed = self.chunks.get(*self.by_hash.get(hash)?)?;
+        (placed.level == level).then_some(placed)
+    }
+
+    fn items(&self, placed: &Placed) -> &[Value] {
+        &array(&self.value)[placed.items.clone()]
+    }
+
+    /// Names the chunks at the top, and on each level those below the last one of the level above: a list that
+    /// has grown differs from what it was nowhere else.
+    fn name_into(&self, named: &mut Vec<ContentHash>) {
+        let Some(top) = &self.top else {
+            return;
+        };
+        let mut level = top.depth;
+        let at_top = top.parts.iter().filter_map(|hash| self.placed(hash, level));
+        let mut last = at_top.clone().next_back();
+        named.extend(at_top.map(|chunk| chunk.hash));
+        while let Some(above) = last
+            && level > 0
+        {
+            level -= 1;
+            let within = self.chunks.iter().rev();
+            let within = within.skip_while(|chunk| chunk.items.end > above.items.end);
+            let mut below = within
+                .take_while(|chunk| chunk.items.end > above.items.start)
+                .filter(|chunk| chunk.level == level && chunk.items.start >= above.items.start)
+                .peekable();
+            last = below.peek().copied();
+            named.extend(below.map(|chunk| chunk.hash));
+        }
+    }
+}
+
+impl FoundList {
+    /// A list of which nothing was found yet.
+    pub(super) fn new(top: Reference) -> Self {
+        Self {
+            top,
+            same: 0,
+            rest: Vec::new(),
+            chunks: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// How many items were found.
+    pub(super) fn len(&self) -> usize {
+        self.same + self.rest.len()
+    }
+
+    /// About how much memory they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Goes on with the items of a chunk of the list that was read before, if that list has begun like this one
+    /// so far and has them next. They stay where they are.
+    pub(super) fn go_on(&mut self, next: &Placed) -> bool {
+        let goes_on = self.rest.is_empty() && next.items.start == self.same;
+        if goes_on {
+            self.same = next.items.end;
+            self.bytes += next.bytes;
+        }
+        goes_on
+    }
+
+    /// Goes on with copies of items of a list that was read before.
+    pub(super) fn copy(&mut self, items: &[Value], bytes: usize) {
+        self.rest.extend_from_slice(items);
+        self.bytes += bytes;
+    }
+
+    /// Goes on with items that were read.
+    pub(super) fn take(&mut self, items: Vec<Value>) {
+        self.bytes += items.iter().map(memory).sum::<usize>();
+        self.rest.extend(items);
+    }
+
+    /// Notes where the items of a chunk are.
+    pub(super) fn place(&mut self, chunk: Placed) {
+        self.chunks.push(chunk);
+    }
+
+    /// The list, where another was before.
+    fn after(self, before: Option<ReadList>) -> ReadList {
+        let mut list = match before {
+            Some(before) => before.cut_and_grown(self.same, self.rest),
+            None => ReadList::new(self.rest),
+        };
+        for chunk in self.chunks {
+            list.by_hash.entry(chunk.hash).or_insert(list.chunks.len());
+            list.chunks.push(chunk);
+        }
+        ReadList {
+            top: Some(self.top),
+            bytes: self.bytes,
+            ..list
+        }
+    }
+}
+
+/// The items of a list.
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// About how much memory the lists of a namespace take.
+fn bytes((thread_id, checkpoint_ns): &Namespace, lists: &ReadLists) -> usize {
+    let lists = lists.by_channel.iter().map(|(channel, list)| {
+        LIST_BYTES + channel.len() + list.bytes + list.chunks.len() * CHUNK_BYTES
+    });
+    thread_id.as_str().len() + checkpoint_ns.as_str().len() + lists.sum::<usize>()
+}
+
+/// About how much memory an item takes.
+fn memory(value: &Value) -> usize {
+    let own = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => TEXT_BYTES + text.len(),
+        Value::Array(items) => items.iter().map(memory).sum(),
+        Value::Object(members) => {
+            let nodes = MEMBERS_BYTES * members.len().div_ceil(MEMBERS);
+            let member = |(key, value): (&String, &Value)| TEXT_BYTES + key.len() + memory(value);
+            nodes + members.iter().map(member).sum::<usize>()
+        }
+    };
+    size_of::<Value>() + own
+}

@@ -1,0 +1,284 @@
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, json};
+
+use super::*;
+use crate::codec::tests::through_jsonb;
+use crate::postgres::chunk::unpack;
+use crate::postgres::cut::Cut;
+use crate::postgres::decode::Decoder;
+use crate::postgres::encode::{Encoder, NewChunk};
+
+/// The chunks of a thread, as the server has them, and a program that reads its lists.
+struct Thread {
+    name: Namespace,
+    stored: HashMap<ContentHash, NewChunk>,
+    last_reads: LastReads,
+    view: View,
+}
+
+/// Lists that were read.
+struct Read {
+    lists: BTreeMap<String, Arc<Value>>,
+    /// How many chunks the server sent.
+    brought: usize,
+}
+
+impl Thread {
+    fn new(max_bytes: usize) -> Self {
+        Self {
+            name: (ThreadId::new("thread").unwrap(), CheckpointNs::default()),
+            stored: HashMap::new(),
+            last_reads: LastReads::new(max_bytes),
+            view: View {
+                generation: 1,
+                gc: 0,
+            },
+        }
+    }
+
+    /// Stores channels, and reads them.
+    fn read(&mut self, channels: &[(&str, &Value)]) -> Read {
+        let mut references = Map::new();
+        let mut sent = Vec::new();
+        for (channel, value) in channels {
+            let cut = Cut::of_channel(value, || None);
+            let mut encoder = Encoder::new(&self.name.0, &|_: &ContentHash| false);
+            let mut out = Vec::new();
+            encoder
+                .value(value, cut.as_ref(), "a channel", &mut out)
+                .unwrap();
+            let chunks = encoder.chunks.into_iter();
+            self.stored
+                .extend(chunks.map(|(hash, NewChunk { content, refs })| {
+                    let content = content.as_deref().map(through_jsonb);
+                    (hash, NewChunk { content, refs })
+                }));
+            let stored: Value = serde_json::from_slice(&out).unwrap();
+            sent.extend(stored.as_object().and_then(Reference::read));
+            references.insert((*channel).to_owned(), stored);
+        }
+        let held = self.last_reads.of(&self.name, Some(self.view));
+        let needed = self.needed(&sent, &held.named());
+        let mut decoder = Decoder::after(&held);
+        for hash in &needed {
+            let NewChunk { content, refs } = &self.stored[hash];
+            decoder
+                .take_chunk(&self.name.0, *hash, content.as_deref(), refs.as_deref())
+                .unwrap();
+        }
+        let references = serde_json::to_vec(&references).unwrap();
+        let found = decoder.channels(&self.name.0, &references).unwrap();
+        drop(decoder);
+        let lists = self.last_reads.put_together(
+            self.name.clone(),
+            held,
+            found.lists,
+            self.view,
+            true,
+            |_| {},
+        );
+        Read {
+            lists: lists.into_iter().collect(),
+            brought: needed.len(),
+        }
+    }
+
+    /// The chunks that the server sends, as the statement says.
+    fn needed(&self, references: &[Reference], held: &[ContentHash]) -> HashSet<ContentHash> {
+        let mut needed = HashSet::new();
+        let mut below: Vec<ContentHash> = Vec::new();
+        for reference in references {
+            below.extend(&reference.parts);
+        }
+        while let Some(hash) = below.pop() {
+            if !held.contains(&hash) && needed.insert(hash) {
+                let refs = self.stored[&hash].refs.as_deref();
+                below.extend(refs.and_then(unpack).unwrap_or_default());
+            }
+        }
+        needed
+    }
+}
+
+fn item(n: usize) -> Value {
+    let mut rng = fastrand::Rng::with_seed(n as u64);
+    let text: String = (0..rng.usize(1..160)).map(|_| rng.alphanumeric()).collect();
+    match rng.u8(..8) {
+        0 => json!({ "n": n, "parts": (0..rng.usize(..400)).collect::<Vec<_>>() }),
+        1 => json!({ "n": n, "long": text.repeat(rng.usize(1..40)) }),
+        _ => json!({ "n": n, "text": text }),
+    }
+}
+
+fn items(numbers: impl IntoIterator<Item = usize>) -> Vec<Value> {
+    numbers.into_iter().map(item).collect()
+}
+
+#[test]
+fn a_list_that_grows_is_read_by_what_is_new() {
+    let mut thread = Thread::new(usize::MAX);
+    let plain = |n: usize| json!({ "n": n, "text": n.to_string().repeat(20) });
+    let mut list: Value = (0..8_000).map(plain).collect();
+    assert!(thread.read(&[("list", &list)]).brought > 300);
+    let mut brought = 0;
+    for n in 8_000..8_200 {
+        list.as_array_mut().unwrap().push(plain(n));
+        let read = thread.read(&[("list", &list)]);
+        assert_eq!(*read.lists["list"], list);
+        // The last leaf and the one before, and a node or two at each of three levels; where the list gets
+        // another level, the nodes of that.
+        assert!(read.brought <= 10, "{} chunks for item {n}", read.brought);
+        brought += read.brought;
+    }
+    assert!(brought < 200 * 5, "{brought} chunks for 200 items");
+}
+
+#[test]
+fn a_list_that_is_the_same_is_shared() {
+    let mut thread = Thread::new(usize::MAX);
+    let list = Value::Array(items(0..500));
+    let first = thread.read(&[("list", &list)]);
+    let again = thread.read(&[("list", &list)]);
+    assert_eq!(again.brought, 0);
+    assert!(Arc::ptr_eq(&first.lists["list"], &again.lists["list"]));
+}
+
+#[test]
+fn items_stay_where_they_are_unless_others_have_them() {
+    let mut thread = Thread::new(usize::MAX);
+    let mut list = Value::Array(items(0..500));
+    let place = |read: &Read| {
+        read.lists["list"][7]["n"].as_u64().map(|_| {
+            std::ptr::from_ref(
+                read.lists["list"][7]
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .next_back()
+                    .unwrap(),
+            )
+        })
+    };
+    let first = place(&thread.read(&[("list", &list)]));
+    list.as_array_mut().unwrap().extend(items(500..510));
+    let second = thread.read(&[("list", &list)]);
+    assert_eq!(place(&second), first, "nobody had them");
+    let before = list.clone();
+    list.as_array_mut().unwrap().truncate(400);
+    let third = thread.read(&[("list", &list)]);
+    assert_eq!(*third.lists["list"], list);
+    assert_ne!(place(&third), first);
+    assert_eq!(
+        *second.lists["list"], before,
+        "what others have stays as it is"
+    );
+}
+
+#[test]
+fn whatever_becomes_of_lists_they_are_read_as_they_are() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for round in 0..12 {
+        let mut thread = Thread::new(usize::MAX);
+        let mut lists = [
+            items(0..rng.usize(..1_500)),
+            items(1_000..1_000 + rng.usize(..300)),
+        ];
+        let mut kept = Vec::new();
+        for step in 0..20 {
+            let n = rng.usize(..100_000);
+            let which = rng.usize(..2);
+            let len = lists[which].len();
+            let at = rng.usize(..=len);
+            match rng.u8(..10) {
+                0 | 1 => lists[which].extend(items(n..n + rng.usize(..50))),
+                2 => lists[which].truncate(at),
+                3 => drop(lists[which].drain(..at / 4)),
+                4 if at < len => lists[which][at] = item(n),
+                5 => lists[which].insert(at, item(n)),
+                6 => lists[which] = lists[1 - which].clone(),
+                7 => lists[which].rotate_left(at),
+                8 => {
+                    let nested = Value::Array(lists[1 - which].clone());
+                    lists[which].push(nested);
+                    lists[which].truncate(2_000);
+                }
+                9 => lists[which].extend(vec![item(n); rng.usize(..300)]),
+                _ => {}
+            }
+            if lists[which].len() > 3_000 {
+                lists[which].truncate(10);
+            }
+            let [a, b] = lists.clone().map(Value::Array);
+            let object = json!({ "a": a, "b": b });
+            let channels = match rng.u8(..6) {
+                0 => vec![("b", &b)],
+                1 => vec![("b", &a), ("a", &b), ("object", &object)],
+                _ => vec![("a", &a), ("b", &b)],
+            };
+            let read = thread.read(&channels);
+            for (channel, value) in channels {
+                let list = read.lists.get(channel);
+                assert!(
+                    list.is_none_or(|list| **list == *value),
+                    "round {round}, step {step}, channel {channel}"
+                );
+            }
+            if rng.bool() {
+                kept.push((read, a, b));
+            }
+        }
+        for (read, a, b) in kept {
+            for list in read.lists.values() {
+                assert!(
+                    **list == a || **list == b,
+                    "round {round}: what was read has changed"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_takes_more_memory_than_there_is_is_forgotten() {
+    let list = Value::Array(items(0..500));
+    let taken: usize = list.as_array().unwrap().iter().map(memory).sum();
+    let mut thread = Thread::new(taken / 2);
+    let all = thread.read(&[("list", &list)]).brought;
+    assert_eq!(thread.read(&[("list", &list)]).brought, all);
+
+    let mut thread = Thread::new(3 * taken);
+    for ns in 0..20 {
+        thread.name.1 = CheckpointNs::new(format!("ns-{ns}")).unwrap();
+        thread.read(&[("list", &list)]);
+        assert!(thread.last_reads.lock().bytes <= 3 * taken);
+    }
+    assert_eq!(
+        thread.read(&[("list", &list)]).brought,
+        0,
+        "the last one is remembered"
+    );
+    thread.name.1 = CheckpointNs::new("ns-0").unwrap();
+    assert_eq!(
+        thread.read(&[("list", &list)]).brought,
+        all,
+        "the first one isn't"
+    );
+    let counted: usize = {
+        let namespaces = thread.last_reads.lock();
+        let each = namespaces.by_name.iter();
+        each.map(|(name, lists)| bytes(name, lists)).sum()
+    };
+    assert_eq!(thread.last_reads.lock().bytes, counted);
+}
+
+#[test]
+fn a_thread_in_another_state_is_read_as_a_whole() {
+    let mut thread = Thread::new(usize::MAX);
+    let list = Value::Array(items(0..500));
+    let all = thread.read(&[("list", &list)]).brought;
+    thread.view.gc += 1;
+    assert_eq!(thread.read(&[("list", &list)]).brought, all);
+}
