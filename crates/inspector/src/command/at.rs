@@ -64,6 +64,10 @@ impl Place {
             .get_tuple(query.project(Projection::Metadata))
             .await?;
         for _ in 1..steps {
+            // Before the first checkpoint there is none, however many steps are asked for.
+            if tuple.is_none() {
+                break;
+            }
             tuple = self
                 .parent(checkpointer, tuple, Projection::Metadata)
                 .await?;

@@ -351,6 +351,10 @@ async fn a_checkpoint_is_found_by_a_part_of_its_id() {
             "head~3",
             "thread `t` has fewer than 3 checkpoints before its head",
         ),
+        (
+            "head~18446744073709551615",
+            "thread `t` has fewer than 18446744073709551615 checkpoints before its head",
+        ),
     ] {
         let error = run(&checkpointer, &["show", "t", given]).await.unwrap_err();
         assert_eq!(error.to_string(), problem);
