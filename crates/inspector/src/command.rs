@@ -28,6 +28,7 @@ mod exit;
 mod interrupt;
 mod json_arg;
 mod moment;
+mod named;
 mod pick;
 
 // How it is printed.

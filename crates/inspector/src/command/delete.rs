@@ -4,7 +4,8 @@ use checkpointer::serde_json::json;
 use checkpointer::{Checkpointer, DeleteThread, ThreadId, ThreadInfo};
 
 use super::confirm::Confirm;
-use super::exit::{Failure, Outcome};
+use super::exit::Outcome;
+use super::named;
 use super::output::Output;
 use super::progress::Progress;
 
@@ -29,7 +30,7 @@ pub(crate) async fn run(
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let threads = find(checkpointer, &args.threads).await?;
+    let threads = named::find(checkpointer, &args.threads).await?;
     args.confirm.ask(&question(&threads)).await?;
     let progress = match threads.len() {
         1 => Progress::begin("deleting"),
@@ -42,23 +43,6 @@ pub(crate) async fn run(
         progress.beside(|| print(&thread.thread_id, output))?;
     }
     Ok(Outcome::Done)
-}
-
-/// Finds the threads, each once.
-async fn find(
-    checkpointer: &dyn Checkpointer,
-    thread_ids: &[ThreadId],
-) -> anyhow::Result<Vec<ThreadInfo>> {
-    let mut found: Vec<ThreadInfo> = Vec::new();
-    for thread_id in thread_ids {
-        if found.iter().any(|found| found.thread_id == *thread_id) {
-            continue;
-        }
-        let info = checkpointer.thread_info(thread_id).await?;
-        let missing = || Failure::not_found(format!("there is no thread `{thread_id}`"));
-        found.push(info.ok_or_else(missing)?);
-    }
-    Ok(found)
 }
 
 /// What is asked, without its sign.

@@ -9,7 +9,7 @@ use super::confirm::Confirm;
 use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::progress::Progress;
-use super::{bytes, count, json_arg};
+use super::{bytes, count, json_arg, named};
 
 /// How many threads one call looks at, so that it can be told how far it is.
 const AT_ONCE: usize = 100;
@@ -57,6 +57,7 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let policy = args.policy()?;
+    named::find(checkpointer, &args.threads).await?;
     if args.apply {
         let which = match args.threads.len() {
             0 => "all threads that are due".to_owned(),
@@ -73,7 +74,7 @@ pub(crate) async fn run(
             let prune = Prune::due(policy).dry_run(true);
             checkpointer.prune(prune).await?
         }
-        (false, _) => named(checkpointer, args, &policy).await?,
+        (false, _) => of_named(checkpointer, args, &policy).await?,
     };
     if removed.elsewhere {
         return Err(Failure::conflict(
@@ -103,7 +104,7 @@ async fn due(checkpointer: &dyn Checkpointer, policy: &Retention) -> anyhow::Res
 }
 
 /// Prunes the threads that are named, some after the other.
-async fn named(
+async fn of_named(
     checkpointer: &dyn Checkpointer,
     args: &Args,
     policy: &Retention,

@@ -4,17 +4,17 @@ use checkpointer::futures_util::TryStreamExt;
 use checkpointer::serde_json::json;
 use checkpointer::{Checkpointer, Finding, ListThreads, ThreadId, VerifiedThread, Verify};
 
-use super::count;
-use super::exit::Outcome;
+use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::paint::{FAINT, ID, MARK, NAME, Text, painted};
 use super::pick::Pick;
 use super::progress::Progress;
+use super::{count, stderr};
 
 /// Read everything of threads, and report what is wrong with it
 ///
-/// Exits with 1 if something is damaged and wasn't repaired. What only takes room is reported, and is no
-/// damage.
+/// Exits with 1 if something is damaged and wasn't repaired, and else with 3 if one of the named threads
+/// isn't there. What only takes room is reported, and is no damage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The threads; those that the options pick if there are none, and otherwise all, also those that
@@ -59,9 +59,14 @@ pub(crate) async fn run(
         progress: Progress::begin("reading"),
     };
     let picked = args.pick.query()?;
+    let mut missing = Vec::new();
     if !args.threads.is_empty() {
         for thread_id in &args.threads {
+            let before = run.totals.threads;
             run.verify(Verify::thread(thread_id)?, output).await?;
+            if run.totals.threads == before {
+                missing.push(format!("`{thread_id}`"));
+            }
         }
     } else if picks(&picked) {
         let mut threads = checkpointer.threads(picked);
@@ -76,7 +81,20 @@ pub(crate) async fn run(
         totals, progress, ..
     } = run;
     drop(progress);
-    totals.print(output)
+    let outcome = totals.print(output)?;
+    if missing.is_empty() {
+        return Ok(outcome);
+    }
+    let missing = missing.join(", ");
+    let missing = Failure::not_found(format!("no such thread, or it was deleted: {missing}"));
+    match outcome {
+        Outcome::Done => Err(missing),
+        // The exit code tells of the damage.
+        damage => {
+            stderr::report(&missing);
+            Ok(damage)
+        }
+    }
 }
 
 /// Whether only some threads are asked for.

@@ -178,6 +178,21 @@ async fn a_policy_says_what_would_go_until_it_is_applied() {
 }
 
 #[tokio::test]
+async fn a_policy_is_not_applied_if_one_of_the_threads_is_missing() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    let before = program.json(&["history", "support-4711"]).await;
+    let retain = ["retain", "support-4711", "another", "--keep-last", "1"];
+    for more in [&[][..], &["--apply"], &["--apply", "--yes"]] {
+        let ran = program.run(&[&retain, more].concat()).await;
+        assert_eq!((ran.code, &*ran.stdout), (3, ""), "{ran:?}");
+        assert_eq!(ran.stderr, "error: there is no thread `another`\n");
+    }
+    assert_eq!(program.json(&["history", "support-4711"]).await, before);
+}
+
+#[tokio::test]
 async fn what_one_of_several_exceptions_names_is_not_touched() {
     let program = Program::new().await;
     let checkpointer = program.checkpointer().await;

@@ -275,6 +275,30 @@ async fn what_cannot_be_read_is_found_and_does_not_hide_the_rest() {
 }
 
 #[tokio::test]
+async fn a_thread_that_is_not_there_is_not_said_to_be_sound() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    for thread in ["support-4711", "deleted"] {
+        with_support_thread(&checkpointer, thread).await;
+    }
+    program.done(&["delete", "deleted", "--yes"]).await;
+    let verify = ["verify", "deleted", "support-4711", "suport-4711"];
+    let ran = program.run(&verify).await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let missing = "error: no such thread, or it was deleted: `deleted`, `suport-4711`\n";
+    assert_eq!(ran.stderr, missing);
+    assert!(ran.stdout.contains("of 1 thread;"), "{ran:?}");
+
+    // Damage is said all the same, and has its code.
+    let sql = format!("DELETE FROM {}.heads", program.test.schema());
+    let observer = program.test.observer().await;
+    observer.batch_execute(&sql).await.unwrap();
+    let ran = program.run(&verify).await;
+    assert_eq!((ran.code, &*ran.stderr), (1, missing), "{ran:?}");
+    assert!(ran.stdout.contains("head_missing"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn a_repair_makes_a_head_again() {
     let program = Program::new().await;
     with_support_thread(&program.checkpointer().await, "support-4711").await;
