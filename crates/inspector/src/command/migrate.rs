@@ -49,7 +49,8 @@ async fn check(database: &Database, output: &mut Output) -> anyhow::Result<Outco
     let schema = migrations.schema(database);
     let verified = migrations.verify(database).await;
     if output.is_json() {
-        let problem = verified.as_ref().err().map(ToString::to_string);
+        let problem = verified.as_ref().err();
+        let problem = problem.map(|error| error.for_log().to_string());
         output.json(
             &json!({ "schema": schema, "up_to_date": problem.is_none(), "problem": problem }),
         )?;

@@ -67,40 +67,60 @@ pub(crate) async fn run(
         let what = format!("remove what the policy doesn't keep of {which}");
         args.confirm.ask(&what).await?;
     }
-    let removed = match (args.threads.is_empty(), args.apply) {
-        (true, true) => due(checkpointer, &policy).await?,
-        (true, false) => {
-            let _progress = Progress::begin("looking");
-            let prune = Prune::due(policy).dry_run(true);
-            checkpointer.prune(prune).await?
-        }
-        (false, _) => of_named(checkpointer, args, &policy).await?,
+    let mut removed = Removed::default();
+    let done = match (args.threads.is_empty(), args.apply) {
+        (true, true) => due(checkpointer, &policy, &mut removed).await,
+        (true, false) => look(checkpointer, policy, &mut removed).await,
+        (false, _) => of_named(checkpointer, args, &policy, &mut removed).await,
     };
-    if removed.elsewhere {
-        return Err(Failure::conflict(
-            "another program is at work with this policy: try again when it is done",
-        ));
+    // What came before a failure is told as well.
+    if done.is_err() && removed.examined == 0 {
+        return done.map(|()| Outcome::Failed);
     }
-    print(&removed, args.apply, output)
+    let outcome = print(&removed, args.apply, output)?;
+    done.map(|()| outcome)
 }
 
 /// Prunes all threads that are due, some after the other. How many they are isn't known before.
-async fn due(checkpointer: &dyn Checkpointer, policy: &Retention) -> anyhow::Result<Removed> {
+async fn due(
+    checkpointer: &dyn Checkpointer,
+    policy: &Retention,
+    all: &mut Removed,
+) -> anyhow::Result<()> {
     let progress = Progress::begin("retaining");
-    let mut all = Removed::default();
     loop {
         let prune = Prune::due(policy.clone()).limit(AT_ONCE);
         let some = checkpointer.prune(prune).await?;
-        let is_over = !some.more || some.elsewhere || !some.untried.is_empty();
-        add(&mut all, some);
+        // A failure that would be that of every thread has cut it short: the next call would come no further.
+        let is_cut_short = !some.failed.is_empty() && some.examined < AT_ONCE as u64;
+        let is_over = !some.more || is_cut_short;
+        let elsewhere = some.elsewhere;
+        add(all, some);
+        if elsewhere {
+            return Err(Failure::conflict(
+                "another program is at work with this policy: try again when it is done",
+            ));
+        }
         let (examined, checkpoints) = (all.examined, all.checkpoints);
         progress.note(format!(
             "{examined} threads, {checkpoints} checkpoints removed"
         ));
         if is_over {
-            return Ok(all);
+            return Ok(());
         }
     }
+}
+
+/// Looks at all threads that are due.
+async fn look(
+    checkpointer: &dyn Checkpointer,
+    policy: Retention,
+    all: &mut Removed,
+) -> anyhow::Result<()> {
+    let _progress = Progress::begin("looking");
+    let prune = Prune::due(policy).dry_run(true);
+    add(all, checkpointer.prune(prune).await?);
+    Ok(())
 }
 
 /// Prunes the threads that are named, some after the other.
@@ -108,23 +128,23 @@ async fn of_named(
     checkpointer: &dyn Checkpointer,
     args: &Args,
     policy: &Retention,
-) -> anyhow::Result<Removed> {
+    all: &mut Removed,
+) -> anyhow::Result<()> {
     let progress = Progress::of("retaining", args.threads.len() as u64);
-    let mut all = Removed::default();
     let mut parts = args.threads.chunks(NAMED_AT_ONCE);
     while let Some(part) = parts.next() {
         let keep = PruneStrategy::Keep(policy.clone());
         let prune = Prune::new(part, keep)?.dry_run(!args.apply);
         let some = checkpointer.prune(prune).await?;
         let is_over = !some.untried.is_empty();
-        add(&mut all, some);
+        add(all, some);
         progress.add(part.len() as u64);
         progress.note(format!("threads, {} checkpoints removed", all.checkpoints));
         if is_over {
             all.untried.extend(parts.by_ref().flatten().cloned());
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 fn add(all: &mut Removed, some: Removed) {
@@ -133,7 +153,6 @@ fn add(all: &mut Removed, some: Removed) {
     all.threads += some.threads;
     all.bytes += some.bytes;
     all.examined += some.examined;
-    all.elsewhere = some.elsewhere;
     all.failed.extend(some.failed);
     all.untried.extend(some.untried);
 }
@@ -159,7 +178,8 @@ fn print(removed: &Removed, applied: bool, output: &mut Output) -> anyhow::Resul
     let failed = removed.failed.iter();
     if output.is_json() {
         let failed = failed.map(|failed| {
-            json!({ "thread_id": failed.thread_id.as_str(), "error": failed.error.to_string() })
+            let error = failed.error.for_log().to_string();
+            json!({ "thread_id": failed.thread_id.as_str(), "error": error })
         });
         let untried = removed.untried.iter().map(|id| Value::from(id.as_str()));
         output.json(&json!({
@@ -185,8 +205,13 @@ fn print(removed: &Removed, applied: bool, output: &mut Output) -> anyhow::Resul
         for failed in failed {
             output.line(format!(
                 "failed: thread {}: {}",
-                failed.thread_id, failed.error
+                failed.thread_id,
+                failed.error.for_log()
             ))?;
+        }
+        if let untried @ 1.. = removed.untried.len() {
+            let untried = count::shown(untried as u64, "thread");
+            output.line(format!("not tried: {untried}"))?;
         }
         if !applied {
             output.line("nothing was removed: add --apply to do it")?;

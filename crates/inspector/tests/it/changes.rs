@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use checkpointer::serde_json::json;
+use checkpointer::serde_json::{Value, from_str, json};
 use checkpointer::{AcquireLease, Checkpointer};
 
-use crate::program::{Program, head, with_support_thread};
+use crate::program::{Program, finished, head, with_support_thread};
 
 const CHANGES: [&[&str]; 6] = [
     &["pin", "support-4711", "head~2"],
@@ -190,6 +190,75 @@ async fn a_policy_is_not_applied_if_one_of_the_threads_is_missing() {
         assert_eq!(ran.stderr, "error: there is no thread `another`\n");
     }
     assert_eq!(program.json(&["history", "support-4711"]).await, before);
+}
+
+/// Lets the database refuse to remove checkpoints of a thread, with a code and a reason.
+async fn refuse(program: &Program, thread: &str, code: &str) {
+    let schema = program.test.schema();
+    let sql = format!(
+        "CREATE OR REPLACE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'the auditor refuses' USING ERRCODE = '{code}'; END $$;
+        CREATE OR REPLACE TRIGGER refuse BEFORE DELETE ON {schema}.checkpoints FOR EACH ROW
+        WHEN (OLD.thread_id = '{thread}') EXECUTE FUNCTION {schema}.refuse()"
+    );
+    let observer = program.test.observer().await;
+    observer.batch_execute(&sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_on_a_thread_says_why_and_which_were_not_tried() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    for thread in ["a", "b", "c"] {
+        with_support_thread(&checkpointer, thread).await;
+    }
+    let retain = async |more: &[&str]| {
+        let retain = ["retain", "--keep-last", "1", "--apply", "--yes"];
+        let mut command = program.command(&[&retain, more].concat());
+        command.env("DB_RETRY_TIMEOUT", "0");
+        let ran = finished(command.spawn().unwrap()).await;
+        assert_eq!(ran.code, 1, "{ran:?}");
+        ran.stdout
+    };
+    // A code that passes for all threads at once, and one that is about the thread.
+    refuse(&program, "a", "40001").await;
+    let text = retain(&["a", "b", "c"]).await;
+    assert!(text.contains("the auditor refuses (40001)"), "{text}");
+    assert!(text.contains("\nnot tried: 2 threads\n"), "{text}");
+    refuse(&program, "b", "P0001").await;
+    let json = retain(&["a", "b", "c", "--json"]).await;
+    let json: Value = from_str(&json).unwrap();
+    assert_eq!(json["failed"][0]["thread_id"], "b");
+    let error = json["failed"][0]["error"].as_str().unwrap();
+    assert!(error.ends_with("the auditor refuses (P0001)"), "{error}");
+    assert!(json["checkpoints"].as_u64().unwrap() > 0, "{json}");
+}
+
+#[tokio::test]
+async fn what_a_policy_has_removed_is_told_though_another_program_took_over() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    for n in 0..101 {
+        let mut thread = checkpointer.thread(format!("support-{n}")).unwrap();
+        thread.save(&vec![n]).await.unwrap();
+    }
+    let schema = program.test.schema();
+    let sql = format!(
+        "CREATE FUNCTION {schema}.take_over() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.token := 'another'; NEW.until := now() + interval '1 hour'; RETURN NEW; END $$;
+        CREATE TRIGGER take_over BEFORE UPDATE ON {schema}.upkeep FOR EACH ROW
+        WHEN (OLD.token IS NOT NULL AND NEW.token IS NULL) EXECUTE FUNCTION {schema}.take_over()"
+    );
+    let observer = program.test.observer().await;
+    observer.batch_execute(&sql).await.unwrap();
+    let retain = ["retain", "--delete-after", "0s", "--apply", "--yes"];
+    let ran = program.run(&retain).await;
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.stdout.starts_with("removed 100 threads"), "{ran:?}");
+    assert!(ran.stderr.contains("another program is at work"), "{ran:?}");
+    // Of a run that could do nothing there is nothing to tell.
+    let ran = program.run(&retain).await;
+    assert_eq!((ran.code, &*ran.stdout), (4, ""), "{ran:?}");
 }
 
 #[tokio::test]

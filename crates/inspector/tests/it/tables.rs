@@ -32,6 +32,18 @@ async fn tables_that_are_missing_are_made_once_confirmed() {
 }
 
 #[tokio::test]
+async fn tables_that_cannot_be_looked_at_are_a_problem_with_its_cause() {
+    let program = Program::new().await;
+    let observer = program.test.observer().await;
+    let schema = program.test.schema();
+    let sql = format!("ALTER TABLE {schema}.checkpointer_migrations RENAME COLUMN checksum TO sum");
+    observer.batch_execute(&sql).await.unwrap();
+    let ran = program.run(&["migrate", "check", "--json"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.contains("does not exist (42703)"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn the_sql_that_is_printed_makes_the_tables() {
     let program = Program::without_tables().await;
     let sql = program.done(&["migrate", "print"]).await;
