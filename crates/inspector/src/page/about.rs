@@ -19,7 +19,8 @@ use crate::visible;
 const MOST: usize = 200;
 const TAGS: usize = 6;
 
-/// How much of a value is shown, and the longest one that can be changed, in characters.
+/// How much of a value is shown in a few words, and the longest key and value that can be changed, in
+/// characters.
 const SHORT: usize = 60;
 const LONG: usize = 2_000;
 
@@ -41,7 +42,7 @@ struct Member {
     key: String,
     shown_key: String,
     value: String,
-    /// The value as a person changes it, unless it is too long.
+    /// The value as a person changes it, unless it or its key can't be part of a form.
     written: Option<String>,
 }
 
@@ -98,16 +99,15 @@ pub(super) fn tags(thread: &ThreadInfo) -> Vec<(String, String)> {
 
 impl Member {
     fn of(key: &str, value: &Value) -> Self {
-        let written = written(value);
+        let is_long = |text: &str| text.char_indices().nth(LONG).is_some();
+        // A form would change the ends of lines.
+        let fits = !is_long(key) && !key.contains(['\r', '\n']);
+        let written = fits.then(|| written(value));
         Self {
             key: key.to_owned(),
             shown_key: shown::start(key, 120),
             value: start(value, 400),
-            written: written
-                .char_indices()
-                .nth(LONG)
-                .is_none()
-                .then_some(written),
+            written: written.filter(|written| !is_long(written)),
         }
     }
 }

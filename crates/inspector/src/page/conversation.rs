@@ -20,6 +20,9 @@ const PAGE: usize = 20;
 /// How many calls of tools a message is shown with.
 const CALLS: usize = 5;
 
+/// How many arguments of a call are shown at once, unless they are small.
+const FEW: usize = 5;
+
 /// How much of a long message is shown, in characters.
 const LONG: usize = 4_000;
 
@@ -235,7 +238,11 @@ impl Call {
         let arguments = key.map_or_else(Tree::default, |key| {
             let arguments = &called[key];
             match arguments {
-                Value::Object(_) => Tree::of(arguments, place, &tree::below(&path, key), 0),
+                Value::Object(members)
+                    if members.len() <= FEW || tree::bytes(arguments) <= tree::SMALL =>
+                {
+                    Tree::of(arguments, place, &tree::below(&path, key), 0)
+                }
                 other => Tree::of_all([(key, key, other)], place, &path),
             }
         });

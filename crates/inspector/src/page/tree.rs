@@ -16,7 +16,10 @@ const SHORT: usize = 300;
 const START: usize = 160;
 
 /// How many bytes of JSON a value may have that is part of the page though it isn't open.
-const SMALL: usize = 600;
+pub(super) const SMALL: usize = 600;
+
+/// The longest path that a link has, in bytes. The names of others are part of it, and may be of any length.
+const LONGEST_PATH: usize = 4_000;
 
 /// The members or items of a value.
 #[derive(Debug, Default, Template)]
@@ -46,6 +49,8 @@ pub(super) enum Content {
     Open(String, Tree),
     /// A large one, and the link to what is in it.
     Closed(String, String),
+    /// One of these that has too long a name for a link: the style of what is shown of it, and that.
+    Shut(&'static str, String),
 }
 
 impl Tree {
@@ -131,14 +136,25 @@ fn content(value: &Value, bytes: usize, place: &Place, path: &str) -> Content {
             Content::Leaf("text", shown::text(text))
         }
         Value::String(text) => {
-            let link = place.link_with("value", &[("path", path)]);
-            Content::Long(shown::start(text, START), link)
+            let start = shown::start(text, START);
+            match link(place, path) {
+                Some(link) => Content::Long(start, link),
+                None => Content::Shut("value text", start),
+            }
         }
         Value::Array(items) if items.is_empty() => Content::Leaf("empty", "[ ]".to_owned()),
         Value::Object(members) if members.is_empty() => Content::Leaf("empty", "{ }".to_owned()),
         _ if bytes <= SMALL => Content::Open(outline(value), Tree::of(value, place, path, 0)),
-        _ => Content::Closed(outline(value), place.link_with("value", &[("path", path)])),
+        _ => match link(place, path) {
+            Some(link) => Content::Closed(outline(value), link),
+            None => Content::Shut("outline", outline(value)),
+        },
     }
+}
+
+/// The link to a value, unless its path is too long.
+fn link(place: &Place, path: &str) -> Option<String> {
+    (path.len() <= LONGEST_PATH).then(|| place.link_with("value", &[("path", path)]))
 }
 
 /// What an array or object holds, in a few words.

@@ -1,7 +1,7 @@
 //! Checkpoints of many channels, writes, questions or calls: the page has the start of each.
 
 use axum::http::StatusCode;
-use checkpointer::serde_json::json;
+use checkpointer::serde_json::{Map, json};
 use checkpointer::{Checkpointer, MemoryCheckpointer, PutWrites, TaskId};
 use inspector::page::Options;
 use rig::Story;
@@ -104,4 +104,66 @@ async fn of_a_long_question_and_many_calls_the_start_is_shown_and_the_rest_is_as
     assert_has(&browser.get(whole).await.body, &["And this?"]);
     let calls = "value?id=wide&path=%2Fstate%2Fa%2F0%2Ftool_calls";
     assert_has(&browser.get(calls).await.body, &["call-99"]);
+}
+
+#[tokio::test]
+async fn of_long_names_the_start_is_shown_and_nothing_leads_to_them() {
+    let memory = MemoryCheckpointer::new();
+    let story = Story::new(&memory, "wide");
+    let names = ["long", "list", "short"];
+    let member = |n: usize| {
+        let value = [
+            json!("x".repeat(1_000)),
+            json!(["y".repeat(1_000)]),
+            json!(1),
+        ];
+        let name = format!("{}-{n}-{}", names[n % 3], "z".repeat(50_000));
+        (name, value[n % 3].clone())
+    };
+    let members: Map<_, _> = (0..90).map(member).collect();
+    story.begin(vec![("state", json!(members))]).await;
+    story.set_metadata(json!(members)).await;
+    let browser = Browser::new(memory.clone(), Options::new().allow_writes());
+    for part in [
+        "thread?id=wide",
+        "about?id=wide",
+        "value?id=wide&path=%2Fstate%2Fstate",
+    ] {
+        let answer = browser.get(part).await;
+        assert_eq!(answer.status, StatusCode::OK, "{part}");
+        let bytes = answer.body.len();
+        assert!(bytes < WIDE, "{part}: {bytes} bytes");
+    }
+    let members = browser.get("value?id=wide&path=%2Fstate%2Fstate").await;
+    assert_has(&members.body, &["long-0-", "xxx", "list-1-", "1 item"]);
+    assert_eq!(members.body.matches("too long a name").count(), 60);
+    let about = browser.get("about?id=wide").await;
+    assert_has(&about.body, &["long-0-", "xxx", "aria-label=\"New key\""]);
+
+    // A form would change the ends of lines.
+    story.set_metadata(json!({ "of two\nlines": 1 })).await;
+    let about = browser.get("about?id=wide").await;
+    assert!(
+        !about.body.contains("name=\"key\" value="),
+        "{}",
+        about.body
+    );
+}
+
+#[tokio::test]
+async fn of_many_arguments_of_calls_the_keys_are_shown_and_the_rest_is_asked_for() {
+    let memory = MemoryCheckpointer::new();
+    let arguments = (0..100).map(|n| (format!("argument-{n}"), json!("x".repeat(250))));
+    let call = json!({ "name": "buy", "args": Map::from_iter(arguments) });
+    let calls: Vec<_> = (0..5).map(|_| &call).collect();
+    let message = json!({ "type": "ai", "content": "Now.", "tool_calls": calls });
+    let messages: Vec<_> = (0..20).map(|_| &message).collect();
+    Story::new(&memory, "wide")
+        .begin(vec![("messages", json!(messages))])
+        .await;
+    let browser = Browser::new(memory, Options::new());
+    let page = browser.get("thread?id=wide").await;
+    assert!(page.body.len() < WIDE, "{} bytes", page.body.len());
+    let arguments = "value?id=wide&path=%2Fstate%2Fmessages%2F0%2Ftool_calls%2F0%2Fargs";
+    assert_has(&browser.get(arguments).await.body, &["argument-99"]);
 }
