@@ -97,7 +97,8 @@ pub(super) async fn earlier(
 /// The messages of a channel, if it has some: a list of objects that say who speaks.
 pub(super) fn messages(value: &Value) -> Option<&Vec<Value>> {
     let messages = value.as_array()?;
-    let speaks = |message: &Value| fields(message).is_some_and(|fields| role(fields).is_some());
+    let speaks =
+        |message: &Value| fields(message).is_some_and(|(fields, _)| role(fields).is_some());
     let (first, last) = (messages.first()?, messages.last()?);
     (speaks(first) && speaks(last)).then_some(messages)
 }
@@ -126,9 +127,10 @@ impl Conversation {
 
 impl Message {
     fn of(at: usize, message: &Value, place: &Place, path: &str) -> Self {
-        let path = tree::below(path, &at.to_string());
+        let whole = tree::below(path, &at.to_string());
         let nothing = Map::new();
-        let fields = fields(message).unwrap_or(&nothing);
+        let (fields, within) = fields(message).unwrap_or((&nothing, ""));
+        let path = format!("{whole}{within}");
         let role = role(fields).unwrap_or("?");
         let content = text(fields.get("content"));
         let is_long = content.char_indices().nth(LONG).is_some();
@@ -144,7 +146,7 @@ impl Message {
                 true => shown::lines(&content.chars().take(LONG).collect::<String>()),
                 false => shown::lines(&content),
             },
-            whole: is_long.then(|| place.link_with("value", &[("path", &path)])),
+            whole: is_long.then(|| place.link_with("value", &[("path", &whole)])),
             all_calls: all_calls(fields, place, &path),
             calls: calls(fields, place, &path),
             parts: Tree::of_all(others(fields), place, &path),
@@ -152,12 +154,12 @@ impl Message {
     }
 }
 
-/// The fields of a message: `LangChain`'s own JSON has them under `kwargs`.
-fn fields(message: &Value) -> Option<&Map<String, Value>> {
+/// The fields of a message, and where they are in it: `LangChain`'s own JSON has them under `kwargs`.
+fn fields(message: &Value) -> Option<(&Map<String, Value>, &'static str)> {
     let fields = message.as_object()?;
     match fields.get("kwargs") {
-        Some(Value::Object(inner)) if fields.contains_key("lc") => Some(inner),
-        _ => Some(fields),
+        Some(Value::Object(inner)) if fields.contains_key("lc") => Some((inner, "/kwargs")),
+        _ => Some((fields, "")),
     }
 }
 

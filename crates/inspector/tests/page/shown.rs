@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use checkpointer::MemoryCheckpointer;
-use checkpointer::serde_json::json;
+use checkpointer::serde_json::{Map, json};
 use inspector::page::Options;
 use rig::{Story, Support};
 
@@ -344,6 +344,40 @@ async fn a_long_conversation_is_shown_from_its_end() {
         &["message 4980.", "message 4961.", "4960 earlier"],
     );
     assert!(!earlier.contains("message 4981."));
+}
+
+#[tokio::test]
+async fn what_is_in_a_message_of_langchains_own_json_opens() {
+    let memory = MemoryCheckpointer::new();
+    let arguments = (0..50).map(|n| (format!("argument-{n}"), json!("x".repeat(20))));
+    let fields = json!({
+        "type": "ai",
+        "content": "Now.",
+        "usage_metadata": { "details": "y".repeat(700) },
+        "tool_calls": [{ "name": "buy", "args": Map::from_iter(arguments) }],
+    });
+    let message = json!({ "lc": 1, "type": "constructor", "id": ["AIMessage"], "kwargs": fields });
+    let long = json!({ "lc": 1, "kwargs": { "type": "human", "content": "z".repeat(5_000) } });
+    Story::new(&memory, "chat")
+        .begin(vec![("messages", json!([long, message]))])
+        .await;
+    let browser = Browser::new(memory, Options::new());
+    let page = browser.get("checkpoint?id=chat").await;
+    let (_, conversation) = page.body.split_once("aria-label=\"Conversation\"").unwrap();
+    let (conversation, _) = conversation.split_once("</section>").unwrap();
+    assert_has(
+        conversation,
+        &["buy", "usage_metadata", "The whole message"],
+    );
+    let mut opened = String::new();
+    for link in page.links() {
+        if link.starts_with("value?") {
+            let answer = browser.get(&link).await;
+            assert_eq!(answer.status, StatusCode::OK, "{link}");
+            opened += &answer.body;
+        }
+    }
+    assert_has(&opened, &["argument-49", &"y".repeat(160)]);
 }
 
 #[tokio::test]
