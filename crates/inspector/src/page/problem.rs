@@ -144,6 +144,10 @@ impl From<Error> for Problem {
             ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
+        // The page doesn't say why: the cause may name what not all who see it should know.
+        if status.is_server_error() {
+            tracing::warn!(error = %error.for_log(), "a request of the page failed");
+        }
         match error {
             Error::Database { .. } if status == StatusCode::SERVICE_UNAVAILABLE => {
                 Self::new(status, format!("{error}: {SILENT}"))

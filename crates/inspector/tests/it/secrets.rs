@@ -36,17 +36,20 @@ struct Served {
     log: JoinHandle<String>,
 }
 
-/// Starts `serve`, which logs as much as it can.
-async fn serve(program: &Program, url: &str, args: &[&str]) -> Served {
+/// Starts `serve`, which logs what is asked for.
+async fn serve(program: &Program, url: &str, args: &[&str], log: Option<&str>) -> Served {
     let args = [&["serve", "--listen", "127.0.0.1:0", "--json"], args].concat();
     let mut command = program.command(&args);
     command.envs([
         ("DATABASE_URL", url),
-        ("RUST_LOG", "trace"),
         ("DB_STARTUP_TIMEOUT", "0"),
         ("DB_ACQUIRE_TIMEOUT", "1s"),
         ("DB_RETRY_TIMEOUT", "0"),
     ]);
+    match log {
+        Some(log) => command.env("RUST_LOG", log),
+        None => command.env_remove("RUST_LOG"),
+    };
     let mut process = command.spawn().unwrap();
     let mut stderr = process.stderr.take().unwrap();
     let log = tokio::spawn(async move {
@@ -94,7 +97,7 @@ async fn no_page_no_log_and_no_process_list_shows_the_password() {
     with_support_thread(&program.checkpointer().await, "support-4711").await;
     let proxy = TcpProxy::new();
     let (url, password) = with_password(proxy.url());
-    let mut served = serve(&program, &url, &["--allow-writes"]).await;
+    let mut served = serve(&program, &url, &["--allow-writes"], Some("trace")).await;
     let address = served.address;
     let mut shown = vec![served.printed, title(&served.process)];
     for link in LINKS {
@@ -118,6 +121,22 @@ async fn no_page_no_log_and_no_process_list_shows_the_password() {
         assert!(!shown.contains(&password), "{shown}");
         assert!(!shown.contains("postgres://"), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn why_a_request_failed_is_in_the_log_and_not_in_the_page() {
+    let program = Program::new().await;
+    let mut served = serve(&program, &rig::url(), &[], None).await;
+    let schema = program.test.schema();
+    let sql = format!("ALTER TABLE {schema}.heads RENAME COLUMN changed TO altered");
+    let observer = program.test.observer().await;
+    observer.batch_execute(&sql).await.unwrap();
+    let answer = http::get(served.address, "threads").await;
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    assert!(!answer.contains("does not exist"), "{answer}");
+    served.process.kill().await.unwrap();
+    let log = served.log.await.unwrap();
+    assert!(log.contains("does not exist (42703)"), "{log}");
 }
 
 #[tokio::test]
