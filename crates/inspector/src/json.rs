@@ -1,6 +1,8 @@
 //! What the inspector shows, as JSON for programs.
 //!
-//! Names are those of the types' fields. Times are texts in RFC 3339.
+//! Names are those of the types' fields. Times are texts in RFC 3339. [`object()`] reads what people write.
+
+mod object;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +15,8 @@ use crate::{
     Change, ChannelChange, Difference, History, ItemChange, Line, MemberChange, Node, Pending,
     TaskWrites, TextPart,
 };
+
+pub use object::object;
 
 /// A time in RFC 3339, in UTC. One that can't be written so is the nearest one that can.
 pub fn time(at: SystemTime) -> String {

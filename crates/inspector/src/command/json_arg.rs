@@ -1,21 +1,17 @@
 //! JSON on the command line.
 
-use std::fmt;
-
 use anyhow::{Context, anyhow};
 use checkpointer::serde_json::map::Entry;
 use checkpointer::serde_json::{self, Map, Value};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use inspector::json;
 
 use super::exit::Failure;
 
 /// Reads `key=value`, where the value is JSON or else a text, or a whole JSON object.
 pub(crate) fn members(text: &str) -> anyhow::Result<Map<String, Value>> {
     if text.trim_start().starts_with('{') {
-        let members = serde_json::from_str(text);
-        let Members(members) =
-            members.map_err(|error| anyhow!("it isn't a JSON object: {error}"))?;
-        return Ok(members);
+        let members = json::object(text);
+        return members.map_err(|error| anyhow!("it isn't a JSON object: {error}"));
     }
     let (key, value) = text
         .split_once('=')
@@ -44,36 +40,4 @@ pub(crate) fn joined(
         }
     }
     Ok((!joined.is_empty()).then_some(joined))
-}
-
-/// A JSON object in which no key is twice. `serde_json` takes the last of two.
-struct Members(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Each)
-    }
-}
-
-struct Each;
-
-impl<'de> Visitor<'de> for Each {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Map::new();
-        while let Some((key, value)) = map.next_entry::<String, Value>()? {
-            if members.contains_key(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "the key `{key}` is there twice"
-                )));
-            }
-            members.insert(key, value);
-        }
-        Ok(Members(members))
-    }
 }

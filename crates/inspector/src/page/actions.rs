@@ -18,7 +18,7 @@ use super::app::App;
 use super::links::Place;
 use super::problem::Problem;
 use super::{asked, document};
-use crate::Pending;
+use crate::{Pending, json};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -166,8 +166,7 @@ fn object(text: &str) -> Result<Map<String, Value>, Problem> {
     if text.trim().is_empty() {
         return Ok(Map::new());
     }
-    checkpointer::serde_json::from_str(text)
-        .map_err(|error| Problem::malformed(format!("no JSON object: {error}")))
+    json::object(text).map_err(|error| Problem::malformed(format!("no JSON object: {error}")))
 }
 
 /// What a person writes: JSON, or else a text.

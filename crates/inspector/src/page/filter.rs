@@ -1,8 +1,11 @@
 //! What a person writes to find threads: JSON, or words such as `customer=ann tier=3`.
 
+use checkpointer::serde_json::map::Entry;
 use checkpointer::serde_json::{Map, Value};
 
 use super::problem::Problem;
+use super::shown;
+use crate::json;
 
 /// Reads a filter; none if it is empty.
 pub(super) fn parse(text: &str) -> Result<Option<Map<String, Value>>, Problem> {
@@ -11,15 +14,26 @@ pub(super) fn parse(text: &str) -> Result<Option<Map<String, Value>>, Problem> {
         return Ok(None);
     }
     if text.starts_with('{') {
-        let filter = checkpointer::serde_json::from_str(text);
-        return filter
+        return json::object(text)
             .map(Some)
             .map_err(|error| Problem::malformed(format!("no JSON object: {error}")));
     }
-    text.split_whitespace()
-        .map(pair)
-        .collect::<Result<_, _>>()
-        .map(Some)
+    let mut filter = Map::new();
+    for word in text.split_whitespace() {
+        let (key, value) = pair(word)?;
+        match filter.entry(key) {
+            Entry::Occupied(other) if *other.get() != value => {
+                let key = shown::start(other.key(), 80);
+                return Err(Problem::malformed(format!(
+                    "the filter has two values for `{key}`"
+                )));
+            }
+            entry => {
+                entry.or_insert(value);
+            }
+        }
+    }
+    Ok(Some(filter))
 }
 
 /// Reads `key=value`. The value is JSON, or a text without quotes.
@@ -54,6 +68,10 @@ mod tests {
         assert!(parse("ann").is_err());
         assert!(parse("{").is_err());
         assert!(parse("=3").is_err());
+        // One of two values would be lost.
+        assert!(parse("tier=1 tier=2").is_err());
+        assert!(parse(r#"{ "tier": 1, "tier": 2 }"#).is_err());
+        assert!(parse("tier=1 tier=1").is_ok());
         assert_eq!(parse("  ").unwrap(), None);
     }
 }

@@ -91,6 +91,20 @@ async fn a_form_without_the_pages_key_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_fork_with_two_values_for_a_channel_is_refused() {
+    let (memory, support, browser) = page(Options::new().allow_writes()).await;
+    let form = fork(&support, &key(&browser).await);
+    // A second `tone`.
+    let form = form.replace("%7D", "%2C%22tone%22%3A%22kind%22%7D");
+    let answer = browser.post("fork", &form).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.body.contains("there twice"), "{}", answer.body);
+    let head = GetTuple::head("support-4711").unwrap();
+    let head = memory.get_tuple(head).await.unwrap().unwrap();
+    assert_eq!(head.address, support.head.address);
+}
+
+#[tokio::test]
 async fn a_fork_follows_the_chosen_checkpoint_and_becomes_the_head() {
     let (memory, support, browser) = page(Options::new().allow_writes()).await;
     let answer = browser
