@@ -128,7 +128,7 @@ impl Place {
                 "{} has no checkpoint `{text}`",
                 self.name()
             ))),
-            several => Err(Failure::not_found(format!(
+            several => Err(Failure::usage(format!(
                 "{several} checkpoints of {} begin or end with `{text}`: give more of the id",
                 self.name()
             ))),

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::Cli;
-use super::exit::Outcome;
+use super::exit::{Failure, Outcome};
 use super::output::Output;
 
 /// Print the completions for a shell
@@ -35,7 +35,7 @@ pub(crate) fn man(args: &ManArgs, output: &mut Output) -> anyhow::Result<Outcome
         None => program,
         Some(name) => {
             let command = program.find_subcommand(name).cloned();
-            command.ok_or_else(|| anyhow::anyhow!("there is no command `{name}`"))?
+            command.ok_or_else(|| Failure::usage(format!("there is no command `{name}`")))?
         }
     };
     let mut page = Vec::new();

@@ -4,13 +4,13 @@ use std::env;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use checkpointer::serde_json::json;
 use checkpointer::{Checkpointer, ThreadId};
 use inspector::page::{self, Options, Token};
 use tokio::net::TcpListener;
 
-use super::exit::Outcome;
+use super::exit::{Failure, Outcome};
 use super::output::Output;
 
 /// The variable that has the token. An option would be seen by all users of the machine.
@@ -70,13 +70,14 @@ impl Args {
     /// The token that is asked for. Other machines need one, unless there is a login.
     fn token(&self) -> anyhow::Result<Option<Token>> {
         if !self.token {
-            ensure!(
-                self.listen.ip().is_loopback() || self.behind_login,
+            if self.listen.ip().is_loopback() || self.behind_login {
+                return Ok(None);
+            }
+            return Err(Failure::usage(format!(
                 "other machines could reach the page at {}: add --token, or --behind-login if a proxy \
                  before it has a login",
                 self.listen,
-            );
-            return Ok(None);
+            )));
         }
         match env::var(TOKEN) {
             Ok(token) => Ok(Some(Token::new(token).context(TOKEN)?)),
@@ -86,10 +87,11 @@ impl Args {
 
     fn options(&self, token: Option<Token>) -> anyhow::Result<Options> {
         let ip = self.listen.ip();
-        ensure!(
-            !ip.is_unspecified() || !self.hosts.is_empty(),
-            "say with --host under which name browsers reach the page: it answers under no other",
-        );
+        if ip.is_unspecified() && self.hosts.is_empty() {
+            return Err(Failure::usage(
+                "say with --host under which name browsers reach the page: it answers under no other",
+            ));
+        }
         let mut options = Options::new();
         options.token = token;
         options.allow_writes = self.allow_writes;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
 use checkpointer::serde_json::Value;
 use checkpointer::{CheckpointTuple, Checkpointer, Loaded, Projection};
 use inspector::json;
 
 use super::at::{At, Place};
-use super::exit::Outcome;
+use super::exit::{Failure, Outcome};
 use super::output::Output;
 use super::paint::{ID, NAME, Text, painted};
 use super::value::{self, Room};
@@ -59,10 +58,10 @@ fn check_channels(tuple: &CheckpointTuple, channels: &[String]) -> anyhow::Resul
     for channel in channels {
         if !known.contains_key(channel) && !values.contains_key(channel) {
             let known: Vec<_> = known.keys().map(|name| format!("`{name}`")).collect();
-            bail!(
+            return Err(Failure::usage(format!(
                 "the checkpoint has no channel `{channel}`; it has {}",
                 known.join(", ")
-            );
+            )));
         }
     }
     Ok(())

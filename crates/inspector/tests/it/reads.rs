@@ -2,7 +2,7 @@
 
 use checkpointer::serde_json::{Value, from_str, json};
 
-use crate::program::{Program, finished, with_support_thread};
+use crate::program::{Program, finished, head, with_support_thread};
 
 #[tokio::test]
 async fn every_command_that_reads_prints_text_and_json() {
@@ -296,6 +296,25 @@ async fn a_thread_that_is_not_there_is_not_said_to_be_sound() {
     let ran = program.run(&verify).await;
     assert_eq!((ran.code, &*ran.stderr), (1, missing), "{ran:?}");
     assert!(ran.stdout.contains("head_missing"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_wrong_usage() {
+    let program = Program::new().await;
+    let checkpointer = program.checkpointer().await;
+    with_support_thread(&checkpointer, "support-4711").await;
+    let head = head(&checkpointer, "support-4711").await.unwrap();
+    let start_of_all = &head.address.checkpoint_id.as_str()[..1];
+    for args in [
+        &["man", "nonsense"][..],
+        &["show", "support-4711", "--channel", "nonsense"],
+        &["show", "support-4711", start_of_all],
+        &["serve", "--listen", "192.0.2.1:80"],
+        &["serve", "--listen", "0.0.0.0:80", "--token"],
+    ] {
+        let ran = program.run(args).await;
+        assert_eq!(ran.code, 2, "{args:?} {ran:?}");
+    }
 }
 
 #[tokio::test]
