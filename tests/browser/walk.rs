@@ -116,6 +116,39 @@ async fn checkpoints_are_found_and_walked_through() {
     browser.until_text("h1", "read step 1").await;
 }
 
+#[tokio::test]
+async fn what_follows_can_be_asked_for_again_after_the_database_was_down() {
+    let proxy = TcpProxy::new();
+    let served = Served::through(&proxy).await;
+    let items: Vec<_> = (0..250)
+        .map(|n| json!({ "text": format!("{n} ").repeat(50) }))
+        .collect();
+    Story::new(&served.checkpointer, "items")
+        .begin(vec![("items", json!(items))])
+        .await;
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("thread?id=items")).await;
+    browser
+        .click("section:nth-of-type(2) .tree > li > details > summary")
+        .await;
+    let shown = "document.querySelectorAll('.inside > .tree > li > details').length";
+    browser.until(&format!("{shown} === 100")).await;
+    let note = "document.addEventListener('htmx:afterRequest', (event) => { window.answered = event.detail.xhr.status; })";
+    browser.eval(note).await;
+
+    proxy.refuse().await;
+    let more = "document.querySelector('.inside .more button')";
+    browser.eval(&format!("{more}.click()")).await;
+    browser.until("window.answered === 503").await;
+    assert_eq!(browser.eval(&format!("{more} !== null")).await, true);
+    assert_eq!(browser.eval(shown).await, 100);
+
+    proxy.listen();
+    browser
+        .until(&format!("({more}.click(), {shown} >= 200)"))
+        .await;
+}
+
 /// Whether the page is told of changes, and so doesn't ask by itself.
 const TOLD: &str = "document.querySelector('#live').dataset.told === 'yes'";
 

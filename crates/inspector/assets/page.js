@@ -102,6 +102,14 @@
   ages();
 
   document.addEventListener("htmx:afterSettle", () => { place(); ages(); });
+  // Of an answer that says what is wrong, the part that is asked for would be nothing, and take the place of
+  // the button that asks for it.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { requestConfig, xhr } = event.detail;
+    if (xhr.status < 400 || !requestConfig.elt.hasAttribute("hx-select")) return;
+    event.detail.shouldSwap = false;
+    say("The rest couldn't be loaded: try again.");
+  });
   document.addEventListener("htmx:sendError", () => say("The page can't be reached."));
   document.addEventListener("htmx:afterOnLoad", (event) => {
     if (event.detail.xhr.status < 400) say("");
