@@ -1,6 +1,7 @@
 //! Walking through a thread.
 
 use checkpointer::serde_json::json;
+use checkpointer::{Checkpointer as _, DeleteThread};
 use inspector::page::Options;
 use rig::{Story, TcpProxy};
 
@@ -146,6 +147,32 @@ async fn what_follows_can_be_asked_for_again_after_the_database_was_down() {
     proxy.listen();
     browser
         .until(&format!("({more}.click(), {shown} >= 200)"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_further_page_of_threads_stays_that_page_when_it_changes() {
+    let served = Served::new(Options::new()).await;
+    for n in 100..160 {
+        Story::new(&served.checkpointer, &format!("job-{n}"))
+            .begin(vec![])
+            .await;
+    }
+    let browser = Chromium::start(DESK).await;
+    browser.open(&served.url("threads")).await;
+    browser.until_text("tbody", "job-159").await;
+    browser.click(".more a").await;
+    browser.until_text("tbody", "job-109").await;
+    browser.until(TOLD).await;
+    let delete = DeleteThread::new("job-104").unwrap();
+    served.checkpointer.delete_thread(delete).await.unwrap();
+    browser
+        .until(
+            "(() => {
+                const shown = Array.from(document.querySelectorAll('tbody a'), (a) => a.textContent);
+                return shown.join() === 'job-109,job-108,job-107,job-106,job-105,job-103,job-102,job-101,job-100';
+            })()",
+        )
         .await;
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn page(
         // A page measures its threads once: it isn't refreshed.
         poll: match search.by_size() {
             true => String::new(),
-            false => search.link("", 0),
+            false => search.link(&search.after, search.changed),
         },
         search,
         list,

@@ -107,6 +107,13 @@ impl Answer {
             .collect()
     }
 
+    /// The value of an attribute, the first of that name.
+    pub(crate) fn value(&self, name: &str) -> String {
+        let (_, rest) = self.body.split_once(&format!("{name}=\"")).unwrap();
+        let (value, _) = rest.split_once('"').unwrap();
+        value.replace("&#38;", "&")
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)

@@ -47,6 +47,17 @@ async fn the_list_of_threads_is_searched_and_filtered() {
         .unwrap();
     let second = browser.get(&next).await;
     assert_has(&second.body, &["Job-69<", "Job-20<"]);
+    // Each page asks whether it has changed itself, and not the first one.
+    for link in [&*next, "threads?q=job-11", "threads?order=oldest"] {
+        let page = browser.get(link).await;
+        let poll = format!(
+            "{}&seen={}",
+            page.value("data-poll"),
+            page.value("data-seen")
+        );
+        let asked = browser.get(&poll).await;
+        assert_eq!(asked.status, StatusCode::NO_CONTENT, "{poll}");
+    }
     let oldest = browser.get("threads?order=oldest").await;
     assert_has(&oldest.body, &["Job-0<", "Job-49<"]);
     assert_eq!(ids(&browser.get("threads?q=job-11").await.body), 11);
