@@ -10,8 +10,10 @@ import psycopg
 import pytest
 from calls import put, values_of
 from langgraph.checkpoint.jsonb import PostgresSaver
-from langgraph.checkpoint.jsonb._options import Options
-from psycopg.conninfo import conninfo_to_dict
+from langgraph.checkpoint.jsonb._conninfo import to_url
+from langgraph.checkpoint.jsonb._options import Options, conninfo_of
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import PGconn
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
@@ -49,6 +51,36 @@ def test_a_pool_whose_server_is_told_by_a_function_is_refused(url):
         PostgresSaver(pool)
     with pytest.raises(TypeError, match="connection string"):
         PostgresSaver(ConnectionPool(lambda: url, open=False))
+
+
+def test_a_connection_of_psycopg_names_its_host_as_its_user_did(url, schema):
+    with psycopg.connect(url) as connection:
+        # It has looked the host up itself.
+        conninfo = conninfo_of(connection)
+    found = conninfo_to_dict(conninfo)
+    assert found.get("host") == conninfo_to_dict(url).get("host")
+    assert "hostaddr" not in found
+    saver = PostgresSaver(conninfo, schema=schema)
+    saver.setup()
+    saver.close()
+
+
+def test_the_host_of_a_connection_of_psycopg_is_verified_by_its_name():
+    # Nothing listens there, and what was asked for can be read all the same.
+    asked = make_conninfo(
+        host="localhost",
+        hostaddr="127.0.0.1",
+        port=1,
+        user="u",
+        password="it's \\",
+        dbname="d",
+        sslmode="verify-full",
+    )
+    connection = psycopg.Connection(PGconn.connect(asked.encode()))
+    found = to_url(conninfo_of(connection), {})
+    assert found == "postgres://u:it%27s%20%5C@/d?host=localhost&port=1&sslmode=verify-full"
+    addressed = psycopg.Connection(PGconn.connect(b"hostaddr=127.0.0.1 port=1 user=u"))
+    assert to_url(conninfo_of(addressed), {}).startswith("postgres://u@/u?host=127.0.0.1&port=1")
 
 
 def test_an_option_that_is_none_has_its_default(url, schema):

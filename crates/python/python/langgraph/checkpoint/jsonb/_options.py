@@ -77,8 +77,21 @@ def conninfo_of(conn: Any) -> str:
     info = getattr(conn, "info", None)
     if info is None:
         raise TypeError("a saver is made from a connection string")
-    password = str(info.password or "").replace("\\", "\\\\").replace("'", "\\'")
-    return f"{info.dsn} password='{password}'" if password else str(info.dsn)
+    return _conninfo_of_connection(info)
+
+
+def _conninfo_of_connection(info: Any) -> str:
+    """The connection string with the host as its user has named it, and with the password."""
+    # There is a connection, so psycopg is installed.
+    from psycopg.conninfo import make_conninfo
+
+    parameters = dict(info.get_parameters())
+    if "host" in parameters:
+        # Psycopg looks the host up itself, and adds the address that it has connected to.
+        parameters.pop("hostaddr", None)
+    if info.password:
+        parameters["password"] = info.password
+    return make_conninfo(**parameters)
 
 
 def _conninfo_of_pool(conninfo: str, arguments: Any) -> str:
