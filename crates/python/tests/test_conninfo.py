@@ -49,6 +49,8 @@ def test_a_connection_string_of_libpq_becomes_a_url(conninfo, environ, url):
         # A password with `/` has to be percent-encoded, for libpq too.
         "postgres://u:x/?hunter2@h/d",
         "postgres://u:x@y?hunter2@h/d",
+        "postgres://u:/hunter2@h/d",
+        "postgres://u:12/hunter2@h",
     ],
 )
 def test_what_is_no_connection_string_is_refused_and_not_shown(conninfo):

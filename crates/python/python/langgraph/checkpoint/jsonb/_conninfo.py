@@ -144,6 +144,12 @@ def _parse_url(url: str) -> dict[str, str]:
         credentials, _, rest = rest.partition("@")
     rest, _, query = rest.partition("?")
     authority, _, dbname = rest.partition("/")
+    if "@" in dbname:
+        # Libpq takes it for the name of a database, but it is likely to be the rest of a password.
+        raise ValueError(
+            "the connection URL has an `@` in the database's name, or a password that isn't percent-encoded: "
+            "`/` is written `%2F`, and `@` in such a name `%40`"
+        )
     further, at, hosts = authority.rpartition("@")
     user, _, password = f"{credentials}{at}{further}".partition(":")
     host, port = _split_ports(hosts)
