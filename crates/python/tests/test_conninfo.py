@@ -32,6 +32,7 @@ USER = getpass.getuser()
         ("postgres://u:x?hunter2@h/d", {}, "postgres://u:x%3Fhunter2@/d?host=h"),
         ("postgres://u:a@b@h/d", {}, "postgres://u:a%40b@/d?host=h"),
         ("postgres://u:p@h?options=-c%20a=@b", {}, "postgres://u:p@/u?host=h&options=-c%20a%3D%40b"),
+        ("host=h user=u password='a://b'", {}, "postgres://u:a%3A%2F%2Fb@/u?host=h"),
     ],
 )
 def test_a_connection_string_of_libpq_becomes_a_url(conninfo, environ, url):
@@ -57,3 +58,8 @@ def test_what_is_no_connection_string_is_refused_and_not_shown(conninfo):
     with pytest.raises(ValueError, match=".") as raised:
         to_url(conninfo, {})
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_url_of_another_database_is_refused_by_its_scheme():
+    with pytest.raises(ValueError, match="postgresql://"):
+        to_url("mysql://u@h/d", {})

@@ -62,6 +62,8 @@ _VARIABLES = {
 
 _SOCKETS = ("/var/run/postgresql", "/tmp")
 
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*://")
+
 _PAIR = re.compile(
     r"\s*(?P<name>\w+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s'\\]|\\.)*))(?:\s+|$)",
     re.DOTALL,
@@ -74,7 +76,7 @@ def to_url(conninfo: str, environ: Mapping[str, str] = os.environ) -> str:
     What it lacks comes from the variables of libpq (`PGHOST`, `PGPASSWORD` …), and then from libpq's
     defaults.
     """
-    is_url = "://" in conninfo
+    is_url = _SCHEME.match(conninfo) is not None
     given = _parse_url(conninfo) if is_url else _parse_pairs(conninfo)
     if "service" in given or "PGSERVICE" in environ:
         raise ValueError("connection services aren't supported: name the host and the database")
