@@ -32,6 +32,7 @@ USER = getpass.getuser()
         ("postgres://u:x?hunter2@h/d", {}, "postgres://u:x%3Fhunter2@/d?host=h"),
         ("postgres://u:a@b@h/d", {}, "postgres://u:a%40b@/d?host=h"),
         ("postgres://u:p@h?options=-c%20a=@b", {}, "postgres://u:p@/u?host=h&options=-c%20a%3D%40b"),
+        ("postgres://u:%E2%82%AC%25@h/a%40b", {}, "postgres://u:%E2%82%AC%25@/a%40b?host=h"),
         ("host=h user=u password='a://b'", {}, "postgres://u:a%3A%2F%2Fb@/u?host=h"),
     ],
 )
@@ -52,12 +53,18 @@ def test_a_connection_string_of_libpq_becomes_a_url(conninfo, environ, url):
         "postgres://u:x@y?hunter2@h/d",
         "postgres://u:/hunter2@h/d",
         "postgres://u:12/hunter2@h",
+        # What isn't percent-encoded UTF-8 would be another password.
+        "postgres://u:hunter2%zz@h/d",
+        "postgres://u:hunter2%@h/d",
+        "postgres://u:hunter2%FF@h/d",
+        "postgres://u@h/d?options=hunter2%FF",
     ],
 )
 def test_what_is_no_connection_string_is_refused_and_not_shown(conninfo):
     with pytest.raises(ValueError, match=".") as raised:
         to_url(conninfo, {})
     assert "hunter2" not in str(raised.value)
+    assert raised.value.__context__ is None
 
 
 def test_a_url_of_another_database_is_refused_by_its_scheme():

@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import quote, unquote
 
 # What the URL of the native part may say as parameters.
@@ -63,6 +64,8 @@ _VARIABLES = {
 _SOCKETS = ("/var/run/postgresql", "/tmp")
 
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*://")
+
+_ENCODED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*", re.DOTALL)
 
 _PAIR = re.compile(
     r"\s*(?P<name>\w+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s'\\]|\\.)*))(?:\s+|$)",
@@ -156,13 +159,21 @@ def _parse_url(url: str) -> dict[str, str]:
     user, _, password = f"{credentials}{at}{further}".partition(":")
     host, port = _split_ports(hosts)
     parts = {"user": user, "password": password, "host": host, "port": port, "dbname": dbname}
-    given = {name: unquote(value) for name, value in parts.items() if value}
+    given = {name: _decode(value) for name, value in parts.items() if value}
     for parameter in filter(None, query.split("&")):
         name, _, value = parameter.partition("=")
         given["sslmode" if name == "ssl" and value == "true" else name] = (
-            "require" if name == "ssl" and value == "true" else unquote(value)
+            "require" if name == "ssl" and value == "true" else _decode(value)
         )
     return given
+
+
+def _decode(value: str) -> str:
+    if _ENCODED.fullmatch(value):
+        with suppress(UnicodeDecodeError):
+            return unquote(value, errors="strict")
+    # It may be a password, so nothing of it is shown.
+    raise ValueError("a part of the connection URL isn't percent-encoded UTF-8: a `%` itself is written `%25`")
 
 
 def _split_ports(hosts: str) -> tuple[str, str]:
