@@ -106,17 +106,20 @@ impl Connected {
         Ok(())
     }
 
-    /// Waits for the writes that were handed over, and closes the connections. A call that is just
-    /// connecting fails, and so do later ones.
+    /// Waits for the writes that were handed over, and closes the connections, also if such a write has
+    /// failed. A call that is just connecting fails, and so do later ones.
     pub(crate) async fn close(&self) -> Result<()> {
         self.is_closed.send_replace(true);
         let database = self.database.get_or_init(|| async { None }).await;
-        if let Some(checkpointer) = self.checkpointer.get() {
-            checkpointer.close().await?;
-        }
-        match database {
-            Some(database) => Ok(database.close(CLOSE_TIMEOUT).await?),
+        let written = match self.checkpointer.get() {
+            Some(checkpointer) => checkpointer.close().await,
             None => Ok(()),
-        }
+        };
+        let closed = match database {
+            Some(database) => database.close(CLOSE_TIMEOUT).await,
+            None => Ok(()),
+        };
+        written?;
+        Ok(closed?)
     }
 }

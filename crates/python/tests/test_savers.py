@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import uvloop
-from calls import checkpoint_with, config_of, locked, put, values_of
+from calls import checkpoint_with, config_of, is_waited_for, locked, put, values_of
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver, CheckpointerError, PostgresSaver
 from langgraph.checkpoint.jsonb.aio import AsyncPostgresSaver as FromAio
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
@@ -203,6 +203,41 @@ def test_a_saver_that_was_closed_before_its_first_call_does_not_connect(url, sch
     saver.close()
     with pytest.raises(CheckpointerError, match="closed"):
         saver.setup()
+
+
+def test_a_close_that_reports_a_write_that_failed_closes_the_connections(url, schema, run):
+    heads = f"{schema}.heads"
+
+    async def is_closing(saver):
+        try:
+            await saver.adelete_for_runs(["none"])
+        except CheckpointerError as error:
+            assert "closed" in str(error)
+            return True
+        return False
+
+    async def work():
+        saver = AsyncPostgresSaver(url, schema=schema)
+        await saver.setup()
+        checkpoint = checkpoint_with({"x": 1})
+        with locked(url, heads) as connection:
+            call = saver.aput(config_of("thread"), checkpoint, {}, checkpoint["channel_versions"])
+            task = asyncio.ensure_future(call)
+            while not is_waited_for(url, heads):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            closing = asyncio.ensure_future(saver.aclose())
+            while not await is_closing(saver):
+                pass
+            connection.execute(f"ALTER TABLE {heads} RENAME TO lost".encode())
+        with pytest.raises(CheckpointerError, match="still to be sent failed"):
+            await closing
+        with pytest.raises(CheckpointerError, match="closed"):
+            await saver.setup()
+
+    run(work())
 
 
 def test_an_encrypting_serialiser_leaves_nothing_to_read(url, schema):
