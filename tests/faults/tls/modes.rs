@@ -1,9 +1,10 @@
 //! Each `sslmode` does what libpq does.
 
-use db::Database;
+use db::{ConnectFailure, Database};
 use expect_test::expect;
 
 use super::authority::{Authority, Issued, Valid};
+use super::failures::failure;
 use super::psql;
 use super::server::{Outcome, TlsServer, seen};
 
@@ -56,6 +57,31 @@ async fn outcome(
         Ok(database) => seen(&database).await,
         Err(_) => Outcome::Failed,
     }
+}
+
+/// What a connection is asked first fails within TLS, as if a pooler had said so. The built-in function has to make
+/// way: it is called by its number, whatever stands for it in the catalog.
+const FAILS_WITHIN_TLS: &str = "
+ALTER FUNCTION pg_catalog.pg_is_in_recovery() RENAME TO pg_is_in_recovery_built_in;
+CREATE FUNCTION pg_catalog.pg_is_in_recovery() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) THEN
+        RAISE EXCEPTION 'no server' USING ERRCODE = 'XX000';
+    END IF;
+    RETURN false;
+END
+$$";
+
+#[tokio::test]
+async fn what_fails_after_the_log_in_is_not_tried_without_tls() {
+    let server = TlsServer::with(&Authority::new().issue("localhost")).await;
+    let observer = server.observer().await;
+    observer.batch_execute(FAILS_WITHIN_TLS).await.unwrap();
+    let told = failure(&server, "either", &[("DB_SSLMODE", "prefer")]).await;
+    assert_eq!(told.0, ConnectFailure::Rejected, "{}", told.1);
+    // Without TLS it would have been open.
+    let plain = outcome(&server, "localhost", "either", "disable", None).await;
+    assert_eq!(plain, Outcome::Plain);
 }
 
 #[tokio::test]

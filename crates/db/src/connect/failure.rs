@@ -83,7 +83,10 @@ impl Failed {
     /// the user away, unless it says so: it is shut down, or what it was asked took too long.
     pub(super) fn after_log_in(error: tokio_postgres::Error, mode: SslMode, tls: &Tls) -> Self {
         let is_ended = error.as_db_error().is_some_and(pooler::is_fatal);
-        let failed = Self::driver(error, mode, tls);
+        let failed = Self {
+            other_way_may_do: false,
+            ..Self::driver(error, mode, tls)
+        };
         match failed.failure {
             ConnectFailure::Rejected if is_ended => Self {
                 failure: ConnectFailure::BrokenOff,
