@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use db::ConnectFailure::{
-    BrokenOff, OutOfResources, PasswordMissing, TlsNotOffered, TooManyConnections,
+    BrokenOff, OutOfResources, PasswordMissing, Rejected, TlsNotOffered, TooManyConnections,
 };
 use db::{ConnectFailure, Database, Error, GenericClient};
 use expect_test::{Expect, expect};
@@ -205,6 +205,40 @@ async fn a_connection_that_is_ended_after_its_log_in_is_tried_again() {
         let db = Database::connect(&settings).await.unwrap();
         assert_eq!(proxy.faults_left(), 0);
         db.ping().await.unwrap();
+    }
+}
+
+/// A pooler takes the log-in, and turns the user away when the first statement asks for a server.
+#[tokio::test]
+async fn what_a_pooler_refuses_for_good_after_the_log_in_is_asked_for_once() {
+    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
+    for mode in ["session", "transaction"] {
+        let variables = [("DB_POOL_MODE", mode), ("DB_SSLMODE", "allow")];
+        let settings = test.settings_through(&proxy, &variables);
+        for (code, text) in [
+            ("XX000", "endpoint is disabled"),
+            ("XX000", "(EBANNED) tenant is banned: unpaid"),
+            ("XX000", "this address is not allowed to connect"),
+            ("08P01", "bouncer config error"),
+        ] {
+            let refusal = Fault {
+                moment: Moment::Question,
+                // What comes with the end of the connection may be overlooked.
+                instead: Instead::LateClose { code, text },
+            };
+            // Neither later nor with TLS.
+            let second_attempt = Fault {
+                moment: Moment::StartUp,
+                instead: Instead::Cut,
+            };
+            proxy.fail([refusal, second_attempt]);
+            let error = Database::connect(&settings).await.unwrap_err();
+            let Error::Connect { failure, .. } = &error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(*failure, Rejected, "{text}");
+            assert_eq!(proxy.faults_left(), 1, "{text}");
+        }
     }
 }
 

@@ -79,10 +79,14 @@ impl Failed {
         }
     }
 
-    /// What failed once the log-in was accepted. A server or a pooler that ends the connection then doesn't turn
-    /// the user away, unless it says so: it is shut down, or what it was asked took too long.
+    /// What failed once the log-in was accepted, and with it the way to connect. A server or a pooler that ends
+    /// the connection then doesn't turn the user away, unless it says so: it is shut down, or what it was asked
+    /// took too long.
     pub(super) fn after_log_in(error: tokio_postgres::Error, mode: SslMode, tls: &Tls) -> Self {
-        let is_ended = error.as_db_error().is_some_and(pooler::is_fatal);
+        let is_ended = error.as_db_error().is_some_and(|error| {
+            let is_known = pooler::connect_failure(error.code(), error.message()).is_some();
+            pooler::is_fatal(error) && !is_known
+        });
         let failed = Self {
             other_way_may_do: false,
             ..Self::driver(error, mode, tls)
