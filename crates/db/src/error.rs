@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::io;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -443,29 +444,38 @@ impl<'a> Chain<'a> {
     pub fn new(error: &'a (dyn StdError + 'static)) -> Self {
         Self(error)
     }
+
+    /// The error and each of its causes by itself, in the words of the line.
+    pub fn links(self) -> impl Iterator<Item = impl fmt::Display> {
+        iter::successors(Some(self.0), |&error| error.source()).map(Link)
+    }
 }
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = Line(f);
-        let mut cause = Some(self.0);
         let mut separator = "";
-        while let Some(error) = cause {
-            line.write_str(separator)?;
-            match error.downcast_ref::<DbError>() {
-                Some(error) => {
-                    let code = error.code().code();
-                    match code.starts_with("22") {
-                        true => write!(line, "data exception ({code})")?,
-                        false => write!(line, "{} ({code})", error.message())?,
-                    }
-                }
-                None => write!(line, "{error}")?,
-            }
+        for link in self.links() {
+            write!(f, "{separator}{link}")?;
             separator = ": ";
-            cause = error.source();
         }
         Ok(())
+    }
+}
+
+/// An error without its causes.
+struct Link<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line(f);
+        let Some(error) = self.0.downcast_ref::<DbError>() else {
+            return write!(line, "{}", self.0);
+        };
+        let code = error.code().code();
+        match code.starts_with("22") {
+            true => write!(line, "data exception ({code})"),
+            false => write!(line, "{} ({code})", error.message()),
+        }
     }
 }
 

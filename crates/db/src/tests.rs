@@ -32,6 +32,11 @@ fn check(error: &Error, expect: &Expect) {
         Chain(error).to_string(),
         text.trim_end().replace('\n', ": ")
     );
+    let links: String = Chain(error)
+        .links()
+        .map(|link| format!("{link}\n"))
+        .collect();
+    assert_eq!(links, text);
 }
 
 #[test]

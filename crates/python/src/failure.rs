@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use checkpointer::{Error, ErrorKind};
+use db::Chain;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -25,7 +26,7 @@ impl Failure {
     fn new(kind: &'static str, error: &(dyn StdError + 'static)) -> Self {
         Self {
             kind,
-            messages: chain(error),
+            messages: messages(error),
             is_transient: false,
             is_outcome_unknown: false,
             sqlstate: None,
@@ -44,14 +45,10 @@ impl Failure {
     }
 }
 
-fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut messages = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        messages.push(error.to_string());
-        cause = error.source();
-    }
-    messages
+/// What an error and its causes say, as in a log: Python's tracebacks have the texts of all of them.
+fn messages(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let links = Chain::new(error).links();
+    links.map(|link| link.to_string()).collect()
 }
 
 impl From<Error> for Failure {

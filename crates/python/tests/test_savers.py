@@ -10,6 +10,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -143,6 +144,23 @@ def test_an_error_has_all_its_causes(url, schema):
     assert error.kind in {"internal", "invalid"}
     again = pickle.loads(pickle.dumps(error))
     assert (again.kind, str(again)) == (error.kind, str(error))
+
+
+def test_an_error_quotes_no_row_and_breaks_no_line(saver, url, schema):
+    with psycopg.connect(url) as connection:
+        refuse = f"ALTER TABLE {schema}.checkpoints ADD CONSTRAINT full_up CHECK (false) NOT VALID"
+        connection.execute(refuse.encode())
+    with pytest.raises(CheckpointerError, match="full_up") as raised:
+        put(saver, "thread", secret="hunter2")
+    assert raised.value.sqlstate == "23514"
+    assert "23514" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "Failing row" not in shown
+    assert "DETAIL" not in shown
+    with pytest.raises(CheckpointerError, match=r"a\\nb") as raised:
+        saver.copy_thread("a\nb", "c")
+    assert "\n" not in str(raised.value)
 
 
 def test_what_cannot_be_stored_is_refused_with_its_kind(saver):
