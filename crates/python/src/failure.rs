@@ -43,6 +43,19 @@ impl Failure {
             sqlstate: None,
         }
     }
+
+    /// The failure of a call on a list that the parent of this process has begun, with connections of its own.
+    pub(crate) fn list_of_parent() -> Self {
+        Self {
+            kind: ErrorKind::Invalid.as_str(),
+            messages: vec![
+                "the list was begun before a fork; list again in this process".to_owned(),
+            ],
+            is_transient: false,
+            is_outcome_unknown: false,
+            sqlstate: None,
+        }
+    }
 }
 
 /// What an error and its causes say, as in a log: Python's tracebacks have the texts of all of them.

@@ -1,6 +1,7 @@
 //! The calls that read.
 
 use std::mem;
+use std::process;
 use std::sync::Arc;
 
 use checkpointer::futures_util::StreamExt as _;
@@ -17,7 +18,7 @@ use tokio::sync::Mutex;
 use crate::answer::{Answer, History, Tuple};
 use crate::call::call;
 use crate::connected::Connected;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::inbox::Inbox;
 
 /// The first format of checkpoints whose tasks' sends are a channel of their own.
@@ -119,6 +120,8 @@ impl Selection {
 /// A list under way. It holds no connection between two pages.
 #[pyclass(frozen, module = "langgraph.checkpoint.jsonb._native")]
 pub(crate) struct Listing {
+    /// The process that has begun it.
+    pid: u32,
     connected: Arc<Connected>,
     stage: Arc<Mutex<Stage>>,
 }
@@ -139,6 +142,7 @@ impl std::fmt::Debug for Listing {
 impl Listing {
     pub(crate) fn new(connected: Arc<Connected>, selection: Selection) -> Self {
         Self {
+            pid: process::id(),
             connected,
             stage: Arc::new(Mutex::new(Stage::Asked(selection))),
         }
@@ -150,6 +154,9 @@ impl Listing {
     /// Reads the next checkpoints; none are left if there are none.
     #[pyo3(signature = (inbox))]
     fn next<'py>(&self, py: Python<'py>, inbox: Option<&Inbox>) -> PyResult<Bound<'py, PyAny>> {
+        if self.pid != process::id() {
+            return Err(Failure::list_of_parent().into());
+        }
         let connected = Arc::clone(&self.connected);
         let stage = Arc::clone(&self.stage);
         call(py, inbox, async move { page(&connected, &stage).await })

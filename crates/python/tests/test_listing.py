@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 from calls import config_of, put
-from langgraph.checkpoint.jsonb import AsyncPostgresSaver, PostgresSaver
+from langgraph.checkpoint.jsonb import AsyncPostgresSaver, CheckpointerError, PostgresSaver
 
 # Fewer than a page of the crate's, which then counts the matches and looks for more of them.
 FEW = 5
@@ -43,6 +45,22 @@ def test_a_saver_is_closed_while_a_list_is_left_in_the_middle(narrow):
     assert next(listed).checkpoint["channel_values"] == {"n": FEW - 1}
     narrow.close()
     listed.close()
+
+
+def test_a_child_that_is_forked_is_told_that_a_list_is_its_parents(narrow):
+    def go_on():
+        with pytest.raises(CheckpointerError, match="fork") as raised:
+            list(listed)
+        assert raised.value.kind == "invalid"
+        assert len(list(narrow.list(None))) == FEW
+
+    listed = narrow.list(None)
+    next(listed)
+    child = multiprocessing.get_context("fork").Process(target=go_on)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert len(list(listed)) == FEW - 1
 
 
 def test_a_list_may_be_left_in_the_middle_and_calls_be_made_inside_of_it(saver):
