@@ -20,6 +20,9 @@ use crate::{Checkpointer, Error, Result};
 /// How long an attempt that has begun may take, however little time is left.
 const ANSWER: Duration = Duration::from_secs(1);
 
+/// How often a lease that comes late is renewed before it is handed out.
+const RENEWALS: usize = 8;
+
 /// A lease that is renewed in the background until it is released or dropped.
 ///
 /// While it is held, other programs' writes to the thread fail: see [`Lease`]. Writes of the holder carry
@@ -252,12 +255,21 @@ impl LeaseGuard {
         let lease = checkpointer.acquire_lease(acquire).await?;
         // Attempts that failed, or a lock that was waited for, have used up a part of the time as it is
         // counted here, or all of it.
-        if asked.elapsed() > ttl / 3 {
+        let mut renewals = 0;
+        while asked.elapsed() > ttl / 3 {
             asked = Instant::now();
-            if let Err(error) = checkpointer.renew_lease(&lease, ttl).await {
+            let renewed = match renewals < RENEWALS {
+                true => checkpointer.renew_lease(&lease, ttl).await.map(drop),
+                // It is lost as soon as it is there, each time.
+                false => Err(Error::Busy {
+                    thread_id: lease.thread_id.clone(),
+                }),
+            };
+            if let Err(error) = renewed {
                 release(checkpointer, lease, &runtime);
                 return Err(error);
             }
+            renewals += 1;
         }
         let hold = Arc::new(Hold::new(asked + ttl));
         let renewal = Renewal {

@@ -337,6 +337,32 @@ async fn one_that_was_taken_after_an_outage_lasts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_whose_first_renewal_comes_too_late_is_renewed_until_one_does_not() {
+    let leases = Leases::new();
+    leases.outage(TTL);
+    leases.renewals(Renewals::Take(TTL));
+    let acquiring = tokio::spawn(LeaseGuard::acquire(leases.clone(), asked()));
+    sleep(3 * TTL + TTL / 2).await;
+    leases.renewals(Renewals::Succeed);
+    let guard = acquiring.await.unwrap().unwrap();
+    assert!(!guard.is_lost());
+    assert_eq!(leases.renewed(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_renewals_all_come_too_late_is_released() {
+    let leases = Leases::new();
+    leases.outage(TTL);
+    leases.renewals(Renewals::Take(TTL));
+    let failed = LeaseGuard::acquire(leases.clone(), asked()).await;
+    assert!(matches!(failed, Err(Error::Busy { .. })), "{failed:?}");
+    sleep(Duration::from_millis(1)).await;
+    leases.outage(Duration::ZERO);
+    leases.renewals(Renewals::Succeed);
+    assert_eq!(leases.acquire().await.lease().number, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_was_taken_late_and_cannot_be_renewed_is_released() {
     let leases = Leases::new();
     leases.outage(TTL);
