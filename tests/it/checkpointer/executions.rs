@@ -7,7 +7,8 @@ use fastrand::Rng;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::step::{Step, get, large, thread, two};
+use super::step::{Step, checkpointer, get, large, thread, two};
+use rig::TestDb;
 
 /// What one execution of a task writes: channels and values.
 type Writes = Vec<(String, Value)>;
@@ -102,5 +103,42 @@ async fn of_two_executions_of_a_task_all_that_one_has_written_is_stored() {
             check(&stored.collect(), executions);
         }
         address = Step::after(&address).put(&programs[round % 2]).await;
+    }
+}
+
+#[tokio::test]
+async fn the_outputs_of_a_task_are_locked_before_its_chunks() {
+    let test = TestDb::without_schema().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let address = Step::first(&thread("thread")).put(&checkpointer).await;
+    let (schema, observer) = (test.schema(), test.observer().await);
+    let note = format!(
+        "CREATE TABLE {schema}.inserted (number serial, what text);
+         CREATE FUNCTION {schema}.note() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN INSERT INTO {schema}.inserted (what) VALUES (TG_TABLE_NAME); RETURN NEW; END$$;
+         CREATE TRIGGER note BEFORE INSERT ON {schema}.pending_writes
+         FOR EACH ROW EXECUTE FUNCTION {schema}.note();
+         CREATE TRIGGER note BEFORE INSERT ON {schema}.chunks
+         FOR EACH ROW EXECUTE FUNCTION {schema}.note()"
+    );
+    observer.batch_execute(&note).await.unwrap();
+    for (task, is_special) in [("regular", false), ("special", true)] {
+        let mut writes: Writes = (0..3)
+            .map(|n| (format!("output {n}"), json!([task, large(n)])))
+            .collect();
+        if is_special {
+            writes.push(("__error__".to_owned(), json!(task)));
+        }
+        let task_id = TaskId::new(task).unwrap();
+        let writes = PutWrites::new(&address, &task_id, &writes);
+        checkpointer.put_writes(writes).await.unwrap();
+        let sql = format!(
+            "WITH inserted AS (DELETE FROM {schema}.inserted RETURNING number, what)
+             SELECT max(number) FILTER (WHERE what = 'pending_writes')
+                 < min(number) FILTER (WHERE what = 'chunks')
+             FROM inserted"
+        );
+        let row = observer.query_one(&sql, &[]).await.unwrap();
+        assert_eq!(row.get::<_, Option<bool>>(0), Some(true), "{task}");
     }
 }

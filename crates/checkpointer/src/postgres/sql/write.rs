@@ -287,7 +287,8 @@ const PLACE_WRITES: &str = "placed AS (
     RETURNING idx
 )";
 
-/// The chunks of outputs of which some were stored now (`kept`). Where outputs to special channels were
+/// The chunks of outputs of which some were stored now (`kept`), which counts them, so that all are stored
+/// before the chunks: in that order other statements lock both. Where outputs to special channels were
 /// `replaced`, those before may have left chunks, which is noted. (Citus inserts nothing that is selected
 /// with a look at a table, so `kept` looks.)
 const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
@@ -296,7 +297,7 @@ const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
         WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
           AND task_id = {task_id} AND idx < 0) AS replaced
     FROM locked
-    WHERE EXISTS (SELECT FROM placed) OR EXISTS (SELECT FROM following)
+    WHERE (SELECT count(*) FROM placed) + (SELECT count(*) FROM following) > 0
 ), inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT {thread_id}, new.hash, new.content, new.refs
