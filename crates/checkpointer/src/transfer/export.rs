@@ -91,8 +91,10 @@ impl<'c> Outgoing<'c> {
             return Err(Error::thread_not_found(&thread_id));
         };
         let list = List::thread(thread_id)?.project(Projection::Metadata);
-        let steps = checkpointer.list(list).map_ok(|tuple| tuple.address);
-        let mut addresses: Vec<CheckpointAddress> = steps.try_collect().await?;
+        let steps = checkpointer.list(list);
+        let steps = steps.map_ok(|tuple| (tuple.address, tuple.parent_address));
+        let (mut addresses, parents): (Vec<_>, Vec<_>) =
+            steps.try_collect::<Vec<_>>().await?.into_iter().unzip();
         addresses.sort_by(order);
         let mut outgoing = Self {
             checkpointer,
@@ -101,7 +103,20 @@ impl<'c> Outgoing<'c> {
             addresses,
         };
         outgoing.find_heads().await?;
+        outgoing.find_parents(parents).await?;
         Ok(outgoing)
+    }
+
+    /// Adds the parents of those listed that the list had passed by when they were put.
+    async fn find_parents(&mut self, parents: Vec<Option<CheckpointAddress>>) -> Result<()> {
+        for parent in parents.into_iter().flatten() {
+            if self.place(&parent).is_err()
+                && let Some(parent) = self.read(GetTuple::at(&parent)).await?
+            {
+                self.add(parent).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn find_heads(&mut self) -> Result<()> {
@@ -120,14 +135,11 @@ impl<'c> Outgoing<'c> {
         Ok(())
     }
 
-    /// Adds a head, with those of its ancestors that were put since the list was read, as it was.
-    async fn add(&mut self, head: CheckpointTuple) -> Result<()> {
-        let mut next = Some(head);
+    /// Adds a checkpoint that the list hasn't, with those of its ancestors that it hasn't, either.
+    async fn add(&mut self, tuple: CheckpointTuple) -> Result<()> {
+        let mut next = Some(tuple);
         while let Some(tuple) = next {
-            let found = self
-                .addresses
-                .binary_search_by(|at| order(at, &tuple.address));
-            let Err(place) = found else {
+            let Err(place) = self.place(&tuple.address) else {
                 return Ok(());
             };
             self.addresses.insert(place, tuple.address);
@@ -137,6 +149,11 @@ impl<'c> Outgoing<'c> {
             };
         }
         Ok(())
+    }
+
+    /// The place of an address, or where it would be.
+    fn place(&self, address: &CheckpointAddress) -> std::result::Result<usize, usize> {
+        self.addresses.binary_search_by(|at| order(at, address))
     }
 
     async fn read(&self, query: GetTuple) -> Result<Option<CheckpointTuple>> {

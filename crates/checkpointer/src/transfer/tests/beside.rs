@@ -36,6 +36,8 @@ async fn put(checkpointer: &dyn Checkpointer, mut parent: Option<&str>, ids: &[&
 struct Beside {
     memory: MemoryCheckpointer,
     has_put: AtomicBool,
+    /// What a list of several pages has passed by when it is put.
+    unlisted: &'static [&'static str],
 }
 
 #[async_trait]
@@ -60,7 +62,12 @@ impl Checkpointer for Beside {
     }
 
     fn list(&self, query: List) -> BoxStream<'static, Result<CheckpointTuple>> {
-        self.memory.list(query)
+        let unlisted = self.unlisted;
+        let listed = self.memory.list(query).try_filter(move |tuple| {
+            let id = tuple.address.checkpoint_id.as_str();
+            std::future::ready(!unlisted.contains(&id))
+        });
+        listed.boxed()
     }
 
     async fn delete_thread(&self, delete: DeleteThread) -> Result<()> {
@@ -80,8 +87,27 @@ impl Checkpointer for Beside {
 async fn a_head_that_was_put_meanwhile_is_exported_with_its_parents() {
     let memory = MemoryCheckpointer::new();
     put(&memory, None, &["9", "10"]).await;
-    let has_put = AtomicBool::new(false);
-    let source = Beside { memory, has_put };
+    is_exported_with_its_parents(Beside {
+        memory,
+        has_put: AtomicBool::new(false),
+        unlisted: &[],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_listed_is_exported_with_parents_that_were_not() {
+    let memory = MemoryCheckpointer::new();
+    put(&memory, None, &["9", "10", "11", "8"]).await;
+    is_exported_with_its_parents(Beside {
+        memory,
+        has_put: AtomicBool::new(true),
+        unlisted: &["10", "11"],
+    })
+    .await;
+}
+
+async fn is_exported_with_its_parents(source: Beside) {
     let lines: Vec<String> = export(&source, THREAD)
         .unwrap()
         .try_collect()
