@@ -65,7 +65,7 @@ pub(super) struct ReadLists {
 pub(super) struct ReadList {
     value: Arc<Value>,
     top: Option<Reference>,
-    /// The list's chunks; each comes after those below it, so that their ends are in order.
+    /// The list's chunks, in the [order](Placed::order) of their ends.
     chunks: Vec<Placed>,
     /// The first chunk of each hash.
     by_hash: HashMap<ContentHash, usize>,
@@ -229,15 +229,8 @@ impl ReadList {
     /// where they are.
     fn cut_and_grown(mut self, kept: usize, others: Vec<Value>) -> Self {
         let chunks = self.chunks.partition_point(|chunk| chunk.items.end <= kept);
-        for gone in self.chunks.drain(chunks..) {
-            if self
-                .by_hash
-                .get(&gone.hash)
-                .is_some_and(|first| *first >= chunks)
-            {
-                self.by_hash.remove(&gone.hash);
-            }
-        }
+        self.chunks.truncate(chunks);
+        self.by_hash.retain(|_, first| *first < chunks);
         if kept == array(&self.value).len() && others.is_empty() {
             return self;
         }
@@ -250,6 +243,20 @@ impl ReadList {
         Self {
             value: Arc::new(value),
             ..self
+        }
+    }
+
+    /// Adds chunks that were found. One of them may stand above chunks that stay, and so come before others.
+    fn add(&mut self, found: Vec<Placed>) {
+        let mut indexed = self.chunks.len();
+        self.chunks.extend(found);
+        if !self.chunks.is_sorted_by_key(Placed::order) {
+            self.chunks.sort_by_key(Placed::order);
+            self.by_hash.clear();
+            indexed = 0;
+        }
+        for (index, chunk) in self.chunks.iter().enumerate().skip(indexed) {
+            self.by_hash.entry(chunk.hash).or_insert(index);
         }
     }
 
@@ -286,6 +293,13 @@ impl ReadList {
             last = below.peek().copied();
             named.extend(below.map(|chunk| chunk.hash));
         }
+    }
+}
+
+impl Placed {
+    /// Chunks are in the order of their ends, each behind those below it.
+    fn order(&self) -> (usize, u8) {
+        (self.items.end, self.level)
     }
 }
 
@@ -345,10 +359,7 @@ impl FoundList {
             Some(before) => before.cut_and_grown(self.same, self.rest),
             None => ReadList::new(self.rest),
         };
-        for chunk in self.chunks {
-            list.by_hash.entry(chunk.hash).or_insert(list.chunks.len());
-            list.chunks.push(chunk);
-        }
+        list.add(self.chunks);
         ReadList {
             top: Some(self.top),
             bytes: self.bytes,

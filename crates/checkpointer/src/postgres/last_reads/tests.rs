@@ -137,6 +137,30 @@ fn a_list_that_grows_is_read_by_what_is_new() {
 }
 
 #[test]
+fn a_list_that_has_grown_and_is_cut_is_read_as_it_is() {
+    let plain = |n: usize| json!({ "n": n, "text": n.to_string().repeat(60) });
+    let all: Vec<Value> = (0..3_000).map(plain).collect();
+    for step in [7, 40, 300] {
+        let mut thread = Thread::new(usize::MAX);
+        let mut read = |length: usize| {
+            let list = Value::Array(all[..length].to_vec());
+            let read = thread.read(&[("list", &list)]);
+            assert!(
+                *read.lists["list"] == list,
+                "{length} items, in steps of {step}"
+            );
+        };
+        // It gets further levels, whose nodes stand above chunks that were there.
+        for length in (20..1_000).step_by(step) {
+            read(length);
+        }
+        for length in [990, 700, 2_900, 400, 410, 1_500, 90, 3_000, 2_000, 30] {
+            read(length);
+        }
+    }
+}
+
+#[test]
 fn a_list_that_is_the_same_is_shared() {
     let mut thread = Thread::new(usize::MAX);
     let list = Value::Array(items(0..500));
