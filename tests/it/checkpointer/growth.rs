@@ -282,7 +282,7 @@ async fn a_cache_without_room_costs_what_is_sent_again_only() {
     }
 }
 
-/// A read brings the items that weren't read before, whoever has put them.
+/// The server sends a checkpointer only those items of a list that it hasn't read before.
 #[tokio::test]
 async fn a_read_costs_what_is_new_since_the_one_before() {
     let watched = Watched::new().await;

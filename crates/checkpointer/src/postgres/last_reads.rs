@@ -225,8 +225,8 @@ impl ReadList {
         }
     }
 
-    /// The list with as many of its first items, and others behind them. If nobody else has it, the items stay
-    /// where they are.
+    /// Keeps the first `kept` items of the list, and appends others. The items that stay are moved nowhere if no
+    /// caller has the list any more; otherwise they are copied.
     fn cut_and_grown(mut self, kept: usize, others: Vec<Value>) -> Self {
         let chunks = self.chunks.partition_point(|chunk| chunk.items.end <= kept);
         self.chunks.truncate(chunks);
