@@ -109,6 +109,37 @@ const CASES: &[Case] = &[
         left: &[CheckpointUnreadable],
     },
     Case {
+        what: "a reference says of an object that nothing in it is cut",
+        damage:
+            "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{nested,k}', '\"o\"')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a reference says of a list that nothing in it is cut",
+        damage:
+            "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{lists,k}', '\"a\"')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a reference says of a long list that nothing in it is cut, and its last leaf says otherwise",
+        damage:
+            "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{deep,k}', '\"a\"')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '1'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a reference says of a pending write that nothing in it is cut",
+        damage: "UPDATE {schema}.pending_writes SET value = jsonb_set(value, '{k}', '\"a\"')
+            WHERE thread_id = 'damaged' AND task_id = 'lists'",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
         what: "a reference can't be followed",
         damage:
             "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{messages,d}', '-7')
@@ -308,21 +339,25 @@ async fn make(checkpointer: &PostgresCheckpointer, name: &str) -> CheckpointAddr
         json!({
             "n": n,
             "messages": large(n),
+            "lists": [large(30 + n), large(40 + n)],
             "nested": { "of": [large(10 + n), large(20 + n)], "note": "y".repeat(1500) },
             "note": "x".repeat(1500 + n),
         })
     };
     let mut of_first = map(state(1));
     // So large that nodes stand above its leaves.
-    let many = (0..8).flat_map(|n| large(100 + n).as_array().cloned().unwrap());
-    of_first.insert("many".to_owned(), many.collect());
+    let many = |seed: usize| (0..8).flat_map(move |n| large(seed + n).as_array().cloned().unwrap());
+    of_first.insert("many".to_owned(), many(100).collect());
+    let deep = many(200).chain([large(50)]);
+    of_first.insert("deep".to_owned(), deep.collect());
     let first = Step::first(&thread(name)).id("1").values(of_first.into());
     let first = first.put(checkpointer).await;
     let second = Step::after(&first).id("2").values(state(2));
     let second = second.put(checkpointer).await;
     let third = Step::after(&second).id("3").values(json!({ "n": 3 }));
     let third = third.put(checkpointer).await;
-    for (task, value) in [("small", json!([1])), ("large", large(9))] {
+    let lists = json!([large(60), large(70)]);
+    for (task, value) in [("small", json!([1])), ("large", large(9)), ("lists", lists)] {
         try_write(checkpointer, &third, task, &value).await.unwrap();
     }
     let metadata = map(json!({ "owner": name }));
@@ -356,6 +391,65 @@ async fn each_damage_is_found_and_what_can_be_repaired_is() {
             assert!(!is_repaired || finding.kind.is_repairable());
         }
         assert_eq!(stored.kinds(false).await, *left, "after a repair: {what}");
+        stored.clean().await;
+    }
+}
+
+/// What no hash covers of a reference may be damaged. Once it is mended, everything is there.
+#[tokio::test]
+async fn what_a_damaged_reference_needs_is_never_removed() {
+    const KEPT: &str = "CREATE TABLE {schema}.kept_checkpoints AS
+            SELECT * FROM {schema}.checkpoints WHERE thread_id = 'damaged';
+        CREATE TABLE {schema}.kept_writes AS
+            SELECT * FROM {schema}.pending_writes WHERE thread_id = 'damaged'";
+    const MEND: &str = "UPDATE {schema}.checkpoints AS c SET channels = kept.channels
+            FROM {schema}.kept_checkpoints AS kept
+            WHERE (c.thread_id, c.checkpoint_id) = (kept.thread_id, kept.checkpoint_id);
+        UPDATE {schema}.pending_writes AS w SET value = kept.value
+            FROM {schema}.kept_writes AS kept
+            WHERE (w.thread_id, w.task_id) = (kept.thread_id, kept.task_id);
+        DROP TABLE {schema}.kept_checkpoints, {schema}.kept_writes";
+    let stored = Stored::new().await;
+    let run = async |sql: &str| {
+        let sql = sql.replace("{schema}", stored.test.schema());
+        stored.client.batch_execute(&sql).await.unwrap();
+    };
+    // In checkpoint 2, and in a pending write.
+    for (channel, damage) in [
+        ("nested", "'{\"k\": \"o\"}'"),
+        ("lists", "'{\"k\": \"a\"}'"),
+        ("lists", "'{\"k\": \"a\", \"d\": null}'"),
+        ("lists", "'{\"k\": \"a\", \"d\": \"?\"}'"),
+        ("messages", "'{\"d\": 0.5}'"),
+        ("lists", "'{\"k\": 7, \"d\": 7}'"),
+    ] {
+        let (source, target) = (thread("sound"), thread("damaged"));
+        let copied = stored.checkpointer.copy_thread(&source, &target);
+        copied.await.unwrap();
+        run(KEPT).await;
+        run(&format!(
+            "UPDATE {{schema}}.checkpoints
+            SET channels = jsonb_set(channels, '{{{channel}}}', channels -> '{channel}' || {damage})
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2';
+            UPDATE {{schema}}.pending_writes SET value = value || {damage}
+            WHERE thread_id = 'damaged' AND task_id = 'lists'"
+        ))
+        .await;
+        let found = stored.kinds(true).await;
+        assert!(found.contains(&CheckpointUnreadable), "{damage}: {found:?}");
+        // The first checkpoint goes, and a sweep follows.
+        let keep = || PruneStrategy::Keep(Retention::keep_last(2));
+        let prune = || Prune::new([&target], keep()).unwrap();
+        let counted = stored.checkpointer.prune(prune().dry_run(true)).await;
+        let counted = counted.unwrap();
+        let removed = stored.checkpointer.prune(prune()).await;
+        let removed = removed.unwrap();
+        assert_eq!((removed.checkpoints, counted.checkpoints), (1, 1));
+        assert_eq!(removed.bytes, counted.bytes, "{damage}");
+        removed.complete().unwrap();
+        stored.kinds(true).await;
+        run(MEND).await;
+        assert_eq!(stored.kinds(false).await, [], "{damage}");
         stored.clean().await;
     }
 }
@@ -403,7 +497,7 @@ async fn a_thread_whose_row_was_made_again_goes_on() {
     assert_eq!(read, None);
     stored.verify(true).await;
     let read = by_another.get_tuple(GetTuple::at(&third)).await.unwrap();
-    assert_eq!(read.unwrap().pending_writes.len(), 2);
+    assert_eq!(read.unwrap().pending_writes.len(), 3);
     let next = Step::after(&third).values(json!({ "messages": large(2) }));
     let next = next.put(&stored.checkpointer).await;
     let head = head(&by_another, &thread("damaged")).await;

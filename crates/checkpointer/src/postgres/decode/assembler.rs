@@ -43,6 +43,8 @@ struct Parts {
     form: Form,
     /// Whether each of them is `[value]` or a reference.
     nested: bool,
+    /// Whether the reference to the leaf's tree says that there may be references.
+    refers: bool,
     /// Whether their hashes are needed.
     hashed: bool,
 }
@@ -85,7 +87,7 @@ impl<'a> Assembler<'a> {
             Kind::Array => {
                 let mut items = Vec::new();
                 for part in &reference.parts {
-                    self.branch(part, reference.depth, depth, &mut items)?;
+                    self.branch(part, reference.depth, reference, depth, &mut items)?;
                 }
                 Ok(Value::Array(items))
             }
@@ -93,7 +95,7 @@ impl<'a> Assembler<'a> {
                 let mut members = Map::new();
                 let mut keys = None;
                 for hash in self.leaves(reference)? {
-                    self.members(&hash, depth, &mut members, &mut keys)?;
+                    self.members(&hash, reference, depth, &mut members, &mut keys)?;
                 }
                 order::restore_keys(&mut members, keys)
                     .ok_or_else(|| self.corrupt("has keys that can't have the stored order"))?;
@@ -130,7 +132,7 @@ impl<'a> Assembler<'a> {
     pub(super) fn list(&mut self, top: Reference, before: Option<&ReadList>) -> Result<FoundList> {
         let mut list = FoundList::new(top.clone());
         for part in &top.parts {
-            self.placed(part, top.depth, before, &mut list)?;
+            self.placed(part, top.depth, &top, before, &mut list)?;
         }
         Ok(list)
     }
@@ -140,6 +142,7 @@ impl<'a> Assembler<'a> {
         &mut self,
         hash: &ContentHash,
         level: u8,
+        tree: &Reference,
         before: Option<&ReadList>,
         list: &mut FoundList,
     ) -> Result<()> {
@@ -156,12 +159,12 @@ impl<'a> Assembler<'a> {
             }
             None if level == 0 => {
                 let mut items = Vec::new();
-                self.items(hash, 0, &mut items)?;
+                self.items(hash, tree, 0, &mut items)?;
                 list.take(items);
             }
             None => {
                 for child in self.children(hash)? {
-                    self.placed(child, level - 1, before, list)?;
+                    self.placed(child, level - 1, tree, before, list)?;
                 }
             }
         }
@@ -180,6 +183,7 @@ impl<'a> Assembler<'a> {
         &mut self,
         hash: &ContentHash,
         level: u8,
+        tree: &Reference,
         depth: usize,
         items: &mut Vec<Value>,
     ) -> Result<()> {
@@ -187,17 +191,17 @@ impl<'a> Assembler<'a> {
             self.spend(placed.stored_bytes)?;
             items.extend_from_slice(held);
         } else if level == 0 {
-            self.items(hash, depth, items)?;
+            self.items(hash, tree, depth, items)?;
         } else {
             for child in self.children(hash)? {
-                self.branch(child, level - 1, depth, items)?;
+                self.branch(child, level - 1, tree, depth, items)?;
             }
         }
         Ok(())
     }
 
     fn value(&mut self, hash: &ContentHash) -> Result<Value> {
-        let leaf = self.leaf(hash, Kind::Value)?;
+        let leaf = self.leaf(hash, Kind::Value, false)?;
         let (value, found) = self.plain(leaf.content, leaf.parts)?;
         if let Some(found) = found {
             self.verify(hash, leaf.chunk, Kind::Value, || found)?;
@@ -205,8 +209,14 @@ impl<'a> Assembler<'a> {
         Ok(value)
     }
 
-    fn items(&mut self, hash: &ContentHash, depth: usize, items: &mut Vec<Value>) -> Result<()> {
-        let leaf = self.leaf(hash, Kind::Array)?;
+    fn items(
+        &mut self,
+        hash: &ContentHash,
+        tree: &Reference,
+        depth: usize,
+        items: &mut Vec<Value>,
+    ) -> Result<()> {
+        let leaf = self.leaf(hash, Kind::Array, tree.nested)?;
         let Value::Array(stored) = leaf.content else {
             return Err(self.unknown_form(hash));
         };
@@ -223,11 +233,12 @@ impl<'a> Assembler<'a> {
     fn members(
         &mut self,
         hash: &ContentHash,
+        tree: &Reference,
         depth: usize,
         members: &mut Map<String, Value>,
         keys: &mut Option<Value>,
     ) -> Result<()> {
-        let leaf = self.leaf(hash, Kind::Object)?;
+        let leaf = self.leaf(hash, Kind::Object, tree.nested)?;
         let Value::Object(stored) = leaf.content else {
             return Err(self.unknown_form(hash));
         };
@@ -273,6 +284,9 @@ impl<'a> Assembler<'a> {
         depth: usize,
     ) -> Result<(Value, Option<ContentHash>)> {
         if parts.nested {
+            if stored.is_object() && !parts.refers {
+                return Err(self.corrupt("has a reference in a tree that is said to have none"));
+            }
             let (value, hash) = self.entry(stored, parts.form, depth + 1)?;
             return Ok((value, Some(hash)));
         }
@@ -289,8 +303,8 @@ impl<'a> Assembler<'a> {
         Ok((value, hash))
     }
 
-    /// Reads a leaf of a tree of a kind.
-    fn leaf(&mut self, hash: &ContentHash, kind: Kind) -> Result<Leaf<'a>> {
+    /// Reads a leaf of a tree of a kind, which may hold references or not.
+    fn leaf(&mut self, hash: &ContentHash, kind: Kind, refers: bool) -> Result<Leaf<'a>> {
         let chunk = self.chunk(hash)?;
         let Body::Leaf { text, parsed } = &chunk.body else {
             return Err(self.corrupt(&format!("has a node, chunk {hash}, for a leaf")));
@@ -307,6 +321,7 @@ impl<'a> Assembler<'a> {
         let parts = Parts {
             form,
             nested,
+            refers,
             hashed: chunk.verified.get() != Some(kind),
         };
         Ok(Leaf {

@@ -280,19 +280,25 @@ FROM pg_catalog.unnest({runs}) AS run (metadata) CROSS JOIN LATERAL (
     WHERE c.metadata @> run.metadata OFFSET 0) AS c
 ORDER BY c.thread_id"]);
 
-/// The chunks that references name, and those below, which are looked up as in [`READ`](super::read::READ); and
-/// the others of the thread. Set operations take time in proportion to what they compare; a `NOT IN` compares
-/// each with each where the planner expects many.
-pub(super) const UNNEEDED_CHUNKS: &str = ", needed AS (
-    SELECT top.hash, top.depth FROM referred, {schema}.top_chunks(referred.reference) AS top
+/// The chunks that references name, and all below, each looked up by its key as in [`READ`](super::read::READ).
+///
+/// A reference says what kind its leaves are of and how deep they are, which no hash covers. A read relies on
+/// that. Here, where what isn't needed goes, a reference that says less than there is must cost nothing: so only
+/// its hashes count. One whose hashes can't be read fails, and nothing goes.
+pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
+    SELECT top.hash FROM referred,
+        {schema}.unpacked(decode(referred.reference ->> 'r', 'base64')) AS top
     UNION
-    SELECT below.hash, needed.depth - 1
+    SELECT below.hash
     FROM needed CROSS JOIN LATERAL (
         SELECT c.refs FROM {schema}.chunks AS c
         WHERE c.thread_id = {thread_id} AND c.hash = needed.hash OFFSET 0) AS c,
         {schema}.unpacked(c.refs) AS below
-    WHERE sign(needed.depth) = 1
-), unneeded AS (
+)";
+
+/// The others of the thread. Set operations take time in proportion to what they compare; a `NOT IN` compares each
+/// with each where the planner expects many.
+pub(super) const UNNEEDED_CHUNKS: &str = ", unneeded AS (
     SELECT hash FROM {schema}.chunks WHERE thread_id = {thread_id} EXCEPT SELECT hash FROM needed
 )";
 
@@ -337,6 +343,7 @@ WITH RECURSIVE removed AS MATERIALIZED (
     UNION ALL
     SELECT w.value FROM of_writes AS w WHERE NOT w.goes AND jsonb_typeof(w.value) = 'object'
 )",
+        NEEDED_CHUNKS,
         UNNEEDED_CHUNKS,
         ", gone AS (
     SELECT 'checkpoint' AS kind, bytes FROM of_checkpoints

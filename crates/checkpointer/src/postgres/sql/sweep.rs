@@ -12,7 +12,7 @@
 use std::time::SystemTime;
 
 use super::parameters::parameters;
-use super::remove::UNNEEDED_CHUNKS;
+use super::remove::{NEEDED_CHUNKS, UNNEEDED_CHUNKS};
 use super::template::Template;
 use crate::codec::ContentHash;
 
@@ -97,6 +97,7 @@ WITH RECURSIVE referred AS (
     SELECT w.value FROM {schema}.pending_writes AS w
     WHERE w.thread_id = {thread_id} AND jsonb_typeof(w.value) = 'object'
 )",
+        NEEDED_CHUNKS,
         UNNEEDED_CHUNKS,
         "
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest,
@@ -108,7 +109,8 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest,
 /// since. What these refer to is looked up by its key, whatever the planner expects: writers wait
 /// meanwhile.
 pub(super) const SWEEP_CHUNKS: Template<(SweptThread<'static>, FoundChunks<'static>)> =
-    Template::new(&["-- checkpointer::sweep_chunks
+    Template::new(&[
+        "-- checkpointer::sweep_chunks
 WITH RECURSIVE look AS MATERIALIZED (
     SELECT pg_postmaster_start_time() = {server} AS same_server,
         pg_snapshot_xmax(snapshot)::text::bigint - {oldest}
@@ -125,15 +127,9 @@ WITH RECURSIVE look AS MATERIALIZED (
     SELECT w.value FROM {schema}.pending_writes AS w
     WHERE w.thread_id = {thread_id} AND age(w.xmin) <= (SELECT span FROM look)
       AND jsonb_typeof(w.value) = 'object'
-), needed AS (
-    SELECT top.hash FROM referred, {schema}.top_chunks(referred.reference) AS top
-    UNION
-    SELECT below.hash
-    FROM needed CROSS JOIN LATERAL (
-        SELECT c.refs FROM {schema}.chunks AS c
-        WHERE c.thread_id = {thread_id} AND c.hash = needed.hash OFFSET 0) AS c,
-        {schema}.unpacked(c.refs) AS below
-), swept AS (
+)",
+        NEEDED_CHUNKS,
+        ", swept AS (
     DELETE FROM {schema}.chunks AS k
     WHERE k.thread_id = {thread_id} AND (SELECT same_server FROM look)
       AND k.hash = ANY (ARRAY(
@@ -144,7 +140,8 @@ WITH RECURSIVE look AS MATERIALIZED (
     WHERE thread_id = {thread_id} AND EXISTS (SELECT FROM swept)
 )
 SELECT (SELECT same_server FROM look) AS same_server,
-    (SELECT coalesce(sum(bytes), 0)::bigint FROM swept) AS bytes"]);
+    (SELECT coalesce(sum(bytes), 0)::bigint FROM swept) AS bytes",
+    ]);
 
 /// Notes that a thread's chunks were swept, unless something was removed since.
 pub(super) const END_SWEEP: Template<(SweptThread<'static>, EndedSweep)> =

@@ -2,7 +2,7 @@
 //! have changed in between.
 
 use super::parameters::parameters;
-use super::remove::UNNEEDED_CHUNKS;
+use super::remove::{NEEDED_CHUNKS, UNNEEDED_CHUNKS};
 use super::template::Template;
 use super::threads::OneThread;
 use crate::codec::ContentHash;
@@ -153,6 +153,7 @@ pub(super) const VERIFY_MISSING: Template<LackingChunks<'static>> = Template::ne
     "-- checkpointer::verify_missing
 ",
     REFERRED,
+    NEEDED_CHUNKS,
     UNNEEDED_CHUNKS,
     "
 SELECT DISTINCT ON (below.hash) below.hash AS missing, above.hash AS above
@@ -165,6 +166,30 @@ WHERE NOT EXISTS (
     SELECT FROM {schema}.chunks AS k
     WHERE k.thread_id = {thread_id} AND k.hash = below.hash OFFSET 0)
 ORDER BY below.hash, above.hash",
+]);
+
+/// Whether a reference that says that its leaves refer to no chunks leads to one that does. That is said by the
+/// letter of its kind, which no hash covers.
+pub(super) const VERIFY_LETTERS: Template<OneThread<'static>> = Template::new(&[
+    "-- checkpointer::verify_letters
+",
+    REFERRED,
+    ", followed AS (
+    SELECT top.hash, top.depth FROM referred, {schema}.top_chunks(referred.reference) AS top
+    WHERE referred.reference ->> 'k' IN ('a', 'o')
+    UNION
+    SELECT below.hash, followed.depth - 1
+    FROM followed CROSS JOIN LATERAL (
+        SELECT c.refs FROM {schema}.chunks AS c
+        WHERE c.thread_id = {thread_id} AND c.hash = followed.hash OFFSET 0) AS c,
+        {schema}.unpacked(c.refs) AS below
+    WHERE sign(followed.depth) = 1
+)
+SELECT EXISTS (
+    SELECT FROM followed CROSS JOIN LATERAL (
+        SELECT FROM {schema}.chunks AS c
+        WHERE c.thread_id = {thread_id} AND c.hash = followed.hash
+          AND c.content IS NOT NULL AND c.refs IS NOT NULL OFFSET 0) AS c) AS are_wrong",
 ]);
 
 /// All references of a thread, whatever else its values are.
@@ -241,6 +266,7 @@ pub(super) const VERIFY_UNNEEDED: Template<OneThread<'static>> = Template::new(&
     "-- checkpointer::verify_unneeded
 ",
     REFERRED,
+    NEEDED_CHUNKS,
     UNNEEDED_CHUNKS,
     "
 SELECT count(*) AS chunks, coalesce(sum(k.bytes), 0)::bigint AS bytes

@@ -15,6 +15,10 @@ pub(super) struct Shapes {
     ordered: HashSet<ContentHash>,
     /// Whether a chunk is damaged or missing, so that any value may be unreadable.
     pub(super) damaged: bool,
+    /// Whether any leaf refers to chunks.
+    pub(super) nested: bool,
+    /// Whether a reference says that its leaves refer to none, and one does.
+    pub(super) mislabelled: bool,
 }
 
 /// What a chunk is.
@@ -67,6 +71,9 @@ impl Shapes {
     fn doubts_reference(&mut self, reference: &Reference) -> bool {
         let is_whole = reference.kind == Kind::Value;
         if self.damaged || is_whole && reference.parts.len() != 1 {
+            return true;
+        }
+        if self.mislabelled && !is_whole && !reference.nested {
             return true;
         }
         let depth = if is_whole { 0 } else { reference.depth };
