@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use super::removal::rows;
 use super::step::{Step, checkpointer, head, large, map, thread, try_write, two};
 use rig::TestDb;
 
@@ -308,6 +309,12 @@ impl Stored {
         kinds(&self.verify(repair).await)
     }
 
+    /// How many threads have yet to be swept.
+    async fn unswept(&self) -> i64 {
+        let sql = format!("SELECT count(*) FROM {}.unswept", self.test.schema());
+        self.client.query_one(&sql, &[]).await.unwrap().get(0)
+    }
+
     /// Removes every row of all threads but the sound one.
     async fn clean(&self) {
         for table in [
@@ -534,9 +541,13 @@ async fn chunks_that_nothing_needs_are_no_damage_and_are_removed() {
     let again = Step::first(&thread("damaged"))
         .id("2")
         .parent(third.checkpoint_id);
-    let again = again.values(json!({ "n": 2 })).without_generation();
-    again.put(&stored.checkpointer).await;
+    let again = again.values(json!({ "n": 2, "messages": large(80) }));
+    again.without_generation().put(&stored.checkpointer).await;
     let before = size(&stored).await;
+    // A removal may be about to sweep them.
+    assert_eq!(stored.kinds(true).await, []);
+    assert_eq!(size(&stored).await, before);
+    stored.damage(CUT_SHORT).await;
     let findings = stored.verify(false).await;
     assert_eq!(kinds(&findings), [ChunksUnneeded]);
     assert!(!ChunksUnneeded.is_damage());
@@ -544,6 +555,48 @@ async fn chunks_that_nothing_needs_are_no_damage_and_are_removed() {
     stored.verify(true).await;
     assert!(size(&stored).await < before);
     assert_eq!(stored.kinds(false).await, []);
+    assert_eq!(stored.unswept().await, 0);
+}
+
+/// Lets a removal be one that was cut short.
+const CUT_SHORT: &str = "UPDATE {schema}.unswept SET removed_at = removed_at - interval '61 s'
+    WHERE thread_id = 'damaged'";
+
+/// What a removal has left that was cut short, of a thread that is deleted or isn't, takes room, and a program
+/// may have no retention worker.
+#[tokio::test]
+async fn a_repair_goes_on_with_a_removal_that_was_cut_short() {
+    let stored = Stored::new().await;
+    make(&stored.checkpointer, "damaged").await;
+    for deleted in [false, true] {
+        if deleted {
+            let delete = DeleteThread::new("damaged").unwrap();
+            stored.checkpointer.delete_thread(delete).await.unwrap();
+        }
+        stored
+            .damage("INSERT INTO {schema}.unswept (thread_id) VALUES ('damaged')")
+            .await;
+        stored
+            .damage(
+                "INSERT INTO {schema}.chunks (thread_id, hash, content)
+                VALUES ('damaged', decode(repeat('11', 16), 'hex'), '[]')",
+            )
+            .await;
+        if !deleted {
+            // Only the note shows it.
+            stored
+                .damage("DELETE FROM {schema}.chunks WHERE hash = decode(repeat('11', 16), 'hex')")
+                .await;
+        }
+        assert_eq!(stored.kinds(true).await, []);
+        assert_eq!(stored.unswept().await, 1);
+        stored.damage(CUT_SHORT).await;
+        assert_eq!(stored.kinds(false).await, []);
+        assert_eq!(stored.unswept().await, 1);
+        assert_eq!(stored.kinds(true).await, []);
+        assert_eq!(stored.unswept().await, 0);
+    }
+    assert_eq!(rows(&stored.test, &thread("damaged")).await, [0; 4]);
 }
 
 /// A step of a sweep removes a chunk that nothing needs, and a later one the chunk above it.

@@ -55,7 +55,7 @@ pub(super) use threads::{
 };
 pub(super) use upkeep::{AtWork, DuePage, EndOfCall, PolicyOfRound, Progress};
 pub(super) use verify::{
-    CheckpointsPage, ChunksPage, LackingChunks, PageSize, ThreadsPage, WritesPage,
+    CheckpointsPage, ChunksPage, LackingChunks, PageSize, Silence, ThreadsPage, WritesPage,
 };
 pub(super) use watch::{LastLook, Since, WatchedThreads};
 pub(super) use write::{DroppedWrites, Inherited, Look, NewCheckpoint, NewChunks, NewWrites};
@@ -121,14 +121,14 @@ pub(super) struct Sql {
     pub(super) renew_lease: Query<RenewLease<'static>>,
     pub(super) release_lease: Query<ReleaseLease<'static>>,
     pub(super) verify_threads: Query<ThreadsPage<'static>>,
-    pub(super) verify_thread: Query<OneThread<'static>>,
+    pub(super) verify_thread: Query<(OneThread<'static>, Silence)>,
     pub(super) verify_heads: Query<OneThread<'static>>,
     pub(super) verify_chunks: Query<(ChunksPage<'static>, PageSize)>,
     pub(super) verify_missing: Query<LackingChunks<'static>>,
     pub(super) verify_letters: Query<OneThread<'static>>,
     pub(super) verify_checkpoints: Query<(CheckpointsPage<'static>, PageSize)>,
     pub(super) verify_writes: Query<(WritesPage<'static>, PageSize)>,
-    pub(super) verify_unneeded: Query<OneThread<'static>>,
+    pub(super) verify_unneeded: Query<(OneThread<'static>, Silence)>,
     pub(super) restore_thread: Query<OneThread<'static>>,
     pub(super) empty_tombstone: Query<OneThread<'static>>,
     pub(super) place_heads: Query<OneThread<'static>>,

@@ -19,7 +19,7 @@ use crate::{Removed, Result, ThreadId};
 const SWEPT_THREADS: i64 = 1_000;
 
 /// For how long a removal may do nothing before others take it for cut short.
-const CUT_SHORT_AFTER: Duration = Duration::from_secs(60);
+pub(super) const CUT_SHORT_AFTER: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Sweeps threads whose removal was cut short: what is left of it may be what was to be deleted.

@@ -21,7 +21,8 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::decode;
 use super::engine::Engine;
-use super::sql::{OneThread, PageSize, ThreadsPage};
+use super::sql::{OneThread, PageSize, Silence, ThreadsPage, micros};
+use super::sweep::CUT_SHORT_AFTER;
 use super::wire::Jsonb;
 use crate::{Error, Finding, FindingKind, Result, ThreadId, VerifiedThread, Verify};
 use shapes::Shapes;
@@ -52,8 +53,10 @@ struct Threads {
 struct Stand {
     there: bool,
     deleted: bool,
-    /// Whether a removal is about to sweep it.
+    /// Whether it has yet to be swept.
     unswept: bool,
+    /// Whether no removal is about to.
+    left_unswept: bool,
     has_head: bool,
     /// Why its own row can't be right, if it can't.
     unreadable: Option<String>,
@@ -174,20 +177,24 @@ impl Verifying<'_> {
         self.check_chunks().await?;
         self.check_checkpoints().await?;
         self.check_writes().await?;
-        self.check_unneeded().await?;
+        self.check_unneeded(&stand).await?;
         Ok(true)
     }
 
     async fn stand(&self) -> Result<Stand> {
-        let one = self.one();
+        let (one, silence) = (self.one(), silence());
         let store = &self.engine.store;
-        let asked = store.sql.verify_thread.with(&one);
+        let asked = store.sql.verify_thread.with((&one, &silence));
         let row = store.query_opt(OPERATION, asked).await?;
         Ok(Stand::read(&self.thread.thread_id, row.as_ref()))
     }
 
-    /// A deletion that goes on has noted that it does.
+    /// A deletion that goes on has noted that it does. One that was cut short has left chunks, which a repair
+    /// removes.
     async fn check_tombstone(&mut self, stand: &Stand) -> Result<()> {
+        if self.repair && stand.left_unswept {
+            let _ = self.engine.sweep_rest(&self.thread.thread_id).await;
+        }
         if stand.tables.is_empty() || stand.unswept {
             return Ok(());
         }
@@ -243,12 +250,19 @@ impl Stand {
             there,
             deleted: is("deleted"),
             unswept: is("unswept"),
+            left_unswept: is("left_unswept"),
             has_head: is("has_head"),
             unreadable: row
                 .filter(|_| there)
                 .and_then(|row| what_is_wrong(thread_id, row)),
             tables: tables.into_iter().filter(|table| is(table)).collect(),
         }
+    }
+}
+
+fn silence() -> Silence {
+    Silence {
+        silent: micros(CUT_SHORT_AFTER),
     }
 }
 

@@ -16,6 +16,13 @@ parameters! {
 }
 
 parameters! {
+    /// How long a removal must have done nothing to be taken for cut short.
+    struct Silence {
+        silent: i64,
+    }
+}
+
+parameters! {
     /// How much a page has at most: so many rows, and about so many bytes, as they are stored.
     struct PageSize {
         rows: i64,
@@ -101,7 +108,7 @@ const NEXT_THREAD: &str = "(
     ) AS next";
 
 /// A thread's own row, if it has one, and which tables have others of it.
-pub(super) const VERIFY_THREAD: Template<OneThread<'static>> =
+pub(super) const VERIFY_THREAD: Template<(OneThread<'static>, Silence)> =
     Template::new(&["-- checkpointer::verify_thread
 SELECT t.thread_id IS NOT NULL AS there, t.deleted_at IS NOT NULL AS deleted, t.generation, t.gc,
     t.metadata, t.has_head,
@@ -109,7 +116,9 @@ SELECT t.thread_id IS NOT NULL AS there, t.deleted_at IS NOT NULL AS deleted, t.
     EXISTS (SELECT FROM {schema}.checkpoints WHERE thread_id = {thread_id}) AS checkpoints,
     EXISTS (SELECT FROM {schema}.chunks WHERE thread_id = {thread_id}) AS chunks,
     EXISTS (SELECT FROM {schema}.pending_writes WHERE thread_id = {thread_id}) AS pending_writes,
-    EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = {thread_id}) AS unswept
+    EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = {thread_id}) AS unswept,
+    EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = {thread_id}
+        AND removed_at < now() - {silent} * interval '1 microsecond') AS left_unswept
 FROM (SELECT) AS asked LEFT JOIN {schema}.threads AS t ON t.thread_id = {thread_id}"]);
 
 /// The namespaces of a thread whose heads aren't as they must be.
@@ -262,7 +271,7 @@ WHERE w.before < {bytes}
 ORDER BY w.checkpoint_ns, w.checkpoint_id, w.task_id, w.idx"]);
 
 /// Counts the chunks of a thread that nothing refers to, unless a removal is about to sweep them.
-pub(super) const VERIFY_UNNEEDED: Template<OneThread<'static>> = Template::new(&[
+pub(super) const VERIFY_UNNEEDED: Template<(OneThread<'static>, Silence)> = Template::new(&[
     "-- checkpointer::verify_unneeded
 ",
     REFERRED,
@@ -273,7 +282,8 @@ SELECT count(*) AS chunks, coalesce(sum(k.bytes), 0)::bigint AS bytes
 FROM unneeded CROSS JOIN LATERAL (
     SELECT {chunk_bytes} AS bytes FROM {schema}.chunks AS k
     WHERE k.thread_id = {thread_id} AND k.hash = unneeded.hash OFFSET 0) AS k
-WHERE NOT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = {thread_id})",
+WHERE NOT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = {thread_id}
+    AND removed_at >= now() - {silent} * interval '1 microsecond')",
 ]);
 
 /// Makes the row of a thread that has none. One without checkpoints and pending writes counts as

@@ -2,7 +2,7 @@
 
 use db::{GenericClient, Transaction};
 
-use super::{OPERATION, Verifying};
+use super::{OPERATION, Stand, Verifying, silence};
 use crate::postgres::sql::{LockedThread, OneThread, Query};
 use crate::{Finding, FindingKind, Result};
 
@@ -88,10 +88,10 @@ impl Verifying<'_> {
 
     /// Looks for chunks that nothing refers to. They are removed, and so are the writes that have
     /// waited too long, if all the rest can be read: what is damaged may have referred to more.
-    pub(super) async fn check_unneeded(&mut self) -> Result<()> {
-        let one = self.one();
+    pub(super) async fn check_unneeded(&mut self, stand: &Stand) -> Result<()> {
+        let (one, silence) = (self.one(), silence());
         let store = &self.engine.store;
-        let asked = store.sql.verify_unneeded.with(&one);
+        let asked = store.sql.verify_unneeded.with((&one, &silence));
         let row = store.query_opt(OPERATION, asked).await?;
         let count = |column| row.as_ref().map_or(0, |row| row.get::<_, i64>(column));
         let (chunks, bytes) = (count("chunks"), count("bytes"));
@@ -99,11 +99,8 @@ impl Verifying<'_> {
             let what = format!("nothing refers to {chunks} chunks of {bytes} bytes");
             self.add(Finding::new(FindingKind::ChunksUnneeded, what));
         }
-        self.sweep().await
-    }
-
-    async fn sweep(&mut self) -> Result<()> {
-        if !self.repair || !self.has_garbage || !self.thread.is_sound() {
+        let is_due = self.has_garbage || stand.left_unswept;
+        if !self.repair || !is_due || !self.thread.is_sound() {
             return Ok(());
         }
         self.engine.sweep_garbage(&self.thread.thread_id).await?;
