@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use checkpointer::{
     AcquireLease, CheckpointAddress, Checkpointer, DeleteThread, Error, MemoryCheckpointer,
-    OpenTransaction, PostgresCheckpointer, PostgresOptions, PutWrites, Result, TaskId, Thread,
-    ThreadId,
+    OpenTransaction, PostgresCheckpointer, PostgresOptions, Prune, PruneStrategy, PutWrites,
+    Result, Retention, TaskId, Thread, ThreadId,
 };
 use checkpointer_suite::limit::MAX_THREAD_BYTES;
 use checkpointer_suite::within::Transactions;
@@ -219,6 +219,66 @@ async fn what_a_program_without_a_limit_wrote_is_measured() {
     put_again.put(&program).await;
     assert_eq!(values(&get(&program, &again).await), json!({ "a": 2 }));
     a_tenth_after(&again).put(&unlimited).await;
+}
+
+/// Whether a thread is to be swept.
+async fn is_unswept(test: &TestDb, thread_id: &ThreadId) -> bool {
+    let schema = test.schema();
+    let sql = format!("SELECT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = $1)");
+    let observer = test.observer().await;
+    let row = observer.query_one(&sql, &[&thread_id.as_str()]).await;
+    row.unwrap().get(0)
+}
+
+/// Sweeps a thread by a prune that removes no checkpoint.
+async fn sweep(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
+    let keep = PruneStrategy::Keep(Retention::keep_last(100));
+    let prune = Prune::new([thread_id], keep).unwrap();
+    let removed = checkpointer.prune(prune).await.unwrap();
+    assert_eq!((removed.checkpoints, removed.failed.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn room_comes_back_after_large_content_was_replaced() {
+    let test = TestDb::without_schema().await;
+    for (name, program) in [
+        ("limited", limited(&test, PostgresOptions::default()).await),
+        ("unlimited", checkpointer(&test, &[]).await),
+    ] {
+        let thread_id = thread(name);
+        let first = Step::first(&thread_id).put(&program).await;
+        let task = TaskId::new("task").unwrap();
+        let note = async |channel: &str, value: &Value| {
+            let writes = [(channel.to_owned(), value.clone())];
+            let writes = PutWrites::new(&first, &task, &writes);
+            program.put_writes(writes).await.unwrap();
+        };
+        let large = text(3 * A_TENTH);
+        let step = Step::after(&first).id("again");
+        let step_of = |value: &Value| step.clone().values(json!({ "a": value, "b": value }));
+        for value in [&large, &large] {
+            step_of(value).put(&program).await;
+            note("__error__", value).await;
+            // One of another kind replaces none.
+            note("__interrupt__", value).await;
+        }
+        assert!(!is_unswept(&test, &thread_id).await, "{name}");
+        assert!(bytes(&program, &thread_id).await > MAX_THREAD_BYTES / 5);
+
+        step_of(&json!(1)).put(&program).await;
+        assert!(is_unswept(&test, &thread_id).await, "{name}");
+        sweep(&program, &thread_id).await;
+        for (at, channel) in ["__error__", "__interrupt__"].into_iter().enumerate() {
+            assert!(!is_unswept(&test, &thread_id).await, "{name}");
+            // Another chunk, or none.
+            let value = [text(2 * A_TENTH), json!(1)];
+            note(channel, &value[at]).await;
+            assert!(is_unswept(&test, &thread_id).await, "{name}, {channel}");
+            sweep(&program, &thread_id).await;
+        }
+        let left = bytes(&program, &thread_id).await;
+        assert!((2..3).contains(&(left / A_TENTH as u64)), "{left}");
+    }
 }
 
 #[tokio::test]

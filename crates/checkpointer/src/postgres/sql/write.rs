@@ -126,7 +126,8 @@ SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"])
 /// - `inherited` adds the values of channels that didn't change.
 /// - `inserted` stores a new checkpoint, and `moved` moves the head to it. `replaced` replaces the
 ///   content of a checkpoint that was stored before, and leaves the head.
-/// - `noted` notes that the content before may have left chunks, if the new one brings some.
+/// - `noted` notes that the content before has left chunks: it had a reference (`before`) that the new one hasn't.
+///   The row is locked, since another put of the same checkpoint may have come since the snapshot.
 pub(super) const PUT: Template<(
     (NewCheckpoint<'static>, NewChunks<'static>),
     Inherited<'static>,
@@ -203,15 +204,25 @@ pub(super) const PUT: Template<(
     SET checkpoint_id = {id}, seq = inserted.seq, updated_at = accepted.at
     FROM inserted, accepted
     WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = {ns}
+), before AS MATERIALIZED (
+    SELECT EXISTS (
+        SELECT FROM jsonb_each(CASE WHEN jsonb_typeof(c.channels) = 'object' THEN c.channels END)
+            AS stored
+        WHERE jsonb_typeof(stored.value) = 'object'
+          AND stored.value IS DISTINCT FROM inherited.channels -> stored.key) AS leaves_chunks
+    FROM inherited CROSS JOIN LATERAL (
+        SELECT c.channels FROM {schema}.checkpoints AS c
+        WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = {id}
+        FOR NO KEY UPDATE) AS c
 ), replaced AS (
     UPDATE {schema}.checkpoints AS c
     SET checkpoint = {checkpoint}, channels = inherited.channels, metadata = {metadata}
-    FROM inherited
+    FROM inherited, before
     WHERE c.thread_id = {thread_id} AND c.checkpoint_ns = {ns} AND c.checkpoint_id = {id}
-    RETURNING c.seq
+    RETURNING before.leaves_chunks
 ), noted AS (
     INSERT INTO {schema}.unswept (thread_id)
-    SELECT {thread_id} FROM replaced WHERE pg_catalog.cardinality({hashes}) > 0
+    SELECT {thread_id} FROM replaced WHERE leaves_chunks
     ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )
 SELECT locked.generation, locked.gc, checked.belongs,
@@ -239,13 +250,17 @@ pub(super) const NEW_SMALL_WRITES: Template<NewWrites<'static>> =
 
 /// Stores outputs of a task to channels of any kind, whatever is stored of the task, with the
 /// chunks they need.
-pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> =
-    Template::new(&[PLACE_WRITES, CHUNKS_OF_PLACED, ANSWER_TO_PLACED])
-        .storing(&[OF_WRITES, OF_CHUNKS]);
+pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> = Template::new(&[
+    PLACE_WRITES,
+    CHUNKS_OF_PLACED,
+    NOTE_REPLACED,
+    ANSWER_TO_PLACED,
+])
+.storing(&[OF_WRITES, OF_CHUNKS]);
 
 /// The same for outputs that need no chunk.
 pub(super) const PUT_SMALL_WRITES: Template<NewWrites<'static>> =
-    Template::new(&[PLACE_WRITES, ANSWER_TO_WRITES]).storing(&[OF_WRITES]);
+    Template::new(&[PLACE_WRITES, NOTE_REPLACED, ANSWER_TO_WRITES]).storing(&[OF_WRITES]);
 
 const CHUNKS_OF_WRITES: &str = "inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
@@ -276,7 +291,7 @@ const PLACE_WRITES: &str = "placed AS (
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, value = excluded.value
     WHERE excluded.idx < 0
-    RETURNING idx
+    RETURNING idx, value
 ), following AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
@@ -288,24 +303,29 @@ const PLACE_WRITES: &str = "placed AS (
 )";
 
 /// The chunks of outputs of which some were stored now (`kept`), which counts them, so that all are stored
-/// before the chunks: in that order other statements lock both. Where outputs to special channels were
-/// `replaced`, those before may have left chunks, which is noted. (Citus inserts nothing that is selected
-/// with a look at a table, so `kept` looks.)
+/// before the chunks: in that order other statements lock both.
 const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
-    SELECT EXISTS (SELECT FROM placed WHERE idx < 0) AND EXISTS (
-        SELECT FROM {schema}.pending_writes
-        WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-          AND task_id = {task_id} AND idx < 0) AS replaced
-    FROM locked
+    SELECT true AS stored FROM locked
     WHERE (SELECT count(*) FROM placed) + (SELECT count(*) FROM following) > 0
 ), inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT {thread_id}, new.hash, new.content, new.refs
     FROM kept, unnest({hashes}, {contents}, {refs}) AS new (hash, content, refs)
     ON CONFLICT DO NOTHING
+)";
+
+/// Where an output to a special channel had a reference and was `replaced`, it has left chunks, which is noted.
+/// (Citus inserts nothing that is selected with a look at a table, so that CTE looks.)
+const NOTE_REPLACED: &str = ", replaced AS MATERIALIZED (
+    SELECT placed.idx FROM placed CROSS JOIN LATERAL (
+        SELECT w.value FROM {schema}.pending_writes AS w
+        WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = {ns} AND w.checkpoint_id = {id}
+          AND w.task_id = {task_id} AND w.idx = placed.idx LIMIT 1) AS before
+    WHERE placed.idx < 0 AND jsonb_typeof(before.value) = 'object' AND before.value <> placed.value
+    LIMIT 1
 ), noted AS (
     INSERT INTO {schema}.unswept (thread_id)
-    SELECT {thread_id} FROM kept WHERE replaced
+    SELECT {thread_id} FROM replaced
     ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )";
 
