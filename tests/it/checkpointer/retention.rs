@@ -499,3 +499,29 @@ async fn what_a_removal_that_was_cut_short_has_left_is_swept_a_minute_later() {
     assert_eq!(later.examined, 0);
     assert_eq!(due().await.bytes, 0);
 }
+
+/// A removal of runs isn't one of a policy, and its caller waits. Each thread has its turn.
+#[tokio::test]
+async fn a_removal_of_runs_sweeps_the_few_threads_that_have_waited_for_longest() {
+    let test = TestDb::new().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    threads(&checkpointer, 20).await;
+    let observer = test.observer().await;
+    let sql = "INSERT INTO {schema}.unswept (thread_id, removed_at)
+        SELECT thread_id, now() - interval '61 s' * (1 + row_number() OVER (ORDER BY thread_id))
+        FROM {schema}.threads";
+    let sql = sql.replace("{schema}", test.schema());
+    observer.batch_execute(&sql).await.unwrap();
+    let unswept = async || -> Vec<String> {
+        let sql = format!("SELECT thread_id FROM {}.unswept ORDER BY 1", test.schema());
+        let rows = observer.query(&sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let before = unswept().await;
+    for left in [4, 0] {
+        let removed = checkpointer.delete_for_runs(&[]).await.unwrap();
+        assert_eq!(removed.failed.len(), 0);
+        // The last ones were noted first.
+        assert_eq!(unswept().await, before[..left]);
+    }
+}

@@ -26,6 +26,10 @@ use crate::{DeleteThread, Prune, PruneStrategy, Removed, Result, Retention, Thre
 /// How often a thread is planned again without a step that went ahead in between.
 const MAX_PLANS: usize = 16;
 
+/// How many threads are swept with a removal of runs of which an earlier removal was cut short: they don't pile up
+/// where no policy is applied, and no call takes long.
+const SWEPT_WITH_RUNS: i64 = 16;
+
 /// What is removed from a thread.
 #[derive(Debug, Clone)]
 enum Removal {
@@ -143,7 +147,11 @@ impl Engine {
             }
         }
         all.untried = threads.collect();
-        let _ = self.sweep_unswept(&mut all).await?;
+        for unswept in self.unswept(SWEPT_WITH_RUNS).await? {
+            if self.sweep_unswept(unswept, &mut all).await.is_break() {
+                break;
+            }
+        }
         Ok(all)
     }
 

@@ -15,36 +15,43 @@ use super::meter;
 use super::sql::{UnsweptPage, micros};
 use crate::{Removed, Result, ThreadId};
 
-/// How many threads are swept at most of which a removal was cut short.
-const SWEPT_THREADS: i64 = 1_000;
-
 /// For how long a removal may do nothing before others take it for cut short.
 pub(super) const CUT_SHORT_AFTER: Duration = Duration::from_secs(60);
 
+/// A thread whose removal was cut short.
+pub(super) struct Unswept {
+    thread_id: ThreadId,
+    live: bool,
+}
+
 impl Engine {
-    /// Sweeps threads whose removal was cut short: what is left of it may be what was to be deleted.
-    pub(super) async fn sweep_unswept(
-        self: &Arc<Self>,
-        all: &mut Removed,
-    ) -> Result<ControlFlow<()>> {
+    /// Finds threads whose removal was cut short, those first that have waited for longest.
+    pub(super) async fn unswept(&self, limit: i64) -> Result<Vec<Unswept>> {
         let page = UnsweptPage {
             silent: micros(CUT_SHORT_AFTER),
-            limit: SWEPT_THREADS,
+            limit,
         };
         let asked = self.store.sql.unswept.with(&page);
-        let unswept = self.store.query("find threads to sweep", asked).await?;
-        for row in &unswept {
-            let thread_id = ThreadId::trusted(row.get("thread_id"));
-            let mut removed = Removed::default();
-            let swept = match row.get("live") {
-                true => self.remove_nothing(&thread_id, &mut removed).await,
-                false => self.sweep_deleted(&thread_id, &mut removed).await,
-            };
-            if all.add_swept(thread_id, &removed, swept).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
+        let rows = self.store.query("find threads to sweep", asked).await?;
+        let unswept = rows.iter().map(|row| Unswept {
+            thread_id: ThreadId::trusted(row.get("thread_id")),
+            live: row.get("live"),
+        });
+        Ok(unswept.collect())
+    }
+
+    /// Sweeps one of them: what is left of it may be what was to be deleted.
+    pub(super) async fn sweep_unswept(
+        self: &Arc<Self>,
+        Unswept { thread_id, live }: Unswept,
+        all: &mut Removed,
+    ) -> ControlFlow<()> {
+        let mut removed = Removed::default();
+        let swept = match live {
+            true => self.remove_nothing(&thread_id, &mut removed).await,
+            false => self.sweep_deleted(&thread_id, &mut removed).await,
+        };
+        all.add_swept(thread_id, &removed, swept)
     }
 
     /// Sweeps a thread that was just deleted, and returns what was removed. A failure is only logged: the

@@ -29,6 +29,9 @@ const SIGN_EVERY: Duration = Duration::from_secs(10);
 /// How many threads are found at once.
 const FOUND_AT_ONCE: usize = 500;
 
+/// How many threads are swept in a round of which a removal was cut short.
+const SWEPT_AT_ONCE: i64 = 1_000;
+
 /// How many of the threads that failed are tried again in the next round.
 const AGAIN_AT_MOST: usize = 1_000;
 
@@ -166,11 +169,23 @@ impl Work {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        if !self.dry_run && self.engine.sweep_unswept(all).await?.is_break() {
+        if !self.dry_run && self.sweep(round, all).await?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         round.next_part();
         self.sign(round, true).await
+    }
+
+    /// Sweeps threads whose removal was cut short.
+    async fn sweep(&mut self, round: &Round, all: &mut Removed) -> Result<ControlFlow<()>> {
+        for unswept in self.engine.unswept(SWEPT_AT_ONCE).await? {
+            if self.engine.sweep_unswept(unswept, all).await.is_break()
+                || self.sign(round, false).await?.is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Looks at a page of the threads of a range, no more than `left`.

@@ -149,13 +149,13 @@ pub(super) const END_SWEEP: Template<(SweptThread<'static>, EndedSweep)> =
 DELETE FROM {schema}.unswept WHERE thread_id = {thread_id} AND removed_at = {noted}"]);
 
 /// Finds threads whose removal was cut short: their chunks have yet to be swept, and no step of it was
-/// done for a while.
+/// done for a while. Those that have waited for longest come first, so that each has its turn.
 pub(super) const UNSWEPT: Template<UnsweptPage> = Template::new(&["-- checkpointer::unswept
 SELECT u.thread_id, EXISTS (
     SELECT FROM {schema}.threads AS t WHERE t.thread_id = u.thread_id AND t.deleted_at IS NULL) AS live
 FROM {schema}.unswept AS u
 WHERE u.removed_at < now() - {silent} * interval '1 microsecond'
-ORDER BY u.thread_id LIMIT {limit}"]);
+ORDER BY u.removed_at, u.thread_id LIMIT {limit}"]);
 
 /// Removes tombstones, and places reserved for threads that never came, the oldest first. A row
 /// that another transaction has locked stays for the next time. A lease keeps its row for as long
