@@ -525,3 +525,22 @@ async fn a_removal_of_runs_sweeps_the_few_threads_that_have_waited_for_longest()
         assert_eq!(unswept().await, before[..left]);
     }
 }
+
+/// A change has the time at which its transaction began, which may be long before others see it.
+#[tokio::test]
+async fn a_round_that_only_deletes_looks_at_what_was_committed_late() {
+    let test = TestDb::new().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    let due = async || {
+        let policy = Retention::keep_all().delete_after(1000 * HOUR);
+        checkpointer.prune(Prune::due(policy)).await.unwrap()
+    };
+    assert_eq!(due().await.threads, 0);
+    threads(&checkpointer, 1).await;
+    let sql = format!(
+        "UPDATE {}.heads SET updated_at = now() - interval '1000 hours 59 minutes'",
+        test.schema()
+    );
+    test.observer().await.batch_execute(&sql).await.unwrap();
+    assert_eq!(due().await.threads, 1);
+}

@@ -372,7 +372,7 @@ impl Round {
         let aged = |age: Duration| {
             let before = |time: SystemTime| time.checked_sub(age);
             let from = match done {
-                Some(done) => Some(before(done)?),
+                Some(done) => before(done)?.checked_sub(COMMITTED_WITHIN),
                 None => None,
             };
             Some(Range {
