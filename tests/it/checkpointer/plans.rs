@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use checkpointer::{
-    Checkpointer as _, GetChannelHistory, GetTuple, List, ListThreads, PostgresCheckpointer, Prune,
-    Retention,
+    Checkpointer as _, DeleteThread, GetChannelHistory, GetTuple, List, ListThreads,
+    PostgresCheckpointer, Prune, PruneStrategy, Retention, Verify,
 };
 use db::{GenericClient, Statement};
 use expect_test::expect;
@@ -166,4 +166,105 @@ fn joins_by_key(plan: &[&str]) -> bool {
         }
         !line.contains(" Join") || line.contains("Nested Loop")
     })
+}
+
+/// All statements that a connection has prepared.
+static ALL: Statement = Statement::new(
+    "SELECT split_part(statement, chr(10), 1), statement,
+        array_to_string(parameter_types, ', '),
+        array_to_string(array_fill('NULL'::text, ARRAY[cardinality(parameter_types)]), ', ')
+    FROM pg_prepared_statements WHERE statement LIKE '-- checkpointer::%' ORDER BY 1, 2",
+    &[],
+);
+
+/// A server compiles what it expects to take long (`jit_above_cost`), which takes longer than the statements here.
+/// Behind a pooler nothing switches that off.
+#[tokio::test]
+async fn no_statement_is_compiled_in_a_small_database() {
+    let test = TestDb::without_schema().await;
+    let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
+    let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();
+    let values = |number| json!({ "nested": [large(number), large(number + 1)] });
+    let first = Step::first(&thread("known")).values(values(1));
+    let first = first.put(&checkpointer).await;
+    let written = try_write(&checkpointer, &first, "task", &large(2)).await;
+    written.unwrap();
+    let last = Step::after(&first)
+        .values(values(2))
+        .put(&checkpointer)
+        .await;
+    get(&checkpointer, &last).await;
+    let listed: Vec<_> = checkpointer.list(List::all()).try_collect().await.unwrap();
+    assert_eq!(listed.len(), 2);
+    let history = GetChannelHistory::new(GetTuple::at(&last), ["nested"]).unwrap();
+    checkpointer.channel_history(history).await.unwrap();
+    let listed: Vec<_> = checkpointer
+        .threads(ListThreads::all())
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 1);
+    checkpointer.thread_size(&first.thread_id).await.unwrap();
+    checkpointer
+        .copy_thread(&first.thread_id, &thread("copy"))
+        .await
+        .unwrap();
+    for dry_run in [true, false] {
+        let keep = PruneStrategy::Keep(Retention::keep_last(1));
+        let prune = Prune::new([&first.thread_id], keep)
+            .unwrap()
+            .dry_run(dry_run);
+        let removed = checkpointer.prune(prune).await.unwrap();
+        assert_eq!((removed.checkpoints, removed.failed.len()), (1, 0));
+    }
+    let due = Prune::due(Retention::keep_last(1).delete_after(Duration::MAX));
+    checkpointer.prune(due).await.unwrap();
+    let verified: Vec<_> = checkpointer
+        .verify(Verify::all().repair(true))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(verified.len(), 2);
+    let damage = format!("DELETE FROM {}.chunks WHERE refs IS NULL", test.schema());
+    test.observer().await.batch_execute(&damage).await.unwrap();
+    let verified: Vec<_> = checkpointer
+        .verify(Verify::all())
+        .try_collect()
+        .await
+        .unwrap();
+    assert!(verified.iter().any(|thread| !thread.is_sound()));
+    let delete = DeleteThread::new(&first.thread_id).unwrap();
+    checkpointer.delete_thread(delete).await.unwrap();
+
+    let connection = database.get().await.unwrap();
+    let statements = connection.query(&ALL, &[]).await.unwrap();
+    assert!(statements.len() > 30, "{}", statements.len());
+    let planner = test.observer().await;
+    let generic = "SET plan_cache_mode = force_generic_plan; SET jit = off";
+    planner.batch_execute(generic).await.unwrap();
+    let mut dear = Vec::new();
+    for statement in statements {
+        let (name, sql, types, nulls): (&str, &str, &str, &str) = (
+            statement.get(0),
+            statement.get(1),
+            statement.get(2),
+            statement.get(3),
+        );
+        let in_brackets = |list: &str| match list {
+            "" => String::new(),
+            _ => format!("({list})"),
+        };
+        let prepare = format!("PREPARE statement {} AS {sql}", in_brackets(types));
+        planner.batch_execute(&prepare).await.unwrap();
+        let explain = format!("EXPLAIN EXECUTE statement {}", in_brackets(nulls));
+        let plan = planner.query(&explain, &[]).await.unwrap();
+        let top: &str = plan[0].get(0);
+        let cost = top.split("..").nth(1).unwrap().split(' ').next().unwrap();
+        let cost: f64 = cost.parse().unwrap();
+        if cost > 100_000.0 {
+            dear.push((name.to_owned(), cost));
+        }
+        planner.batch_execute("DEALLOCATE statement").await.unwrap();
+    }
+    assert_eq!(dear, []);
 }

@@ -285,6 +285,9 @@ ORDER BY c.thread_id"]);
 /// A reference says what kind its leaves are of and how deep they are, which no hash covers. A read relies on
 /// that. Here, where what isn't needed goes, a reference that says less than there is must cost nothing: so only
 /// its hashes count. One whose hashes can't be read fails, and nothing goes.
+///
+/// `length(hash) = 16` holds for each hash. It is there for the planner, which takes an equation for a rare thing:
+/// else it expects so many rows that a server with `jit` on, as behind a pooler, compiles the statement each time.
 pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
     SELECT top.hash FROM referred,
         {schema}.unpacked(decode(referred.reference ->> 'r', 'base64')) AS top
@@ -294,6 +297,7 @@ pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
         SELECT c.refs FROM {schema}.chunks AS c
         WHERE c.thread_id = {thread_id} AND c.hash = needed.hash OFFSET 0) AS c,
         {schema}.unpacked(c.refs) AS below
+    WHERE length(needed.hash) = 16
 )";
 
 /// The others of the thread. Set operations take time in proportion to what they compare; a `NOT IN` compares each
