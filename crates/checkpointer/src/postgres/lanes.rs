@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::ready;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::batch::send_batch;
@@ -78,6 +79,8 @@ struct Job {
     lanes: Arc<Lanes>,
     write: Outgoing,
     call: Option<Call>,
+    /// When it was parked, for the first time.
+    parked: Option<Instant>,
     /// None once the outcome is known.
     waiting: Option<Waiting>,
 }
@@ -177,6 +180,7 @@ impl Lanes {
             lanes: Arc::clone(self),
             write,
             call: Call::current(),
+            parked: None,
             waiting: Some(Waiting {
                 turn,
                 caller,
@@ -203,7 +207,13 @@ impl Lanes {
     /// Sends a write, or lets it wait for a lane, or for one that waits for the lock of the same
     /// thread. Its caller sends it if no other call is under way.
     fn accept(self: &Arc<Self>, job: Job) -> Option<Caller<'_>> {
-        let job = self.parked.park(job)?;
+        let job = match self.parked.pass(job) {
+            Ok(job) => job,
+            Err(thread_id) => {
+                self.try_parked(&thread_id);
+                return None;
+            }
+        };
         let shares = self.shares(&job.write);
         let job = match shares {
             true => self.wait_or_take_lane(job)?,
@@ -238,15 +248,20 @@ impl Lanes {
     }
 
     /// What goes out next: everything that waits, as far as it fits into one transaction.
-    fn next_jobs(&self) -> Option<Vec<Job>> {
+    fn next_jobs(self: &Arc<Self>) -> Option<Vec<Job>> {
         let mut queue = lock(&self.queue);
         let mut jobs: Vec<Job> = Vec::new();
+        let mut parked = Vec::new();
         let mut left = VecDeque::new();
         let mut bytes = 0;
         while let Some(job) = queue.waiting.pop_front() {
             // What is parked takes none of the room.
-            let Some(job) = self.parked.park(job) else {
-                continue;
+            let job = match self.parked.pass(job) {
+                Ok(job) => job,
+                Err(thread_id) => {
+                    parked.push(thread_id);
+                    continue;
+                }
             };
             bytes += job.write.bytes();
             if jobs.len() == BATCH_WRITES || bytes > BATCH_BYTES {
@@ -261,10 +276,14 @@ impl Lanes {
         }
         left.append(&mut queue.waiting);
         queue.waiting = left;
+        drop(queue);
+        for thread_id in parked {
+            self.try_parked(&thread_id);
+        }
         (!jobs.is_empty()).then_some(jobs)
     }
 
-    async fn send_together(self: Arc<Self>, mut jobs: Vec<Job>) {
+    async fn send_together(self: Arc<Self>, jobs: Vec<Job>) {
         meter::batched(jobs.len());
         if jobs.len() == 1 {
             for job in jobs {
@@ -272,6 +291,14 @@ impl Lanes {
             }
             return;
         }
+        for job in self.send_batched(jobs).await {
+            self.store.spawn(Arc::clone(&self).send_alone(job));
+        }
+    }
+
+    /// Sends writes as one statement. If it fails, they are given back: one bad write fails all of
+    /// them, or what became of them is unknown. Each is to be sent alone then.
+    async fn send_batched(self: &Arc<Self>, mut jobs: Vec<Job>) -> Vec<Job> {
         // Programs that write to the same threads insert their rows in the same order. Where they
         // don't after all, PostgreSQL ends one statement as a deadlock, and its writes go alone.
         jobs.sort_by(|a, b| a.write.thread_id.cmp(&b.write.thread_id));
@@ -279,25 +306,22 @@ impl Lanes {
         let outcomes = match send_batch(&self.store, &writes).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                // One bad write fails all of them, or what became of them is unknown.
                 for call in jobs.iter().filter_map(|job| job.call.as_ref()) {
                     call.retried(&error);
                 }
                 let error = error.for_log();
                 tracing::debug!(%error, writes = jobs.len(), "sending each write of a batch alone");
-                for job in jobs {
-                    self.store.spawn(Arc::clone(&self).send_alone(job));
-                }
-                return;
+                return jobs;
             }
         };
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
             match outcome {
                 Some(outcome) => job.answer(Ok(outcome)),
                 // Its thread is locked, or isn't as it was.
-                None => self.send_blocked(job),
+                None => self.send_blocked(job, true),
             }
         }
+        Vec::new()
     }
 
     async fn send_alone(self: Arc<Self>, job: Job) {
@@ -373,11 +397,10 @@ impl Job {
         else {
             return;
         };
-        match &outcome {
-            Ok(Outcome::NotStored(Why::NotTheHead | Why::Changed)) => meter::was_stale(),
-            Err(error) => self.lanes.parked.failed(&self.write.thread_id, error),
-            Ok(_) => {}
+        if let Ok(Outcome::NotStored(Why::NotTheHead | Why::Changed)) = &outcome {
+            meter::was_stale();
         }
+        self.lanes.parked.ended(&self.write, &outcome);
         let is_unstored = matches!(outcome, Ok(Outcome::NotStored(_)));
         let write = is_unstored.then(|| {
             Box::new(Unstored {

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use checkpointer::{
-    CheckpointId, Checkpointer, Error, List, PostgresCheckpointer, Put, PutWrites, Result, TaskId,
+    CheckpointAddress, CheckpointId, Checkpointer, Error, ErrorKind, List, PostgresCheckpointer,
+    Put, PutWrites, Result, TaskId,
 };
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
-    THREADS, checkpoint, head, head_id, metadata, put_after, refuse_bad_ones, somebody_with,
-    started, thread,
+    THREADS, checkpoint, head, head_id, metadata, put_after, put_first, refuse_bad_ones,
+    somebody_with, started, thread,
 };
-use rig::{TcpProxy, TestDb, eventually};
+use rig::{Figures, TcpProxy, TestDb, eventually};
 
 /// What must happen at once happens within this on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -233,15 +234,8 @@ async fn a_thread_somebody_has_locked_does_not_take_every_connection() {
     let heads = started(&checkpointer).await;
     let somebody = somebody_with(&test, "threads").await;
     // The outputs of a step's tasks, each with a call of its own.
-    let tasks = (0..8).map(|number| {
-        let (checkpointer, address) = (checkpointer.clone(), heads[0].clone());
-        tokio::spawn(async move {
-            let task_id = TaskId::new(format!("task-{number}")).unwrap();
-            let writes = [("done".to_owned(), json!(number))];
-            let writes = PutWrites::new(&address, &task_id, &writes);
-            checkpointer.put_writes(writes).await
-        })
-    });
+    let tasks =
+        (0..8).map(|number| tokio::spawn(write(checkpointer.clone(), heads[0].clone(), number)));
     let tasks: Vec<_> = tasks.collect();
     test.until_blocked(1).await;
     for id in ["2", "3", "4", "5"] {
@@ -259,6 +253,76 @@ async fn a_thread_somebody_has_locked_does_not_take_every_connection() {
     }
     let written = head(&checkpointer, &thread(0)).await.pending_writes;
     assert_eq!(written.len(), 8);
+}
+
+/// Stores the output of a task.
+async fn write(
+    checkpointer: PostgresCheckpointer,
+    address: CheckpointAddress,
+    number: usize,
+) -> Result<()> {
+    let task_id = TaskId::new(format!("task-{number}")).unwrap();
+    let writes = [("done".to_owned(), json!(number))];
+    let writes = PutWrites::new(&address, &task_id, &writes);
+    checkpointer.put_writes(writes).await
+}
+
+#[tokio::test]
+async fn writes_that_wait_for_a_lock_in_vain_fail_together() {
+    const TASKS: usize = 12;
+    for variables in [
+        // The first one that waits takes too long, or isn't tried again.
+        [
+            ("DB_POOL_MODE", "transaction"),
+            ("DB_STATEMENT_TIMEOUT", "2s"),
+        ],
+        [("DB_RETRY_ATTEMPTS", "1"), ("DB_STATEMENT_TIMEOUT", "4s")],
+        [("DB_RETRY_TIMEOUT", "0s"), ("DB_STATEMENT_TIMEOUT", "4s")],
+    ] {
+        let test = TestDb::new().await;
+        let checkpointer = PostgresCheckpointer::setup(test.connect(&variables).await)
+            .await
+            .unwrap();
+        let head = put_first(&checkpointer, &thread(0)).await;
+        let _somebody = somebody_with(&test, "threads").await;
+        let tasks = (0..TASKS)
+            .map(|number| tokio::spawn(write(checkpointer.clone(), head.clone(), number)));
+        let mut are_busy = 0;
+        for task in tasks.collect::<Vec<_>>() {
+            let error = task.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            are_busy += usize::from(matches!(error, Error::Busy { .. }));
+        }
+        // The others found free lanes.
+        assert!(
+            (TASKS - 3..TASKS).contains(&are_busy),
+            "{variables:?}: {are_busy}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn writes_whose_thread_has_changed_are_not_sent_again_and_again() {
+    const TASKS: usize = 40;
+    let figures = Figures::default();
+    let _recording = figures.record();
+    let test = TestDb::new().await;
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&[]).await)
+        .await
+        .unwrap();
+    let head = put_first(&checkpointer, &thread(0)).await;
+    // As something that has removed chunks.
+    let change = format!("UPDATE {}.threads SET gc = gc + 1", test.schema());
+    test.observer().await.batch_execute(&change).await.unwrap();
+    let calls = (0..TASKS).map(|number| write(checkpointer.clone(), head.clone(), number));
+    for outcome in join_all(calls).await {
+        outcome.unwrap();
+    }
+    let sent: f64 = figures
+        .histogram("checkpointer_batch_writes", &[])
+        .iter()
+        .sum();
+    assert!(sent < 4.0 * TASKS as f64, "{sent}");
 }
 
 #[tokio::test]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use checkpointer::{
-    Checkpointer, DeleteThread, Error, OpenTransaction, PostgresCheckpointer, Result,
+    Checkpointer, DeleteThread, Error, OpenTransaction, PostgresCheckpointer, PutWrites, Result,
+    TaskId,
 };
 use db::{Database, GenericClient};
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -119,6 +121,44 @@ async fn a_call_that_waits_for_the_transaction_does_not_keep_the_transaction_fro
         let waited_for_us = timeout(SOON, ordered).await.unwrap().unwrap();
         let stored = timeout(SOON, waited_for_us).await.unwrap().unwrap();
         assert_eq!(shop.head("thread").await.unwrap(), stored, "{of:?}");
+    }
+}
+
+#[tokio::test]
+async fn pending_writes_go_on_while_one_waits_for_what_concerns_it_alone() {
+    // One lane, and no connection to spare.
+    const ROOM: [(&str, &str); 1] = [("DB_POOL_MAX", "3")];
+    for mode in ["session", "transaction"] {
+        let shop = Shop::with(Of::Db(mode), &ROOM, None).await;
+        let checkpointer = &shop.checkpointer;
+        let last = Step::first(&thread("thread")).put(checkpointer).await;
+        let ordered = shop.order(1, async |tx| {
+            let (task_id, outputs) = (TaskId::new("task").unwrap(), [("written".into(), json!(1))]);
+            let writes = PutWrites::new(&last, &task_id, &outputs);
+            checkpointer.put_writes_within(tx, writes).await?;
+            let (other, address) = (checkpointer.clone(), last.clone());
+            let waits_for_us =
+                tokio::spawn(async move { try_write(&other, &address, "task", &json!(1)).await });
+            shop.test.until_blocked(1).await;
+            for name in ["a", "b", "c"] {
+                let tasks = (0..4).map(|number| format!("{name}{number}"));
+                let writes =
+                    tasks.map(async |task| try_write(checkpointer, &last, &task, &json!(1)).await);
+                for written in join_all(writes).await {
+                    written?;
+                }
+            }
+            assert!(!waits_for_us.is_finished());
+            Ok(waits_for_us)
+        });
+        let waited_for_us = timeout(SOON, ordered).await.unwrap().unwrap();
+        timeout(SOON, waited_for_us)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        let written = get(checkpointer, &last).await.pending_writes;
+        assert_eq!(written.len(), 13, "{mode}");
     }
 }
 

@@ -15,7 +15,7 @@ use crate::postgres::meter;
 
 /// How long a statement keeps its lane. One that takes longer waits for something that doesn't
 /// concern the other writes, such as a lock that another transaction holds.
-const LANE_TIME: Duration = Duration::from_millis(50);
+pub(super) const LANE_TIME: Duration = Duration::from_millis(50);
 
 /// A busy lane. Dropping it frees the lane, for the next writes if some wait.
 pub(super) struct Lane {

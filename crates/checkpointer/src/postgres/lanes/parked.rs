@@ -2,8 +2,14 @@
 //!
 //! A write that waits for the lock of its thread holds a connection. Further writes to the thread
 //! would each hold another one, until calls for other threads find none. So they are parked behind
-//! the first, and come back to the lanes once its outcome is known. If it has failed for the lock,
-//! those that have waited for as long as it was tried fail with it.
+//! the first, and come back to the lanes once its outcome is known.
+//!
+//! - If the first one has failed for the lock, those that have waited for about as long as it was tried
+//!   fail with it. Otherwise each would be tried in vain, one after the other.
+//! - If the thread wasn't as the first one expected, it isn't for those that expect the same.
+//! - A write that merely takes long may wait for something that concerns it alone, such as an output that an
+//!   open transaction has stored. What is parked behind it is sent as one statement at a time, which waits for no
+//!   lock of a thread, until that has shown that the thread is locked.
 //!
 //! What is parked holds nothing that the first one, or the transaction that it waits for, could need.
 
@@ -13,20 +19,40 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::{Job, Lane, Lanes, lock};
+use super::lane::LANE_TIME;
+use super::{BATCH_BYTES, BATCH_WRITES, Job, Lane, Lanes, lock};
+use crate::error::ErrorKind;
+use crate::postgres::meter;
+use crate::postgres::outgoing::{Outcome, Outgoing, Why};
 use crate::postgres::refusal::busy;
-use crate::{Error, ThreadId};
+use crate::postgres::view::View;
+use crate::{Result, ThreadId};
 
-/// The threads whose lock a write waits for, with the writes behind it.
+/// The threads of which a write waits, with the writes behind it.
 #[derive(Default)]
 pub(super) struct Parked(Mutex<HashMap<ThreadId, Behind>>);
 
 /// What is parked behind a write.
-#[derive(Default)]
 struct Behind {
-    jobs: Vec<(Instant, Job)>,
-    /// Whether the write has failed in a way that may pass.
-    has_failed: bool,
+    jobs: Vec<Job>,
+    /// Since when the write is known to wait.
+    since: Instant,
+    /// Whether a batch has passed over the thread. Otherwise the write may wait for something else.
+    is_locked: bool,
+    /// Whether some of what was parked is under way.
+    is_tried: bool,
+    last: Last,
+}
+
+/// What the write of a thread that ended last has shown.
+#[derive(Default)]
+enum Last {
+    #[default]
+    Nothing,
+    /// The thread can't be written to for now.
+    Unavailable,
+    /// The thread isn't as this says, for those that carry this lease.
+    Changed(View, Option<String>),
 }
 
 /// A write that waits for the lock of its thread. Dropping it lets those behind it go.
@@ -36,37 +62,71 @@ pub(super) struct Blocked {
 }
 
 impl Parked {
-    /// Parks a write, or gives it back if none waits for the lock of its thread.
-    pub(super) fn park(&self, job: Job) -> Option<Job> {
+    /// Gives a write back, or parks it if another one waits for the lock of the same thread: then
+    /// [`Lanes::try_parked`] is to follow.
+    pub(super) fn pass(&self, job: Job) -> Result<Job, ThreadId> {
         let mut threads = lock(&self.0);
         if threads.is_empty() {
-            return Some(job);
+            return Ok(job);
         }
         match threads.get_mut(&job.write.thread_id) {
             Some(behind) => {
-                behind.jobs.push((Instant::now(), job));
-                None
+                let thread_id = job.write.thread_id.clone();
+                behind.park(job);
+                Err(thread_id)
             }
-            None => Some(job),
+            None => Ok(job),
         }
     }
 
-    /// Notes that a write has failed, if others are parked behind it.
-    pub(super) fn failed(&self, thread_id: &ThreadId, error: &Error) {
-        if error.is_transient()
-            && let Some(behind) = lock(&self.0).get_mut(thread_id)
-        {
-            behind.has_failed = true;
+    /// Notes how a write has ended, if others of its thread are parked.
+    pub(super) fn ended(&self, write: &Outgoing, outcome: &Result<Outcome>) {
+        if let Some(behind) = lock(&self.0).get_mut(&write.thread_id) {
+            behind.last = match (outcome, write.view()) {
+                (Err(error), _) if error.kind() == ErrorKind::Unavailable => Last::Unavailable,
+                (Ok(Outcome::NotStored(Why::Changed)), Some(view)) => {
+                    Last::Changed(view, write.lease.clone())
+                }
+                _ => Last::Nothing,
+            };
+        }
+    }
+}
+
+impl Behind {
+    fn new(is_locked: bool) -> Self {
+        Self {
+            jobs: Vec::new(),
+            since: Instant::now(),
+            is_locked,
+            is_tried: false,
+            last: Last::default(),
+        }
+    }
+
+    fn park(&mut self, mut job: Job) {
+        // One that is parked again has waited since the first time.
+        job.parked.get_or_insert_with(Instant::now);
+        self.jobs.push(job);
+    }
+}
+
+impl Last {
+    /// Whether a write would find that its thread isn't as it expects.
+    fn is_changed_for(&self, write: &Outgoing) -> bool {
+        match self {
+            Self::Changed(view, lease) => write.view() == Some(*view) && write.lease == *lease,
+            Self::Nothing | Self::Unavailable => false,
         }
     }
 }
 
 impl Blocked {
-    /// Notes that a write waits for the lock of its thread, unless another one does.
+    /// Notes that a write takes long, and may wait for the lock of its thread, unless another one does.
     pub(super) fn note(lanes: &Arc<Lanes>, thread_id: ThreadId) -> Option<Self> {
         match lock(&lanes.parked.0).entry(thread_id.clone()) {
             Entry::Occupied(_) => return None,
-            Entry::Vacant(entry) => entry.insert(Behind::default()),
+            Entry::Vacant(entry) => entry.insert(Behind::new(false)),
         };
         Some(Self {
             lanes: Arc::clone(lanes),
@@ -75,13 +135,15 @@ impl Blocked {
     }
 
     /// The same for a write that is yet to be sent. If another one waits, it is parked behind that.
-    fn note_or_park(lanes: &Arc<Lanes>, job: Job) -> Option<(Self, Job)> {
+    fn note_or_park(lanes: &Arc<Lanes>, job: Job, is_locked: bool) -> Option<(Self, Job)> {
         match lock(&lanes.parked.0).entry(job.write.thread_id.clone()) {
             Entry::Occupied(mut behind) => {
-                behind.get_mut().jobs.push((Instant::now(), job));
+                let behind = behind.get_mut();
+                behind.is_locked |= is_locked;
+                behind.park(job);
                 return None;
             }
-            Entry::Vacant(entry) => entry.insert(Behind::default()),
+            Entry::Vacant(entry) => entry.insert(Behind::new(is_locked)),
         };
         let blocked = Self {
             lanes: Arc::clone(lanes),
@@ -94,15 +156,17 @@ impl Blocked {
 impl Drop for Blocked {
     fn drop(&mut self) {
         let behind = lock(&self.lanes.parked.0).remove(&self.thread_id);
-        self.lanes.come_back(behind.unwrap_or_default());
+        if let Some(behind) = behind {
+            self.lanes.come_back(behind);
+        }
     }
 }
 
 impl Lanes {
     /// Sends a write in a task, without a lane: alone, or after one that waits for the lock of the
-    /// same thread.
-    pub(super) fn send_blocked(self: &Arc<Self>, job: Job) {
-        let Some((blocked, job)) = Blocked::note_or_park(self, job) else {
+    /// same thread. `is_locked` says whether a batch has passed over the thread.
+    pub(super) fn send_blocked(self: &Arc<Self>, job: Job, is_locked: bool) {
+        let Some((blocked, job)) = Blocked::note_or_park(self, job, is_locked) else {
             return;
         };
         let sending = Arc::clone(self).send_alone(job);
@@ -112,18 +176,73 @@ impl Lanes {
         });
     }
 
+    /// Sends what is parked behind a write that may wait for something else than the lock of the
+    /// thread, unless some of it is under way.
+    pub(super) fn try_parked(self: &Arc<Self>, thread_id: &ThreadId) {
+        let Some(jobs) = self.take_parked(thread_id) else {
+            return;
+        };
+        meter::batched(jobs.len());
+        let (lanes, thread_id) = (Arc::clone(self), thread_id.clone());
+        self.store.spawn(async move {
+            for job in lanes.send_batched(jobs).await {
+                // It isn't known which one is bad: they wait for the first one after all.
+                lanes.send_blocked(job, true);
+            }
+            if let Some(behind) = lock(&lanes.parked.0).get_mut(&thread_id) {
+                behind.is_tried = false;
+            }
+            lanes.try_parked(&thread_id);
+        });
+    }
+
+    /// Takes what of that fits into one transaction.
+    fn take_parked(&self, thread_id: &ThreadId) -> Option<Vec<Job>> {
+        let mut threads = lock(&self.parked.0);
+        let behind = threads.get_mut(thread_id)?;
+        if behind.is_locked || behind.is_tried {
+            return None;
+        }
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut bytes = 0;
+        for job in std::mem::take(&mut behind.jobs) {
+            let fits = self.shares(&job.write)
+                && jobs.len() < BATCH_WRITES
+                && bytes + job.write.bytes() <= BATCH_BYTES
+                && !jobs.iter().any(|other| job.write.collides(&other.write));
+            if fits {
+                bytes += job.write.bytes();
+                jobs.push(job);
+            } else {
+                behind.jobs.push(job);
+            }
+        }
+        behind.is_tried = !jobs.is_empty();
+        behind.is_tried.then_some(jobs)
+    }
+
     /// Sends what was parked.
     fn come_back(self: &Arc<Self>, behind: Behind) {
-        let patience = self.store.database.retries().timeout;
+        let tried = behind.since.elapsed();
+        let enough = LANE_TIME.max(tried / 2);
+        let is_closing = self.store.is_closing();
         let mut shared = Vec::new();
-        for (parked, job) in behind.jobs {
-            if behind.has_failed && (self.store.is_closing() || parked.elapsed() >= patience) {
-                let error = busy(&job.write.thread_id);
-                job.answer(Err(error));
-            } else if self.shares(&job.write) {
-                shared.push(job);
-            } else {
-                self.send_blocked(job);
+        for job in behind.jobs {
+            let shares = self.shares(&job.write);
+            let is_tried_enough =
+                || is_closing || job.parked.is_some_and(|parked| parked.elapsed() >= enough);
+            // One that shares no transaction wasn't tried, whatever the first one has waited for.
+            let is_behind_lock = behind.is_locked || !shares;
+            match behind.last {
+                Last::Unavailable if is_behind_lock && is_tried_enough() => {
+                    let error = busy(&job.write.thread_id);
+                    job.answer(Err(error));
+                }
+                ref last if last.is_changed_for(&job.write) => {
+                    job.answer(Ok(Outcome::NotStored(Why::Changed)));
+                }
+                _ if shares => shared.push(job),
+                _ => self.send_blocked(job, false),
             }
         }
         let mut queue = lock(&self.queue);
