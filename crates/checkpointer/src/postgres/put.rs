@@ -58,7 +58,8 @@ impl Engine {
         let mut values = self.values(&put, cuts);
         values.add_growing(&put);
         let delivered = self.deliver(&put, &mut values, &self.lanes, turn).await;
-        Ok(stored_as(&put, delivered.map_err(undecided)?))
+        let view = delivered.map_err(|error| undecided("put a checkpoint", error))?;
+        Ok(stored_as(&put, view))
     }
 
     /// Puts within a transaction of the caller's.

@@ -19,7 +19,7 @@ impl Engine {
         put.check()?;
         let turn = self.order.shared(&put.address.thread_id);
         let delivered = self.deliver_writes(&put, &self.lanes, turn).await;
-        delivered.map_err(undecided)
+        delivered.map_err(|error| undecided("put pending writes", error))
     }
 
     /// Puts a task's writes within a transaction of the caller's.

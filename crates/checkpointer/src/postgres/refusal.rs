@@ -1,5 +1,6 @@
 //! Why a write isn't stored.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use db::Row;
@@ -37,19 +38,23 @@ pub(super) fn cut_off(operation: &'static str, statement: &str) -> Error {
 
 /// What has failed while a write was sent again, or while its thread was looked at: if the answer to an
 /// earlier attempt was lost, that one may have stored it.
-pub(super) fn undecided(error: Error) -> Error {
-    let is_in_doubt = || Call::current().is_some_and(|call| call.is_in_doubt());
-    match error {
-        Error::Database { operation, source } if !source.is_outcome_unknown() && is_in_doubt() => {
-            Error::Database {
-                operation,
-                source: db::Error::OutcomeUnknown {
-                    statement: operation.to_owned(),
-                    source: Some(Arc::new(source)),
-                },
-            }
-        }
-        error => error,
+pub(super) fn undecided(operation: &'static str, error: Error) -> Error {
+    let is_in_doubt = Call::current().is_some_and(|call| call.is_in_doubt());
+    if !is_in_doubt || error.is_outcome_unknown() {
+        return error;
+    }
+    let source: Arc<dyn StdError + Send + Sync> = match error {
+        Error::Database { source, .. } => Arc::new(source),
+        // It wasn't sent again, or wasn't stored that time.
+        Error::Closed | Error::Busy { .. } => Arc::new(error),
+        error => return error,
+    };
+    Error::Database {
+        operation,
+        source: db::Error::OutcomeUnknown {
+            statement: operation.to_owned(),
+            source: Some(source),
+        },
     }
 }
 

@@ -326,6 +326,47 @@ async fn writes_whose_thread_has_changed_are_not_sent_again_and_again() {
 }
 
 #[tokio::test]
+async fn what_may_be_stored_stays_unknown_where_it_then_waits_for_another_write_in_vain() {
+    let test = TestDb::new().await;
+    let variables = [
+        ("DB_POOL_MAX", "2"),
+        ("DB_POOL_MODE", "transaction"),
+        ("DB_STATEMENT_TIMEOUT", "4s"),
+    ];
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&variables).await)
+        .await
+        .unwrap();
+    let head = put_first(&checkpointer, &thread(0)).await;
+    let (schema, somebody) = (test.schema(), test.observer().await);
+    // As a server that has lost the one which does the work.
+    let refuse = format!(
+        "CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+             IF current_query() LIKE '%checkpointer::batch%' THEN
+                 RAISE EXCEPTION 'who knows' USING ERRCODE = '40003';
+             END IF;
+             RETURN NEW;
+         END$$;
+         CREATE TRIGGER refuse BEFORE INSERT ON {schema}.pending_writes
+         FOR EACH ROW EXECUTE FUNCTION {schema}.refuse()"
+    );
+    somebody.batch_execute(&refuse).await.unwrap();
+    let insert = format!(
+        "BEGIN;
+         INSERT INTO {schema}.pending_writes
+             (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+         VALUES ('thread-0', '', '1', 'task-0', 0, '', 'done', '0')"
+    );
+    somebody.batch_execute(&insert).await.unwrap();
+    let first = tokio::spawn(write(checkpointer.clone(), head.clone(), 0));
+    test.until_blocked(1).await;
+    let unknown = write(checkpointer.clone(), head.clone(), 1).await;
+    let unknown = unknown.unwrap_err();
+    assert!(unknown.is_outcome_unknown(), "{unknown:?}");
+    let failed = first.await.unwrap().unwrap_err();
+    assert!(!failed.is_outcome_unknown(), "{failed:?}");
+}
+
+#[tokio::test]
 async fn what_a_batch_may_have_stored_stays_unknown_where_it_then_fails_alone() {
     let test = TestDb::new().await;
     let database = test.connect(&[("DB_RETRY_ATTEMPTS", "1")]).await;
