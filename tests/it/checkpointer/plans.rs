@@ -218,7 +218,8 @@ async fn no_statement_is_compiled_in_a_small_database() {
         assert_eq!((removed.checkpoints, removed.failed.len()), (1, 0));
     }
     let due = Prune::due(Retention::keep_last(1).delete_after(Duration::MAX));
-    checkpointer.prune(due).await.unwrap();
+    let removed = checkpointer.prune(due).await.unwrap();
+    removed.complete().unwrap();
     let verified: Vec<_> = checkpointer
         .verify(Verify::all().repair(true))
         .try_collect()
