@@ -41,6 +41,14 @@ async fn check(call: impl AsyncFn(&PostgresCheckpointer, &[CheckpointAddress; 3]
             async || database.ping().await.unwrap(),
         )
         .await;
+        // A removal that was dropped goes on, until a close.
+        let unswept = format!("SELECT count(*) FROM {}.unswept", test.schema());
+        let observer = test.observer().await;
+        eventually("no thread is to be swept", async || {
+            let row = observer.query_one(&unswept, &[]).await.unwrap();
+            row.get::<_, i64>(0) == 0
+        })
+        .await;
         checkpointer.close().await.unwrap();
         assert_eq!(dump(&test).await, dump(&calm).await, "in mode {mode}");
         assert_eq!(database.state().waiting, 0);
