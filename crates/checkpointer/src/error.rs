@@ -281,8 +281,10 @@ pub enum Error {
         /// The newest version that can be read.
         known: u32,
     },
-    /// The thread kept changing while a write to it was tried again and again.
-    #[error("thread `{thread_id}` kept changing while it was written to; try again")]
+    /// The thread kept changing, or stayed locked, while a write to it was tried or waited for another one.
+    #[error(
+        "thread `{thread_id}` kept changing or stayed locked while it was written to; try again"
+    )]
     #[non_exhaustive]
     Busy {
         /// The thread.

@@ -338,7 +338,7 @@ fn what_a_checkpointer_cannot_do_now_says_whether_later() {
     check(
         &Error::Busy { thread_id },
         expect![[r#"
-        thread `support-4711` kept changing while it was written to; try again
+        thread `support-4711` kept changing or stayed locked while it was written to; try again
         (transient)
     "#]],
     );

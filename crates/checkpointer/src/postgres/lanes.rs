@@ -17,9 +17,10 @@ mod lone;
 mod orphan;
 mod parked;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::ready;
@@ -33,9 +34,9 @@ use super::call::Call;
 use super::meter;
 use super::order::Turn;
 use super::outgoing::{Outcome, Outgoing, Sent, Why};
-use super::refusal::{busy, cut_off, deleted};
+use super::refusal::{busy, cut_off, deleted, undecided};
 use super::store::Store;
-use crate::{Error, Result, ThreadId};
+use crate::{Error, ErrorKind, Result, ThreadId};
 use lane::{Lane, Sending};
 pub(super) use lone::Begun;
 use lone::{Caller, Lone};
@@ -102,6 +103,8 @@ struct Reply {
 
 /// A write that wasn't stored.
 struct Unstored {
+    operation: &'static str,
+    call: Option<Call>,
     thread_id: ThreadId,
     /// None if it isn't a put.
     put: Option<Orphan>,
@@ -207,14 +210,14 @@ impl Lanes {
     /// Sends a write, or lets it wait for a lane, or for one that waits for the lock of the same
     /// thread. Its caller sends it if no other call is under way.
     fn accept(self: &Arc<Self>, job: Job) -> Option<Caller<'_>> {
-        let job = match self.parked.pass(job) {
+        let shares = self.shares(&job.write);
+        let job = match self.parked.pass(job, shares) {
             Ok(job) => job,
             Err(thread_id) => {
                 self.try_parked(&thread_id);
                 return None;
             }
         };
-        let shares = self.shares(&job.write);
         let job = match shares {
             true => self.wait_or_take_lane(job)?,
             false => job,
@@ -256,7 +259,7 @@ impl Lanes {
         let mut bytes = 0;
         while let Some(job) = queue.waiting.pop_front() {
             // What is parked takes none of the room.
-            let job = match self.parked.pass(job) {
+            let job = match self.parked.pass(job, true) {
                 Ok(job) => job,
                 Err(thread_id) => {
                     parked.push(thread_id);
@@ -286,13 +289,15 @@ impl Lanes {
     async fn send_together(self: Arc<Self>, jobs: Vec<Job>) {
         meter::batched(jobs.len());
         if jobs.len() == 1 {
-            for job in jobs {
-                Arc::clone(&self).send_alone(job).await;
-            }
-            return;
+            return self.send_in_turn(jobs).await;
         }
+        let mut threads: HashMap<ThreadId, Vec<Job>> = HashMap::new();
         for job in self.send_batched(jobs).await {
-            self.store.spawn(Arc::clone(&self).send_alone(job));
+            let jobs = threads.entry(job.write.thread_id.clone());
+            jobs.or_default().push(job);
+        }
+        for jobs in threads.into_values() {
+            self.store.spawn(Arc::clone(&self).send_in_turn(jobs));
         }
     }
 
@@ -324,10 +329,30 @@ impl Lanes {
         Vec::new()
     }
 
-    async fn send_alone(self: Arc<Self>, job: Job) {
+    /// Sends writes to one thread alone, one after the other, so that they hold one connection. Once one
+    /// can't be sent for now, the others are parked behind the next.
+    async fn send_in_turn(self: Arc<Self>, jobs: Vec<Job>) {
+        let mut jobs = jobs.into_iter();
+        for job in jobs.by_ref() {
+            if Arc::clone(&self).send_alone(job).await.is_break() {
+                break;
+            }
+        }
+        for job in jobs {
+            self.send_blocked(job, true);
+        }
+    }
+
+    /// Sends a write. It breaks if that can't be done for now.
+    async fn send_alone(self: Arc<Self>, job: Job) -> ControlFlow<()> {
         let sending = job.write.send(&self.store);
         let outcome = Call::work_for(job.call.as_ref(), pin!(sending)).await;
+        let flow = match &outcome {
+            Err(error) if error.kind() == ErrorKind::Unavailable => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
         job.answer(outcome);
+        flow
     }
 
     /// Sees to a reply that nobody has heard.
@@ -335,12 +360,14 @@ impl Lanes {
         let error = match (reply.sent, reply.write.map(|write| *write)) {
             (Err(error), _) => error,
             (Ok(Sent::Stored(_)), _) | (_, None) => return,
-            (Ok(Sent::NotStored(Why::NotThisGeneration, _)), Some(write)) => {
-                deleted(&write.thread_id)
+            (Ok(Sent::NotStored(Why::NotThisGeneration, _)), Some(unstored)) => {
+                deleted(&unstored.thread_id)
             }
-            (_, Some(Unstored { thread_id, put })) => {
-                let Some(put) = put else {
-                    return self.report(busy(&thread_id));
+            (_, Some(unstored)) => {
+                let Some(put) = unstored.put else {
+                    let error = busy(&unstored.thread_id);
+                    let call = unstored.call.as_ref();
+                    return self.report(undecided(call, unstored.operation, error));
                 };
                 let lanes = Arc::clone(self);
                 self.store.spawn(async move {
@@ -401,9 +428,13 @@ impl Job {
             meter::was_stale();
         }
         self.lanes.parked.ended(&self.write, &outcome);
+        let (call, operation) = (self.call.as_ref(), self.write.operation());
+        let outcome = outcome.map_err(|error| undecided(call, operation, error));
         let is_unstored = matches!(outcome, Ok(Outcome::NotStored(_)));
         let write = is_unstored.then(|| {
             Box::new(Unstored {
+                operation,
+                call: call.cloned(),
                 thread_id: self.write.thread_id.clone(),
                 put: Orphan::of(&self.write),
             })

@@ -6,6 +6,7 @@ use db::Transaction;
 use tokio::sync::oneshot;
 
 use super::basis::Basis;
+use super::call::Call;
 use super::cut::List;
 use super::delivery::Delivery;
 use super::encode::Encoder;
@@ -58,7 +59,8 @@ impl Engine {
         let mut values = self.values(&put, cuts);
         values.add_growing(&put);
         let delivered = self.deliver(&put, &mut values, &self.lanes, turn).await;
-        let view = delivered.map_err(|error| undecided("put a checkpoint", error))?;
+        let undecided = |error| undecided(Call::current().as_ref(), "put a checkpoint", error);
+        let view = delivered.map_err(undecided)?;
         Ok(stored_as(&put, view))
     }
 

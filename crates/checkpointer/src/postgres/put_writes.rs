@@ -1,6 +1,7 @@
 //! Storing the outputs of a task.
 
 use super::basis::Basis;
+use super::call::Call;
 use super::cut::Cut;
 use super::delivery::Delivery;
 use super::encode::Encoder;
@@ -19,7 +20,8 @@ impl Engine {
         put.check()?;
         let turn = self.order.shared(&put.address.thread_id);
         let delivered = self.deliver_writes(&put, &self.lanes, turn).await;
-        delivered.map_err(|error| undecided("put pending writes", error))
+        let undecided = |error| undecided(Call::current().as_ref(), "put pending writes", error);
+        delivered.map_err(undecided)
     }
 
     /// Puts a task's writes within a transaction of the caller's.

@@ -36,10 +36,10 @@ pub(super) fn cut_off(operation: &'static str, statement: &str) -> Error {
     }
 }
 
-/// What has failed while a write was sent again, or while its thread was looked at: if the answer to an
-/// earlier attempt was lost, that one may have stored it.
-pub(super) fn undecided(operation: &'static str, error: Error) -> Error {
-    let is_in_doubt = Call::current().is_some_and(|call| call.is_in_doubt());
+/// What has failed while a write of a call was sent again, or while its thread was looked at: if the answer to
+/// an earlier attempt was lost, that one may have stored it.
+pub(super) fn undecided(call: Option<&Call>, operation: &'static str, error: Error) -> Error {
+    let is_in_doubt = call.is_some_and(Call::is_in_doubt);
     if !is_in_doubt || error.is_outcome_unknown() {
         return error;
     }

@@ -14,7 +14,8 @@ use super::{
     THREADS, checkpoint, head, head_id, metadata, put_after, put_first, refuse_bad_ones,
     somebody_with, started, thread,
 };
-use rig::{Figures, TcpProxy, TestDb, eventually};
+use rig::{Figures, TcpProxy, TestDb, chain, eventually};
+use tokio_postgres::Client;
 
 /// What must happen at once happens within this on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -325,43 +326,87 @@ async fn writes_whose_thread_has_changed_are_not_sent_again_and_again() {
     assert!(sent < 4.0 * TASKS as f64, "{sent}");
 }
 
+/// Holds outputs of the first tasks of the first thread in an open transaction.
+async fn somebody_with_outputs(test: &TestDb, tasks: usize) -> Client {
+    let somebody = test.observer().await;
+    let sql = format!(
+        "BEGIN;
+         INSERT INTO {}.pending_writes
+             (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+         SELECT 'thread-0', '', '1', 'task-' || number, 0, '', 'done', '0'
+         FROM generate_series(0, {tasks} - 1) AS number",
+        test.schema()
+    );
+    somebody.batch_execute(&sql).await.unwrap();
+    somebody
+}
+
+#[tokio::test]
+async fn writes_are_stored_beside_those_that_wait_for_what_concerns_them_alone() {
+    let test = TestDb::new().await;
+    let variables = [
+        ("DB_POOL_MAX", "2"),
+        ("DB_RETRY_ATTEMPTS", "1"),
+        ("DB_STATEMENT_TIMEOUT", "2s"),
+    ];
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&variables).await)
+        .await
+        .unwrap();
+    let head = put_first(&checkpointer, &thread(0)).await;
+    let _somebody = somebody_with_outputs(&test, 2).await;
+    let first = tokio::spawn(write(checkpointer.clone(), head.clone(), 0));
+    test.until_blocked(1).await;
+    // They share a statement, in which one waits as the first one does.
+    let others = (1..6).map(|number| write(checkpointer.clone(), head.clone(), number));
+    let mut outcomes = join_all(others).await.into_iter();
+    for waits in [first.await.unwrap(), outcomes.next().unwrap()] {
+        let error = waits.unwrap_err();
+        assert!(matches!(error, Error::Database { .. }), "{error:?}");
+    }
+    for outcome in outcomes {
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_may_be_stored_stays_unknown_where_it_then_waits_for_another_write_in_vain() {
     let test = TestDb::new().await;
     let variables = [
         ("DB_POOL_MAX", "2"),
-        ("DB_POOL_MODE", "transaction"),
+        ("DB_RETRY_ATTEMPTS", "1"),
         ("DB_STATEMENT_TIMEOUT", "4s"),
     ];
     let checkpointer = PostgresCheckpointer::setup(test.connect(&variables).await)
         .await
         .unwrap();
     let head = put_first(&checkpointer, &thread(0)).await;
-    let (schema, somebody) = (test.schema(), test.observer().await);
-    // As a server that has lost the one which does the work.
+    // As a server that has lost the one which does the work, and then has no lock for one write.
     let refuse = format!(
-        "CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+        "CREATE FUNCTION {0}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
              IF current_query() LIKE '%checkpointer::batch%' THEN
                  RAISE EXCEPTION 'who knows' USING ERRCODE = '40003';
+             ELSIF NEW.task_id = 'task-1' THEN
+                 RAISE EXCEPTION 'no lock' USING ERRCODE = '55P03';
              END IF;
              RETURN NEW;
          END$$;
-         CREATE TRIGGER refuse BEFORE INSERT ON {schema}.pending_writes
-         FOR EACH ROW EXECUTE FUNCTION {schema}.refuse()"
+         CREATE TRIGGER refuse BEFORE INSERT ON {0}.pending_writes
+         FOR EACH ROW EXECUTE FUNCTION {0}.refuse()",
+        test.schema()
     );
-    somebody.batch_execute(&refuse).await.unwrap();
-    let insert = format!(
-        "BEGIN;
-         INSERT INTO {schema}.pending_writes
-             (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
-         VALUES ('thread-0', '', '1', 'task-0', 0, '', 'done', '0')"
-    );
-    somebody.batch_execute(&insert).await.unwrap();
+    let observer = test.observer().await;
+    observer.batch_execute(&refuse).await.unwrap();
+    let _somebody = somebody_with_outputs(&test, 1).await;
     let first = tokio::spawn(write(checkpointer.clone(), head.clone(), 0));
     test.until_blocked(1).await;
-    let unknown = write(checkpointer.clone(), head.clone(), 1).await;
-    let unknown = unknown.unwrap_err();
-    assert!(unknown.is_outcome_unknown(), "{unknown:?}");
+    let others = (1..4).map(|number| write(checkpointer.clone(), head.clone(), number));
+    let unknown = join_all(others).await;
+    for outcome in &unknown {
+        let error = outcome.as_ref().unwrap_err();
+        assert!(error.is_outcome_unknown(), "{error:?}");
+    }
+    let why = chain(unknown[2].as_ref().unwrap_err());
+    assert!(why.contains("stayed locked"), "{why}");
     let failed = first.await.unwrap().unwrap_err();
     assert!(!failed.is_outcome_unknown(), "{failed:?}");
 }

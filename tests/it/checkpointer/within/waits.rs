@@ -148,6 +148,9 @@ async fn pending_writes_go_on_while_one_waits_for_what_concerns_it_alone() {
                     written?;
                 }
             }
+            // One that is too large to share a statement.
+            let large = json!("large".repeat(120 << 10));
+            try_write(checkpointer, &last, "large", &large).await?;
             assert!(!waits_for_us.is_finished());
             Ok(waits_for_us)
         });
@@ -158,7 +161,7 @@ async fn pending_writes_go_on_while_one_waits_for_what_concerns_it_alone() {
             .unwrap()
             .unwrap();
         let written = get(checkpointer, &last).await.pending_writes;
-        assert_eq!(written.len(), 13, "{mode}");
+        assert_eq!(written.len(), 14, "{mode}");
     }
 }
 

@@ -9,7 +9,8 @@
 //! - If the thread wasn't as the first one expected, it isn't for those that expect the same.
 //! - A write that merely takes long may wait for something that concerns it alone, such as an output that an
 //!   open transaction has stored. What is parked behind it is sent as one statement at a time, which waits for no
-//!   lock of a thread, until that has shown that the thread is locked.
+//!   lock of a thread, until that has shown that the thread is locked. If the statement fails, its writes are sent
+//!   one by one.
 //!
 //! What is parked holds nothing that the first one, or the transaction that it waits for, could need.
 
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::lane::LANE_TIME;
+use super::lane::{LANE_TIME, Sending};
 use super::{BATCH_BYTES, BATCH_WRITES, Job, Lane, Lanes, lock};
 use crate::error::ErrorKind;
 use crate::postgres::meter;
@@ -39,10 +40,14 @@ struct Behind {
     since: Instant,
     /// Whether a batch has passed over the thread. Otherwise the write may wait for something else.
     is_locked: bool,
-    /// Whether some of what was parked is under way.
-    is_tried: bool,
+    /// What of those behind it is under way.
+    trial: Option<Trial>,
     last: Last,
 }
+
+/// Some of what was parked, on its way. Clones are the same one.
+#[derive(Clone)]
+struct Trial(Arc<()>);
 
 /// What the write of a thread that ended last has shown.
 #[derive(Default)]
@@ -63,27 +68,47 @@ pub(super) struct Blocked {
 
 impl Parked {
     /// Gives a write back, or parks it if another one waits for the lock of the same thread: then
-    /// [`Lanes::try_parked`] is to follow.
-    pub(super) fn pass(&self, job: Job) -> Result<Job, ThreadId> {
+    /// [`Lanes::try_parked`] is to follow. One that shares no transaction can't be tried, and is parked
+    /// only where the thread is known to be locked.
+    pub(super) fn pass(&self, job: Job, shares: bool) -> Result<Job, ThreadId> {
         let mut threads = lock(&self.0);
         if threads.is_empty() {
             return Ok(job);
         }
         match threads.get_mut(&job.write.thread_id) {
-            Some(behind) => {
+            Some(behind) if shares || behind.is_locked => {
                 let thread_id = job.write.thread_id.clone();
                 behind.park(job);
                 Err(thread_id)
             }
-            None => Ok(job),
+            _ => Ok(job),
         }
+    }
+
+    /// Notes that what was tried has ended, if the thread's first one still waits.
+    fn end_trial(&self, thread_id: &ThreadId, ended: &Trial) -> bool {
+        let mut threads = lock(&self.0);
+        let Some(behind) = threads.get_mut(thread_id) else {
+            return false;
+        };
+        let is_this = |trial: &Trial| Arc::ptr_eq(&trial.0, &ended.0);
+        let ends = behind.trial.as_ref().is_some_and(is_this);
+        if ends {
+            behind.trial = None;
+        }
+        ends
     }
 
     /// Notes how a write has ended, if others of its thread are parked.
     pub(super) fn ended(&self, write: &Outgoing, outcome: &Result<Outcome>) {
         if let Some(behind) = lock(&self.0).get_mut(&write.thread_id) {
             behind.last = match (outcome, write.view()) {
-                (Err(error), _) if error.kind() == ErrorKind::Unavailable => Last::Unavailable,
+                // If its connection was lost, nothing is known of the thread.
+                (Err(error), _)
+                    if error.kind() == ErrorKind::Unavailable && !error.is_outcome_unknown() =>
+                {
+                    Last::Unavailable
+                }
                 (Ok(Outcome::NotStored(Why::Changed)), Some(view)) => {
                     Last::Changed(view, write.lease.clone())
                 }
@@ -99,7 +124,7 @@ impl Behind {
             jobs: Vec::new(),
             since: Instant::now(),
             is_locked,
-            is_tried: false,
+            trial: None,
             last: Last::default(),
         }
     }
@@ -171,7 +196,7 @@ impl Lanes {
         };
         let sending = Arc::clone(self).send_alone(job);
         self.store.spawn(async move {
-            sending.await;
+            let _ = sending.await;
             drop(blocked);
         });
     }
@@ -179,28 +204,25 @@ impl Lanes {
     /// Sends what is parked behind a write that may wait for something else than the lock of the
     /// thread, unless some of it is under way.
     pub(super) fn try_parked(self: &Arc<Self>, thread_id: &ThreadId) {
-        let Some(jobs) = self.take_parked(thread_id) else {
+        let Some((trial, jobs)) = self.take_parked(thread_id) else {
             return;
         };
         meter::batched(jobs.len());
         let (lanes, thread_id) = (Arc::clone(self), thread_id.clone());
         self.store.spawn(async move {
-            for job in lanes.send_batched(jobs).await {
-                // It isn't known which one is bad: they wait for the first one after all.
-                lanes.send_blocked(job, true);
+            let failed = lanes.send_batched(jobs).await;
+            Arc::clone(&lanes).send_in_turn(failed).await;
+            if lanes.parked.end_trial(&thread_id, &trial) {
+                lanes.try_parked(&thread_id);
             }
-            if let Some(behind) = lock(&lanes.parked.0).get_mut(&thread_id) {
-                behind.is_tried = false;
-            }
-            lanes.try_parked(&thread_id);
         });
     }
 
     /// Takes what of that fits into one transaction.
-    fn take_parked(&self, thread_id: &ThreadId) -> Option<Vec<Job>> {
+    fn take_parked(&self, thread_id: &ThreadId) -> Option<(Trial, Vec<Job>)> {
         let mut threads = lock(&self.parked.0);
         let behind = threads.get_mut(thread_id)?;
-        if behind.is_locked || behind.is_tried {
+        if behind.is_locked || behind.trial.is_some() {
             return None;
         }
         let mut jobs: Vec<Job> = Vec::new();
@@ -217,8 +239,12 @@ impl Lanes {
                 behind.jobs.push(job);
             }
         }
-        behind.is_tried = !jobs.is_empty();
-        behind.is_tried.then_some(jobs)
+        if jobs.is_empty() {
+            return None;
+        }
+        let trial = Trial(Arc::default());
+        behind.trial = Some(trial.clone());
+        Some((trial, jobs))
     }
 
     /// Sends what was parked.
@@ -228,21 +254,18 @@ impl Lanes {
         let is_closing = self.store.is_closing();
         let mut shared = Vec::new();
         for job in behind.jobs {
-            let shares = self.shares(&job.write);
             let is_tried_enough =
                 || is_closing || job.parked.is_some_and(|parked| parked.elapsed() >= enough);
-            // One that shares no transaction wasn't tried, whatever the first one has waited for.
-            let is_behind_lock = behind.is_locked || !shares;
             match behind.last {
-                Last::Unavailable if is_behind_lock && is_tried_enough() => {
+                Last::Unavailable if behind.is_locked && is_tried_enough() => {
                     let error = busy(&job.write.thread_id);
                     job.answer(Err(error));
                 }
                 ref last if last.is_changed_for(&job.write) => {
                     job.answer(Ok(Outcome::NotStored(Why::Changed)));
                 }
-                _ if shares => shared.push(job),
-                _ => self.send_blocked(job, false),
+                _ if self.shares(&job.write) => shared.push(job),
+                _ => Sending::new(self, job, false).spawn(),
             }
         }
         let mut queue = lock(&self.queue);
