@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpointer::FindingKind::*;
 use checkpointer::{
-    CheckpointAddress, Checkpointer, DeleteThread, Finding, FindingKind, GetTuple,
-    PostgresCheckpointer, Prune, PruneStrategy, Retention, VerifiedThread, Verify,
+    CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Finding, FindingKind,
+    GetTuple, PostgresCheckpointer, Prune, PruneStrategy, Retention, VerifiedThread, Verify,
 };
 use expect_test::expect;
 use futures_util::TryStreamExt;
@@ -90,6 +90,15 @@ const CASES: &[Case] = &[
             SELECT top.hash FROM {schema}.checkpoints AS c,
                 {schema}.top_chunks(c.channels -> 'note') AS top WHERE c.thread_id = 'damaged'
                 AND c.checkpoint_id = '2')",
+        found: &[CheckpointUnreadable],
+        left: &[CheckpointUnreadable],
+    },
+    Case {
+        what: "a leaf that a checkpoint refers to is gone",
+        damage: "DELETE FROM {schema}.chunks WHERE thread_id = 'damaged' AND hash = (
+            SELECT top.hash FROM {schema}.checkpoints AS c,
+                {schema}.top_chunks(c.channels -> 'messages') AS top WHERE c.thread_id = 'damaged'
+                AND c.checkpoint_id = '2' ORDER BY top.hash LIMIT 1)",
         found: &[CheckpointUnreadable],
         left: &[CheckpointUnreadable],
     },
@@ -388,6 +397,12 @@ async fn each_damage_is_found_and_what_can_be_repaired_is() {
         let (source, target) = (thread("sound"), thread("damaged"));
         let copied = stored.checkpointer.copy_thread(&source, &target);
         copied.await.unwrap();
+        // What the program has read makes no damage sound.
+        for id in ["1", "2"] {
+            let read = CheckpointAddress::new(target.clone(), CheckpointId::new(id).unwrap());
+            let read = GetTuple::at(&read.unwrap());
+            stored.checkpointer.get_tuple(read).await.unwrap().unwrap();
+        }
         stored.damage(damage).await;
         assert_eq!(stored.kinds(false).await, *found, "{what}");
 
@@ -400,6 +415,26 @@ async fn each_damage_is_found_and_what_can_be_repaired_is() {
         assert_eq!(stored.kinds(false).await, *left, "after a repair: {what}");
         stored.clean().await;
     }
+}
+
+/// A verification reads one checkpoint after the other, and what it has read of one doesn't stand for the next.
+#[tokio::test]
+async fn of_two_checkpoints_with_one_list_the_damaged_one_is_found() {
+    let stored = Stored::new().await;
+    let values = |n: usize| json!({ "messages": large(n), "lists": [large(3), large(4)] });
+    let first = Step::first(&thread("damaged")).id("1").values(values(1));
+    let first = first.put(&stored.checkpointer).await;
+    let second = Step::after(&first).id("2").values(values(2));
+    second.put(&stored.checkpointer).await;
+    stored
+        .damage(
+            "UPDATE {schema}.checkpoints SET channels = jsonb_set(channels, '{lists,k}', '\"a\"')
+            WHERE thread_id = 'damaged' AND checkpoint_id = '2'",
+        )
+        .await;
+    let findings = stored.verify(false).await;
+    assert_eq!(kinds(&findings), [CheckpointUnreadable], "{findings:?}");
+    assert_eq!(findings[0].checkpoint_id.as_ref().unwrap().as_str(), "2");
 }
 
 /// What no hash covers of a reference may be damaged. Once it is mended, everything is there.

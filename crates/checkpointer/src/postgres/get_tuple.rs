@@ -42,6 +42,19 @@ impl Store {
         Ok(None)
     }
 
+    /// Reads a checkpoint as it is stored, whatever was read before, and remembers nothing of it.
+    pub(super) async fn get_tuple_as_stored(
+        &self,
+        query: &GetTuple,
+    ) -> Result<Option<CheckpointTuple>> {
+        let only = Only::of(&query.projection);
+        let one = OneCheckpoint::of(query);
+        let all = HeldChunks { held: &[] };
+        let asked = self.sql.get_tuple.with(((&only, &one), &all));
+        let rows = self.read(OPERATION, None, asked).await?;
+        whole(&rows, &query.projection)
+    }
+
     /// Puts the checkpoint together, and remembers its lists and what else the read has shown.
     fn tuple(
         &self,
@@ -82,10 +95,14 @@ impl Within<'_> {
         let all = HeldChunks { held: &[] };
         let asked = self.store.sql.get_tuple.with(((&only, &one), &all));
         let rows = self.query(OPERATION, asked).await?;
-        Ok(Read::of(&rows, &query.projection, None, |_, _, _| {})?
-            .tuples
-            .pop())
+        whole(&rows, &query.projection)
     }
+}
+
+/// Puts the checkpoint together of the rows of a read that brings everything.
+fn whole(rows: &[Row], projection: &Projection) -> Result<Option<CheckpointTuple>> {
+    let read = Read::of(rows, projection, None, |_, _, _| {})?;
+    Ok(read.tuples.into_iter().next_back())
 }
 
 impl<'a> OneCheckpoint<'a> {

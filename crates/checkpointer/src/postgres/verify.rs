@@ -4,7 +4,7 @@
 //! is compared within that statement, so that a writer in between makes no finding. Chunks come
 //! first: each is checked against its hash by itself, and what is remembered of it says whether it
 //! is what a reference takes it for. So a value that many checkpoints share isn't put together for
-//! each. A checkpoint about which that leaves a doubt is read as any other call reads it.
+//! each. A checkpoint about which that leaves a doubt is read as by a program that has read none before.
 
 mod chunks;
 mod heads;

@@ -79,14 +79,10 @@ impl Verifying<'_> {
             || self.shapes.doubts_channels(channels)
     }
 
-    /// Reads a checkpoint with its writes as any other call does, which says what is wrong.
+    /// Reads a checkpoint with its writes as a program does that has read none before, which says what is wrong.
     async fn read(&mut self, address: &CheckpointAddress) -> Result<()> {
-        match self
-            .engine
-            .store
-            .get_tuple(&GetTuple::at(address), None)
-            .await
-        {
+        let store = &self.engine.store;
+        match store.get_tuple_as_stored(&GetTuple::at(address)).await {
             Ok(_) => Ok(()),
             Err(Error::Corrupt { what, .. }) => {
                 let finding = Finding::new(FindingKind::CheckpointUnreadable, what);
