@@ -175,6 +175,42 @@ async fn writes_that_wait_at_the_same_moment_share_a_round_trip() {
 }
 
 #[tokio::test]
+async fn what_a_batch_replaces_is_swept() {
+    let test = TestDb::new().await;
+    let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
+    let checkpointer = PostgresCheckpointer::setup(database).await.unwrap();
+    let heads = started(&checkpointer).await;
+    let observer = test.observer().await;
+    let noted = async || -> i64 {
+        let sql = format!(
+            "WITH noted AS (DELETE FROM {}.unswept RETURNING thread_id) SELECT count(*) FROM noted",
+            test.schema()
+        );
+        observer.query_one(&sql, &[]).await.unwrap().get(0)
+    };
+    let task = TaskId::new("task").unwrap();
+    let large = json!(vec!["line of many"; 200]);
+    for (value, noted_puts, noted_writes) in [(large, 0, 0), (json!(1), THREADS, THREADS)] {
+        let mut again = checkpoint("2");
+        again
+            .channel_values
+            .insert("long".to_owned(), value.clone());
+        let metadata = metadata();
+        let puts = heads
+            .iter()
+            .map(|head| checkpointer.put(Put::after(head, &again, &metadata)));
+        assert!(join_all(puts).await.iter().all(Result::is_ok));
+        assert_eq!(noted().await, noted_puts as i64);
+        let writes = [("__error__".to_owned(), value)];
+        let calls = heads
+            .iter()
+            .map(|head| checkpointer.put_writes(PutWrites::new(head, &task, &writes)));
+        assert!(join_all(calls).await.iter().all(Result::is_ok));
+        assert_eq!(noted().await, noted_writes as i64);
+    }
+}
+
+#[tokio::test]
 async fn what_is_stored_together_is_what_is_stored_alone() {
     let seed = fastrand::u64(..);
     let mut stored = Vec::new();

@@ -73,6 +73,11 @@ parameters! {
 /// - `inserted` stores a checkpoint, or the new content of one that was stored before: that one
 ///   keeps its `seq`, by which `moved` knows that the head stays.
 /// - `placed` and `following` store pending writes, as in [`PUT_WRITES`](super::write::PUT_WRITES).
+/// - `noted` notes the threads in which something was replaced, whatever it was: it may have left chunks. A row
+///   that was there has an `xmax`, since it was locked before it got its new content.
+///
+/// The server carries out `noted` first, and with it what it reads; the chunks come last. So rows are locked in
+/// the order in which statements for one thread lock them.
 ///
 /// Each lookup is by a key, one after the other and in the order of the arrays, whatever the
 /// planner believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would
@@ -80,21 +85,30 @@ parameters! {
 /// long they are it would make a new plan each time, which takes longer than to carry it out.
 pub(super) const BATCH: Template<Batch<'static>> = Template::new(&[
     THREADS_AND_PUTS,
+    OR_REPLACED,
+    MOVED,
     "placed AS (",
     INTO_PENDING_WRITES,
     PLACE_FIRST,
     INTO_PENDING_WRITES,
     FOLLOW_PLACED,
+    NOTE_REPLACED,
     ANSWER,
 ]);
 
-/// The same, if none of the pending writes is to a special channel. Nearly every batch is sent so. If
-/// a call before this one has stored some of one task, a key exists: an error, and nothing was
-/// changed. Then the client sends [`BATCH`].
+/// The same, if all checkpoints are new and none of the pending writes is to a special channel. Nearly every
+/// batch is sent so. If a call before this one has stored one of the checkpoints, or some of one task, a key
+/// exists: an error, and nothing was changed. Then the client sends [`BATCH`].
 pub(super) const NEW_BATCH: Template<Batch<'static>> = Template::new(&[
     THREADS_AND_PUTS,
+    "
+    RETURNING thread_id, checkpoint_ns, checkpoint_id, seq
+)",
+    MOVED,
     "inserted_writes AS (",
     INTO_PENDING_WRITES,
+    "
+)",
     ANSWER,
 ]);
 
@@ -172,12 +186,16 @@ WITH missing AS MATERIALIZED (
               AND c.checkpoint -> 'channel_versions' -> same.key = same.value
               AND c.channels ? same.key), '{}') END,
         p.metadata
-    FROM accepted AS p
+    FROM accepted AS p";
+
+const OR_REPLACED: &str = "
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE
     SET checkpoint = excluded.checkpoint, channels = excluded.channels,
         metadata = excluded.metadata
-    RETURNING thread_id, checkpoint_ns, checkpoint_id, seq
-), moved AS (
+    RETURNING thread_id, checkpoint_ns, checkpoint_id, seq, xmax <> 0 AS was_there
+)";
+
+const MOVED: &str = ", moved AS (
     INSERT INTO {schema}.heads AS h (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
     SELECT thread_id, checkpoint_ns, checkpoint_id, seq, now() FROM inserted
     ON CONFLICT (thread_id, checkpoint_ns) DO UPDATE
@@ -204,15 +222,25 @@ const PLACE_FIRST: &str = " AND new.idx <= 0
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, value = excluded.value
     WHERE excluded.idx < 0
-    RETURNING thread_id, checkpoint_ns, checkpoint_id, task_id, idx
+    RETURNING thread_id, checkpoint_ns, checkpoint_id, task_id, idx, xmax <> 0 AS was_there
 ), following AS (";
 
 const FOLLOW_PLACED: &str = "
       AND new.idx > 0{each_with_the_first}
-    ON CONFLICT DO NOTHING";
+    ON CONFLICT DO NOTHING
+)";
+
+const NOTE_REPLACED: &str = ", replaced AS MATERIALIZED (
+    SELECT thread_id FROM inserted WHERE was_there
+    UNION
+    SELECT thread_id FROM placed WHERE was_there
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id)
+    SELECT thread_id FROM replaced ORDER BY thread_id
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
+)";
 
 const ANSWER: &str = "
-)
 SELECT locked.call, locked.generation, locked.gc, true AS belongs,
     NOT locked.put OR locked.call = ANY (ARRAY(SELECT call FROM accepted)) AS done{commit}
 FROM locked WHERE NOT locked.put OR locked.call = ANY (ARRAY(SELECT call FROM head))";
