@@ -9,7 +9,7 @@ use checkpointer::{
 use db::{Database, GenericClient};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -310,5 +310,51 @@ async fn a_put_that_waited_for_its_parent_belongs_to_the_generation_of_it() {
         let stored = timeout(SOON, waited_for_us).await.unwrap().unwrap();
         let stored = get(checkpointer, &stored).await;
         assert_eq!(stored.pending_writes.len(), 1, "{of:?}");
+    }
+}
+
+/// Whether a thread is to be swept.
+async fn is_unswept(shop: &Shop, name: &str) -> bool {
+    let schema = shop.test.schema();
+    let sql = format!("SELECT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = $1)");
+    let row = shop.test.observer().await.query_one(&sql, &[&name]).await;
+    row.unwrap().get(0)
+}
+
+/// A statement sees what another transaction has stored only if it looks after its wait.
+#[tokio::test]
+async fn what_is_replaced_after_a_wait_is_swept() {
+    let shop = Shop::with(Of::Db("session"), &ROOM, None).await;
+    let checkpointer = &shop.checkpointer;
+    let task_id = TaskId::new("task").unwrap();
+    let outputs = |value: Value| [("__error__".to_owned(), value)];
+    for (number, before) in [(1, None), (2, Some(json!(0)))] {
+        let name = format!("thread {number}");
+        let last = Step::first(&thread(&name)).put(checkpointer).await;
+        if let Some(before) = before {
+            let outputs = outputs(before);
+            let writes = PutWrites::new(&last, &task_id, &outputs);
+            checkpointer.put_writes(writes).await.unwrap();
+        }
+        let ordered = shop.order(number, async |tx| {
+            let first = outputs(large(1));
+            let writes = PutWrites::new(&last, &task_id, &first);
+            checkpointer.put_writes_within(tx, writes).await?;
+            let (other, address) = (checkpointer.clone(), last.clone());
+            let (task_id, then) = (task_id.clone(), outputs(json!(1)));
+            let waits_for_us = tokio::spawn(async move {
+                let writes = PutWrites::new(&address, &task_id, &then);
+                other.put_writes(writes).await
+            });
+            shop.test.until_blocked(1).await;
+            Ok(waits_for_us)
+        });
+        let waited_for_us = timeout(SOON, ordered).await.unwrap().unwrap();
+        timeout(SOON, waited_for_us)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert!(is_unswept(&shop, &name).await, "{name}");
     }
 }

@@ -282,16 +282,27 @@ const INSERT_WRITES: &str = "inserted_writes AS (
 /// The regular writes of every call begin with index 0. Which call is the first is decided by that
 /// row: `placed` waits for another call that inserts it at the same moment. The other regular writes
 /// follow it, or stay away with it; unless they are added to those that are stored.
-const PLACE_WRITES: &str = "placed AS (
+///
+/// What was there `before` of the outputs to special channels is locked first: another call may have replaced it
+/// since the snapshot. What isn't in the snapshot at all `was_there` if it has an `xmax` now.
+const PLACE_WRITES: &str = "before AS MATERIALIZED (
+    SELECT new.idx, w.value
+    FROM unnest({indexes}) AS new (idx) CROSS JOIN LATERAL (
+        SELECT w.value FROM {schema}.pending_writes AS w
+        WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = {ns} AND w.checkpoint_id = {id}
+          AND w.task_id = {task_id} AND w.idx = new.idx
+        FOR NO KEY UPDATE) AS w
+    WHERE new.idx < 0 AND EXISTS (SELECT FROM locked)
+), placed AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
     SELECT {thread_id}, {ns}, {id}, {task_id}, new.idx, {task_path}, new.channel, new.value
     FROM locked, unnest({indexes}, {channels}, {values}) AS new (idx, channel, value)
-    WHERE new.idx <= 0
+    WHERE new.idx <= 0 AND (SELECT count(*) FROM before) >= 0
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, value = excluded.value
     WHERE excluded.idx < 0
-    RETURNING idx, value
+    RETURNING idx, value, xmax <> 0 AS was_there
 ), following AS (
     INSERT INTO {schema}.pending_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
@@ -314,14 +325,12 @@ const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )";
 
-/// Where an output to a special channel had a reference and was `replaced`, it has left chunks, which is noted.
-/// (Citus inserts nothing that is selected with a look at a table, so that CTE looks.)
+/// Where an output to a special channel had a reference and was `replaced`, it has left chunks, which is noted. So
+/// it is where what was there isn't known.
 const NOTE_REPLACED: &str = ", replaced AS MATERIALIZED (
-    SELECT placed.idx FROM placed CROSS JOIN LATERAL (
-        SELECT w.value FROM {schema}.pending_writes AS w
-        WHERE w.thread_id = {thread_id} AND w.checkpoint_ns = {ns} AND w.checkpoint_id = {id}
-          AND w.task_id = {task_id} AND w.idx = placed.idx LIMIT 1) AS before
-    WHERE placed.idx < 0 AND jsonb_typeof(before.value) = 'object' AND before.value <> placed.value
+    SELECT placed.idx FROM placed LEFT JOIN before ON before.idx = placed.idx
+    WHERE placed.was_there AND (before.idx IS NULL
+        OR jsonb_typeof(before.value) = 'object' AND before.value <> placed.value)
     LIMIT 1
 ), noted AS (
     INSERT INTO {schema}.unswept (thread_id)
