@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{ALL, Of, Shop, changed_my_mind};
-use crate::checkpointer::step::{Step, get, large, thread, try_write, values};
+use crate::checkpointer::step::{Step, checkpointer, get, large, thread, try_write, values};
 
 /// What would take an hour if it weren't ended.
 const SOON: Duration = Duration::from_secs(60);
@@ -357,4 +357,28 @@ async fn what_is_replaced_after_a_wait_is_swept() {
             .unwrap();
         assert!(is_unswept(&shop, &name).await, "{name}");
     }
+}
+
+/// Of two first puts of one checkpoint the second stores nothing but its chunks.
+#[tokio::test]
+async fn the_chunks_of_a_put_that_comes_second_are_swept() {
+    let shop = Shop::with(Of::Db("session"), &ROOM, None).await;
+    let last = Step::first(&thread("thread")).put(&shop.checkpointer).await;
+    let newcomer = checkpointer(&shop.test, &[]).await;
+    let ordered = shop.order(1, async |tx| {
+        let first = Step::after(&last).id("2");
+        shop.checkpointer.put_within(tx, first.request()).await?;
+        let second = Step::first(&thread("thread")).id("2");
+        let second = second.values(json!({ "messages": large(1) }));
+        let waits_for_us = tokio::spawn(async move { second.try_put(&newcomer).await });
+        shop.test.until_blocked(1).await;
+        Ok(waits_for_us)
+    });
+    let waited_for_us = timeout(SOON, ordered).await.unwrap().unwrap();
+    timeout(SOON, waited_for_us)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(is_unswept(&shop, "thread").await);
 }

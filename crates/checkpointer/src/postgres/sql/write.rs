@@ -127,7 +127,8 @@ SELECT generation, gc, true AS belongs, true AS done{commit} FROM moved"])
 /// - `inserted` stores a new checkpoint, and `moved` moves the head to it. `replaced` replaces the
 ///   content of a checkpoint that was stored before, and leaves the head.
 /// - `noted` notes that the content before has left chunks: it had a reference (`before`) that the new one hasn't.
-///   The row is locked, since another put of the same checkpoint may have come since the snapshot.
+///   The row is locked, since another put of the same checkpoint may have come since the snapshot. If that one has
+///   stored the checkpoint first, nothing of this put is stored but its chunks.
 pub(super) const PUT: Template<(
     (NewCheckpoint<'static>, NewChunks<'static>),
     Inherited<'static>,
@@ -222,7 +223,9 @@ pub(super) const PUT: Template<(
     RETURNING before.leaves_chunks
 ), noted AS (
     INSERT INTO {schema}.unswept (thread_id)
-    SELECT {thread_id} FROM replaced WHERE leaves_chunks
+    SELECT {thread_id} FROM accepted
+    WHERE EXISTS (SELECT FROM replaced WHERE leaves_chunks)
+      OR NOT EXISTS (SELECT FROM inserted) AND NOT EXISTS (SELECT FROM before)
     ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )
 SELECT locked.generation, locked.gc, checked.belongs,
