@@ -184,6 +184,33 @@ async fn the_writes_of_a_refused_put_stay_if_its_checkpoint_came_meanwhile() {
     );
 }
 
+/// They have left chunks, which nothing else would tell.
+#[tokio::test]
+async fn what_the_dropped_writes_of_a_refused_put_needed_is_swept() {
+    let (test, [late, operator]) = two().await;
+    let thread_id = thread("started again");
+    let old = Step::first(&thread_id).put(&late).await;
+    let delete = DeleteThread::new(&thread_id).unwrap();
+    operator.delete_thread(delete).await.unwrap();
+    let new = Step::first(&thread_id).put(&operator).await;
+    let observer = test.observer().await;
+    let unswept = format!("SELECT count(*) FROM {}.unswept", test.schema());
+    for (value, noted) in [(json!(1), 0), (large(1), 1)] {
+        let step = Step::after(&old).without_generation();
+        let mut address = step.address();
+        address.generation = None;
+        try_write(&late, &address, "task", &value).await.unwrap();
+        let refused = step.try_put(&late).await;
+        assert!(
+            matches!(refused, Err(Error::ThreadDeleted { .. })),
+            "{refused:?}"
+        );
+        let row = observer.query_one(&unswept, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), noted);
+    }
+    assert_eq!(get(&operator, &new).await.pending_writes, []);
+}
+
 #[tokio::test]
 async fn a_late_put_is_told_of_the_deletion_and_not_of_a_conflict_whatever_is_remembered() {
     let (_test, [deleter, other]) = two().await;

@@ -371,10 +371,18 @@ FROM (
               AND checkpoint_id IN ({parent}, {id})) AS inherits
     FROM {schema}.threads WHERE thread_id = {thread_id} OFFSET 0) AS look"]);
 
-/// Removes the writes to a checkpoint that will never come: its put was refused.
+/// Removes the writes to a checkpoint that will never come: its put was refused. If they leave chunks, that is
+/// noted.
 pub(super) const DROP_WRITES: Template<DroppedWrites<'static>> =
     Template::new(&["-- checkpointer::drop_writes
-DELETE FROM {schema}.pending_writes
-WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
-  AND NOT EXISTS (SELECT FROM {schema}.checkpoints
-      WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id})"]);
+WITH dropped AS (
+    DELETE FROM {schema}.pending_writes
+    WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id}
+      AND NOT EXISTS (SELECT FROM {schema}.checkpoints
+          WHERE thread_id = {thread_id} AND checkpoint_ns = {ns} AND checkpoint_id = {id})
+    RETURNING value
+), left_chunks AS MATERIALIZED (
+    SELECT value FROM dropped WHERE jsonb_typeof(value) = 'object' LIMIT 1
+)
+INSERT INTO {schema}.unswept (thread_id) SELECT {thread_id} FROM left_chunks
+ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at"]);
