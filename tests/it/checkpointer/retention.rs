@@ -526,6 +526,30 @@ async fn a_removal_of_runs_sweeps_the_few_threads_that_have_waited_for_longest()
     }
 }
 
+/// Threads that can't be swept are tried again when all others had their turn, and aren't the caller's.
+#[tokio::test]
+async fn threads_that_cannot_be_swept_take_no_turn_of_others_and_fail_no_removal_of_runs() {
+    let test = TestDb::new().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    threads(&checkpointer, 20).await;
+    let observer = test.observer().await;
+    // A plan reads this.
+    let damage = "UPDATE {schema}.checkpoints SET checkpoint = checkpoint || '{\"v\": \"?\"}'
+        WHERE thread_id < 'thread 16';
+        INSERT INTO {schema}.unswept (thread_id, removed_at)
+        SELECT thread_id, now() - interval '61 s' * (100 - row_number() OVER (ORDER BY thread_id))
+        FROM {schema}.threads";
+    let damage = damage.replace("{schema}", test.schema());
+    observer.batch_execute(&damage).await.unwrap();
+    let unswept = format!("SELECT count(*) FROM {}.unswept", test.schema());
+    for left in [20, 16] {
+        let removed = checkpointer.delete_for_runs(&[]).await.unwrap();
+        removed.complete().unwrap();
+        let row = observer.query_one(&unswept, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), left);
+    }
+}
+
 /// A change has the time at which its transaction began, which may be long before others see it.
 #[tokio::test]
 async fn a_round_that_only_deletes_looks_at_what_was_committed_late() {

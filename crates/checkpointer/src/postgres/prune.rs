@@ -21,7 +21,7 @@ use super::meter;
 use super::refusal::busy;
 use super::sql::{OneThread, Runs};
 use super::wire::Jsonb;
-use crate::{DeleteThread, Prune, PruneStrategy, Removed, Result, Retention, ThreadId};
+use crate::{DeleteThread, NotRemoved, Prune, PruneStrategy, Removed, Result, Retention, ThreadId};
 
 /// How often a thread is planned again without a step that went ahead in between.
 const MAX_PLANS: usize = 16;
@@ -147,12 +147,33 @@ impl Engine {
             }
         }
         all.untried = threads.collect();
-        for unswept in self.unswept(SWEPT_WITH_RUNS).await? {
-            if self.sweep_unswept(unswept, &mut all).await.is_break() {
-                break;
-            }
+        if !all.is_cut_short() {
+            all.count(&self.sweep_others().await);
         }
         Ok(all)
+    }
+
+    /// Sweeps threads that a removal of runs has nothing to do with, and returns what was removed. Failures are
+    /// only logged: they aren't its caller's.
+    async fn sweep_others(self: &Arc<Self>) -> Removed {
+        let mut swept = Removed::default();
+        match self.unswept(SWEPT_WITH_RUNS).await {
+            Ok(others) => {
+                for unswept in others {
+                    if self.sweep_unswept(unswept, &mut swept).await.is_break() {
+                        break;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = %error.for_log(), "failed to find threads to sweep");
+            }
+        }
+        for NotRemoved { thread_id, error } in std::mem::take(&mut swept.failed) {
+            let thread_id = thread_id.as_str();
+            tracing::debug!(thread_id, error = %error.for_log(), "failed to sweep another thread");
+        }
+        swept
     }
 
     /// Goes on with a removal that was cut short, of which nothing is known but what is left.

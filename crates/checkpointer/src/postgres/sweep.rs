@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::meter;
-use super::sql::{UnsweptPage, micros};
+use super::sql::{SweptThread, UnsweptPage, micros};
 use crate::{Removed, Result, ThreadId};
 
 /// For how long a removal may do nothing before others take it for cut short.
@@ -20,7 +20,7 @@ pub(super) const CUT_SHORT_AFTER: Duration = Duration::from_secs(60);
 
 /// A thread whose removal was cut short.
 pub(super) struct Unswept {
-    thread_id: ThreadId,
+    pub(super) thread_id: ThreadId,
     live: bool,
 }
 
@@ -40,7 +40,8 @@ impl Engine {
         Ok(unswept.collect())
     }
 
-    /// Sweeps one of them: what is left of it may be what was to be deleted.
+    /// Sweeps one of them: what is left of it may be what was to be deleted. If that fails, it waits behind the
+    /// others.
     pub(super) async fn sweep_unswept(
         self: &Arc<Self>,
         Unswept { thread_id, live }: Unswept,
@@ -51,7 +52,22 @@ impl Engine {
             true => self.remove_nothing(&thread_id, &mut removed).await,
             false => self.sweep_deleted(&thread_id, &mut removed).await,
         };
+        if swept.is_err() {
+            self.postpone_sweep(&thread_id).await;
+        }
         all.add_swept(thread_id, &removed, swept)
+    }
+
+    /// Is sent once: what has failed may have been the server.
+    async fn postpone_sweep(&self, thread_id: &ThreadId) {
+        let thread = SweptThread {
+            thread_id: thread_id.as_str(),
+        };
+        let postpone = self.store.sql.postpone_sweep.with(&thread);
+        if let Err(error) = self.store.query_once(postpone).await {
+            let thread_id = thread_id.as_str();
+            tracing::debug!(thread_id, error = %error.for_log(), "failed to postpone a sweep");
+        }
     }
 
     /// Sweeps a thread that was just deleted, and returns what was removed. A failure is only logged: the

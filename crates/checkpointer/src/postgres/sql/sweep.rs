@@ -148,6 +148,11 @@ pub(super) const END_SWEEP: Template<(SweptThread<'static>, EndedSweep)> =
     Template::new(&["-- checkpointer::end_sweep
 DELETE FROM {schema}.unswept WHERE thread_id = {thread_id} AND removed_at = {noted}"]);
 
+/// Lets a thread whose sweep has failed wait behind the others.
+pub(super) const POSTPONE_SWEEP: Template<SweptThread<'static>> =
+    Template::new(&["-- checkpointer::postpone_sweep
+UPDATE {schema}.unswept SET removed_at = now() WHERE thread_id = {thread_id}"]);
+
 /// Finds threads whose removal was cut short: their chunks have yet to be swept, and no step of it was
 /// done for a while. Those that have waited for longest come first, so that each has its turn.
 pub(super) const UNSWEPT: Template<UnsweptPage> = Template::new(&["-- checkpointer::unswept
