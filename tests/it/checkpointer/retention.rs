@@ -550,6 +550,42 @@ async fn threads_that_cannot_be_swept_take_no_turn_of_others_and_fail_no_removal
     }
 }
 
+/// What fails by a code that another thread would meet, too, may be about one thread all the same.
+#[tokio::test]
+async fn a_sweep_that_always_fails_keeps_no_policy_from_being_applied() {
+    let test = TestDb::new().await;
+    let checkpointer = checkpointer(&test, &[("DB_RETRY_TIMEOUT", "100ms")]).await;
+    threads(&checkpointer, 3).await;
+    let refuse = "INSERT INTO {schema}.unswept VALUES ('gone', now() - interval '61 s');
+        CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN RAISE EXCEPTION ''too large'' USING ERRCODE = ''53200''; END';
+        CREATE TRIGGER refuse BEFORE DELETE ON {schema}.unswept
+        FOR EACH ROW WHEN (OLD.thread_id = 'gone') EXECUTE FUNCTION {schema}.refuse()";
+    let refuse = refuse.replace("{schema}", test.schema());
+    test.observer().await.batch_execute(&refuse).await.unwrap();
+    let due = Prune::due(Retention::keep_all().delete_after(Duration::ZERO));
+    let removed = checkpointer.prune(due).await.unwrap();
+    assert_eq!((removed.threads, removed.more), (3, false), "{removed:?}");
+    assert_eq!(removed.failed.len(), 1);
+}
+
+#[tokio::test]
+async fn a_round_sweeps_however_many_threads_are_noted() {
+    let test = TestDb::new().await;
+    let checkpointer = checkpointer(&test, &[]).await;
+    // More than are found at once. Of what nothing is known, nothing is left either.
+    let note = "INSERT INTO {schema}.unswept
+        SELECT 'gone ' || n, now() - interval '61 s' FROM generate_series(1, 1001) AS n";
+    let note = note.replace("{schema}", test.schema());
+    let observer = test.observer().await;
+    observer.batch_execute(&note).await.unwrap();
+    let removed = checkpointer.prune(Prune::due(keep_one())).await.unwrap();
+    removed.complete().unwrap();
+    let unswept = format!("SELECT count(*) FROM {}.unswept", test.schema());
+    let row = observer.query_one(&unswept, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
+}
+
 /// A change has the time at which its transaction began, which may be long before others see it.
 #[tokio::test]
 async fn a_round_that_only_deletes_looks_at_what_was_committed_late() {

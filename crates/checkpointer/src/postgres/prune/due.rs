@@ -29,8 +29,8 @@ const SIGN_EVERY: Duration = Duration::from_secs(10);
 /// How many threads are found at once.
 const FOUND_AT_ONCE: usize = 500;
 
-/// How many threads are swept in a round of which a removal was cut short.
-const SWEPT_AT_ONCE: i64 = 1_000;
+/// How many threads are found at once of which a removal was cut short.
+const SWEPT_AT_ONCE: usize = 1_000;
 
 /// How many of the threads that failed are tried again in the next round.
 const AGAIN_AT_MOST: usize = 1_000;
@@ -176,16 +176,27 @@ impl Work {
         self.sign(round, true).await
     }
 
-    /// Sweeps threads whose removal was cut short.
+    /// Sweeps threads whose removal was cut short, each once. If the reason why one fails is one for all, the round
+    /// goes on without the rest: the policy is applied first.
     async fn sweep(&mut self, round: &Round, all: &mut Removed) -> Result<ControlFlow<()>> {
-        for unswept in self.engine.unswept(SWEPT_AT_ONCE).await? {
-            if self.engine.sweep_unswept(unswept, all).await.is_break()
-                || self.sign(round, false).await?.is_break()
-            {
-                return Ok(ControlFlow::Break(()));
+        let mut swept = HashSet::new();
+        loop {
+            let mut page = self.engine.unswept(SWEPT_AT_ONCE as i64).await?;
+            let may_be_more = page.len() == SWEPT_AT_ONCE;
+            page.retain(|unswept| swept.insert(unswept.thread_id.clone()));
+            let brings_more = may_be_more && !page.is_empty();
+            for unswept in page {
+                if self.engine.sweep_unswept(unswept, all).await.is_break() {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                if self.sign(round, false).await?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            if !brings_more {
+                return Ok(ControlFlow::Continue(()));
             }
         }
-        Ok(ControlFlow::Continue(()))
     }
 
     /// Looks at a page of the threads of a range, no more than `left`.
