@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpointer::FindingKind::*;
 use checkpointer::{
-    CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Finding, FindingKind,
+    CheckpointAddress, CheckpointId, Checkpointer, DeleteThread, Error, Finding, FindingKind,
     GetTuple, PostgresCheckpointer, Prune, PruneStrategy, Retention, VerifiedThread, Verify,
 };
 use expect_test::expect;
@@ -632,6 +632,40 @@ async fn a_repair_goes_on_with_a_removal_that_was_cut_short() {
         assert_eq!(stored.unswept().await, 0);
     }
     assert_eq!(rows(&stored.test, &thread("damaged")).await, [0; 4]);
+}
+
+/// A repair says what it has come to: that it failed, and what is left after it.
+#[tokio::test]
+async fn a_repair_of_a_deletion_that_was_cut_short_is_reported() {
+    let stored = Stored::new().await;
+    make(&stored.checkpointer, "damaged").await;
+    let delete = DeleteThread::new("damaged").unwrap();
+    stored.checkpointer.delete_thread(delete).await.unwrap();
+    let schema = stored.test.schema();
+    let refuse = format!(
+        "INSERT INTO {schema}.unswept VALUES ('damaged', now() - interval '61 s');
+        INSERT INTO {schema}.heads (thread_id, checkpoint_ns, checkpoint_id, seq, updated_at)
+        VALUES ('damaged', '', '1', 1, now());
+        CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN RAISE EXCEPTION ''not now''; END';
+        CREATE TRIGGER refuse BEFORE DELETE ON {schema}.unswept
+        FOR EACH ROW EXECUTE FUNCTION {schema}.refuse()"
+    );
+    stored.client.batch_execute(&refuse).await.unwrap();
+    let repair = || {
+        let repair = Verify::thread("damaged").unwrap().repair(true);
+        let repaired = stored.checkpointer.verify(repair);
+        repaired.try_collect::<Vec<VerifiedThread>>()
+    };
+    let refused = repair().await.unwrap_err();
+    assert!(matches!(refused, Error::Database { .. }), "{refused:?}");
+    let allow = format!("DROP FUNCTION {schema}.refuse CASCADE");
+    stored.client.batch_execute(&allow).await.unwrap();
+    stored.damage(CUT_SHORT).await;
+    let repaired = repair().await.unwrap();
+    assert_eq!(kinds(&repaired[0].findings), [RowsOfDeletedThread]);
+    assert!(repaired[0].is_sound());
+    assert_eq!(stored.kinds(false).await, []);
 }
 
 /// A step of a sweep removes a chunk that nothing needs, and a later one the chunk above it.

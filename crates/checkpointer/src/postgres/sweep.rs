@@ -83,7 +83,7 @@ impl Engine {
 
     /// Sweeps a deleted thread. If the caller is dropped, it goes on to the end, unless a close comes
     /// before.
-    async fn sweep_deleted(
+    pub(super) async fn sweep_deleted(
         self: &Arc<Self>,
         thread_id: &ThreadId,
         removed: &mut Removed,

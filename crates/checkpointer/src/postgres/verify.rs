@@ -24,7 +24,7 @@ use super::engine::Engine;
 use super::sql::{OneThread, PageSize, Silence, ThreadsPage, micros};
 use super::sweep::CUT_SHORT_AFTER;
 use super::wire::Jsonb;
-use crate::{Error, Finding, FindingKind, Result, ThreadId, VerifiedThread, Verify};
+use crate::{Error, Finding, FindingKind, Removed, Result, ThreadId, VerifiedThread, Verify};
 use shapes::Shapes;
 
 /// What the calls are named in errors.
@@ -169,7 +169,7 @@ impl Verifying<'_> {
             stand = self.stand().await?;
         }
         if stand.deleted {
-            self.check_tombstone(&stand).await?;
+            self.check_tombstone(stand).await?;
             return Ok(false);
         }
         self.check_own_row(&stand).await?;
@@ -191,11 +191,13 @@ impl Verifying<'_> {
 
     /// A deletion that goes on has noted that it does. One that was cut short has left chunks, which a repair
     /// removes.
-    async fn check_tombstone(&mut self, stand: &Stand) -> Result<()> {
+    async fn check_tombstone(&mut self, mut stand: Stand) -> Result<()> {
         if self.repair && stand.left_unswept {
-            let _ = self.engine.sweep_rest(&self.thread.thread_id).await;
+            let (thread_id, mut removed) = (&self.thread.thread_id, Removed::default());
+            self.engine.sweep_deleted(thread_id, &mut removed).await?;
+            stand = self.stand().await?;
         }
-        if stand.tables.is_empty() || stand.unswept {
+        if !stand.deleted || stand.tables.is_empty() || stand.unswept {
             return Ok(());
         }
         let what = format!("its deletion has left rows in {}", stand.tables.join(", "));
