@@ -437,6 +437,29 @@ async fn of_two_checkpoints_with_one_list_the_damaged_one_is_found() {
     assert_eq!(findings[0].checkpoint_id.as_ref().unwrap().as_str(), "2");
 }
 
+/// A sweep doesn't know what a checkpoint needs whose reference has lost its hashes.
+#[tokio::test]
+async fn nothing_is_swept_where_a_reference_has_no_hashes() {
+    for damage in ["- 'r'::text", "|| '{\"r\": null}'"] {
+        let stored = Stored::new().await;
+        make(&stored.checkpointer, "damaged").await;
+        stored
+            .damage(&format!(
+                "UPDATE {{schema}}.checkpoints
+                SET channels = jsonb_set(channels, '{{lists}}', (channels -> 'lists') {damage})
+                WHERE thread_id = 'damaged' AND checkpoint_id = '2'"
+            ))
+            .await;
+        assert!(stored.kinds(true).await.contains(&CheckpointUnreadable));
+        let before = size(&stored).await;
+        let keep = PruneStrategy::Keep(Retention::keep_last(2));
+        let prune = Prune::new([thread("damaged")], keep).unwrap();
+        let removed = stored.checkpointer.prune(prune).await.unwrap();
+        assert_eq!((removed.checkpoints, removed.failed.len()), (1, 1));
+        assert_eq!(size(&stored).await, before, "{damage}");
+    }
+}
+
 /// What no hash covers of a reference may be damaged. Once it is mended, everything is there.
 #[tokio::test]
 async fn what_a_damaged_reference_needs_is_never_removed() {

@@ -284,13 +284,14 @@ ORDER BY c.thread_id"]);
 ///
 /// A reference says what kind its leaves are of and how deep they are, which no hash covers. A read relies on
 /// that. Here, where what isn't needed goes, a reference that says less than there is must cost nothing: so only
-/// its hashes count. One whose hashes can't be read fails, and nothing goes.
+/// its hashes count. One whose hashes can't be read, or that has none, fails, and nothing goes.
 ///
 /// `length(hash) = 16` holds for each hash. It is there for the planner, which takes an equation for a rare thing:
 /// else it expects so many rows that a server with `jit` on, as behind a pooler, compiles the statement each time.
 pub(super) const NEEDED_CHUNKS: &str = ", needed AS (
     SELECT top.hash FROM referred,
-        {schema}.unpacked(decode(referred.reference ->> 'r', 'base64')) AS top
+        {schema}.unpacked(decode(CASE WHEN referred.reference IS NOT NULL
+            THEN coalesce(referred.reference ->> 'r', '?') END, 'base64')) AS top
     UNION
     SELECT below.hash
     FROM needed CROSS JOIN LATERAL (
