@@ -96,6 +96,7 @@ mod lists;
 
 mod last_reads;
 
+mod by_bytes;
 mod encode;
 
 mod cut;

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lru::LruCache;
 use serde_json::Value;
 
+use super::by_bytes::ByBytes;
 use super::chunk::Reference;
 use super::view::View;
 use crate::codec::ContentHash;
@@ -43,14 +43,9 @@ pub(super) type Namespace = (ThreadId, CheckpointNs);
 #[derive(Debug)]
 pub(super) struct LastReads {
     namespaces: Mutex<Namespaces>,
-    max_bytes: usize,
 }
 
-#[derive(Debug)]
-struct Namespaces {
-    by_name: LruCache<Namespace, Arc<ReadLists>>,
-    bytes: usize,
-}
+type Namespaces = ByBytes<Namespace, Arc<ReadLists>>;
 
 /// The lists of a checkpoint that was read, by their channels.
 #[derive(Debug, Clone, Default)]
@@ -99,18 +94,13 @@ pub(super) struct FoundList {
 impl LastReads {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
-            namespaces: Mutex::new(Namespaces {
-                by_name: LruCache::unbounded(),
-                bytes: 0,
-            }),
-            max_bytes,
+            namespaces: Mutex::new(ByBytes::new(max_bytes)),
         }
     }
 
-    /// The lists read last, if the thread was as it is known to be: otherwise a read brings everything, and
-    /// shows which chunks the thread holds.
+    /// The lists read last, if the thread was as it is known to be: otherwise a read brings everything.
     pub(super) fn of(&self, name: &Namespace, view: Option<View>) -> Arc<ReadLists> {
-        let held = self.lock().by_name.get(name).cloned();
+        let held = self.lock().get(name).cloned();
         held.filter(|held| view.is_some() && held.view == view)
             .unwrap_or_default()
     }
@@ -126,7 +116,7 @@ impl LastReads {
         all: bool,
         mut shown: impl FnMut(&mut dyn Iterator<Item = ContentHash>),
     ) -> Vec<(String, Arc<Value>)> {
-        self.forget(&name, &held);
+        self.take_out(&name, &held);
         let mut lists = Arc::unwrap_or_clone(held);
         let in_same_state = lists.view.replace(view) == Some(view);
         if all {
@@ -147,37 +137,23 @@ impl LastReads {
         values
     }
 
-    /// Forgets these very lists, so that they can be changed where they are.
-    fn forget(&self, name: &Namespace, lists: &Arc<ReadLists>) {
+    /// Takes out these very lists, so that they can be changed where they are.
+    fn take_out(&self, name: &Namespace, lists: &Arc<ReadLists>) {
         let mut namespaces = self.lock();
-        let known = namespaces.by_name.peek(name);
+        let known = namespaces.get(name);
         if known.is_some_and(|known| Arc::ptr_eq(known, lists)) {
-            namespaces.by_name.pop(name);
-            namespaces.bytes -= bytes(name, lists);
+            namespaces.take(name);
         }
     }
 
     fn remember(&self, name: Namespace, lists: ReadLists) {
-        let taken = bytes(&name, &lists);
-        if lists.by_channel.is_empty() || taken > self.max_bytes {
+        if lists.by_channel.is_empty() {
             return;
         }
-        // They are dropped without the lock: it takes long.
-        let mut dropped = Vec::new();
-        let mut namespaces = self.lock();
-        namespaces.bytes += taken;
-        dropped.extend(namespaces.by_name.push(name, Arc::new(lists)));
-        if let Some((name, replaced)) = dropped.first() {
-            namespaces.bytes -= bytes(name, replaced);
-        }
-        while namespaces.bytes > self.max_bytes {
-            let Some((name, oldest)) = namespaces.by_name.pop_lru() else {
-                break;
-            };
-            namespaces.bytes -= bytes(&name, &oldest);
-            dropped.push((name, oldest));
-        }
-        drop(namespaces);
+        let bytes = names_bytes(&name) + lists.bytes();
+        // What is returned is dropped without the lock: it takes long.
+        let dropped = self.lock().put(name, Arc::new(lists), bytes);
+        drop(dropped);
     }
 
     fn lock(&self) -> MutexGuard<'_, Namespaces> {
@@ -196,6 +172,12 @@ impl ReadLists {
         }
         named.truncate(MOST_NAMED);
         named
+    }
+
+    /// About how much memory they take.
+    fn bytes(&self) -> usize {
+        let lists = self.by_channel.iter();
+        lists.map(|(channel, list)| list.memory(channel)).sum()
     }
 
     /// The list of a channel.
@@ -223,6 +205,11 @@ impl ReadList {
             by_hash: HashMap::new(),
             bytes: 0,
         }
+    }
+
+    /// About how much memory it takes as the list of a channel.
+    fn memory(&self, channel: &str) -> usize {
+        LIST_BYTES + channel.len() + self.bytes + self.chunks.len() * CHUNK_BYTES
     }
 
     /// Keeps the first `kept` items of the list, and appends others. The items that stay are moved nowhere if no
@@ -373,12 +360,9 @@ fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// About how much memory the lists of a namespace take.
-fn bytes((thread_id, checkpoint_ns): &Namespace, lists: &ReadLists) -> usize {
-    let lists = lists.by_channel.iter().map(|(channel, list)| {
-        LIST_BYTES + channel.len() + list.bytes + list.chunks.len() * CHUNK_BYTES
-    });
-    thread_id.as_str().len() + checkpoint_ns.as_str().len() + lists.sum::<usize>()
+/// How many bytes a namespace's names take.
+fn names_bytes((thread_id, checkpoint_ns): &Namespace) -> usize {
+    thread_id.as_str().len() + checkpoint_ns.as_str().len()
 }
 
 /// About how much memory an item takes.

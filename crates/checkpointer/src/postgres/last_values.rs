@@ -5,9 +5,9 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use lru::LruCache;
 use serde_json::Value;
 
+use super::by_bytes::ByBytes;
 use super::cut::{Before, Cut};
 use crate::tracked_list::Origin;
 use crate::{ChannelValues, CheckpointNs, ThreadId};
@@ -26,14 +26,9 @@ type Channel = (ThreadId, CheckpointNs, String);
 #[derive(Debug)]
 pub(super) struct LastValues {
     channels: Mutex<Channels>,
-    max_bytes: usize,
 }
 
-#[derive(Debug)]
-struct Channels {
-    by_name: LruCache<Channel, Known>,
-    bytes: usize,
-}
+type Channels = ByBytes<Channel, Known>;
 
 /// The value of a channel that was put, cut.
 #[derive(Debug)]
@@ -55,11 +50,7 @@ pub(super) struct Cuts<'m> {
 impl LastValues {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
-            channels: Mutex::new(Channels {
-                by_name: LruCache::unbounded(),
-                bytes: 0,
-            }),
-            max_bytes,
+            channels: Mutex::new(ByBytes::new(max_bytes)),
         }
     }
 
@@ -86,28 +77,14 @@ impl LastValues {
     }
 
     fn take(&self, channel: &Channel) -> Option<Known> {
-        let mut channels = self.lock();
-        let known = channels.by_name.pop(channel)?;
-        channels.bytes -= bytes(channel, &known.cut);
-        Some(known)
+        self.lock().take(channel)
     }
 
     fn give_back(&self, channel: Channel, known: Known) {
-        let taken = bytes(&channel, &known.cut);
-        if taken > self.max_bytes {
-            return;
-        }
-        let mut channels = self.lock();
-        channels.bytes += taken;
-        if let Some((channel, replaced)) = channels.by_name.push(channel, known) {
-            channels.bytes -= bytes(&channel, &replaced.cut);
-        }
-        while channels.bytes > self.max_bytes {
-            let Some((channel, oldest)) = channels.by_name.pop_lru() else {
-                break;
-            };
-            channels.bytes -= bytes(&channel, &oldest.cut);
-        }
+        let bytes = bytes(&channel, &known.cut);
+        // What is returned is dropped without the lock: it takes long.
+        let dropped = self.lock().put(channel, known, bytes);
+        drop(dropped);
     }
 
     fn lock(&self) -> MutexGuard<'_, Channels> {

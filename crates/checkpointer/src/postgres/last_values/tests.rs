@@ -307,7 +307,7 @@ fn a_memo_is_bounded_and_forgets_what_was_used_longest_ago() {
     let list = items(0..100);
     let memo = LastValues::new(usize::MAX);
     put(&memo, "a", &list);
-    let one = memo.lock().bytes;
+    let one = memo.lock().bytes();
     let memo = LastValues::new(3 * one);
     for channel in ["a", "b", "c"] {
         put(&memo, channel, &list);
@@ -324,7 +324,7 @@ fn a_memo_is_bounded_and_forgets_what_was_used_longest_ago() {
     assert!(is_remembered(&memo, "a"));
     put(&memo, "a", &items(0..1000));
     assert!(!is_remembered(&memo, "a"));
-    assert_eq!(memo.lock().bytes, 2 * one);
+    assert_eq!(memo.lock().bytes(), 2 * one);
 }
 
 #[test]
