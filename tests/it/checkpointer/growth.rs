@@ -1,7 +1,7 @@
 //! What a step costs: what changed, and a small constant.
 
 use checkpointer::{
-    CheckpointAddress, Checkpointer, GetTuple, List, PostgresCheckpointer, PostgresOptions,
+    CheckpointAddress, Checkpointer, Error, GetTuple, List, PostgresCheckpointer, PostgresOptions,
     Projection,
 };
 use db::Database;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use super::step::{Step, get, map, thread, try_write, values};
+use super::step::{Step, checkpointer, get, map, thread, try_write, values};
 use rig::{TcpProxy, TestDb, chain, without_orders};
 
 /// What a change in one place takes at most besides itself: the row of the checkpoint, the leaf
@@ -304,6 +304,26 @@ async fn a_read_costs_what_is_new_since_the_one_before() {
         assert_eq!(values, state(length));
         assert!(received < 4 << 10, "{received} bytes for nothing new");
     }
+}
+
+/// A put that meets another head forgets which chunks are stored. The read after it brings only what is new, and
+/// yet the next put knows all of them.
+#[tokio::test]
+async fn a_put_after_a_conflict_costs_what_is_new() {
+    let watched = Watched::new().await;
+    let state = |length: usize| json!({ "messages": messages(0..length) });
+    let ours = &watched.checkpointer;
+    let theirs = checkpointer(&watched.test, &[]).await;
+    let first = watched.first("conflict", state(1000)).await;
+    get(ours, &first).await;
+    let second = Step::after(&first).values(state(1001)).put(&theirs).await;
+    let late = Step::after(&first).expect_head(&first);
+    let late = late.values(json!({})).try_put(ours).await;
+    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+    let (_, read) = watched.cost_of(get(ours, &second)).await;
+    assert!(read.received < 24 << 10, "{read:?}");
+    let (_, cost) = watched.cost_of(watched.after(&second, state(1002))).await;
+    cost.check("after a conflict", 2 * message(0).to_string().len());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use db::Row;
 
-use super::last_reads::{Namespace, ReadLists};
+use super::last_reads::{FoundList, Namespace, ReadLists};
 use super::read::Read;
 use super::sql::{HeldChunks, OneCheckpoint, Only};
 use super::standby::Standby;
@@ -75,8 +75,14 @@ impl Store {
             return Ok(None);
         };
         let all = *projection == Projection::All;
-        let note =
-            |hashes: &mut dyn Iterator<Item = _>| self.chunks.note(&namespace.0, view, hashes);
+        // What the server didn't send isn't noted yet if the thread's chunks were forgotten since it was read.
+        let is_noted = |hash| self.chunks.has(&namespace.0, view, hash);
+        let are_noted = lists.values().flat_map(FoundList::hashes).all(is_noted);
+        let note = |hashes: &mut dyn Iterator<Item = _>| {
+            if !are_noted {
+                self.chunks.note(&namespace.0, view, hashes);
+            }
+        };
         let lists = self
             .last_reads
             .put_together(namespace.clone(), held, lists, view, all, note);

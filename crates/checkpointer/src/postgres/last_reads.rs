@@ -86,6 +86,8 @@ pub(super) struct FoundList {
     /// With how many items of the list before it begins.
     same: usize,
     rest: Vec<Value>,
+    /// The chunks of the list before whose items those are. They stay, with those below them.
+    kept: Vec<Placed>,
     /// The chunks that the list before hasn't at the same place.
     chunks: Vec<Placed>,
     bytes: usize,
@@ -106,7 +108,7 @@ impl LastReads {
     }
 
     /// Puts lists together, and remembers them. With `all` those of other channels are forgotten. `shown` is told
-    /// all chunks of the lists if the thread isn't in the state in which those before were read.
+    /// all chunks of each list.
     pub(super) fn put_together(
         &self,
         name: Namespace,
@@ -118,7 +120,7 @@ impl LastReads {
     ) -> Vec<(String, Arc<Value>)> {
         self.take_out(&name, &held);
         let mut lists = Arc::unwrap_or_clone(held);
-        let in_same_state = lists.view.replace(view) == Some(view);
+        lists.view = Some(view);
         if all {
             lists
                 .by_channel
@@ -127,9 +129,7 @@ impl LastReads {
         let mut values = Vec::with_capacity(found.len());
         for (channel, found) in found {
             let list = found.after(lists.by_channel.remove(&channel));
-            if !in_same_state {
-                shown(&mut list.by_hash.keys().copied());
-            }
+            shown(&mut list.by_hash.keys().copied());
             values.push((channel.clone(), Arc::clone(&list.value)));
             lists.by_channel.insert(channel, list);
         }
@@ -212,12 +212,35 @@ impl ReadList {
         LIST_BYTES + channel.len() + self.bytes + self.chunks.len() * CHUNK_BYTES
     }
 
+    /// Keeps some chunks, one behind the other, with those below them. A node above them may be none of the list
+    /// any more, even if all its items are: it has got further ones.
+    fn keep(&mut self, kept: &[Placed]) {
+        let mut kept = kept.iter().peekable();
+        let mut stays = |chunk: &Placed| {
+            while kept
+                .next_if(|above| above.items.end < chunk.items.end)
+                .is_some()
+            {}
+            kept.peek().is_some_and(|above| above.is_above(chunk))
+        };
+        let Some(first) = self.chunks.iter().position(|chunk| !stays(chunk)) else {
+            return;
+        };
+        let behind = self.chunks.split_off(first);
+        for (index, chunk) in (first..).zip(behind) {
+            if self.by_hash.get(&chunk.hash) == Some(&index) {
+                self.by_hash.remove(&chunk.hash);
+            }
+            if stays(&chunk) {
+                self.chunks.push(chunk);
+            }
+        }
+        self.index(first);
+    }
+
     /// Keeps the first `kept` items of the list, and appends others. The items that stay are moved nowhere if no
     /// caller has the list any more; otherwise they are copied.
-    fn cut_and_grown(mut self, kept: usize, others: Vec<Value>) -> Self {
-        let chunks = self.chunks.partition_point(|chunk| chunk.items.end <= kept);
-        self.chunks.truncate(chunks);
-        self.by_hash.retain(|_, first| *first < chunks);
+    fn cut_and_grown(self, kept: usize, others: Vec<Value>) -> Self {
         if kept == array(&self.value).len() && others.is_empty() {
             return self;
         }
@@ -242,7 +265,12 @@ impl ReadList {
             self.by_hash.clear();
             indexed = 0;
         }
-        for (index, chunk) in self.chunks.iter().enumerate().skip(indexed) {
+        self.index(indexed);
+    }
+
+    /// Notes where the chunks are from that one on.
+    fn index(&mut self, from: usize) {
+        for (index, chunk) in self.chunks.iter().enumerate().skip(from) {
             self.by_hash.entry(chunk.hash).or_insert(index);
         }
     }
@@ -288,6 +316,13 @@ impl Placed {
     fn order(&self) -> (usize, u8) {
         (self.items.end, self.level)
     }
+
+    /// Whether it is that chunk or above it, in the same list.
+    fn is_above(&self, other: &Self) -> bool {
+        self.items.start <= other.items.start
+            && other.items.end <= self.items.end
+            && other.level <= self.level
+    }
 }
 
 impl FoundList {
@@ -297,9 +332,16 @@ impl FoundList {
             top,
             same: 0,
             rest: Vec::new(),
+            kept: Vec::new(),
             chunks: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// The chunks of the list, but for those below others that the server didn't send.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = &ContentHash> {
+        let chunks = self.kept.iter().chain(&self.chunks);
+        chunks.map(|chunk| &chunk.hash)
     }
 
     /// How many items were found.
@@ -319,6 +361,7 @@ impl FoundList {
         if goes_on {
             self.same = next.items.end;
             self.bytes += next.bytes;
+            self.kept.push(next.clone());
         }
         goes_on
     }
@@ -343,7 +386,10 @@ impl FoundList {
     /// The list, where another was before.
     fn after(self, before: Option<ReadList>) -> ReadList {
         let mut list = match before {
-            Some(before) => before.cut_and_grown(self.same, self.rest),
+            Some(mut before) => {
+                before.keep(&self.kept);
+                before.cut_and_grown(self.same, self.rest)
+            }
             None => ReadList::new(self.rest),
         };
         list.add(self.chunks);

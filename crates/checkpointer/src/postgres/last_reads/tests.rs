@@ -15,6 +15,8 @@ use crate::postgres::encode::{Encoder, NewChunk};
 struct Thread {
     name: Namespace,
     stored: HashMap<ContentHash, NewChunk>,
+    /// How many items the leaves of lists hold.
+    lengths: HashMap<ContentHash, usize>,
     last_reads: LastReads,
     view: View,
 }
@@ -31,6 +33,7 @@ impl Thread {
         Self {
             name: (ThreadId::new("thread").unwrap(), CheckpointNs::default()),
             stored: HashMap::new(),
+            lengths: HashMap::new(),
             last_reads: LastReads::new(max_bytes),
             view: View {
                 generation: 1,
@@ -44,6 +47,7 @@ impl Thread {
         let held = self.last_reads.of(&self.name, Some(self.view));
         let (found, brought) = self.find(channels, &held);
         let lists = self.put_together(held, found, self.view, true);
+        self.check_places();
         Read { lists, brought }
     }
 
@@ -99,6 +103,57 @@ impl Thread {
         let references = serde_json::to_vec(&references).unwrap();
         let found = decoder.channels(&self.name.0, &references).unwrap();
         (found.lists, needed.len())
+    }
+
+    /// Checks that what is remembered of each list is so: its chunks are in order and where they are in the list,
+    /// and no others are there.
+    #[track_caller]
+    fn check_places(&mut self) {
+        let Some(lists) = self.last_reads.lock().get(&self.name).cloned() else {
+            return;
+        };
+        for (channel, list) in &lists.by_channel {
+            let mut places = HashSet::new();
+            let top = list.top.as_ref().unwrap();
+            let end = top.parts.iter().fold(0, |start, part| {
+                self.place(part, top.depth, start, &mut places)
+            });
+            assert_eq!(end, array(&list.value).len(), "`{channel}`");
+            assert!(list.chunks.is_sorted_by_key(Placed::order), "`{channel}`");
+            let mut first = HashMap::new();
+            for (index, chunk) in list.chunks.iter().enumerate() {
+                let place = (chunk.hash, chunk.level, chunk.items.clone());
+                assert!(places.contains(&place), "`{channel}` has no {chunk:?}");
+                first.entry(chunk.hash).or_insert(index);
+            }
+            assert_eq!(list.by_hash, first, "`{channel}`");
+        }
+    }
+
+    /// Notes where the items of a chunk and of those below it are. Returns where they end.
+    fn place(
+        &mut self,
+        hash: &ContentHash,
+        level: u8,
+        start: usize,
+        places: &mut HashSet<(ContentHash, u8, Range<usize>)>,
+    ) -> usize {
+        let NewChunk { content, refs } = &self.stored[hash];
+        let end = if level == 0 {
+            let length = self.lengths.entry(*hash).or_insert_with(|| {
+                let content: Value = serde_json::from_slice(content.as_ref().unwrap()).unwrap();
+                let items = content.get("m").unwrap_or(&content);
+                array(items).len()
+            });
+            start + *length
+        } else {
+            let below = unpack(refs.as_ref().unwrap()).unwrap();
+            below.iter().fold(start, |start, part| {
+                self.place(part, level - 1, start, places)
+            })
+        };
+        places.insert((*hash, level, start..end));
+        end
     }
 
     /// The chunks that the server sends, as the statement says.
