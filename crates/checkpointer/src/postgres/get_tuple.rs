@@ -31,7 +31,7 @@ impl Store {
         for from in from_standby.chain([None]) {
             let view = self.chunks.view(&query.thread_id);
             let held = self.last_reads.of(&namespace, view);
-            let named = held.named();
+            let named = held.named(&query.projection);
             let new = HeldChunks { held: &named };
             let asked = self.sql.get_tuple.with(((&only, &one), &new));
             let rows = self.read(OPERATION, from, asked).await?;

@@ -16,7 +16,7 @@ use super::by_bytes::ByBytes;
 use super::chunk::Reference;
 use super::view::View;
 use crate::codec::ContentHash;
-use crate::{CheckpointNs, ThreadId};
+use crate::{CheckpointNs, Projection, ThreadId};
 
 /// How many chunks a read names at most: the server compares each one that it needs with all of them.
 const MOST_NAMED: usize = 256;
@@ -164,11 +164,25 @@ impl LastReads {
 }
 
 impl ReadLists {
-    /// The chunks that a read names.
-    pub(super) fn named(&self) -> Vec<ContentHash> {
+    /// The chunks that a read names: those at the top of each list that it reads, and on each level those below
+    /// the last one of the level above. A list that has grown differs from what it was nowhere else.
+    pub(super) fn named(&self, projection: &Projection) -> Vec<ContentHash> {
+        let lists = self.by_channel.iter();
+        let lists = lists.filter(|(channel, _)| match projection {
+            Projection::All => true,
+            Projection::Channels(channels) => channels.contains(*channel),
+            Projection::Metadata => false,
+        });
+        let mut level: Vec<_> = lists.map(|(_, list)| (list, list.at_top())).collect();
         let mut named = Vec::new();
-        for list in self.by_channel.values() {
-            list.name_into(&mut named);
+        while !level.is_empty() && named.len() < MOST_NAMED {
+            let chunks = level.iter().flat_map(|(_, chunks)| chunks);
+            named.extend(chunks.map(|chunk| chunk.hash));
+            let below = level.into_iter().filter_map(|(list, chunks)| {
+                let last = chunks.last()?;
+                Some((list, list.below(last)))
+            });
+            level = below.collect();
         }
         named.truncate(MOST_NAMED);
         named
@@ -285,29 +299,28 @@ impl ReadList {
         &array(&self.value)[placed.items.clone()]
     }
 
-    /// Names the chunks at the top, and on each level those below the last one of the level above: a list that
-    /// has grown differs from what it was nowhere else.
-    fn name_into(&self, named: &mut Vec<ContentHash>) {
-        let Some(top) = &self.top else {
-            return;
+    /// The chunks that the reference names.
+    fn at_top(&self) -> Vec<&Placed> {
+        let Some(Reference { depth, parts, .. }) = &self.top else {
+            return Vec::new();
         };
-        let mut level = top.depth;
-        let at_top = top.parts.iter().filter_map(|hash| self.placed(hash, level));
-        let mut last = at_top.clone().next_back();
-        named.extend(at_top.map(|chunk| chunk.hash));
-        while let Some(above) = last
-            && level > 0
-        {
-            level -= 1;
-            let within = self.chunks.iter().rev();
-            let within = within.skip_while(|chunk| chunk.items.end > above.items.end);
-            let mut below = within
-                .take_while(|chunk| chunk.items.end > above.items.start)
-                .filter(|chunk| chunk.level == level && chunk.items.start >= above.items.start)
-                .peekable();
-            last = below.peek().copied();
-            named.extend(below.map(|chunk| chunk.hash));
-        }
+        let parts = parts.iter();
+        parts.filter_map(|hash| self.placed(hash, *depth)).collect()
+    }
+
+    /// The chunks right below another.
+    fn below(&self, above: &Placed) -> Vec<&Placed> {
+        let Some(level) = above.level.checked_sub(1) else {
+            return Vec::new();
+        };
+        let from = self.chunks.iter().rev();
+        let from = from.skip_while(|chunk| chunk.items.end > above.items.end);
+        let below = from.take_while(|chunk| chunk.items.end > above.items.start);
+        let mut below: Vec<_> = below
+            .filter(|chunk| chunk.level == level && above.is_above(chunk))
+            .collect();
+        below.reverse();
+        below
     }
 }
 

@@ -44,9 +44,15 @@ impl Thread {
 
     /// Stores channels, and reads them.
     fn read(&mut self, channels: &[(&str, &Value)]) -> Read {
+        self.read_of(channels, &Projection::All)
+    }
+
+    /// The same of the channels that are read of a checkpoint.
+    fn read_of(&mut self, channels: &[(&str, &Value)], projection: &Projection) -> Read {
         let held = self.last_reads.of(&self.name, Some(self.view));
-        let (found, brought) = self.find(channels, &held);
-        let lists = self.put_together(held, found, self.view, true);
+        let (found, brought) = self.find(channels, &held, projection);
+        let all = *projection == Projection::All;
+        let lists = self.put_together(held, found, self.view, all);
         self.check_places();
         Read { lists, brought }
     }
@@ -71,6 +77,7 @@ impl Thread {
         &mut self,
         channels: &[(&str, &Value)],
         held: &ReadLists,
+        projection: &Projection,
     ) -> (BTreeMap<String, FoundList>, usize) {
         let mut references = Map::new();
         let mut sent = Vec::new();
@@ -92,7 +99,7 @@ impl Thread {
             sent.extend(stored.as_object().and_then(Reference::read));
             references.insert((*channel).to_owned(), stored);
         }
-        let needed = self.needed(&sent, &held.named());
+        let needed = self.needed(&sent, &held.named(projection));
         let mut decoder = Decoder::after(held);
         for hash in &needed {
             let NewChunk { content, refs } = &self.stored[hash];
@@ -238,6 +245,50 @@ fn a_list_that_is_the_same_is_shared() {
     let again = thread.read(&[("list", &list)]);
     assert_eq!(again.brought, 0);
     assert!(Arc::ptr_eq(&first.lists["list"], &again.lists["list"]));
+}
+
+#[test]
+fn every_list_that_is_read_is_named() {
+    let mut thread = Thread::new(usize::MAX);
+    let plain = |n: usize| json!({ "n": n, "text": n.to_string().repeat(60) });
+    // Together they have more chunks to be named than a read names, but fewer at the top.
+    let list = |n: usize| (1_000 * n..1_000 * n + 420).map(plain).collect::<Value>();
+    let names: Vec<_> = (10..40).map(|n| format!("list {n}")).collect();
+    let mut lists: Vec<_> = (10..40).map(list).collect();
+    let all = |lists: &[Value]| {
+        let channels = names.iter().map(String::as_str).zip(lists);
+        channels
+            .map(|(name, list)| (name, list.clone()))
+            .collect::<Vec<_>>()
+    };
+    let mut read = |lists: &[Value], projection: &Projection| {
+        let all = all(lists);
+        let is_read = |channel: &str| match projection {
+            Projection::Channels(channels) => channels.iter().any(|read| read == channel),
+            _ => true,
+        };
+        let channels = all.iter().filter(|(channel, _)| is_read(channel));
+        let channels: Vec<_> = channels.map(|(channel, list)| (*channel, list)).collect();
+        thread.read_of(&channels, projection).brought
+    };
+    assert!(read(&lists, &Projection::All) > 30 * 34);
+    assert_eq!(read(&lists, &Projection::All), 0);
+
+    let last = &mut lists[29];
+    last.as_array_mut().unwrap().push(plain(0));
+    let brought = read(&lists, &Projection::channels(["list 39"]));
+    assert!(brought <= 4, "{brought} chunks for an item");
+
+    let held = thread.last_reads.of(&thread.name, Some(thread.view));
+    let few = held.named(&Projection::channels(["list 20", "list 21"]));
+    assert!(!few.is_empty());
+    let of_these = |hash: &ContentHash| {
+        ["list 20", "list 21"]
+            .iter()
+            .any(|list| held.by_channel[*list].by_hash.contains_key(hash))
+    };
+    assert!(few.iter().all(of_these));
+    assert!(held.named(&Projection::Metadata).is_empty());
 }
 
 #[test]
