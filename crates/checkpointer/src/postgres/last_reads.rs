@@ -263,6 +263,7 @@ impl ReadList {
         if let Value::Array(items) = &mut value {
             items.truncate(kept);
             items.extend(others);
+            give_back_room(items);
         }
         Self {
             value: Arc::new(value),
@@ -280,6 +281,10 @@ impl ReadList {
             indexed = 0;
         }
         self.index(indexed);
+        give_back_room(&mut self.chunks);
+        if self.by_hash.len() <= self.by_hash.capacity() / 2 {
+            self.by_hash.shrink_to_fit();
+        }
     }
 
     /// Notes where the chunks are from that one on.
@@ -411,6 +416,13 @@ impl FoundList {
             bytes: self.bytes,
             ..list
         }
+    }
+}
+
+/// Gives back the room that a cut has left: only what is in a list is counted.
+fn give_back_room<T>(list: &mut Vec<T>) {
+    if list.len() <= list.capacity() / 2 {
+        list.shrink_to_fit();
     }
 }
 

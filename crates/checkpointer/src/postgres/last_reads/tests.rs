@@ -292,6 +292,22 @@ fn every_list_that_is_read_is_named() {
 }
 
 #[test]
+fn a_list_that_was_cut_takes_no_more_than_is_counted() {
+    let mut thread = Thread::new(usize::MAX);
+    for length in [2_000, 30] {
+        thread.read(&[("list", &Value::Array(items(0..length)))]);
+    }
+    let lists = thread.last_reads.of(&thread.name, Some(thread.view));
+    let list = &lists.by_channel["list"];
+    let Value::Array(items) = &*list.value else {
+        panic!("a list is an array");
+    };
+    assert!(items.capacity() < 2 * 30, "{}", items.capacity());
+    let chunks = [list.chunks.capacity(), list.by_hash.capacity()];
+    assert!(chunks.iter().all(|room| *room < 60), "{chunks:?}");
+}
+
+#[test]
 fn items_stay_where_they_are_unless_others_have_them() {
     let mut thread = Thread::new(usize::MAX);
     let mut list = Value::Array(items(0..500));
