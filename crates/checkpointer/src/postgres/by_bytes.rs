@@ -27,6 +27,10 @@ impl<Key: Hash + Eq, Value> ByBytes<Key, Value> {
         }
     }
 
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// How many bytes the values take.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {

@@ -146,13 +146,18 @@ impl LastReads {
         }
     }
 
-    fn remember(&self, name: Namespace, lists: ReadLists) {
-        if lists.by_channel.is_empty() {
-            return;
-        }
-        let bytes = names_bytes(&name) + lists.bytes();
-        // What is returned is dropped without the lock: it takes long.
-        let dropped = self.lock().put(name, Arc::new(lists), bytes);
+    fn remember(&self, name: Namespace, mut lists: ReadLists) {
+        let max_bytes = self.lock().max_bytes();
+        lists.keep_within(max_bytes.saturating_sub(names_bytes(&name)));
+        let mut namespaces = self.lock();
+        let dropped = if lists.by_channel.is_empty() {
+            Vec::from_iter(namespaces.take(&name))
+        } else {
+            let bytes = names_bytes(&name) + lists.bytes();
+            namespaces.put(name, Arc::new(lists), bytes)
+        };
+        // They are dropped without the lock: it takes long.
+        drop(namespaces);
         drop(dropped);
     }
 
@@ -192,6 +197,18 @@ impl ReadLists {
     fn bytes(&self) -> usize {
         let lists = self.by_channel.iter();
         lists.map(|(channel, list)| list.memory(channel)).sum()
+    }
+
+    /// Forgets the largest lists, until the others take no more than that.
+    fn keep_within(&mut self, max_bytes: usize) {
+        while self.bytes() > max_bytes {
+            let lists = self.by_channel.iter();
+            let largest = lists.max_by_key(|(channel, list)| list.memory(channel));
+            let Some(largest) = largest.map(|(channel, _)| channel.clone()) else {
+                break;
+            };
+            self.by_channel.remove(&largest);
+        }
     }
 
     /// The list of a channel.

@@ -430,6 +430,21 @@ fn what_takes_more_memory_than_there_is_is_forgotten() {
 }
 
 #[test]
+fn a_list_that_is_too_large_keeps_no_other_out() {
+    let large = Value::Array(items(0..1_000));
+    let small = Value::Array(items(2_000..2_100));
+    let taken: usize = array(&large).iter().map(memory).sum();
+    let mut thread = Thread::new(taken / 2);
+    let all = thread.read(&[("large", &large), ("small", &small)]).brought;
+    let again = thread.read(&[("large", &large), ("small", &small)]).brought;
+    let of_large = thread.read(&[("large", &large)]).brought;
+    assert_eq!(again, of_large);
+    assert!(again < all);
+    let lists = thread.last_reads.lock().take(&thread.name);
+    assert!(lists.is_none(), "nothing was read that can be remembered");
+}
+
+#[test]
 fn a_thread_in_another_state_is_read_as_a_whole() {
     let mut thread = Thread::new(usize::MAX);
     let list = Value::Array(items(0..500));
