@@ -100,11 +100,18 @@ impl LastReads {
         }
     }
 
-    /// The lists read last, if the thread was as it is known to be: otherwise a read brings everything.
+    /// The lists read last, if the thread was as it is known to be: otherwise a read brings everything, and
+    /// they are forgotten.
     pub(super) fn of(&self, name: &Namespace, view: Option<View>) -> Arc<ReadLists> {
-        let held = self.lock().get(name).cloned();
-        held.filter(|held| view.is_some() && held.view == view)
-            .unwrap_or_default()
+        let mut namespaces = self.lock();
+        let held = namespaces.get(name);
+        if let Some(held) = held.filter(|held| view.is_some() && held.view == view) {
+            return Arc::clone(held);
+        }
+        let outdated = namespaces.take(name);
+        drop(namespaces);
+        drop(outdated);
+        Arc::default()
     }
 
     /// Puts lists together, and remembers them. With `all` those of other channels are forgotten. `shown` is told
@@ -120,7 +127,8 @@ impl LastReads {
     ) -> Vec<(String, Arc<Value>)> {
         self.take_out(&name, &held);
         let mut lists = Arc::unwrap_or_clone(held);
-        lists.view = Some(view);
+        // An answer of a standby may be older than what is known.
+        lists.view = lists.view.max(Some(view));
         if all {
             lists
                 .by_channel
@@ -150,6 +158,10 @@ impl LastReads {
         let max_bytes = self.lock().max_bytes();
         lists.keep_within(max_bytes.saturating_sub(names_bytes(&name)));
         let mut namespaces = self.lock();
+        let known = namespaces.get(&name);
+        if known.is_some_and(|known| known.view > lists.view) {
+            return;
+        }
         let dropped = if lists.by_channel.is_empty() {
             Vec::from_iter(namespaces.take(&name))
         } else {

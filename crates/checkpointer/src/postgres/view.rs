@@ -5,8 +5,8 @@ use db::Row;
 /// The state of a thread when this program last saw it.
 ///
 /// A delete raises the generation, and everything that removes chunks raises `gc`: as long as both
-/// are the same, the thread is there and holds the chunks that it held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// are the same, the thread is there and holds the chunks that it held. The later state is the greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct View {
     pub(super) generation: i64,
     pub(super) gc: i64,

@@ -445,6 +445,25 @@ fn a_list_that_is_too_large_keeps_no_other_out() {
 }
 
 #[test]
+fn an_answer_that_comes_late_replaces_none_that_is_newer() {
+    let mut thread = Thread::new(usize::MAX);
+    let list = Value::Array(items(0..500));
+    let channels = [("list", &list)];
+    let before = thread.view;
+    let held = thread.last_reads.of(&thread.name, None);
+    let (late, all) = thread.find(&channels, &held, &Projection::All);
+    thread.view.gc += 1;
+    assert_eq!(thread.read(&channels).brought, all);
+    thread.put_together(held, late, before, true);
+    assert_eq!(thread.read(&channels).brought, 0);
+
+    // A database may be restored to a state that is older than the one that was read.
+    thread.view = before;
+    assert_eq!(thread.read(&channels).brought, all);
+    assert_eq!(thread.read(&channels).brought, 0);
+}
+
+#[test]
 fn a_thread_in_another_state_is_read_as_a_whole() {
     let mut thread = Thread::new(usize::MAX);
     let list = Value::Array(items(0..500));
