@@ -48,6 +48,17 @@ impl<Key: Hash + Eq, Value> ByBytes<Key, Value> {
         Some(value)
     }
 
+    /// Takes out all values whose keys are such. It looks at each key.
+    #[must_use = "it is to be dropped without a lock"]
+    pub(super) fn take_all(&mut self, is_such: impl Fn(&Key) -> bool) -> Vec<Value>
+    where
+        Key: Clone,
+    {
+        let keys = self.entries.iter().map(|(key, _)| key);
+        let keys: Vec<_> = keys.filter(|key| is_such(key)).cloned().collect();
+        keys.iter().filter_map(|key| self.take(key)).collect()
+    }
+
     /// Keeps a value that takes so many bytes. Returns what was in its place, and what has made room for it. One
     /// that is too large by itself is returned, too, and makes none of the others go.
     #[must_use = "it is to be dropped without a lock"]

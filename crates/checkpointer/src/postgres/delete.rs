@@ -90,7 +90,11 @@ impl Engine {
         self.store.chunks.forget(thread_id);
         self.store.lists.forget(thread_id);
         match outcome {
-            Outcome::Gone(deleted) => Ok(Some(deleted)),
+            Outcome::Gone(deleted) => {
+                self.store.last_reads.forget(thread_id);
+                self.last_values.forget(thread_id);
+                Ok(Some(deleted))
+            }
             Outcome::NotDue => Ok(None),
             Outcome::AnotherGeneration => Err(deleted(thread_id)),
             Outcome::Refused(refusal) => Err(refusal),

@@ -114,6 +114,12 @@ impl LastReads {
         Arc::default()
     }
 
+    /// Forgets a thread.
+    pub(super) fn forget(&self, thread_id: &ThreadId) {
+        let forgotten = self.lock().take_all(|(thread, _)| thread == thread_id);
+        drop(forgotten);
+    }
+
     /// Puts lists together, and remembers them. With `all` those of other channels are forgotten. `shown` is told
     /// all chunks of each list.
     pub(super) fn put_together(

@@ -76,6 +76,12 @@ impl LastValues {
         }
     }
 
+    /// Forgets a thread.
+    pub(super) fn forget(&self, thread_id: &ThreadId) {
+        let forgotten = self.lock().take_all(|(thread, ..)| thread == thread_id);
+        drop(forgotten);
+    }
+
     fn take(&self, channel: &Channel) -> Option<Known> {
         self.lock().take(channel)
     }

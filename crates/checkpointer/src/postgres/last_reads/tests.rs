@@ -464,6 +464,26 @@ fn an_answer_that_comes_late_replaces_none_that_is_newer() {
 }
 
 #[test]
+fn a_thread_that_is_forgotten_is_read_as_a_whole() {
+    let mut thread = Thread::new(usize::MAX);
+    let list = Value::Array(items(0..500));
+    let channels = [("list", &list)];
+    let names = [("one", ""), ("one", "ns"), ("other", "")].map(|(thread_id, ns)| {
+        let thread_id = ThreadId::new(thread_id).unwrap();
+        (thread_id, CheckpointNs::new(ns).unwrap())
+    });
+    for name in &names {
+        thread.name = name.clone();
+        assert!(thread.read(&channels).brought > 0);
+    }
+    thread.last_reads.forget(&names[0].0);
+    for (name, is_known) in names.into_iter().zip([false, false, true]) {
+        thread.name = name;
+        assert_eq!(thread.read(&channels).brought == 0, is_known);
+    }
+}
+
+#[test]
 fn a_thread_in_another_state_is_read_as_a_whole() {
     let mut thread = Thread::new(usize::MAX);
     let list = Value::Array(items(0..500));

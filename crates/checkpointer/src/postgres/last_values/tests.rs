@@ -328,6 +328,17 @@ fn a_memo_is_bounded_and_forgets_what_was_used_longest_ago() {
 }
 
 #[test]
+fn a_memo_forgets_a_thread() {
+    let memo = LastValues::new(usize::MAX);
+    put(&memo, "a", &items(0..100));
+    memo.forget(&ThreadId::new("other").unwrap());
+    assert!(is_remembered(&memo, "a"));
+    memo.forget(&thread());
+    assert!(!is_remembered(&memo, "a"));
+    assert_eq!(memo.lock().bytes(), 0);
+}
+
+#[test]
 fn a_value_is_known_by_its_place_until_it_is_changed() {
     let mut values = ChannelValues::from([("a", items(0..100))]);
     let shared = values.get_shared("a").unwrap();
