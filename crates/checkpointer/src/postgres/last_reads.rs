@@ -335,6 +335,15 @@ impl ReadList {
         (placed.level == level).then_some(placed)
     }
 
+    /// The same of a chunk whose items begin at that one: the same chunk may be in a list many times.
+    pub(super) fn placed_at(&self, start: usize, hash: &ContentHash, level: u8) -> Option<&Placed> {
+        let end = start + self.placed(hash, level)?.items.len();
+        let chunks = &self.chunks;
+        let index = chunks.binary_search_by_key(&(end, level), Placed::order);
+        let placed = &chunks[index.ok()?];
+        (placed.hash == *hash).then_some(placed)
+    }
+
     fn items(&self, placed: &Placed) -> &[Value] {
         &array(&self.value)[placed.items.clone()]
     }

@@ -147,7 +147,7 @@ impl<'a> Assembler<'a> {
         list: &mut FoundList,
     ) -> Result<()> {
         let (start, left, bytes) = (list.len(), self.left, list.bytes());
-        if let Some(next) = before.and_then(|before| before.placed(hash, level))
+        if let Some(next) = before.and_then(|before| before.placed_at(start, hash, level))
             && list.go_on(next)
         {
             return self.spend(next.stored_bytes);
