@@ -62,11 +62,11 @@ parameters! {
 
 /// Stores many puts and pending writes of many threads, each as if it were alone.
 ///
-/// Nothing in it waits for a lock that is held for long: a thread or head that another transaction
-/// has locked is skipped, and its call has no row in the answer. Nor has a call whose thread isn't
-/// as expected, whose chunks are `missing`, whose namespace has no head yet, or whose parent's
-/// values are to be kept and aren't there. Such a write is sent again, alone. Since no lock is
-/// waited for, what is read is as old as the lock, or else `gc` has changed.
+/// It waits for no lock of a thread or a head: one that another transaction has locked is skipped, and its
+/// call has no row in the answer. Nor has a call whose thread isn't as expected, whose chunks are `missing`,
+/// whose namespace has no head yet, or whose parent's values are to be kept and aren't there. Such a write is
+/// sent again, alone. Since no such lock is waited for, what is read is as old as the lock, or else `gc` has
+/// changed. It does wait where an open transaction has inserted a row of the same key.
 ///
 /// - `locked` locks the threads, and `head` the heads.
 /// - `accepted` are the puts that go ahead.
