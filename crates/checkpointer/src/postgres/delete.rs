@@ -91,8 +91,11 @@ impl Engine {
         self.store.lists.forget(thread_id);
         match outcome {
             Outcome::Gone(deleted) => {
-                self.store.last_reads.forget(thread_id);
-                self.last_values.forget(thread_id);
+                // One that is due by a policy was hardly used lately, and to look for it takes long.
+                if asking.is_none() {
+                    self.store.last_reads.forget(thread_id);
+                    self.last_values.forget(thread_id);
+                }
                 Ok(Some(deleted))
             }
             Outcome::NotDue => Ok(None),

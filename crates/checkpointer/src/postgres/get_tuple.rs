@@ -30,7 +30,10 @@ impl Store {
         let from_standby = standby.map(Some).into_iter();
         for from in from_standby.chain([None]) {
             let view = self.chunks.view(&query.thread_id);
-            let held = self.last_reads.of(&namespace, view);
+            let held = match query.projection {
+                Projection::Metadata => Arc::default(),
+                _ => self.last_reads.of(&namespace, view),
+            };
             let named = held.named(&query.projection);
             let new = HeldChunks { held: &named };
             let asked = self.sql.get_tuple.with(((&only, &one), &new));

@@ -100,12 +100,14 @@ impl LastReads {
         }
     }
 
-    /// The lists read last, if the thread was as it is known to be: otherwise a read brings everything, and
-    /// they are forgotten.
+    /// The lists read last, if the thread was as it is known to be: otherwise a read brings everything. If it
+    /// is known to be another way, they are forgotten.
     pub(super) fn of(&self, name: &Namespace, view: Option<View>) -> Arc<ReadLists> {
+        if view.is_none() {
+            return Arc::default();
+        }
         let mut namespaces = self.lock();
-        let held = namespaces.get(name);
-        if let Some(held) = held.filter(|held| view.is_some() && held.view == view) {
+        if let Some(held) = namespaces.get(name).filter(|held| held.view == view) {
             return Arc::clone(held);
         }
         let outdated = namespaces.take(name);
@@ -163,17 +165,16 @@ impl LastReads {
     fn remember(&self, name: Namespace, mut lists: ReadLists) {
         let max_bytes = self.lock().max_bytes();
         lists.keep_within(max_bytes.saturating_sub(names_bytes(&name)));
+        if lists.by_channel.is_empty() {
+            return;
+        }
         let mut namespaces = self.lock();
         let known = namespaces.get(&name);
         if known.is_some_and(|known| known.view > lists.view) {
             return;
         }
-        let dropped = if lists.by_channel.is_empty() {
-            Vec::from_iter(namespaces.take(&name))
-        } else {
-            let bytes = names_bytes(&name) + lists.bytes();
-            namespaces.put(name, Arc::new(lists), bytes)
-        };
+        let bytes = names_bytes(&name) + lists.bytes();
+        let dropped = namespaces.put(name, Arc::new(lists), bytes);
         // They are dropped without the lock: it takes long.
         drop(namespaces);
         drop(dropped);

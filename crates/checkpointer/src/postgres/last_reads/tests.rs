@@ -467,6 +467,21 @@ fn an_answer_that_comes_late_replaces_none_that_is_newer() {
 }
 
 #[test]
+fn a_read_of_no_list_takes_none_away() {
+    let mut thread = Thread::new(usize::MAX);
+    let list = Value::Array(items(0..500));
+    let channels = [("list", &list)];
+    let held = thread.last_reads.of(&thread.name, None);
+    let (nothing, _) = thread.find(&[], &held, &Projection::Metadata);
+    assert!(thread.read(&channels).brought > 0);
+    thread.put_together(held, nothing, thread.view, false);
+    assert_eq!(thread.read(&channels).brought, 0);
+    // Nothing is known of the thread any more.
+    thread.last_reads.of(&thread.name, None);
+    assert_eq!(thread.read(&channels).brought, 0);
+}
+
+#[test]
 fn a_thread_that_is_forgotten_is_read_as_a_whole() {
     let mut thread = Thread::new(usize::MAX);
     let list = Value::Array(items(0..500));
