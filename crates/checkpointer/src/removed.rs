@@ -176,7 +176,7 @@ impl Removed {
 
 /// Whether another thread may do better: the server has answered, and what it says doesn't pass for
 /// all threads at once. Else each further thread would wait for the whole retry time.
-fn is_about_the_thread(error: &Error) -> bool {
+pub(crate) fn is_about_the_thread(error: &Error) -> bool {
     match error {
         Error::Closed => false,
         Error::Database { source, .. } => source

@@ -136,7 +136,9 @@ impl RetentionWorker {
         for policy in &self.policies {
             loop {
                 let batch = self.batch(policy).await?;
-                let ends = !batch.more || batch.examined == 0 || batch.is_cut_short();
+                // A sweep that failed has kept no thread from being examined.
+                let is_cut_short = batch.examined < BATCH as u64 && batch.is_cut_short();
+                let ends = !batch.more || batch.examined == 0 || is_cut_short;
                 report.elsewhere += usize::from(batch.elsewhere);
                 report.add(batch, began.elapsed());
                 if let Some(on_progress) = &self.on_progress {

@@ -555,7 +555,8 @@ async fn threads_that_cannot_be_swept_take_no_turn_of_others_and_fail_no_removal
 async fn a_sweep_that_always_fails_keeps_no_policy_from_being_applied() {
     let test = TestDb::new().await;
     let checkpointer = checkpointer(&test, &[("DB_RETRY_TIMEOUT", "100ms")]).await;
-    threads(&checkpointer, 3).await;
+    // More than a worker prunes at once.
+    threads(&checkpointer, 25).await;
     let refuse = "INSERT INTO {schema}.unswept VALUES ('gone', now() - interval '61 s');
         CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql
         AS 'BEGIN RAISE EXCEPTION ''too large'' USING ERRCODE = ''53200''; END';
@@ -563,10 +564,15 @@ async fn a_sweep_that_always_fails_keeps_no_policy_from_being_applied() {
         FOR EACH ROW WHEN (OLD.thread_id = 'gone') EXECUTE FUNCTION {schema}.refuse()";
     let refuse = refuse.replace("{schema}", test.schema());
     test.observer().await.batch_execute(&refuse).await.unwrap();
-    let due = Prune::due(Retention::keep_all().delete_after(Duration::ZERO));
-    let removed = checkpointer.prune(due).await.unwrap();
-    assert_eq!((removed.threads, removed.more), (3, false), "{removed:?}");
-    assert_eq!(removed.failed.len(), 1);
+    let policy = Retention::keep_all().delete_after(Duration::ZERO);
+    let worker = RetentionWorker::new(Arc::new(checkpointer), [policy]);
+    let report = worker.run().await.unwrap();
+    let removed = report.removed;
+    assert_eq!(
+        (removed.threads, removed.failed.len()),
+        (25, 1),
+        "{removed:?}"
+    );
 }
 
 #[tokio::test]

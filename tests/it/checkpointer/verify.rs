@@ -689,6 +689,20 @@ async fn a_repair_of_a_deletion_that_was_cut_short_is_reported() {
     assert_eq!(kinds(&repaired[0].findings), [RowsOfDeletedThread]);
     assert!(repaired[0].is_sound());
     assert_eq!(stored.kinds(false).await, []);
+
+    // Nothing can be swept, since it can't be read what is needed.
+    let unreadable = format!(
+        "INSERT INTO {schema}.unswept VALUES ('damaged', now() - interval '61 s');
+        INSERT INTO {schema}.pending_writes
+            (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, value)
+        VALUES ('damaged', '', '1', 'task', 0, '', 'done', '{{\"k\": \"a\"}}')"
+    );
+    stored.client.batch_execute(&unreadable).await.unwrap();
+    let repaired = repair().await.unwrap();
+    assert_eq!(kinds(&repaired[0].findings), [RowsOfDeletedThread]);
+    assert!(repaired[0].is_sound());
+    assert_eq!(stored.kinds(false).await, []);
+    assert_eq!(rows(&stored.test, &thread("damaged")).await, [0; 4]);
 }
 
 /// A step of a sweep removes a chunk that nothing needs, and a later one the chunk above it.

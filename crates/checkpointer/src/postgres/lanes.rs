@@ -20,13 +20,12 @@ mod parked;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
-use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::ready;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::batch::send_batch;
@@ -36,12 +35,12 @@ use super::order::Turn;
 use super::outgoing::{Outcome, Outgoing, Sent, Why};
 use super::refusal::{busy, cut_off, deleted, undecided};
 use super::store::Store;
-use crate::{Error, ErrorKind, Result, ThreadId};
-use lane::{Lane, Sending};
+use crate::{Error, Result, ThreadId};
+use lane::{LANE_TIME, Lane, Sending};
 pub(super) use lone::Begun;
 use lone::{Caller, Lone};
 use orphan::Orphan;
-use parked::Parked;
+use parked::{Blocked, Parked};
 
 /// Statements under way at once. With one, a few writers wait for each other; with more, many
 /// writers are split into smaller batches. Two was fastest (`docs/performance.md`).
@@ -84,6 +83,13 @@ struct Job {
     parked: Option<Instant>,
     /// None once the outcome is known.
     waiting: Option<Waiting>,
+}
+
+/// Writes that were sent together, in vain.
+struct Failed {
+    jobs: Vec<Job>,
+    /// Whether the server has said why.
+    is_answered: bool,
 }
 
 /// What a write holds until its outcome is known.
@@ -289,21 +295,27 @@ impl Lanes {
     async fn send_together(self: Arc<Self>, jobs: Vec<Job>) {
         meter::batched(jobs.len());
         if jobs.len() == 1 {
-            return self.send_in_turn(jobs).await;
+            for job in jobs {
+                Arc::clone(&self).send_alone(job).await;
+            }
+            return;
         }
+        let Err(Failed { jobs, is_answered }) = self.send_batched(jobs).await else {
+            return;
+        };
         let mut threads: HashMap<ThreadId, Vec<Job>> = HashMap::new();
-        for job in self.send_batched(jobs).await {
+        for job in jobs {
             let jobs = threads.entry(job.write.thread_id.clone());
             jobs.or_default().push(job);
         }
         for jobs in threads.into_values() {
-            self.store.spawn(Arc::clone(&self).send_in_turn(jobs));
+            self.send_singly(jobs, is_answered);
         }
     }
 
     /// Sends writes as one statement. If it fails, they are given back: one bad write fails all of
     /// them, or what became of them is unknown. Each is to be sent alone then.
-    async fn send_batched(self: &Arc<Self>, mut jobs: Vec<Job>) -> Vec<Job> {
+    async fn send_batched(self: &Arc<Self>, mut jobs: Vec<Job>) -> Result<(), Failed> {
         // Programs that write to the same threads insert their rows in the same order. Where they
         // don't after all, PostgreSQL ends one statement as a deadlock, and its writes go alone.
         jobs.sort_by(|a, b| a.write.thread_id.cmp(&b.write.thread_id));
@@ -314,9 +326,13 @@ impl Lanes {
                 for call in jobs.iter().filter_map(|job| job.call.as_ref()) {
                     call.retried(&error);
                 }
+                let is_answered = matches!(
+                    error,
+                    db::Error::Query { .. } | db::Error::StatementTimeout { .. }
+                );
                 let error = error.for_log();
                 tracing::debug!(%error, writes = jobs.len(), "sending each write of a batch alone");
-                return jobs;
+                return Err(Failed { jobs, is_answered });
             }
         };
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
@@ -326,33 +342,44 @@ impl Lanes {
                 None => self.send_blocked(job, true),
             }
         }
-        Vec::new()
+        Ok(())
+    }
+
+    /// Sends writes to one thread, of a batch that has failed. If the server didn't answer, the first one
+    /// shows whether it does again.
+    fn send_singly(self: &Arc<Self>, jobs: Vec<Job>, is_answered: bool) {
+        if is_answered {
+            self.store.spawn(Arc::clone(self).send_in_turn(jobs));
+        } else {
+            for job in jobs {
+                self.send_blocked(job, true);
+            }
+        }
     }
 
     /// Sends writes to one thread alone, one after the other, so that they hold one connection. Once one
-    /// can't be sent for now, the others are parked behind the next.
+    /// takes long, those after it are tried without it.
     async fn send_in_turn(self: Arc<Self>, jobs: Vec<Job>) {
         let mut jobs = jobs.into_iter();
-        for job in jobs.by_ref() {
-            if Arc::clone(&self).send_alone(job).await.is_break() {
-                break;
+        while let Some(job) = jobs.next() {
+            let thread_id = job.write.thread_id.clone();
+            let mut sending = pin!(Arc::clone(&self).send_alone(job));
+            if timeout(LANE_TIME, sending.as_mut()).await.is_ok() {
+                continue;
             }
-        }
-        for job in jobs {
-            self.send_blocked(job, true);
+            let _blocked = Blocked::note(&self, thread_id.clone());
+            for job in jobs {
+                self.send_blocked(job, false);
+            }
+            self.try_parked(&thread_id);
+            return sending.await;
         }
     }
 
-    /// Sends a write. It breaks if that can't be done for now.
-    async fn send_alone(self: Arc<Self>, job: Job) -> ControlFlow<()> {
+    async fn send_alone(self: Arc<Self>, job: Job) {
         let sending = job.write.send(&self.store);
         let outcome = Call::work_for(job.call.as_ref(), pin!(sending)).await;
-        let flow = match &outcome {
-            Err(error) if error.kind() == ErrorKind::Unavailable => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        };
         job.answer(outcome);
-        flow
     }
 
     /// Sees to a reply that nobody has heard.

@@ -8,6 +8,7 @@ mod since;
 mod steps;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Map, Value};
 
@@ -157,7 +158,7 @@ impl Engine {
     /// only logged: they aren't its caller's.
     async fn sweep_others(self: &Arc<Self>) -> Removed {
         let mut swept = Removed::default();
-        match self.unswept(SWEPT_WITH_RUNS).await {
+        match self.unswept(Instant::now(), SWEPT_WITH_RUNS).await {
             Ok(others) => {
                 for unswept in others {
                     if self.sweep_unswept(unswept, &mut swept).await.is_break() {

@@ -8,7 +8,7 @@ mod tombstones;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::meter;
@@ -25,10 +25,11 @@ pub(super) struct Unswept {
 }
 
 impl Engine {
-    /// Finds threads whose removal was cut short, those first that have waited for longest.
-    pub(super) async fn unswept(&self, limit: i64) -> Result<Vec<Unswept>> {
+    /// Finds threads whose removal had been cut short when something `began`, those first that have waited for
+    /// longest.
+    pub(super) async fn unswept(&self, began: Instant, limit: i64) -> Result<Vec<Unswept>> {
         let page = UnsweptPage {
-            silent: micros(CUT_SHORT_AFTER),
+            silent: micros(CUT_SHORT_AFTER + began.elapsed()),
             limit,
         };
         let asked = self.store.sql.unswept.with(&page);

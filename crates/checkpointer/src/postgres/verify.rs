@@ -24,6 +24,7 @@ use super::engine::Engine;
 use super::sql::{OneThread, PageSize, Silence, ThreadsPage, micros};
 use super::sweep::CUT_SHORT_AFTER;
 use super::wire::Jsonb;
+use crate::removed::is_about_the_thread;
 use crate::{Error, Finding, FindingKind, Removed, Result, ThreadId, VerifiedThread, Verify};
 use shapes::Shapes;
 
@@ -194,8 +195,14 @@ impl Verifying<'_> {
     async fn check_tombstone(&mut self, mut stand: Stand) -> Result<()> {
         if self.repair && stand.left_unswept {
             let (thread_id, mut removed) = (&self.thread.thread_id, Removed::default());
-            self.engine.sweep_deleted(thread_id, &mut removed).await?;
+            let swept = self.engine.sweep_deleted(thread_id, &mut removed).await;
             stand = self.stand().await?;
+            match swept {
+                Ok(()) => {}
+                // Then what is left is what is found.
+                Err(error) if is_about_the_thread(&error) => stand.unswept = false,
+                Err(error) => return Err(error),
+            }
         }
         if !stand.deleted || stand.tables.is_empty() || stand.unswept {
             return Ok(());

@@ -353,17 +353,19 @@ async fn writes_are_stored_beside_those_that_wait_for_what_concerns_them_alone()
         .await
         .unwrap();
     let head = put_first(&checkpointer, &thread(0)).await;
-    let _somebody = somebody_with_outputs(&test, 2).await;
+    let _somebody = somebody_with_outputs(&test, 3).await;
     let first = tokio::spawn(write(checkpointer.clone(), head.clone(), 0));
     test.until_blocked(1).await;
-    // They share a statement, in which one waits as the first one does.
-    let others = (1..6).map(|number| write(checkpointer.clone(), head.clone(), number));
-    let mut outcomes = join_all(others).await.into_iter();
-    for waits in [first.await.unwrap(), outcomes.next().unwrap()] {
+    // They share a statement, in which two wait as the first one does.
+    let others = (1..7).map(|number| write(checkpointer.clone(), head.clone(), number));
+    let mut outcomes = join_all(others).await;
+    let stored = outcomes.split_off(2);
+    outcomes.push(first.await.unwrap());
+    for waits in outcomes {
         let error = waits.unwrap_err();
         assert!(matches!(error, Error::Database { .. }), "{error:?}");
     }
-    for outcome in outcomes {
+    for outcome in stored {
         assert!(outcome.is_ok(), "{outcome:?}");
     }
 }

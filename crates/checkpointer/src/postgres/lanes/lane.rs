@@ -1,6 +1,6 @@
 //! A lane that is busy, and a write that is sent by itself.
 
-use std::ops::{ControlFlow, DerefMut};
+use std::ops::DerefMut;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -55,7 +55,7 @@ impl Lane {
     /// of a write that is alone.
     async fn keep_for(
         self,
-        mut sending: Pin<impl DerefMut<Target: Future>>,
+        mut sending: Pin<impl DerefMut<Target: Future<Output = ()>>>,
         thread_id: Option<ThreadId>,
     ) -> Option<Self> {
         if timeout(LANE_TIME, sending.as_mut()).await.is_ok() {
@@ -86,7 +86,7 @@ impl Drop for Lane {
 
 /// A write that is sent alone.
 pub(super) struct Sending {
-    write: Pin<Box<dyn Future<Output = ControlFlow<()>> + Send>>,
+    write: Pin<Box<dyn Future<Output = ()> + Send>>,
     thread_id: ThreadId,
     /// The lane of one that can share a transaction.
     lane: Option<Lane>,
@@ -111,7 +111,7 @@ impl Sending {
     /// Sends the write on, as far as it goes.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let _runtime = self.lanes.store.runtime().enter();
-        self.write.as_mut().poll(context).map(drop)
+        self.write.as_mut().poll(context)
     }
 
     /// Sends the rest in a task of its own.
@@ -124,7 +124,7 @@ impl Sending {
         } = self;
         lanes.store.spawn(async move {
             match lane {
-                None => drop(write.await),
+                None => write.await,
                 Some(lane) => {
                     if let Some(lane) = lane.keep_for(write, Some(thread_id)).await {
                         lane.send_waiting().await;

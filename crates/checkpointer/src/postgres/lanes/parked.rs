@@ -9,8 +9,8 @@
 //! - If the thread wasn't as the first one expected, it isn't for those that expect the same.
 //! - A write that merely takes long may wait for something that concerns it alone, such as an output that an
 //!   open transaction has stored. What is parked behind it is sent as one statement at a time, which waits for no
-//!   lock of a thread, until that has shown that the thread is locked. If the statement fails, its writes are sent
-//!   one by one.
+//!   lock of a thread, until that has shown that the thread is locked. If the server refuses that, its writes are
+//!   sent one by one, up to the next one that takes long.
 //!
 //! What is parked holds nothing that the first one, or the transaction that it waits for, could need.
 
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 use super::lane::{LANE_TIME, Sending};
-use super::{BATCH_BYTES, BATCH_WRITES, Job, Lane, Lanes, lock};
+use super::{BATCH_BYTES, BATCH_WRITES, Failed, Job, Lane, Lanes, lock};
 use crate::error::ErrorKind;
 use crate::postgres::meter;
 use crate::postgres::outgoing::{Outcome, Outgoing, Why};
@@ -38,8 +38,9 @@ struct Behind {
     jobs: Vec<Job>,
     /// Since when the write is known to wait.
     since: Instant,
-    /// Whether a batch has passed over the thread. Otherwise the write may wait for something else.
-    is_locked: bool,
+    /// Whether those behind it would wait as well: a batch has passed over the thread, or has reached no server.
+    /// Otherwise the write may wait for something else.
+    all_wait: bool,
     /// What of those behind it is under way.
     trial: Option<Trial>,
     last: Last,
@@ -76,7 +77,7 @@ impl Parked {
             return Ok(job);
         }
         match threads.get_mut(&job.write.thread_id) {
-            Some(behind) if shares || behind.is_locked => {
+            Some(behind) if shares || behind.all_wait => {
                 let thread_id = job.write.thread_id.clone();
                 behind.park(job);
                 Err(thread_id)
@@ -119,11 +120,11 @@ impl Parked {
 }
 
 impl Behind {
-    fn new(is_locked: bool) -> Self {
+    fn new(all_wait: bool) -> Self {
         Self {
             jobs: Vec::new(),
             since: Instant::now(),
-            is_locked,
+            all_wait,
             trial: None,
             last: Last::default(),
         }
@@ -160,15 +161,15 @@ impl Blocked {
     }
 
     /// The same for a write that is yet to be sent. If another one waits, it is parked behind that.
-    fn note_or_park(lanes: &Arc<Lanes>, job: Job, is_locked: bool) -> Option<(Self, Job)> {
+    fn note_or_park(lanes: &Arc<Lanes>, job: Job, all_wait: bool) -> Option<(Self, Job)> {
         match lock(&lanes.parked.0).entry(job.write.thread_id.clone()) {
             Entry::Occupied(mut behind) => {
                 let behind = behind.get_mut();
-                behind.is_locked |= is_locked;
+                behind.all_wait |= all_wait;
                 behind.park(job);
                 return None;
             }
-            Entry::Vacant(entry) => entry.insert(Behind::new(is_locked)),
+            Entry::Vacant(entry) => entry.insert(Behind::new(all_wait)),
         };
         let blocked = Self {
             lanes: Arc::clone(lanes),
@@ -189,14 +190,14 @@ impl Drop for Blocked {
 
 impl Lanes {
     /// Sends a write in a task, without a lane: alone, or after one that waits for the lock of the
-    /// same thread. `is_locked` says whether a batch has passed over the thread.
-    pub(super) fn send_blocked(self: &Arc<Self>, job: Job, is_locked: bool) {
-        let Some((blocked, job)) = Blocked::note_or_park(self, job, is_locked) else {
+    /// same thread. `all_wait` says whether a batch has passed over the thread.
+    pub(super) fn send_blocked(self: &Arc<Self>, job: Job, all_wait: bool) {
+        let Some((blocked, job)) = Blocked::note_or_park(self, job, all_wait) else {
             return;
         };
         let sending = Arc::clone(self).send_alone(job);
         self.store.spawn(async move {
-            let _ = sending.await;
+            sending.await;
             drop(blocked);
         });
     }
@@ -210,8 +211,9 @@ impl Lanes {
         meter::batched(jobs.len());
         let (lanes, thread_id) = (Arc::clone(self), thread_id.clone());
         self.store.spawn(async move {
-            let failed = lanes.send_batched(jobs).await;
-            Arc::clone(&lanes).send_in_turn(failed).await;
+            if let Err(Failed { jobs, is_answered }) = lanes.send_batched(jobs).await {
+                lanes.send_singly(jobs, is_answered);
+            }
             if lanes.parked.end_trial(&thread_id, &trial) {
                 lanes.try_parked(&thread_id);
             }
@@ -222,7 +224,7 @@ impl Lanes {
     fn take_parked(&self, thread_id: &ThreadId) -> Option<(Trial, Vec<Job>)> {
         let mut threads = lock(&self.parked.0);
         let behind = threads.get_mut(thread_id)?;
-        if behind.is_locked || behind.trial.is_some() {
+        if behind.all_wait || behind.trial.is_some() {
             return None;
         }
         let mut jobs: Vec<Job> = Vec::new();
@@ -257,7 +259,7 @@ impl Lanes {
             let is_tried_enough =
                 || is_closing || job.parked.is_some_and(|parked| parked.elapsed() >= enough);
             match behind.last {
-                Last::Unavailable if behind.is_locked && is_tried_enough() => {
+                Last::Unavailable if behind.all_wait && is_tried_enough() => {
                     let error = busy(&job.write.thread_id);
                     job.answer(Err(error));
                 }

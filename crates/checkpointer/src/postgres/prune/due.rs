@@ -179,9 +179,9 @@ impl Work {
     /// Sweeps threads whose removal was cut short, each once. If the reason why one fails is one for all, the round
     /// goes on without the rest: the policy is applied first.
     async fn sweep(&mut self, round: &Round, all: &mut Removed) -> Result<ControlFlow<()>> {
-        let mut swept = HashSet::new();
+        let (began, mut swept) = (Instant::now(), HashSet::new());
         loop {
-            let mut page = self.engine.unswept(SWEPT_AT_ONCE as i64).await?;
+            let mut page = self.engine.unswept(began, SWEPT_AT_ONCE as i64).await?;
             let may_be_more = page.len() == SWEPT_AT_ONCE;
             page.retain(|unswept| swept.insert(unswept.thread_id.clone()));
             let brings_more = may_be_more && !page.is_empty();

@@ -383,6 +383,8 @@ WITH dropped AS (
     RETURNING value
 ), left_chunks AS MATERIALIZED (
     SELECT value FROM dropped WHERE jsonb_typeof(value) = 'object' LIMIT 1
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id) SELECT {thread_id} FROM left_chunks
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )
-INSERT INTO {schema}.unswept (thread_id) SELECT {thread_id} FROM left_chunks
-ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at"]);
+SELECT count(*) FROM dropped"]);
