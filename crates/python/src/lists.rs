@@ -86,17 +86,23 @@ impl Lists {
         if taken > self.max_bytes {
             return;
         }
+        let mut dropped = Vec::new();
         let mut channels = self.lock();
         channels.bytes += taken;
-        if let Some((channel, replaced)) = channels.by_name.push(channel, known) {
-            channels.bytes -= bytes(&channel, &replaced);
+        dropped.extend(channels.by_name.push(channel, known));
+        if let Some((channel, replaced)) = dropped.first() {
+            channels.bytes -= bytes(channel, replaced);
         }
         while channels.bytes > self.max_bytes {
             let Some((channel, oldest)) = channels.by_name.pop_lru() else {
                 break;
             };
             channels.bytes -= bytes(&channel, &oldest);
+            dropped.push((channel, oldest));
         }
+        // They are dropped without the lock: it takes long.
+        drop(channels);
+        drop(dropped);
     }
 
     fn lock(&self) -> MutexGuard<'_, Channels> {
