@@ -55,6 +55,10 @@ const BATCH_WRITES: usize = 64;
 /// About how many bytes share a transaction at most; a write that is larger by itself goes alone.
 const BATCH_BYTES: usize = 512 << 10;
 
+/// How many batches of a write may fail before it is sent alone, whatever becomes of those before it. On a server that
+/// is too slow for a batch, each further one would take a statement time-out.
+const FAILED_BATCHES: usize = 4;
+
 /// The writes that were handed over.
 pub(super) struct Lanes {
     pub(super) store: Arc<Store>,
@@ -81,6 +85,7 @@ struct Job {
     call: Option<Call>,
     /// When it was parked, for the first time.
     parked: Option<Instant>,
+    failed_batches: usize,
     /// None once the outcome is known.
     waiting: Option<Waiting>,
 }
@@ -190,6 +195,7 @@ impl Lanes {
             write,
             call: Call::current(),
             parked: None,
+            failed_batches: 0,
             waiting: Some(Waiting {
                 turn,
                 caller,
@@ -323,8 +329,11 @@ impl Lanes {
         let outcomes = match send_batch(&self.store, &writes).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                for call in jobs.iter().filter_map(|job| job.call.as_ref()) {
-                    call.retried(&error);
+                for job in &mut jobs {
+                    job.failed_batches += 1;
+                    if let Some(call) = &job.call {
+                        call.retried(&error);
+                    }
                 }
                 let is_answered = matches!(
                     error,
@@ -369,7 +378,10 @@ impl Lanes {
             }
             let _blocked = Blocked::note(&self, thread_id.clone());
             for job in jobs {
-                self.send_blocked(job, false);
+                match job.failed_batches < FAILED_BATCHES {
+                    true => self.send_blocked(job, false),
+                    false => self.store.spawn(Arc::clone(&self).send_alone(job)),
+                }
             }
             self.try_parked(&thread_id);
             return sending.await;

@@ -370,6 +370,31 @@ async fn writes_are_stored_beside_those_that_wait_for_what_concerns_them_alone()
     }
 }
 
+/// Each batch that fails shows one write that waits. With many of them, the others don't wait for all these batches.
+#[tokio::test]
+async fn a_write_is_in_few_batches_that_fail() {
+    const WAITING: usize = 7;
+    let figures = Figures::default();
+    let _recording = figures.record();
+    let test = TestDb::new().await;
+    let variables = [("DB_RETRY_ATTEMPTS", "1"), ("DB_STATEMENT_TIMEOUT", "2s")];
+    let checkpointer = PostgresCheckpointer::setup(test.connect(&variables).await)
+        .await
+        .unwrap();
+    let head = put_first(&checkpointer, &thread(0)).await;
+    let _somebody = somebody_with_outputs(&test, WAITING).await;
+    let first = tokio::spawn(write(checkpointer.clone(), head.clone(), 0));
+    test.until_blocked(1).await;
+    let others = (1..=WAITING).map(|number| write(checkpointer.clone(), head.clone(), number));
+    let mut outcomes = join_all(others).await;
+    assert!(outcomes.pop().unwrap().is_ok());
+    outcomes.push(first.await.unwrap());
+    assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+    let sent = figures.histogram("checkpointer_batch_writes", &[]);
+    let batches = sent.iter().filter(|writes| **writes > 1.0).count();
+    assert_eq!(batches, 4, "{sent:?}");
+}
+
 #[tokio::test]
 async fn what_may_be_stored_stays_unknown_where_it_then_waits_for_another_write_in_vain() {
     let test = TestDb::new().await;
