@@ -130,24 +130,27 @@ async fn each_refusal_that_is_known_has_its_name_at_start_up() {
 
 #[tokio::test]
 async fn what_is_known_of_a_statement_after_each_refusal_is_said() {
-    let (test, proxy) = (TestDb::without_schema().await, TcpProxy::new());
-    let patient = [("DB_POOL_MAX", "1")];
-    let settings = test.settings_through(&proxy, &patient);
-    let patient = Database::connect(&settings).await.unwrap();
-    let hasty = [
+    let test = TestDb::without_schema().await;
+    // Each has a proxy of its own: one that connects again in the background is not to meet the fault of the other.
+    let connect = async |variables: &[(&str, &str)]| {
+        let proxy = TcpProxy::new();
+        let settings = test.settings_through(&proxy, variables);
+        (Database::connect(&settings).await.unwrap(), proxy)
+    };
+    let patient = connect(&[("DB_POOL_MAX", "1")]).await;
+    let hasty = connect(&[
         ("DB_POOL_MAX", "1"),
         ("DB_STATEMENT_TIMEOUT", "100ms"),
         ("DB_NETWORK_TIMEOUT", "100ms"),
-    ];
-    let settings = test.settings_through(&proxy, &hasty);
-    let hasty = Database::connect(&settings).await.unwrap();
+    ])
+    .await;
     for refusal in REFUSALS.iter().filter(|refusal| refusal.later.is_some()) {
         for moment in refusal.moments() {
             if *moment == Moment::StartUp {
                 continue;
             }
             // Only silence is waited out.
-            let db = match refusal.instead {
+            let (db, proxy) = match refusal.instead {
                 Instead::Silence => &hasty,
                 _ => &patient,
             };
