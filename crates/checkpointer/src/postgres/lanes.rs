@@ -378,9 +378,10 @@ impl Lanes {
             }
             let _blocked = Blocked::note(&self, thread_id.clone());
             for job in jobs {
-                match job.failed_batches < FAILED_BATCHES {
-                    true => self.send_blocked(job, false),
-                    false => self.store.spawn(Arc::clone(&self).send_alone(job)),
+                if job.failed_batches < FAILED_BATCHES {
+                    self.send_blocked(job, false);
+                } else {
+                    self.store.spawn(Arc::clone(&self).send_alone(job));
                 }
             }
             self.try_parked(&thread_id);
