@@ -157,8 +157,9 @@ impl PostgresOptions {
     /// Chooses about how many bytes of memory go to remembering what is stored. Defaults to 128 MiB.
     ///
     /// - Half is for the lists that [`get_tuple`](crate::Checkpointer::get_tuple) has returned last, in about as
-    ///   many bytes as their items take. The next read of the same namespace brings only what is new in them. They are shared
-    ///   with the caller: to change one copies it first.
+    ///   many bytes as their items take. The next read of the same namespace brings only what is new in them. They
+    ///   are shared with the caller: to change one copies it first. With more than about ten long lists in a
+    ///   checkpoint, parts of them are brought again.
     /// - Three eighths are for the large values put last, in about as many bytes as they take as JSON, so that
     ///   only what has changed is hashed again.
     /// - A sixteenth is for which chunks each thread holds, in 32 bytes for about 2 KiB of content, so that they
