@@ -100,7 +100,7 @@ impl Lists {
             channels.bytes -= bytes(&channel, &oldest);
             dropped.push((channel, oldest));
         }
-        // They are dropped without the lock: it takes long.
+        // To drop large lists takes long, so the lock is given back first.
         drop(channels);
         drop(dropped);
     }

@@ -175,7 +175,7 @@ impl LastReads {
         }
         let bytes = names_bytes(&name) + lists.bytes();
         let dropped = namespaces.put(name, Arc::new(lists), bytes);
-        // They are dropped without the lock: it takes long.
+        // To drop large lists takes long, so the lock is given back first.
         drop(namespaces);
         drop(dropped);
     }

@@ -88,7 +88,7 @@ impl LastValues {
 
     fn give_back(&self, channel: Channel, known: Known) {
         let bytes = bytes(&channel, &known.cut);
-        // What is returned is dropped without the lock: it takes long.
+        // To drop a large value takes long, so the lock is given back first.
         let dropped = self.lock().put(channel, known, bytes);
         drop(dropped);
     }

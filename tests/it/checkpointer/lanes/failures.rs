@@ -9,13 +9,13 @@ use checkpointer::{
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio_postgres::Client;
 
 use super::{
     THREADS, checkpoint, head, head_id, metadata, put_after, put_first, refuse_bad_ones,
     somebody_with, started, thread,
 };
 use rig::{Figures, TcpProxy, TestDb, chain, eventually};
-use tokio_postgres::Client;
 
 /// What must happen at once happens within this on a busy machine.
 const SOON: Duration = Duration::from_secs(10);

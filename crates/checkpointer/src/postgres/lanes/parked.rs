@@ -190,7 +190,7 @@ impl Drop for Blocked {
 
 impl Lanes {
     /// Sends a write in a task, without a lane: alone, or after one that waits for the lock of the
-    /// same thread. `all_wait` says whether a batch has passed over the thread.
+    /// same thread. `all_wait` says whether those behind it would wait as well.
     pub(super) fn send_blocked(self: &Arc<Self>, job: Job, all_wait: bool) {
         let Some((blocked, job)) = Blocked::note_or_park(self, job, all_wait) else {
             return;
