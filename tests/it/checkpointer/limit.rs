@@ -16,6 +16,7 @@ use futures_util::future::join;
 use futures_util::poll;
 use serde_json::{Value, json};
 
+use super::removal::is_unswept;
 use super::step::{Step, checkpointer, get, ids, map, thread, try_write, values};
 use rig::{TcpProxy, TestDb};
 
@@ -219,15 +220,6 @@ async fn what_a_program_without_a_limit_wrote_is_measured() {
     put_again.put(&program).await;
     assert_eq!(values(&get(&program, &again).await), json!({ "a": 2 }));
     a_tenth_after(&again).put(&unlimited).await;
-}
-
-/// Whether a thread is to be swept.
-async fn is_unswept(test: &TestDb, thread_id: &ThreadId) -> bool {
-    let schema = test.schema();
-    let sql = format!("SELECT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = $1)");
-    let observer = test.observer().await;
-    let row = observer.query_one(&sql, &[&thread_id.as_str()]).await;
-    row.unwrap().get(0)
 }
 
 /// Sweeps a thread by a prune that removes no checkpoint.

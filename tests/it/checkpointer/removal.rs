@@ -26,6 +26,15 @@ pub(super) async fn rows(test: &TestDb, thread_id: &ThreadId) -> [i64; 4] {
     counts.try_into().unwrap()
 }
 
+/// Whether a thread is to be swept.
+pub(super) async fn is_unswept(test: &TestDb, thread_id: &ThreadId) -> bool {
+    let schema = test.schema();
+    let sql = format!("SELECT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = $1)");
+    let observer = test.observer().await;
+    let row = observer.query_one(&sql, &[&thread_id.as_str()]).await;
+    row.unwrap().get(0)
+}
+
 /// Prunes a thread to its latest checkpoint.
 pub(super) async fn prune(checkpointer: &dyn Checkpointer, thread_id: &ThreadId) {
     let prune = Prune::new(vec![thread_id.clone()], PruneStrategy::KeepLatest).unwrap();

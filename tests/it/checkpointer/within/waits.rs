@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{ALL, Of, Shop, changed_my_mind};
+use crate::checkpointer::removal::is_unswept;
 use crate::checkpointer::step::{Step, checkpointer, get, large, thread, try_write, values};
 
 /// What would take an hour if it weren't ended.
@@ -313,14 +314,6 @@ async fn a_put_that_waited_for_its_parent_belongs_to_the_generation_of_it() {
     }
 }
 
-/// Whether a thread is to be swept.
-async fn is_unswept(shop: &Shop, name: &str) -> bool {
-    let schema = shop.test.schema();
-    let sql = format!("SELECT EXISTS (SELECT FROM {schema}.unswept WHERE thread_id = $1)");
-    let row = shop.test.observer().await.query_one(&sql, &[&name]).await;
-    row.unwrap().get(0)
-}
-
 /// A statement sees what another transaction has stored only if it looks after its wait.
 #[tokio::test]
 async fn what_is_replaced_after_a_wait_is_swept() {
@@ -355,7 +348,7 @@ async fn what_is_replaced_after_a_wait_is_swept() {
             .unwrap()
             .unwrap()
             .unwrap();
-        assert!(is_unswept(&shop, &name).await, "{name}");
+        assert!(is_unswept(&shop.test, &thread(&name)).await, "{name}");
     }
 }
 
@@ -380,5 +373,5 @@ async fn the_chunks_of_a_put_that_comes_second_are_swept() {
         .unwrap()
         .unwrap()
         .unwrap();
-    assert!(is_unswept(&shop, "thread").await);
+    assert!(is_unswept(&shop.test, &thread("thread")).await);
 }
