@@ -13,6 +13,7 @@ mod open;
 mod save;
 mod save_options;
 mod shape;
+mod stored_state;
 mod to_value;
 mod update;
 mod within;
@@ -29,7 +30,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::channels::ROOT;
 use crate::{
     ChannelVersions, Checkpoint, CheckpointAddress, CheckpointId, CheckpointNs, CheckpointTuple,
     Checkpointer, Error, ExpectedHead, GetTuple, Lease, Metadata, Projection, Put, Result, Source,
@@ -42,6 +42,7 @@ use lists::Lists;
 pub use log::Log;
 pub use save_options::SaveOptions;
 use shape::Shape;
+use stored_state::StoredState;
 use update::Last;
 use within::Uncommitted;
 
@@ -505,15 +506,14 @@ impl<State: Serialize + DeserializeOwned> Thread<State> {
     fn open(&self, tuple: CheckpointTuple, source: Source) -> Result<(Parent, State)> {
         let values = tuple.checkpoint.channel_values;
         let channels = channels::hashes(&values);
-        let is_struct = !values.contains_key(ROOT);
-        let state = channels::state(values);
+        let state = StoredState::new(values);
         let is_current = self.shape.is_current(&tuple.metadata);
         let state = self.shape.current(&tuple.address, &tuple.metadata, state)?;
-        let unknown = match is_struct && !self.owns_all {
-            true => channels::unknown::<State>(&state),
-            false => Channels::default(),
+        let unknown = match self.owns_all {
+            true => Channels::default(),
+            false => channels::unknown::<State>(&state),
         };
-        let state = shape::read(&tuple.address, state)?;
+        let state = shape::read(&tuple.address, &state)?;
         let parent = Parent {
             address: tuple.address,
             step: tuple.metadata.step().unwrap_or(-1),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::checked::checked;
 use super::fields;
 use super::lists::{Found, Grown, Lists};
+use super::stored_state::StoredState;
 use super::to_value::Top;
 use crate::channels::ROOT;
 use crate::codec::{self, ContentHash};
@@ -145,15 +146,13 @@ fn take_longer(values: &mut ChannelValues, found: &Grown) -> BTreeMap<String, Fu
 }
 
 /// The fields of a state that its type doesn't read.
-pub(super) fn unknown<State: DeserializeOwned>(state: &Value) -> Channels {
-    let (Some(known), Value::Object(state)) = (fields::of::<State>(), state) else {
+pub(super) fn unknown<State: DeserializeOwned>(state: &StoredState) -> Channels {
+    let (Some(known), StoredState::Fields(fields)) = (fields::of::<State>(), state) else {
         return Channels::default();
     };
-    let unknown = state
-        .iter()
-        .filter(|(field, _)| !known.contains(&field.as_str()));
-    let unknown = unknown.map(|(field, value)| (field.clone(), value.clone()));
-    Channels::new(unknown.collect())
+    let mut unknown = fields.clone();
+    unknown.retain(|field, _| !known.contains(&field.as_str()));
+    Channels::new(unknown)
 }
 
 pub(super) fn hashes(values: &ChannelValues) -> Hashes {
@@ -161,12 +160,4 @@ pub(super) fn hashes(values: &ChannelValues) -> Hashes {
     hashes
         .map(|(channel, value)| (channel.clone(), codec::hash(value)))
         .collect()
-}
-
-/// The state that a checkpoint's channels hold.
-pub(super) fn state(mut values: ChannelValues) -> Value {
-    match values.remove(ROOT) {
-        Some(root) => Arc::unwrap_or_clone(root),
-        None => values.into(),
-    }
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::lists::{self, Grown, Growth, Lists};
 use super::notes::{Hashes, Known, Notes};
 use super::shape;
+use super::stored_state::StoredState;
 use super::to_value::{Top, to_value};
 use crate::codec::{Path, Reason, Refused};
 
@@ -54,15 +55,15 @@ where
 {
     let before = Notes::counting_fields(known);
     to_value(state, &before, None)?;
-    let json = json(top);
-    let read: State = shape::decode(json.clone()).map_err(|(path, reason)| Refused {
+    let stored = StoredState::from(top);
+    let read: State = shape::decode(&stored).map_err(|(path, reason)| Refused {
         path,
         reason: Reason::Unreadable { reason },
     })?;
     let after = Notes::counting_fields(known);
-    let again = self::json(to_value(&read, &after, None)?);
+    let again = StoredState::from(to_value(&read, &after, None)?);
     if !after.has_fields_of(&before) {
-        let path = lost_field(&json, &again).unwrap_or_default();
+        let path = lost_field(&stored.into(), &again.into()).unwrap_or_default();
         let reason = Reason::FieldLost;
         return Err(Refused { path, reason });
     }
@@ -70,13 +71,6 @@ where
         to_value(state, &Notes::refusing_some_null(known), None)?;
     }
     Ok(())
-}
-
-fn json(top: Top) -> Value {
-    match top {
-        Top::Fields(fields) => Value::Object(fields),
-        Top::Root(value) => value,
-    }
 }
 
 /// Finds the first field that is missing, as far as it can be told by its place in the JSON.

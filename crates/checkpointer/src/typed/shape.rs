@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use super::stored_state::StoredState;
 use crate::codec::Path;
 use crate::{CheckpointAddress, Error, Metadata, Result};
 
@@ -56,8 +57,8 @@ impl Shape {
         &self,
         address: &CheckpointAddress,
         metadata: &Metadata,
-        state: Value,
-    ) -> Result<Value> {
+        state: StoredState,
+    ) -> Result<StoredState> {
         let Some(version) = version(metadata) else {
             let reason = format!("the metadata's `{STATE_VERSION}` is no version");
             return Err(mismatch(address, &Path::default(), reason, None));
@@ -73,7 +74,8 @@ impl Shape {
         if version == self.version {
             return Ok(state);
         }
-        (self.upgrade)(version, state).map_err(|error| {
+        let upgraded = state.upgraded(|state| (self.upgrade)(version, state));
+        upgraded.map_err(|error| {
             let (why, source) = why(error);
             let reason = format!("the upgrade from version {version} failed{why}");
             mismatch(address, &Path::default(), reason, source)
@@ -84,15 +86,17 @@ impl Shape {
 /// Reads a state in the current shape.
 pub(super) fn read<State: DeserializeOwned>(
     address: &CheckpointAddress,
-    state: Value,
+    state: &StoredState,
 ) -> Result<State> {
     decode(state).map_err(|(path, reason)| mismatch(address, &path, reason, None))
 }
 
 /// Reads a state in the current shape, or says where it doesn't fit, and why.
-pub(super) fn decode<State: DeserializeOwned>(state: Value) -> Result<State, (Path, String)> {
-    serde_path_to_error::deserialize(state)
-        .map_err(|error| (path(error.path()), without_values(error.inner())))
+pub(super) fn decode<State: DeserializeOwned>(
+    state: &StoredState,
+) -> Result<State, (Path, String)> {
+    let read = state.read();
+    read.map_err(|error| (path(error.path()), without_values(error.inner())))
 }
 
 fn mismatch(

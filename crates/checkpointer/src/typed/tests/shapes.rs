@@ -9,7 +9,10 @@ use serde_json::json;
 
 use super::super::Thread;
 use super::Counter;
-use crate::{ChannelValues, Checkpointer, GetTuple, MemoryCheckpointer, ThreadId};
+use crate::{
+    ChannelValues, Checkpoint, CheckpointId, Checkpointer, GetTuple, MemoryCheckpointer, Metadata,
+    Put, ThreadId,
+};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Unit;
@@ -129,4 +132,51 @@ async fn a_struct_is_read_from_one_channel_too() {
     let state = thread.update(|state| state.n += 1).await.unwrap();
     assert_eq!(*state, Counter { n: 2 });
     assert_eq!(json!(channels(&memory).await), json!({ "n": 2 }));
+}
+
+/// Reads channels that a program of another kind has put, as each type reads the object of them.
+#[tokio::test]
+async fn channels_are_read_as_their_object_is() {
+    #[derive(Debug, PartialEq, Deserialize, Serialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Text(String),
+        Running { step: u8 },
+    }
+
+    let step = json!({ "step": 3 });
+    reads_as_json::<Counter>(json!({ "n": 1 })).await;
+    reads_as_json::<Newtype>(json!({ "n": 1 })).await;
+    reads_as_json::<Option<Option<Counter>>>(json!({ "n": 1 })).await;
+    reads_as_json::<Flat>(json!({ "name": "a", "n": 1 })).await;
+    reads_as_json::<Phase>(json!({ "Running": step })).await;
+    reads_as_json::<Phase>(json!({ "Waiting": null })).await;
+    reads_as_json::<Tagged>(json!({ "phase": "Running", "step": 3 })).await;
+    reads_as_json::<Untagged>(step.clone()).await;
+    reads_as_json::<BTreeMap<u64, u64>>(json!({ "1": 2, "3": 4 })).await;
+    reads_as_json::<serde_json::Value>(json!({ "a": [1.5, { "b": null }] })).await;
+    reads_as_json::<serde_json::Number>(step.clone()).await;
+    reads_as_json::<Vec<u8>>(step).await;
+    reads_as_json::<Unit>(json!({})).await;
+    reads_as_json::<Counter>(json!({ "n": "one" })).await;
+    reads_as_json::<Counter>(json!({ "m": 1 })).await;
+    reads_as_json::<Phase>(json!({ "Running": { "step": 3 }, "Waiting": null })).await;
+}
+
+async fn reads_as_json<State>(json: serde_json::Value)
+where
+    State: Debug + PartialEq + Serialize + DeserializeOwned + 'static,
+{
+    let memory = MemoryCheckpointer::new();
+    let thread_id = ThreadId::new("shape").unwrap();
+    let mut checkpoint = Checkpoint::new(CheckpointId::generate(None));
+    checkpoint.channel_values = serde_json::from_value(json.clone()).unwrap();
+    let metadata = Metadata::default();
+    let put = Put::new(&thread_id, &checkpoint, &metadata);
+    memory.put(put).await.unwrap();
+    let loaded = memory.thread::<State>("shape").unwrap().load().await;
+    match serde_json::from_value::<State>(json) {
+        Ok(state) => assert_eq!(loaded.unwrap(), Some(state)),
+        Err(_) => drop(loaded.unwrap_err()),
+    }
 }
