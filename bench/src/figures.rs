@@ -170,7 +170,7 @@ pub(crate) fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
 }
 
 /// Three digits behind the point: more are noise.
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 

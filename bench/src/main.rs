@@ -25,6 +25,7 @@ mod measure;
 mod ours;
 mod peer;
 mod picture;
+mod reads;
 mod report;
 mod scenario;
 mod server;
@@ -113,6 +114,17 @@ async fn run(args: &Args) -> anyhow::Result<()> {
             println!("{}", figures.to_json());
         } else {
             print!("{}", report::list(&figures));
+        }
+    }
+    if !is_asked_for {
+        eprintln!("reads");
+        let figures = bench.reads().await?;
+        if args.json {
+            for figures in &figures {
+                println!("{}", figures.to_json());
+            }
+        } else {
+            print!("{}", report::reads(&figures));
         }
     }
     eprintln!("acquire");

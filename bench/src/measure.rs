@@ -13,7 +13,8 @@ use crate::agents::milliseconds;
 use crate::contender::{Contender, Site, System};
 use crate::ours;
 use crate::peer::Peer;
-use crate::scenario::Scenario;
+use crate::reads::{self, Reads};
+use crate::scenario::{self, Scenario};
 use crate::server::{self, Server};
 use crate::text::Text;
 use crate::work::{Samples, Work};
@@ -142,6 +143,21 @@ impl Bench {
         let after = proxy.round_trips();
         contender.close().await?;
         Ok((after - before) as f64 / work.steps() as f64)
+    }
+
+    /// Times reads of states of several lengths.
+    pub(crate) async fn reads(&mut self) -> anyhow::Result<Vec<Reads>> {
+        let mut all = Vec::new();
+        for messages in reads::LENGTHS {
+            let schema = self.server.make_schema().await?;
+            let url = &self.server.url;
+            let site = self.site(url, &schema, &scenario::LIST, System::Checkpointer);
+            let work = self.work(&scenario::LIST, 0, messages);
+            let measured = reads::measure(&site, &work).await;
+            self.server.drop_schema(&schema).await?;
+            all.push(measured?);
+        }
+        Ok(all)
     }
 
     /// Times the list of a thread's checkpoints, ids and metadata only.

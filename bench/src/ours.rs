@@ -21,7 +21,7 @@ use crate::typed::{Message, TypedAgent};
 use crate::work::{Samples, Step, Work};
 
 /// How long connections have to come back at the end.
-const CLOSE: Duration = Duration::from_secs(10);
+pub(crate) const CLOSE: Duration = Duration::from_secs(10);
 
 /// A checkpointer with the pool it uses.
 pub(crate) struct Ours {
@@ -77,7 +77,7 @@ impl Ours {
     }
 }
 
-async fn connect(site: &Site) -> anyhow::Result<Database> {
+pub(crate) async fn connect(site: &Site) -> anyhow::Result<Database> {
     let settings = Settings::builder(&site.url)
         .schema(&site.schema)
         .application_name(&site.schema)

@@ -7,6 +7,7 @@ use settings::PoolMode;
 use crate::acquire::Acquire;
 use crate::contender::System;
 use crate::figures::{Figures, ListFigures};
+use crate::reads::Reads;
 use crate::scenario::Scenario;
 
 /// The width of a figure's name, and of a system's column.
@@ -89,6 +90,26 @@ pub(crate) fn list(figures: &ListFigures) -> String {
          (goal: at most 10 ms).\n",
         scenario.name, scenario.steps
     )
+}
+
+/// What a first read costs, and one again.
+pub(crate) fn reads(figures: &[Reads]) -> String {
+    let mut out =
+        "\nreads: of a thread that wasn't read before, and of one that was, p50\n\n".to_owned();
+    let heads = ["get_tuple, first", "again", "Thread::load, first", "again"];
+    let heads = heads.map(|head| format!("{head:>COLUMN$}")).concat();
+    let _ = writeln!(out, "{:NAME$}{heads}", "messages");
+    for reads in figures {
+        let times = [
+            reads.get_first_p50,
+            reads.get_again_p50,
+            reads.load_first_p50,
+            reads.load_again_p50,
+        ];
+        let times = times.map(|time| format!("{:>COLUMN$}", milliseconds(time)));
+        let _ = writeln!(out, "{:<NAME$}{}", reads.messages, times.concat());
+    }
+    out
 }
 
 /// What a connection and one trivial query cost.

@@ -32,10 +32,29 @@ pub(crate) struct Message {
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct State<L> {
+pub(crate) struct State<L> {
     messages: L,
     step: usize,
     summary: String,
+}
+
+impl<L: Messages> State<L> {
+    /// The state after these steps.
+    pub(crate) fn after(steps: &[Step]) -> anyhow::Result<Self> {
+        let mut state = Self::default();
+        for step in steps {
+            state.go_on(step)?;
+        }
+        Ok(state)
+    }
+
+    fn go_on(&mut self, step: &Step) -> anyhow::Result<()> {
+        let message: Message = serde_json::from_value(step.message.clone())?;
+        self.messages.extend([message]);
+        self.step += 1;
+        self.summary.clone_from(&step.summary);
+        Ok(())
+    }
 }
 
 /// An agent whose messages are in such a list.
@@ -91,10 +110,7 @@ impl<L: Messages> Agent for TypedAgent<L> {
     }
 
     async fn put(&mut self, step: &Step) -> anyhow::Result<Duration> {
-        let message: Message = serde_json::from_value(step.message.clone())?;
-        self.state.messages.extend([message]);
-        self.state.step += 1;
-        self.state.summary.clone_from(&step.summary);
+        self.state.go_on(step)?;
         let start = Instant::now();
         self.head = Some(self.thread.save(&self.state).await?);
         Ok(start.elapsed())
