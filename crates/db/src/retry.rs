@@ -1,6 +1,8 @@
 //! Trying again after a failure that may pass.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::iter;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -95,6 +97,9 @@ impl<'a> Retry<'a> {
 
     /// Calls `attempt` until it succeeds, fails for good, or was tried for long or often enough.
     ///
+    /// An attempt may fail with an error of the caller's. Whether that may pass says the [`Error`] that it is, or
+    /// that is among its [sources](StdError::source). Without one it is for good.
+    ///
     /// # Errors
     ///
     /// That of the last attempt, unless the outcome of an earlier one is unknown: then that one's,
@@ -103,9 +108,42 @@ impl<'a> Retry<'a> {
     /// # Cancel safety
     ///
     /// As that of the attempt.
-    pub async fn run<T, Attempt>(self, mut attempt: impl FnMut() -> Attempt) -> Result<T>
+    ///
+    /// # Examples
+    ///
+    /// A transaction that fails with an error of its own if there is nothing left:
+    ///
+    /// ```no_run
+    /// use db::{Database, GenericClient, Statement, Type};
+    ///
+    /// static TAKE: Statement = Statement::new(
+    ///     "-- shop::take
+    ///      UPDATE shop.stock SET pieces = pieces - 1 WHERE item = $1 AND pieces > 0",
+    ///     &[Type::TEXT],
+    /// );
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// enum OrderError {
+    ///     #[error("there is none left")]
+    ///     SoldOut,
+    ///     #[error("the shop's database failed")]
+    ///     Database(#[from] db::Error),
+    /// }
+    ///
+    /// async fn take(db: &Database, item: &str) -> Result<(), OrderError> {
+    ///     let attempt = || {
+    ///         db.transaction(async |tx| match tx.execute(&TAKE, &[&item]).await? {
+    ///             0 => Err(OrderError::SoldOut),
+    ///             _ => Ok(()),
+    ///         })
+    ///     };
+    ///     db.retry("take from stock").run(attempt).await
+    /// }
+    /// ```
+    pub async fn run<T, E, Attempt>(self, mut attempt: impl FnMut() -> Attempt) -> Result<T, E>
     where
-        Attempt: Future<Output = Result<T>>,
+        Attempt: Future<Output = Result<T, E>>,
+        E: StdError + From<Error> + 'static,
     {
         let mut patience = Patience::new(self.database.retries());
         let mut unknown = None;
@@ -118,7 +156,9 @@ impl<'a> Retry<'a> {
                 patience.cut_short();
             }
             let attempts = patience.attempts;
-            let Some(pause) = patience.pause().filter(|_| may_pass(&error)) else {
+            let failure = failure(&error);
+            let passing = failure.filter(|failure| may_pass(failure));
+            let (Some(pause), Some(failure)) = (patience.pause(), passing) else {
                 let error = unknown.unwrap_or(error);
                 debug!(operation = self.operation, attempts, error = %Chain(&error), "giving up");
                 return Err(error);
@@ -131,13 +171,13 @@ impl<'a> Retry<'a> {
                 "trying again"
             );
             if let Some(on_retry) = self.on_retry {
-                on_retry(&error);
+                on_retry(failure);
             }
-            if error.is_outcome_unknown() {
+            if failure.is_outcome_unknown() {
                 unknown = Some(error);
             }
             if let Err(ended) = self.rest(pause).await {
-                return Err(unknown.unwrap_or(ended));
+                return Err(unknown.unwrap_or_else(|| ended.into()));
             }
         }
     }
@@ -177,6 +217,11 @@ impl fmt::Debug for Retry<'_> {
             .field("operation", &self.operation)
             .finish_non_exhaustive()
     }
+}
+
+/// The failure of the database that an attempt's error is, or comes from.
+fn failure<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Error> {
+    iter::successors(Some(error), |&error| error.source()).find_map(<dyn StdError>::downcast_ref)
 }
 
 /// Whether another attempt is worth it. One that waited for a connection in vain has had its time:
