@@ -11,23 +11,21 @@ use std::time::Duration;
 use checkpointer::PostgresCheckpointer;
 use db::{Database, GenericClient, Migration, Migrations, Statement, Type};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 const SHOP: Migrations = Migrations::new(
     "shop",
     &[Migration {
         number: 1,
         name: "orders",
-        sql: "CREATE TABLE {schema}.orders (
-            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            item text NOT NULL
-        )",
+        sql: "CREATE TABLE {schema}.orders (id uuid PRIMARY KEY, item text NOT NULL)",
     }],
 );
 
 #[derive(Default, Serialize, Deserialize)]
 struct Shopper {
     messages: Vec<String>,
-    ordered: Vec<i64>,
+    ordered: Vec<String>,
 }
 
 #[tokio::main]
@@ -37,27 +35,36 @@ async fn main() -> anyhow::Result<()> {
     let checkpointer = PostgresCheckpointer::setup(database.clone()).await?;
     let insert = Statement::in_schema(
         "-- shop::order
-         INSERT INTO {schema}.orders (item) VALUES ($1) RETURNING id",
-        vec![Type::TEXT],
+         INSERT INTO {schema}.orders (id, item) VALUES ($1::text::uuid, $2)",
+        vec![Type::TEXT, Type::TEXT],
         SHOP.schema(&database),
     );
 
-    let mut thread = checkpointer.thread::<Shopper>("shopper-4711")?;
-    let mut state = thread.load().await?.unwrap_or_default();
-    let bought: checkpointer::Result<i64> = database
-        .transaction(async |tx| {
-            let order = tx.query_one(&insert, &[&"a kettle"]).await?.get(0);
-            state
-                .messages
-                .push(format!("Ordered a kettle: number {order}."));
-            state.ordered.push(order);
-            // Fails with `Conflict` if another program has saved since: then there is no order
-            // either.
-            thread.save_within(tx, &state).await?;
-            Ok(order)
-        })
-        .await;
-    println!("order {} is stored, and so is that it was made", bought?);
+    let order = Uuid::new_v4().to_string();
+    let attempt = || async {
+        let mut thread = checkpointer.thread::<Shopper>("shopper-4711")?;
+        database
+            .transaction(async |tx| {
+                let mut state = thread.load_within(tx).await?.unwrap_or_default();
+                // The attempt before may have been committed, and only its answer lost.
+                if state.ordered.contains(&order) {
+                    return Ok(());
+                }
+                tx.execute(&insert, &[&order, &"a kettle"]).await?;
+                state
+                    .messages
+                    .push(format!("Ordered a kettle: number {order}."));
+                state.ordered.push(order.clone());
+                // Fails with `Conflict` if another program has saved since: then there is no order
+                // either.
+                thread.save_within(tx, &state).await?;
+                Ok(())
+            })
+            .await
+    };
+    let ordered: checkpointer::Result<()> = database.retry("order a kettle").run(attempt).await;
+    ordered?;
+    println!("order {order} is stored, and so is that it was made");
 
     database.close(Duration::from_secs(10)).await?;
     Ok(())

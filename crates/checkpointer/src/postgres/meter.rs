@@ -214,7 +214,7 @@ pub(super) fn describe() {
     describe_gauge!(
         RETENTION_ROUND,
         Unit::Seconds,
-        "When the last of those rounds began, in seconds since 1970"
+        "When the last round that came to its end began, in seconds since 1970"
     );
     describe_counter!(
         PRUNE_FAILURES,

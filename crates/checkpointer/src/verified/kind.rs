@@ -113,11 +113,11 @@ impl FindingKind {
                 "restore the thread from a backup, or go on from a checkpoint that can be read"
             }
             Self::WriteUnreadable => "restore it from a backup, or let the task run again",
-            Self::WritesWithoutCheckpoint => "repair: they are removed, as the next prune does",
+            Self::WritesWithoutCheckpoint => "repair: they are removed",
             Self::ChunkDamaged | Self::ChunkMissing => {
                 "restore the thread's chunks from a backup; until then some checkpoints can't be read"
             }
-            Self::ChunksUnneeded => "repair: they are removed, as the next prune does",
+            Self::ChunksUnneeded => "repair: they are removed",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 const README: &str = include_str!("../../../../README.md");
 const EXPORT: &str = include_str!("../../../../docs/export.md");
+const LEASES: &str = include_str!("../../../../docs/leases.md");
 const OBSERVABILITY: &str = include_str!("../../../../docs/observability.md");
 const PAGE: &str = include_str!("../../../../docs/page.md");
 const SCHEMAS: &str = include_str!("../../../../docs/schemas.md");
@@ -53,6 +54,12 @@ fn the_page_on_exports_shows_its_functions_as_they_are() {
     for begin in ["async fn save(", "async fn read("] {
         assert!(EXPORT.contains(&function(example, begin)));
     }
+}
+
+#[test]
+fn the_page_on_leases_shows_its_example_as_it_is() {
+    let lease = include_str!("../../examples/lease.rs");
+    assert!(LEASES.contains(&program(lease)));
 }
 
 #[test]

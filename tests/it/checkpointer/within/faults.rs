@@ -1,6 +1,8 @@
 //! Transactions that are dropped, and connections that are lost.
 
-use checkpointer::{Checkpointer, OpenTransaction, Result};
+use std::cell::Cell;
+
+use checkpointer::{Checkpointer, Error, OpenTransaction, Result};
 use db::GenericClient;
 
 use super::{ALONE, Of, Shop};
@@ -108,6 +110,37 @@ async fn a_transaction_whose_commit_is_not_acknowledged_may_be_repeated() {
         order(&shop, &last).await.unwrap();
         assert!(is_ordered(&shop).await);
     }
+}
+
+#[tokio::test]
+async fn a_retry_repeats_the_whole_transaction() {
+    for mode in MODES {
+        for lost in ["shop::insert", "next", "db_commit"] {
+            let proxy = TcpProxy::new();
+            let shop = Shop::with(Of::Db(mode), &ALONE, Some(&proxy)).await;
+            let [_, _, last] = three(&shop.checkpointer, "thread").await;
+            proxy.cut_instead_of_answer_to(lost);
+            let attempt = || order(&shop, &last);
+            shop.database.retry("order").run(attempt).await.unwrap();
+            assert_eq!(proxy.sprung(), 1, "{lost} in mode {mode}");
+            assert!(is_ordered(&shop).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_does_not_repeat_what_is_refused_for_good() {
+    let shop = Shop::open(Of::Db("session")).await;
+    let [first, _, last] = three(&shop.checkpointer, "thread").await;
+    let attempts = Cell::new(0);
+    let attempt = || {
+        attempts.set(attempts.get() + 1);
+        order(&shop, &first)
+    };
+    let error = shop.database.retry("order").run(attempt).await.unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    assert_eq!(attempts.get(), 1);
+    assert_eq!(shop.head("thread").await.unwrap(), last);
 }
 
 #[tokio::test]
