@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use checkpointer::{PostgresCheckpointer, Thread};
-use db::Database;
+use checkpointer::db::Database;
+use checkpointer::{PostgresCheckpointer, Thread, settings};
 
 /// How long others wait if this program is killed.
 const TTL: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{PostgresCheckpointer, db, settings};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;

@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use checkpointer::PostgresCheckpointer;
-use db::{Database, GenericClient, Migration, Migrations, Statement, Type};
+use checkpointer::db::{Database, GenericClient, Migration, Migrations, Statement, Type};
+use checkpointer::{PostgresCheckpointer, settings};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

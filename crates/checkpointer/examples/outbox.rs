@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use checkpointer::{PostgresCheckpointer, Thread};
-use db::{Database, GenericClient, Migration, Migrations, Statement, Type};
+use checkpointer::db::{Database, GenericClient, Migration, Migrations, Statement, Type};
+use checkpointer::{PostgresCheckpointer, Thread, db, settings};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use checkpointer::{Checkpointer, PostgresCheckpointer, Prune, Retention};
-use serde_json::{Map, json};
+use checkpointer::serde_json::{Map, json};
+use checkpointer::{Checkpointer, PostgresCheckpointer, Prune, Retention, db, settings};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,8 +42,8 @@ async fn main() -> anyhow::Result<()> {
     let worker = checkpointer.retention(policies).on_progress(|report| {
         let removed = &report.removed;
         println!(
-            "{} of {} threads deleted",
-            removed.threads, removed.examined
+            "looked at {} threads, deleted {}",
+            removed.examined, removed.threads
         );
         for failed in &removed.failed {
             println!("{}: {}", failed.thread_id, failed.error);

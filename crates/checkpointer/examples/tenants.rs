@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use checkpointer::{PostgresCheckpointer, PostgresOptions, Result};
-use db::{Database, GenericClient, Migration, Migrations, Statement, Type};
+use checkpointer::db::{Database, GenericClient, Migration, Migrations, Statement, Type};
+use checkpointer::{PostgresCheckpointer, PostgresOptions, Result, settings};
 
 const BILLING: Migrations = Migrations::new(
     "billing",

@@ -11,7 +11,9 @@
 use std::time::{Duration, SystemTime};
 
 use checkpointer::serde_json::{Result as Upgraded, Value, json};
-use checkpointer::{Checkpointer, Error, ListThreads, PostgresCheckpointer, ThreadId};
+use checkpointer::{
+    Checkpointer, Error, ListThreads, PostgresCheckpointer, ThreadId, db, settings,
+};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use checkpointer::futures_util::TryStreamExt;
-use checkpointer::{Checkpointer, PostgresCheckpointer, Verify};
+use checkpointer::{Checkpointer, PostgresCheckpointer, Verify, db, settings};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use checkpointer::futures_util::{StreamExt, TryStreamExt};
-use checkpointer::{Checkpointer, HeadChange, PostgresCheckpointer, Watch};
+use checkpointer::{Checkpointer, HeadChange, PostgresCheckpointer, Watch, db, settings};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use checkpointer::PostgresCheckpointer;
+use checkpointer::{PostgresCheckpointer, db, settings};
 use inspector::page::{Options, router};
 use tokio::net::TcpListener;
 

@@ -43,7 +43,7 @@ use orphan::Orphan;
 use parked::{Blocked, Parked};
 
 /// Statements under way at once. With one, a few writers wait for each other; with more, many
-/// writers are split into smaller batches. Two was fastest (`docs/performance.md`).
+/// writers are split into smaller batches. Two was fastest (`docs/speed.md`).
 const LANES: usize = 2;
 
 /// How many writes may wait, or be under way. Further ones wait before they are handed over.

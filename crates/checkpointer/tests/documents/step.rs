@@ -27,7 +27,8 @@ async fn step(checkpointer: &dyn Checkpointer, thread: &str) -> checkpointer::Re
         .map(|output| (output.channel, output.value))
         .collect();
     if outputs.is_empty() {
-        let writes = [("draft".to_owned(), ask_the_model(&at.checkpoint).await)];
+        let draft: Value = ask_the_model(&at.checkpoint).await;
+        let writes = [("draft".to_owned(), draft)];
         let task = TaskId::new("draft")?;
         let put = PutWrites::new(&at.address, &task, &writes);
         checkpointer.put_writes(put).await?;

@@ -10,7 +10,7 @@ use crate::codec::ContentHash;
 pub(in crate::postgres) struct Item {
     /// The member's key; an item of an array has none, nor has the order of an object's keys. It
     /// isn't an empty text, because to compare two of those is slow: `memcmp` gets pointers to no
-    /// memory (docs/performance.md).
+    /// memory (docs/speed.md).
     pub(super) key: Option<Box<str>>,
     pub(in crate::postgres) cut: Cut,
 }
