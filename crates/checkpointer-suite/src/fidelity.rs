@@ -196,7 +196,7 @@ pub async fn thread_metadata(checkpointer: &dyn Checkpointer) {
 
 /// Channels may have any name.
 pub async fn channel_names(checkpointer: &dyn Checkpointer) {
-    let longest = "c".repeat(256);
+    let longest = "c".repeat(4096);
     let names = ODD_NAMES.into_iter().chain(["", longest.as_str()]);
     let values: Value = names.map(|name| (name.to_owned(), json!(name))).collect();
     let step = Step::first(&fresh_thread()).values(values);
@@ -296,11 +296,11 @@ pub async fn bad_channel_names_are_refused(checkpointer: &dyn Checkpointer) {
     let thread_id = fresh_thread();
     let address = CheckpointAddress::new(thread_id.clone(), super::step::id("a")).unwrap();
     let too_long = NameProblem::TooLong {
-        bytes: 257,
-        max: 256,
+        bytes: 4097,
+        max: 4096,
     };
     for (name, expected) in [
-        ("c".repeat(257), too_long),
+        ("c".repeat(4097), too_long),
         ("a\0b".to_owned(), NameProblem::Nul),
     ] {
         let put = Step::first(&thread_id).values(json!({ name.as_str(): 1 }));

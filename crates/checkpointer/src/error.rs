@@ -77,8 +77,8 @@ pub enum Error {
     /// The head isn't the one that the put expects: another put came in between, or the thread
     /// wasn't loaded. Load, and decide.
     #[error(
-        "the head of thread `{thread_id}`{} is {}, not {}; {}",
-        in_ns(.checkpoint_ns), id_or_none(.head), id_or_none(.expected), conflict_advice(.expected)
+        "the head of thread `{thread_id}`{} is {}, {}",
+        in_ns(.checkpoint_ns), id_or_none(.head), not_expected(.expected)
     )]
     #[non_exhaustive]
     Conflict {
@@ -381,10 +381,10 @@ fn time(at: &SystemTime) -> String {
     humantime::format_rfc3339_millis((*at).clamp(UNIX_EPOCH, last)).to_string()
 }
 
-fn conflict_advice(expected: &Option<CheckpointId>) -> &'static str {
+fn not_expected(expected: &Option<CheckpointId>) -> String {
     match expected {
-        Some(_) => "it has moved since it was read: load again",
-        None => "the thread has checkpoints already: load it first",
+        Some(id) => format!("not `{id}`; it has moved since it was read: load again"),
+        None => "and none was expected; another program has begun the thread: load it".to_owned(),
     }
 }
 

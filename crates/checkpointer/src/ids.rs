@@ -225,8 +225,9 @@ pub(crate) fn check_key(ns: &CheckpointNs, id: &CheckpointId, task: Option<&Task
     )
 }
 
-/// The longest name of a channel, in bytes.
-pub(crate) const MAX_CHANNEL_BYTES: usize = 256;
+/// The longest name of a channel, in bytes: it isn't part of a key. LangGraph's name of a channel in which nodes
+/// are joined has the names of all of them.
+pub(crate) const MAX_CHANNEL_BYTES: usize = 4096;
 
 /// Checks the name of a channel; the empty name is one.
 pub(crate) fn check_channel(name: &str) -> Result<()> {

@@ -151,9 +151,26 @@ def delta(saver: Any) -> Any:
     return builder.compile(checkpointer=saver)
 
 
+class Joined(TypedDict):
+    done: Annotated[list[str], operator.add]
+
+
+def join(saver: Any) -> Any:
+    """Nodes that run at once, and one that waits for all: its channel has the names of all in its own."""
+    builder = StateGraph(Joined)
+    names = [f"look up the {number}th of the customer's orders" for number in range(12)]
+    for name in names:
+        builder.add_node(name, lambda state, name=name: {"done": [name]})
+        builder.add_edge(START, name)
+    builder.add_node("answer", lambda state: {"done": [f"answered {len(state['done'])}"]})
+    builder.add_edge(names, "answer")
+    return builder.compile(checkpointer=saver)
+
+
 SCENARIOS: dict[str, tuple[Any, list[Any]]] = {
     "chat": (chat, [ask("Where is my order?", 1), ask("And the other one?", 2)]),
     "fan": (fan, [{"items": []}, {"items": [1]}]),
+    "join": (join, [{"done": []}, {"done": ["again"]}]),
     "approval": (approval, [{"text": "Dear customer"}, Command(resume="Dear Ada"), {"text": "2"}]),
     "delta": (delta, [{"history": [f"input {number}"]} for number in range(5)]),
 }

@@ -47,7 +47,7 @@ async fn a_checkpoint_that_cannot_be_one_is_reported_and_the_others_come_over() 
              INSERT INTO {schema}.checkpoint_writes (thread_id, checkpoint_id, task_id, idx, channel, type, blob)
              VALUES
                 ('forks', '5', '', 0, 'a', 'null', ''),
-                ('forks', '5', 'task', 0, repeat('c', 300), 'null', ''),
+                ('forks', '5', 'task', 0, repeat('c', 5000), 'null', ''),
                 ('forks', '5', 'task 2', 0, 'a', 'null', '')",
         )
         .await;
@@ -66,7 +66,7 @@ async fn a_checkpoint_that_cannot_be_one_is_reported_and_the_others_come_over() 
         thread `forks`, checkpoint `44…`: the checkpoint_id has 300 bytes, at most 256 are allowed
         thread `forks`, namespace `nn…`: the checkpoint_ns has 2049 bytes, at most 2048 are allowed
         thread `forks`, checkpoint `5`: the task_id is empty
-        thread `forks`, checkpoint `5`, task `task`: the channel has 300 bytes, at most 256 are allowed"#]].assert_eq(&losses);
+        thread `forks`, checkpoint `5`, task `task`: the channel has 5000 bytes, at most 4096 are allowed"#]].assert_eq(&losses);
     assert_eq!(report.writes, 1);
 }
 

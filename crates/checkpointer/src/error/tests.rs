@@ -69,14 +69,14 @@ fn a_name_says_what_is_wrong_with_it() {
     let error = Error::InvalidName {
         kind: "channel",
         problem: NameProblem::TooLong {
-            bytes: 257,
-            max: 256,
+            bytes: 4097,
+            max: 4096,
         },
     };
     check(
         &error,
         expect![[r#"
-        the channel has 257 bytes, at most 256 are allowed
+        the channel has 4097 bytes, at most 4096 are allowed
     "#]],
     );
 }
@@ -180,7 +180,7 @@ fn a_conflict_names_both_heads() {
     check(
         &conflict(CheckpointNs::ROOT, None, Some(id("2"))),
         expect![[r#"
-            the head of thread `support-4711` is `2`, not none; the thread has checkpoints already: load it first
+            the head of thread `support-4711` is `2`, and none was expected; another program has begun the thread: load it
         "#]],
     );
 }
