@@ -448,7 +448,7 @@ async fn a_missing_schema_is_named_and_a_new_one_is_enough() {
         false,
         &expect![[r#"
         failed to verify the tables
-        schema `checkpointer` is at migration 0 of `checkpointer`, this program needs 10
+        schema `checkpointer` has no tables of `checkpointer`: apply the migrations (`setup` or `apply`), unless its name is wrong
     "#]],
     );
 

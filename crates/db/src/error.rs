@@ -268,7 +268,8 @@ pub enum Error {
     },
     /// The database was migrated by a newer program.
     #[error(
-        "schema `{schema}` is at migration {database} of `{set}`, this program knows {program}"
+        "schema `{schema}` is at migration {database} of `{set}`, this program knows {program}: \
+         use a newer program"
     )]
     #[non_exhaustive]
     DatabaseNewer {
@@ -282,8 +283,7 @@ pub enum Error {
         program: i32,
     },
     /// The database lacks migrations that the program needs.
-    #[error(
-        "schema `{schema}` is at migration {database} of `{set}`, this program needs {program}"
+    #[error("{}", older(.schema, .set, *.database, *.program)
     )]
     #[non_exhaustive]
     DatabaseOlder {
@@ -389,6 +389,18 @@ impl Error {
             cause = error.source();
         }
         None
+    }
+}
+
+fn older(schema: &str, set: &str, database: i32, program: i32) -> String {
+    let apply = "apply the migrations (`setup` or `apply`)";
+    match database {
+        0 => {
+            format!("schema `{schema}` has no tables of `{set}`: {apply}, unless its name is wrong")
+        }
+        _ => format!(
+            "schema `{schema}` is at migration {database} of `{set}`, this program needs {program}: {apply}"
+        ),
     }
 }
 

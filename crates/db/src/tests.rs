@@ -233,7 +233,7 @@ fn errors_of_migrations_name_the_set() {
             program,
         },
         &expect![[r#"
-            schema `tenant` is at migration 3 of `shop`, this program knows 2
+            schema `tenant` is at migration 3 of `shop`, this program knows 2: use a newer program
         "#]],
     );
     check(
@@ -244,7 +244,7 @@ fn errors_of_migrations_name_the_set() {
             program,
         },
         &expect![[r#"
-            schema `tenant` is at migration 1 of `shop`, this program needs 2
+            schema `tenant` is at migration 1 of `shop`, this program needs 2: apply the migrations (`setup` or `apply`)
         "#]],
     );
 }

@@ -96,7 +96,11 @@ impl From<db::Error> for Failure {
 
 impl From<settings::Error> for Failure {
     fn from(error: settings::Error) -> Self {
-        Self::new(ErrorKind::Invalid.as_str(), &error)
+        Self {
+            // It has a line for each setting, which escapes what could end it.
+            messages: vec![error.to_string()],
+            ..Self::new(ErrorKind::Invalid.as_str(), &error)
+        }
     }
 }
 

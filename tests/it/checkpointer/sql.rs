@@ -510,12 +510,12 @@ async fn open_says_what_is_missing() {
     let role = role(&test).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 10
+        schema `SCHEMA` has no tables of `checkpointer`: apply the migrations (`setup` or `apply`), unless its name is wrong
     "#]];
     check_not_opened(&test, &url(), expected).await;
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 0 of `checkpointer`, this program needs 10
+        schema `SCHEMA` has no tables of `checkpointer`: apply the migrations (`setup` or `apply`), unless its name is wrong
     "#]];
     check_not_opened(&test, &role, expected).await;
 
@@ -536,7 +536,7 @@ async fn open_says_what_is_missing() {
     observer.execute(&sql, &[]).await.unwrap();
     let expected = expect![[r#"
         failed to verify the tables
-        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 10
+        schema `SCHEMA` is at migration 1000 of `checkpointer`, this program knows 10: use a newer program
     "#]];
     check_not_opened(&test, &url(), expected).await;
     drop_role(&test).await;

@@ -187,7 +187,7 @@ async fn a_database_from_a_newer_program_is_refused() {
     BOTH.apply(&db).await.unwrap();
     for error in [FIRST.apply(&db).await, FIRST.verify(&db).await] {
         expect![[r#"
-            schema `SCHEMA` is at migration 2 of `shop`, this program knows 1
+            schema `SCHEMA` is at migration 2 of `shop`, this program knows 1: use a newer program
         "#]]
         .assert_eq(&chain(&error.unwrap_err()).replace(test.schema(), "SCHEMA"));
     }

@@ -109,7 +109,7 @@ async fn a_set_is_applied_to_many_schemas_at_once() {
     }
     let error = NOTES.verify(&database).await.unwrap_err();
     expect![[r#"
-        schema `SCHEMA` is at migration 0 of `notes`, this program needs 1
+        schema `SCHEMA` has no tables of `notes`: apply the migrations (`setup` or `apply`), unless its name is wrong
     "#]]
     .assert_eq(&chain(&error).replace(test.schema(), "SCHEMA"));
 }

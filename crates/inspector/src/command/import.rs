@@ -128,7 +128,8 @@ async fn abort(import: Import<'_>) -> anyhow::Result<()> {
 fn refused(error: Error) -> anyhow::Error {
     match error {
         Error::ThreadExists { .. } | Error::ThreadDeleted { .. } => {
-            anyhow::Error::new(error).context("`--as` imports a thread under another id")
+            let refused = anyhow::Error::new(error);
+            refused.context("not imported; with `--as` a thread gets an id that isn't taken")
         }
         error => error.into(),
     }

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(value_name = "THREAD", value_parser = |id: &str| ThreadId::new(id))]
     thread: Option<ThreadId>,
     /// The address and port to listen on; port 0 is any that is free
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7788")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7788", value_parser = listen_on)]
     listen: SocketAddr,
     /// A further name under which browsers reach the page, such as that of a proxy before it
     #[arg(long = "host", value_name = "NAME")]
@@ -51,7 +51,9 @@ pub(crate) async fn run(
     let options = args.options(token.clone())?;
     let listen = args.listen;
     let listener = TcpListener::bind(listen).await;
-    let listener = listener.with_context(|| format!("failed to listen on {listen}"))?;
+    let listener = listener.with_context(|| {
+        format!("failed to listen on {listen}; `--listen 127.0.0.1:0` takes a port that is free")
+    })?;
     let url = args.url(listener.local_addr()?, token.as_ref());
     if output.is_json() {
         output.json(&json!({ "url": url }))?;
@@ -64,6 +66,11 @@ pub(crate) async fn run(
         .await
         .context("failed to serve")?;
     Ok(Outcome::Done)
+}
+
+fn listen_on(address: &str) -> Result<SocketAddr, &'static str> {
+    let expected = "expected an IP address and a port, such as 127.0.0.1:7788";
+    address.parse().map_err(|_| expected)
 }
 
 impl Args {

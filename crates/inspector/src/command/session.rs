@@ -31,7 +31,7 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the settings, and connects.
     pub(crate) async fn connect() -> anyhow::Result<Self> {
-        let settings = Settings::load_or([PATIENCE]).context("the settings can't be used")?;
+        let settings = Settings::load_or([PATIENCE])?;
         let _progress = Progress::begin("connecting");
         let database = Database::connect(&settings).await?;
         Ok(Self { database })

@@ -49,9 +49,11 @@ _OF_PSYCOPG = {"autocommit", "context", "cursor_factory", "prepare_threshold", "
 def client(conninfo: str, options: Options) -> Client:
     """Makes a client, which connects when it is first used."""
     given: Mapping[str, object] = options
-    unknown = given.keys() - {*_VARIABLES, *_OF_THE_CLIENT, "settings"}
-    if unknown:
-        raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
+    known = {*_VARIABLES, *_OF_THE_CLIENT, "settings"}
+    if unknown := given.keys() - known:
+        raise TypeError(
+            f"unknown options: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
     variables = {"DATABASE_URL": to_url(conninfo), **(options.get("settings") or {})}
     for option, variable in _VARIABLES.items():
         if (value := given.get(option)) is not None:
