@@ -231,6 +231,33 @@ async fn a_write_that_has_waited_for_too_long_takes_no_other_along() {
     assert_eq!(row.get::<_, Vec<String>>(0), ["new"]);
 }
 
+/// Another program's sweep ends just before, and the one that is to follow fails.
+#[tokio::test]
+async fn writes_that_are_removed_without_their_checkpoint_are_noted() {
+    let (test, [one, _]) = two().await;
+    let thread_id = thread("noted");
+    let first = Step::first(&thread_id).put(&one).await;
+    Step::after(&first).put(&one).await;
+    let awaited = Step::first(&thread_id).id("awaited").address();
+    try_write(&one, &awaited, "task", &large(1)).await.unwrap();
+    let sql = "UPDATE {schema}.pending_writes SET written_at = now() - interval '25 hours';
+        CREATE FUNCTION {schema}.sweep() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN DELETE FROM {schema}.unswept; RETURN OLD; END$$;
+        CREATE TRIGGER sweep BEFORE DELETE ON {schema}.pending_writes
+        FOR EACH ROW EXECUTE FUNCTION {schema}.sweep();
+        CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN RAISE EXCEPTION 'no'; END$$;
+        CREATE TRIGGER refuse BEFORE INSERT ON {schema}.unswept FOR EACH ROW
+        WHEN (current_query() LIKE '%begin_sweep%') EXECUTE FUNCTION {schema}.refuse()";
+    let sql = sql.replace("{schema}", test.schema());
+    test.observer().await.batch_execute(&sql).await.unwrap();
+    let prune = Prune::new([&thread_id], PruneStrategy::KeepLatest).unwrap();
+    let removed = one.prune(prune).await.unwrap();
+    assert_eq!(removed.failed.len(), 1);
+    assert_eq!(count(&test, "pending_writes").await, 0);
+    assert!(super::removal::is_unswept(&test, &thread_id).await);
+}
+
 #[tokio::test]
 async fn a_thread_that_is_only_leased_keeps_its_place_for_30_days_after_its_last_lease() {
     let test = TestDb::without_schema().await;

@@ -249,7 +249,8 @@ const ARE_ORPHANED: &str = "(w.checkpoint_ns = ANY ({over_ns})
               AND c.checkpoint_id = w.checkpoint_id)))";
 
 /// Removes them, unless the checkpoint or a head of the namespace has come since. The thread is locked. Of a
-/// checkpoint that was found, the writes that haven't waited for too long stay.
+/// checkpoint that was found, the writes that haven't waited for too long stay. If those that go leave chunks, that
+/// is noted.
 pub(super) const REMOVE_ORPHANED_WRITES: Template<FoundWrites<'static>> =
     Template::new(&["-- checkpointer::remove_orphaned_writes
 WITH found AS MATERIALIZED (
@@ -266,7 +267,12 @@ WITH found AS MATERIALIZED (
           THEN NOT EXISTS (SELECT FROM {schema}.heads AS h
               WHERE h.thread_id = {thread_id} AND h.checkpoint_ns = w.checkpoint_ns)
           ELSE w.written_at < now() - {micros} * interval '1 microsecond' END
-    RETURNING {write_bytes} AS bytes
+    RETURNING {write_bytes} AS bytes, jsonb_typeof(w.value) = 'object' AS has_chunks
+), left_chunks AS MATERIALIZED (
+    SELECT has_chunks FROM removed_writes WHERE has_chunks LIMIT 1
+), noted AS (
+    INSERT INTO {schema}.unswept (thread_id) SELECT {thread_id} FROM left_chunks
+    ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )
 SELECT 0::bigint AS checkpoints, count(*) AS writes, coalesce(sum(bytes), 0)::bigint AS bytes
 FROM removed_writes"]);
