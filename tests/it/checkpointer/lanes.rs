@@ -15,7 +15,7 @@ use checkpointer::{
 };
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use rig::{TcpProxy, TestDb};
 use tokio_postgres::Client;
@@ -207,6 +207,46 @@ async fn what_a_batch_replaces_is_swept() {
             .map(|head| checkpointer.put_writes(PutWrites::new(head, &task, &writes)));
         assert!(join_all(calls).await.iter().all(Result::is_ok));
         assert_eq!(noted().await, noted_writes as i64);
+    }
+}
+
+#[tokio::test]
+async fn outputs_that_are_passed_over_leave_no_chunk_unnoted() {
+    for shared in [true, false] {
+        let test = TestDb::new().await;
+        let database = test.connect(&[("DB_POOL_MAX", "1")]).await;
+        let options = PostgresOptions::default().shared_transactions(shared);
+        let checkpointer = options.setup(database).await.unwrap();
+        let heads = started(&checkpointer).await;
+        let observer = test.observer().await;
+        let counts = async || -> (i64, i64) {
+            let sql = "SELECT (SELECT count(*) FROM {schema}.chunks),
+                (SELECT count(*) FROM {schema}.unswept)";
+            let sql = sql.replace("{schema}", test.schema());
+            let row = observer.query_one(&sql, &[]).await.unwrap();
+            (row.get(0), row.get(1))
+        };
+        let task = TaskId::new("task").unwrap();
+        let store = async |writes: &[(String, Value)]| {
+            let calls = heads
+                .iter()
+                .map(|head| checkpointer.put_writes(PutWrites::new(head, &task, writes)));
+            assert!(join_all(calls).await.iter().all(Result::is_ok));
+        };
+        store(&[("short".to_owned(), json!(1))]).await;
+        let (chunks, noted) = counts().await;
+        assert_eq!(noted, 0);
+
+        // The task was executed again, with another result.
+        let output = ("short".to_owned(), json!(vec!["line of many"; 200]));
+        store(std::slice::from_ref(&output)).await;
+        assert_eq!(counts().await, (chunks, 0), "{shared}");
+
+        // With an error it is stored in part.
+        store(&[("__error__".to_owned(), json!(1)), output]).await;
+        let (more, noted) = counts().await;
+        assert!(more >= chunks + THREADS as i64, "{shared}");
+        assert_eq!(noted, THREADS as i64, "{shared}");
     }
 }
 

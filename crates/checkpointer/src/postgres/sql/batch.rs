@@ -73,18 +73,23 @@ parameters! {
 /// - `inserted` stores a checkpoint, or the new content of one that was stored before: that one
 ///   keeps its `seq`, by which `moved` knows that the head stays.
 /// - `placed` and `following` store pending writes, as in [`PUT_WRITES`](super::write::PUT_WRITES).
+/// - `outputs` says which pending writes were stored. A call of which none was has stored no chunk, and nothing of
+///   it belongs to its thread.
 /// - `noted` notes the threads in which something was replaced, whatever it was: it may have left chunks. A row
-///   that was there has an `xmax`, since it was locked before it got its new content.
+///   that was there has an `xmax`, since it was locked before it got its new content. It also notes those of a
+///   call that brought chunks and of which only some pending writes were stored: the others' chunks are, too.
 ///
-/// The server carries out `noted` first, and with it what it reads; the chunks come last. So rows are locked in
-/// the order in which statements for one thread lock them.
+/// The server carries out what the answer reads, and then the rest from the end: the checkpoints, the pending writes,
+/// `noted`, the chunks. So rows are locked in the order in which statements for one thread lock them; `moved`, which
+/// comes last, has its rows locked already.
 ///
 /// Each lookup is by a key, one after the other and in the order of the arrays, whatever the
 /// planner believes of the tables: hence the `LATERAL`s, and `ON CONFLICT` where an `UPDATE` would
 /// do. The arrays are given by subqueries that `OFFSET 0` hides from the planner: if it saw how
 /// long they are it would make a new plan each time, which takes longer than to carry it out.
 pub(super) const BATCH: Template<Batch<'static>> = Template::new(&[
-    THREADS_AND_PUTS,
+    THREADS_AND_HEADS,
+    INTO_CHECKPOINTS,
     OR_REPLACED,
     MOVED,
     "placed AS (",
@@ -92,15 +97,23 @@ pub(super) const BATCH: Template<Batch<'static>> = Template::new(&[
     PLACE_FIRST,
     INTO_PENDING_WRITES,
     FOLLOW_PLACED,
+    OUTPUTS,
+    INTO_CHUNKS,
+    OF_PLACED,
     NOTE_REPLACED,
     ANSWER,
+    ", locked.put OR locked.call = ANY (ARRAY(SELECT call FROM outputs WHERE is_stored)) AS belongs",
+    FROM_LOCKED,
 ]);
 
 /// The same, if all checkpoints are new and none of the pending writes is to a special channel. Nearly every
 /// batch is sent so. If a call before this one has stored one of the checkpoints, or some of one task, a key
 /// exists: an error, and nothing was changed. Then the client sends [`BATCH`].
 pub(super) const NEW_BATCH: Template<Batch<'static>> = Template::new(&[
-    THREADS_AND_PUTS,
+    THREADS_AND_HEADS,
+    INTO_CHUNKS,
+    OF_LOCKED,
+    INTO_CHECKPOINTS,
     "
     RETURNING thread_id, checkpoint_ns, checkpoint_id, seq
 )",
@@ -110,9 +123,11 @@ pub(super) const NEW_BATCH: Template<Batch<'static>> = Template::new(&[
     "
 )",
     ANSWER,
+    ", true AS belongs",
+    FROM_LOCKED,
 ]);
 
-const THREADS_AND_PUTS: &str = "-- checkpointer::batch
+const THREADS_AND_HEADS: &str = "-- checkpointer::batch
 WITH missing AS MATERIALIZED (
     SELECT r.call
     FROM (SELECT {relied_calls}, {relied_threads}, {relied_hashes} OFFSET 0)
@@ -161,7 +176,10 @@ WITH missing AS MATERIALIZED (
             AND c.checkpoint_id IN (p.parent, p.id) OFFSET 0))
 ), accepted AS NOT MATERIALIZED (
     SELECT * FROM head AS p WHERE NOT p.guarded OR p.head = p.expected
-), inserted_chunks AS (
+)";
+
+/// Inserts the chunks of the puts that go ahead, and of other calls.
+const INTO_CHUNKS: &str = ", inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT new.thread_id, new.hash, new.content, new.refs
     FROM (SELECT {chunk_calls}, {chunk_threads}, {chunk_hashes}, {chunk_contents},
@@ -170,9 +188,17 @@ WITH missing AS MATERIALIZED (
         unnest(given.calls, given.threads, given.hashes, given.contents, given.refs)
         AS new (call, thread_id, hash, content, refs)
     WHERE new.call = ANY (ARRAY(
-        SELECT call FROM locked WHERE NOT put UNION ALL SELECT call FROM accepted))
+        SELECT call FROM accepted UNION ALL SELECT call FROM ";
+
+const OF_LOCKED: &str = "locked WHERE NOT put))
     ON CONFLICT DO NOTHING
-), inserted AS (
+)";
+
+const OF_PLACED: &str = "outputs WHERE is_stored))
+    ON CONFLICT DO NOTHING
+)";
+
+const INTO_CHECKPOINTS: &str = ", inserted AS (
     INSERT INTO {schema}.checkpoints
         (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
          checkpoint, channels, metadata)
@@ -218,7 +244,8 @@ const INTO_PENDING_WRITES: &str = "
         AS new (call, thread_id, ns, id, task_id, task_path, idx, channel, value)
     WHERE new.call = ANY (ARRAY(SELECT call FROM locked))";
 
-const PLACE_FIRST: &str = " AND new.idx <= 0
+/// The checkpoints are stored before, whose rows are counted for that.
+const PLACE_FIRST: &str = " AND new.idx <= 0 AND (SELECT count(*) FROM inserted) >= 0
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, value = excluded.value
     WHERE excluded.idx < 0
@@ -228,19 +255,39 @@ const PLACE_FIRST: &str = " AND new.idx <= 0
 const FOLLOW_PLACED: &str = "
       AND new.idx > 0{each_with_the_first}
     ON CONFLICT DO NOTHING
+    RETURNING thread_id, checkpoint_ns, checkpoint_id, task_id, idx
 )";
 
-const NOTE_REPLACED: &str = ", replaced AS MATERIALIZED (
+/// Says of each pending write whether it was stored. No two calls have the same key.
+const OUTPUTS: &str = ", outputs AS MATERIALIZED (
+    SELECT new.call, new.thread_id, (new.thread_id, new.ns, new.id, new.task_id, new.idx) IN (
+        SELECT thread_id, checkpoint_ns, checkpoint_id, task_id, idx FROM placed
+        UNION ALL
+        SELECT thread_id, checkpoint_ns, checkpoint_id, task_id, idx FROM following) AS is_stored
+    FROM (SELECT {write_calls}, {write_threads}, {write_ns}, {write_ids}, {write_tasks},
+            {write_indexes} OFFSET 0)
+        AS given (calls, threads, ns, ids, tasks, indexes),
+        unnest(given.calls, given.threads, given.ns, given.ids, given.tasks, given.indexes)
+        AS new (call, thread_id, ns, id, task_id, idx)
+)";
+
+const NOTE_REPLACED: &str = ", leave_chunks AS MATERIALIZED (
     SELECT thread_id FROM inserted WHERE was_there
     UNION
     SELECT thread_id FROM placed WHERE was_there
+    UNION
+    SELECT thread_id FROM outputs
+    WHERE NOT is_stored AND call = ANY (ARRAY(SELECT call FROM outputs WHERE is_stored))
+      AND call = ANY ((SELECT {chunk_calls} OFFSET 0)::bigint[])
 ), noted AS (
     INSERT INTO {schema}.unswept (thread_id)
-    SELECT thread_id FROM replaced ORDER BY thread_id
+    SELECT thread_id FROM leave_chunks ORDER BY thread_id
     ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )";
 
 const ANSWER: &str = "
-SELECT locked.call, locked.generation, locked.gc, true AS belongs,
-    NOT locked.put OR locked.call = ANY (ARRAY(SELECT call FROM accepted)) AS done{commit}
+SELECT locked.call, locked.generation, locked.gc,
+    NOT locked.put OR locked.call = ANY (ARRAY(SELECT call FROM accepted)) AS done{commit}";
+
+const FROM_LOCKED: &str = "
 FROM locked WHERE NOT locked.put OR locked.call = ANY (ARRAY(SELECT call FROM head))";

@@ -256,14 +256,17 @@ pub(super) const NEW_SMALL_WRITES: Template<NewWrites<'static>> =
 pub(super) const PUT_WRITES: Template<(NewChunks<'static>, NewWrites<'static>)> = Template::new(&[
     PLACE_WRITES,
     CHUNKS_OF_PLACED,
-    NOTE_REPLACED,
+    REPLACED,
+    OR_PASSED_OVER,
+    NOTE_LEFT_CHUNKS,
     ANSWER_TO_PLACED,
 ])
 .storing(&[OF_WRITES, OF_CHUNKS]);
 
 /// The same for outputs that need no chunk.
 pub(super) const PUT_SMALL_WRITES: Template<NewWrites<'static>> =
-    Template::new(&[PLACE_WRITES, NOTE_REPLACED, ANSWER_TO_WRITES]).storing(&[OF_WRITES]);
+    Template::new(&[PLACE_WRITES, REPLACED, NOTE_LEFT_CHUNKS, ANSWER_TO_WRITES])
+        .storing(&[OF_WRITES]);
 
 const CHUNKS_OF_WRITES: &str = "inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
@@ -319,8 +322,10 @@ const PLACE_WRITES: &str = "before AS MATERIALIZED (
 /// The chunks of outputs of which some were stored now (`kept`), which counts them, so that all are stored
 /// before the chunks: in that order other statements lock both.
 const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
-    SELECT true AS stored FROM locked
-    WHERE (SELECT count(*) FROM placed) + (SELECT count(*) FROM following) > 0
+    SELECT stored FROM (
+        SELECT (SELECT count(*) FROM placed) + (SELECT count(*) FROM following) AS stored
+        FROM locked OFFSET 0) AS counted
+    WHERE stored > 0
 ), inserted_chunks AS (
     INSERT INTO {schema}.chunks (thread_id, hash, content, refs)
     SELECT {thread_id}, new.hash, new.content, new.refs
@@ -328,16 +333,24 @@ const CHUNKS_OF_PLACED: &str = ", kept AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )";
 
-/// Where an output to a special channel had a reference and was `replaced`, it has left chunks, which is noted. So
+/// Where an output to a special channel had a reference and was replaced, it has left chunks, which is noted. So
 /// it is where what was there isn't known.
-const NOTE_REPLACED: &str = ", replaced AS MATERIALIZED (
+const REPLACED: &str = ", left_chunks AS MATERIALIZED (
     SELECT placed.idx FROM placed LEFT JOIN before ON before.idx = placed.idx
     WHERE placed.was_there AND (before.idx IS NULL
-        OR jsonb_typeof(before.value) = 'object' AND before.value <> placed.value)
+        OR jsonb_typeof(before.value) = 'object' AND before.value <> placed.value)";
+
+/// Where only some outputs were stored, the chunks of the others were, too.
+const OR_PASSED_OVER: &str = "
+    UNION ALL
+    SELECT 0 FROM kept
+    WHERE stored < pg_catalog.cardinality({indexes}) AND pg_catalog.cardinality({hashes}) > 0";
+
+const NOTE_LEFT_CHUNKS: &str = "
     LIMIT 1
 ), noted AS (
     INSERT INTO {schema}.unswept (thread_id)
-    SELECT {thread_id} FROM replaced
+    SELECT {thread_id} FROM left_chunks
     ON CONFLICT (thread_id) DO UPDATE SET removed_at = excluded.removed_at
 )";
 
