@@ -371,6 +371,42 @@ impl Error {
         matches!(self, Self::OutcomeUnknown { .. })
     }
 
+    /// The same error for another call, which has waited for the one that failed.
+    ///
+    /// There is none if what the server or the driver said about a statement is a part of the error: that can't be
+    /// copied, nor need it hold for another statement.
+    pub fn for_another(&self) -> Option<Self> {
+        match self {
+            Self::AcquireTimeout {
+                in_use,
+                by_caller,
+                max,
+                waited,
+            } => Some(Self::AcquireTimeout {
+                in_use: *in_use,
+                by_caller: *by_caller,
+                max: *max,
+                waited: *waited,
+            }),
+            Self::Unreachable { waited, source } => Some(Self::Unreachable {
+                waited: *waited,
+                source: Arc::clone(source),
+            }),
+            Self::Connecting { waited } => Some(Self::Connecting { waited: *waited }),
+            Self::Closed => Some(Self::Closed),
+            Self::RuntimeEnded => Some(Self::RuntimeEnded),
+            Self::ConnectionLost { statement, source } => Some(Self::ConnectionLost {
+                statement: statement.clone(),
+                source: source.clone(),
+            }),
+            Self::OutcomeUnknown { statement, source } => Some(Self::OutcomeUnknown {
+                statement: statement.clone(),
+                source: source.clone(),
+            }),
+            _ => None,
+        }
+    }
+
     /// The error with all its causes on one line, as it may be logged: see [`Chain`].
     pub fn for_log(&self) -> impl fmt::Display {
         Chain(self)

@@ -395,6 +395,29 @@ async fn a_write_is_in_few_batches_that_fail() {
     assert_eq!(batches, 4, "{sent:?}");
 }
 
+/// The thread isn't locked: nobody could look.
+#[tokio::test]
+async fn writes_that_find_no_connection_say_so() {
+    let test = TestDb::new().await;
+    let variables = [("DB_POOL_MAX", "1"), ("DB_ACQUIRE_TIMEOUT", "1s")];
+    let database = test.connect(&variables).await;
+    let checkpointer = PostgresCheckpointer::setup(database.clone()).await.unwrap();
+    let head = put_first(&checkpointer, &thread(0)).await;
+    let _only = database.get().await.unwrap();
+    let calls = (0..12).map(|number| write(checkpointer.clone(), head.clone(), number));
+    for outcome in join_all(calls).await {
+        let error = outcome.unwrap_err();
+        let found_none = matches!(
+            &error,
+            Error::Database {
+                source: db::Error::AcquireTimeout { .. },
+                ..
+            }
+        );
+        assert!(found_none, "{error:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_may_be_stored_stays_unknown_where_it_then_waits_for_another_write_in_vain() {
     let test = TestDb::new().await;

@@ -4,8 +4,8 @@
 //! would each hold another one, until calls for other threads find none. So they are parked behind
 //! the first, and come back to the lanes once its outcome is known.
 //!
-//! - If the first one has failed for the lock, those that have waited for about as long as it was tried
-//!   fail with it. Otherwise each would be tried in vain, one after the other.
+//! - If the first one has failed for the lock, or because the server was out of reach, those that have waited for
+//!   about as long as it was tried fail with it. Otherwise each would be tried in vain, one after the other.
 //! - If the thread wasn't as the first one expected, it isn't for those that expect the same.
 //! - A write that merely takes long may wait for something that concerns it alone, such as an output that an
 //!   open transaction has stored. What is parked behind it is sent as one statement at a time, which waits for no
@@ -18,16 +18,16 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex};
 
+use db::SqlState;
 use tokio::time::Instant;
 
 use super::lane::{LANE_TIME, Sending};
 use super::{BATCH_BYTES, BATCH_WRITES, Failed, Job, Lane, Lanes, lock};
-use crate::error::ErrorKind;
 use crate::postgres::meter;
 use crate::postgres::outgoing::{Outcome, Outgoing, Why};
 use crate::postgres::refusal::busy;
 use crate::postgres::view::View;
-use crate::{Result, ThreadId};
+use crate::{Error, Result, ThreadId};
 
 /// The threads of which a write waits, with the writes behind it.
 #[derive(Default)]
@@ -55,8 +55,10 @@ struct Trial(Arc<()>);
 enum Last {
     #[default]
     Nothing,
-    /// The thread can't be written to for now.
-    Unavailable,
+    /// The thread is locked, or keeps changing.
+    Busy,
+    /// The server is out of reach.
+    Unavailable(db::Error),
     /// The thread isn't as this says, for those that carry this lease.
     Changed(View, Option<String>),
 }
@@ -104,12 +106,7 @@ impl Parked {
     pub(super) fn ended(&self, write: &Outgoing, outcome: &Result<Outcome>) {
         if let Some(behind) = lock(&self.0).get_mut(&write.thread_id) {
             behind.last = match (outcome, write.view()) {
-                // If its connection was lost, nothing is known of the thread.
-                (Err(error), _)
-                    if error.kind() == ErrorKind::Unavailable && !error.is_outcome_unknown() =>
-                {
-                    Last::Unavailable
-                }
+                (Err(error), _) => Last::failed(error),
                 (Ok(Outcome::NotStored(Why::Changed)), Some(view)) => {
                     Last::Changed(view, write.lease.clone())
                 }
@@ -138,11 +135,42 @@ impl Behind {
 }
 
 impl Last {
+    /// What the failure of a write says of others to its thread.
+    fn failed(error: &Error) -> Self {
+        let failure = match error {
+            Error::Busy { .. } => return Self::Busy,
+            Error::Database { source, .. } => source,
+            _ => return Self::Nothing,
+        };
+        match failure {
+            db::Error::StatementTimeout { .. } => Self::Busy,
+            db::Error::Query { .. } if failure.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                Self::Busy
+            }
+            _ => match failure.for_another() {
+                // Of one whose outcome is unknown, nothing is known of the thread.
+                Some(failure) if !failure.is_outcome_unknown() => Self::Unavailable(failure),
+                _ => Self::Nothing,
+            },
+        }
+    }
+
+    /// The error of a write that has waited for that one in vain.
+    fn error_for(&self, write: &Outgoing) -> Option<Error> {
+        let operation = write.operation();
+        let source = match self {
+            Self::Nothing | Self::Changed(..) => return None,
+            Self::Busy => return Some(busy(&write.thread_id)),
+            Self::Unavailable(failure) => failure.for_another()?,
+        };
+        Some(Error::Database { operation, source })
+    }
+
     /// Whether a write would find that its thread isn't as it expects.
     fn is_changed_for(&self, write: &Outgoing) -> bool {
         match self {
             Self::Changed(view, lease) => write.view() == Some(*view) && write.lease == *lease,
-            Self::Nothing | Self::Unavailable => false,
+            Self::Nothing | Self::Busy | Self::Unavailable(_) => false,
         }
     }
 }
@@ -249,25 +277,35 @@ impl Lanes {
         Some((trial, jobs))
     }
 
-    /// Sends what was parked.
-    fn come_back(self: &Arc<Self>, behind: Behind) {
+    /// Whether a write has waited for another one for so long that it fails as that one did.
+    fn is_in_vain(&self, job: &Job, behind: &Behind, is_closing: bool) -> bool {
         let tried = behind.since.elapsed();
         let enough = LANE_TIME.max(tried / 2);
+        let has_waited = || job.parked.is_some_and(|parked| parked.elapsed() >= enough);
+        behind.all_wait
+            && match behind.last {
+                Last::Nothing | Last::Changed(..) => false,
+                Last::Busy | Last::Unavailable(_) => is_closing || has_waited(),
+            }
+    }
+
+    /// Sends what was parked.
+    fn come_back(self: &Arc<Self>, mut behind: Behind) {
         let is_closing = self.store.is_closing();
         let mut shared = Vec::new();
-        for job in behind.jobs {
-            let is_tried_enough =
-                || is_closing || job.parked.is_some_and(|parked| parked.elapsed() >= enough);
-            match behind.last {
-                Last::Unavailable if behind.all_wait && is_tried_enough() => {
-                    let error = busy(&job.write.thread_id);
-                    job.answer(Err(error));
-                }
-                ref last if last.is_changed_for(&job.write) => {
-                    job.answer(Ok(Outcome::NotStored(Why::Changed)));
-                }
-                _ if self.shares(&job.write) => shared.push(job),
-                _ => Sending::new(self, job, false).spawn(),
+        for job in std::mem::take(&mut behind.jobs) {
+            let failure = match self.is_in_vain(&job, &behind, is_closing) {
+                true => behind.last.error_for(&job.write),
+                false => None,
+            };
+            if let Some(error) = failure {
+                job.answer(Err(error));
+            } else if behind.last.is_changed_for(&job.write) {
+                job.answer(Ok(Outcome::NotStored(Why::Changed)));
+            } else if self.shares(&job.write) {
+                shared.push(job);
+            } else {
+                Sending::new(self, job, false).spawn();
             }
         }
         let mut queue = lock(&self.queue);
