@@ -395,6 +395,42 @@ async fn a_write_is_in_few_batches_that_fail() {
     assert_eq!(batches, 4, "{sent:?}");
 }
 
+/// Whether the time for retries is over first, or their number: writes whose outcome stays unknown don't take that
+/// long one after the other.
+#[tokio::test]
+async fn writes_whose_outcome_stays_unknown_are_in_few_batches() {
+    const TASKS: usize = 14;
+    for variables in [
+        [("DB_RETRY_TIMEOUT", "1s"), ("DB_RETRY_ATTEMPTS", "100")],
+        [("DB_RETRY_TIMEOUT", "30s"), ("DB_RETRY_ATTEMPTS", "1")],
+    ] {
+        let figures = Figures::default();
+        let _recording = figures.record();
+        let test = TestDb::new().await;
+        let checkpointer = PostgresCheckpointer::setup(test.connect(&variables).await)
+            .await
+            .unwrap();
+        let head = put_first(&checkpointer, &thread(0)).await;
+        // As a server that has lost the one which does the work.
+        let refuse = format!(
+            "CREATE FUNCTION {0}.refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$BEGIN RAISE EXCEPTION 'who knows' USING ERRCODE = '40003'; END$$;
+             CREATE TRIGGER refuse BEFORE INSERT ON {0}.pending_writes
+             FOR EACH ROW EXECUTE FUNCTION {0}.refuse()",
+            test.schema()
+        );
+        test.observer().await.batch_execute(&refuse).await.unwrap();
+        let calls = (0..TASKS).map(|number| write(checkpointer.clone(), head.clone(), number));
+        for outcome in join_all(calls).await {
+            let error = outcome.unwrap_err();
+            assert!(error.is_outcome_unknown(), "{error:?}");
+        }
+        let sent = figures.histogram("checkpointer_batch_writes", &[]);
+        let batches = sent.iter().filter(|writes| **writes > 1.0).count();
+        assert!((1..=4).contains(&batches), "{variables:?}: {sent:?}");
+    }
+}
+
 /// The thread isn't locked: nobody could look.
 #[tokio::test]
 async fn writes_that_find_no_connection_say_so() {

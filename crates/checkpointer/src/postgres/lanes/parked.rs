@@ -6,6 +6,9 @@
 //!
 //! - If the first one has failed for the lock, or because the server was out of reach, those that have waited for
 //!   about as long as it was tried fail with it. Otherwise each would be tried in vain, one after the other.
+//! - If nobody knows what became of the first one, nothing is known of the thread. But where it was tried for as long as
+//!   anything is, those that were in a batch before, in vain as well, have had their time, too. And one that was in
+//!   many such batches is sent alone, as is each of them once a close has begun, which waits for all.
 //! - If the thread wasn't as the first one expected, it isn't for those that expect the same.
 //! - A write that merely takes long may wait for something that concerns it alone, such as an output that an
 //!   open transaction has stored. What is parked behind it is sent as one statement at a time, which waits for no
@@ -22,7 +25,7 @@ use db::SqlState;
 use tokio::time::Instant;
 
 use super::lane::{LANE_TIME, Sending};
-use super::{BATCH_BYTES, BATCH_WRITES, Failed, Job, Lane, Lanes, lock};
+use super::{BATCH_BYTES, BATCH_WRITES, FAILED_BATCHES, Failed, Job, Lane, Lanes, lock};
 use crate::postgres::meter;
 use crate::postgres::outgoing::{Outcome, Outgoing, Why};
 use crate::postgres::refusal::busy;
@@ -59,6 +62,8 @@ enum Last {
     Busy,
     /// The server is out of reach.
     Unavailable(db::Error),
+    /// What became of the write is unknown.
+    Unknown(db::Error),
     /// The thread isn't as this says, for those that carry this lease.
     Changed(View, Option<String>),
 }
@@ -148,9 +153,9 @@ impl Last {
                 Self::Busy
             }
             _ => match failure.for_another() {
-                // Of one whose outcome is unknown, nothing is known of the thread.
-                Some(failure) if !failure.is_outcome_unknown() => Self::Unavailable(failure),
-                _ => Self::Nothing,
+                Some(failure) if failure.is_outcome_unknown() => Self::Unknown(failure),
+                Some(failure) => Self::Unavailable(failure),
+                None => Self::Nothing,
             },
         }
     }
@@ -162,6 +167,11 @@ impl Last {
             Self::Nothing | Self::Changed(..) => return None,
             Self::Busy => return Some(busy(&write.thread_id)),
             Self::Unavailable(failure) => failure.for_another()?,
+            // Whether this one was stored says what has failed before.
+            Self::Unknown(failure) => db::Error::ConnectionLost {
+                statement: write.statement_name().to_owned(),
+                source: Some(Arc::new(failure.for_another()?)),
+            },
         };
         Some(Error::Database { operation, source })
     }
@@ -170,7 +180,7 @@ impl Last {
     fn is_changed_for(&self, write: &Outgoing) -> bool {
         match self {
             Self::Changed(view, lease) => write.view() == Some(*view) && write.lease == *lease,
-            Self::Nothing | Self::Busy | Self::Unavailable(_) => false,
+            Self::Nothing | Self::Busy | Self::Unavailable(_) | Self::Unknown(_) => false,
         }
     }
 }
@@ -282,16 +292,24 @@ impl Lanes {
         let tried = behind.since.elapsed();
         let enough = LANE_TIME.max(tried / 2);
         let has_waited = || job.parked.is_some_and(|parked| parked.elapsed() >= enough);
+        let retries = self.store.database.retries();
+        // The last pause isn't begun if it would end too late.
+        let whole_time = retries.timeout.saturating_sub(retries.longest_pause);
         behind.all_wait
             && match behind.last {
                 Last::Nothing | Last::Changed(..) => false,
                 Last::Busy | Last::Unavailable(_) => is_closing || has_waited(),
+                Last::Unknown(_) => job.failed_batches > 0 && tried >= whole_time && has_waited(),
             }
     }
 
     /// Sends what was parked.
     fn come_back(self: &Arc<Self>, mut behind: Behind) {
         let is_closing = self.store.is_closing();
+        let failed_batches = match behind.last {
+            Last::Unknown(_) if is_closing => 1,
+            _ => FAILED_BATCHES,
+        };
         let mut shared = Vec::new();
         for job in std::mem::take(&mut behind.jobs) {
             let failure = match self.is_in_vain(&job, &behind, is_closing) {
@@ -302,7 +320,7 @@ impl Lanes {
                 job.answer(Err(error));
             } else if behind.last.is_changed_for(&job.write) {
                 job.answer(Ok(Outcome::NotStored(Why::Changed)));
-            } else if self.shares(&job.write) {
+            } else if self.shares(&job.write) && job.failed_batches < failed_batches {
                 shared.push(job);
             } else {
                 Sending::new(self, job, false).spawn();
