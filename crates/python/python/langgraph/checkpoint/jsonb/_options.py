@@ -25,7 +25,7 @@ class Options(TypedDict, total=False):
     synchronous_commit: bool | None
     """Whether a call returns only when what it wrote survives a crash of the server: True."""
     cache_bytes: int | None
-    """About how much memory goes to remembering what is stored: 64 MiB."""
+    """About how much memory goes to remembering what is stored: 128 MiB."""
     max_thread_bytes: int | None
     """How many bytes a thread may have, before a call that makes it larger fails (`full`): no limit."""
     settings: Mapping[str, str] | None
