@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -171,7 +172,7 @@ class WayBack:
         else:
             self._report.present += 1
         if there is None or there.pending_writes != found.pending_writes:
-            self._put_writes(found)
+            self._put_writes(found, there)
         return differences(found, self._target.get_tuple(found.config))
 
     def _put(self, found: CheckpointTuple, stored: set[tuple[str, str, str]]) -> None:
@@ -187,7 +188,13 @@ class WayBack:
         self._target.put(found.parent_config or config_of(thread_id, ns), checkpoint, found.metadata, new)
         stored.update((ns, channel, versions[channel]) for channel in new)
 
-    def _put_writes(self, found: CheckpointTuple) -> None:
+    def _put_writes(self, found: CheckpointTuple, there: CheckpointTuple | None) -> None:
+        """Stores the writes of the tasks that aren't all there.
+
+        Those of others may have other places: LangGraph's saver counts errors and answers along. They would be stored
+        twice.
+        """
+        present = Counter(there.pending_writes or [] if there else [])
         writes = zip(found.pending_writes or [], self._tables.task_paths(found.config), strict=True)
 
         # Errors, interrupts and answers have places of their own beside the outputs of a task.
@@ -196,8 +203,10 @@ class WayBack:
             return task_id, path, channel in WRITES_IDX_MAP
 
         for (task_id, path, _), group in groupby(writes, key=batch):
-            outputs = [(channel, value) for (_, channel, value), _ in group]
-            self._target.put_writes(found.config, outputs, task_id, path)
+            of_task = [write for write, _ in group]
+            if not Counter(of_task) <= present:
+                outputs = [(channel, value) for _, channel, value in of_task]
+                self._target.put_writes(found.config, outputs, task_id, path)
 
 
 def differences(found: CheckpointTuple, there: CheckpointTuple | None) -> list[str]:

@@ -124,6 +124,22 @@ def test_what_was_recorded_comes_back_as_it_was(
     assert task_paths(other_langgraphs.url, "checkpoint_writes") == here
 
 
+def test_outputs_whose_places_the_import_has_changed_are_not_stored_twice(
+    saver, langgraphs, imports, copied
+):
+    config = {"configurable": {"thread_id": "thread-1", "checkpoint_ns": ""}}
+    config = langgraphs.saver.put(config, empty_checkpoint(), {"source": "input", "step": -1}, {})
+    # LangGraph's saver counts the answer along: the outputs have the places 1 and 2.
+    writes = [("__resume__", ["yes"]), ("items", 1), ("items", 2)]
+    langgraphs.saver.put_writes(config, writes, "task-1")
+    imports(langgraphs)
+    saver.put_writes(config, [("items", 3)], "task-2")
+    assert copied().losses == []
+    assert stored(langgraphs.saver) == stored(saver)
+    [found] = langgraphs.saver.list(config)
+    assert [value for _, _, value in found.pending_writes] == [["yes"], 1, 2, 3]
+
+
 def test_what_tasks_have_sent_before_format_4_goes_back(saver, langgraphs, copied):
     parent, child = ({**empty_checkpoint(), "v": 3} for _ in range(2))
     child["channel_values"] = {"items": [1]}
