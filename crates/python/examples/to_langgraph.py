@@ -39,6 +39,10 @@ class Serialized(NamedTuple):
     data: bytes
 
 
+# The type of a list of what tasks have sent. It is never stored.
+_SENT = "sent"
+
+
 class AsStored:
     """A serialiser that leaves values as they are stored.
 
@@ -53,9 +57,10 @@ class AsStored:
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         if isinstance(obj, Serialized):
             return obj
-        # Checkpoints before format 4 have what tasks have sent as a list, which a saver makes when it reads.
+        # Checkpoints before format 4 have what tasks have sent as a list, which a saver makes when it reads. It is
+        # only compared.
         if isinstance(obj, list):
-            obj = [self._plain.loads_typed(it) if isinstance(it, Serialized) else it for it in obj]
+            return _SENT, repr(obj).encode()
         # All others are texts and numbers that LangGraph's saver keeps as JSON. Msgpack has no longer integers.
         if type(obj) is int and obj not in range(-(2**63), 2**64):
             return "json", str(obj).encode()
@@ -184,6 +189,8 @@ class WayBack:
             channel: versions[channel]
             for channel in checkpoint["channel_values"]
             if channel in versions and (ns, channel, versions[channel]) not in stored
+            # What was made of the parent's writes is made of them again.
+            and not isinstance(checkpoint["channel_values"][channel], list)
         }
         self._target.put(found.parent_config or config_of(thread_id, ns), checkpoint, found.metadata, new)
         stored.update((ns, channel, versions[channel]) for channel in new)

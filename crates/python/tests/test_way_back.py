@@ -140,7 +140,8 @@ def test_outputs_whose_places_the_import_has_changed_are_not_stored_twice(
     assert [value for _, _, value in found.pending_writes] == [["yes"], 1, 2, 3]
 
 
-def test_what_tasks_have_sent_before_format_4_goes_back(saver, langgraphs, copied):
+def sent_before_format_4(saver):
+    """A checkpoint whose parent has what tasks have sent to others."""
     parent, child = ({**empty_checkpoint(), "v": 3} for _ in range(2))
     child["channel_values"] = {"items": [1]}
     child["channel_versions"] = {"items": "1"}
@@ -149,10 +150,16 @@ def test_what_tasks_have_sent_before_format_4_goes_back(saver, langgraphs, copie
     sends = [Send("work", {"item": number}) for number in range(2)]
     saver.put_writes(config, [("__pregel_tasks", send) for send in sends], "task", "path")
     config = saver.put(config, child, {"source": "loop", "step": 0}, {"items": "1"})
-    assert copied().losses == []
-    found = langgraphs.saver.get_tuple(config)
-    assert found.checkpoint["channel_values"] == {"items": [1], "__pregel_tasks": sends}
-    assert stored(langgraphs.saver) == stored(saver)
+    return config, {"items": [1], "__pregel_tasks": sends}
+
+
+def test_what_tasks_have_sent_before_format_4_goes_back(saver, langgraphs, copied):
+    config, values = sent_before_format_4(saver)
+    for copies in [2, 0]:
+        report = copied()
+        assert (report.losses, report.copied) == ([], copies)
+        assert langgraphs.saver.get_tuple(config).checkpoint["channel_values"] == values
+        assert stored(langgraphs.saver) == stored(saver)
 
 
 def test_what_is_encrypted_goes_back_without_the_key(url, schema, langgraphs, copied):
@@ -162,6 +169,19 @@ def test_what_is_encrypted_goes_back_without_the_key(url, schema, langgraphs, co
         assert copied().losses == []
         there = LangGraphsSaver(langgraphs.saver.conn, serde=serde)
         assert contents(there) == contents(saver) != []
+
+
+def test_what_tasks_have_sent_encrypted_before_format_4_goes_back_without_the_key(
+    url, schema, saver, langgraphs, copied
+):
+    serde = EncryptedSerializer.from_pycryptodome_aes(key=b"0123456789abcdef")
+    with PostgresSaver.from_conn_string(url, schema=schema, serde=serde) as encrypted:
+        config, values = sent_before_format_4(encrypted)
+    there = LangGraphsSaver(langgraphs.saver.conn, serde=serde)
+    for copies in [2, 0]:
+        report = copied()
+        assert (report.losses, report.copied) == ([], copies)
+        assert there.get_tuple(config).checkpoint["channel_values"] == values
 
 
 class Stopped(Exception):
