@@ -6,8 +6,15 @@ use checkpointer::{
     Result, Source,
 };
 
+/// The key of the metadata under which LangGraph counts the writes to each `DeltaChannel` since its last
+/// snapshot. A checkpoint that has it keeps such a channel without a value.
+const DELTAS: &str = "counters_since_delta_snapshot";
+
 /// Puts a checkpoint that follows `from`, with other values in the channels that `changes` names, and
 /// makes it the head.
+///
+/// Where LangGraph keeps a channel as what was written to it (`DeltaChannel`), the fork follows the parent
+/// of `from`, as LangGraph's own copy does.
 ///
 /// # Errors
 ///
@@ -29,16 +36,26 @@ pub async fn fork(
     let metadata = metadata(from);
     // All channels are named, so that none is taken from a parent that is pruned meanwhile.
     let versions = fork.channel_versions.clone();
-    let put = Put::after(&from.address, &fork, &metadata).new_versions(&versions);
+    let mut put = Put::after(&from.address, &fork, &metadata).new_versions(&versions);
+    if from.metadata.get(DELTAS).is_some() {
+        // Such a channel is what was written at all that come before. `from` has the writes of the checkpoint
+        // after it, which the fork would have as well if it followed `from`.
+        let parent = from.parent_address.as_ref();
+        put.parent = parent.map(|parent| &parent.checkpoint_id);
+    }
     checkpointer.put(put.expect_head(head)).await
 }
 
-/// What is said about a fork: the step after, within the same graphs.
+/// What is said about a fork: the step after, within the same graphs, as long after the last snapshots.
 fn metadata(from: &CheckpointTuple) -> Metadata {
     let step = from.metadata.step();
     let metadata = Metadata::new(Source::Fork, step.map_or(0, |step| step.saturating_add(1)));
-    match from.metadata.get("parents") {
-        Some(parents) => metadata.with("parents", parents.clone()),
+    let kept = ["parents", DELTAS].into_iter();
+    kept.fold(metadata, |metadata, key| match from.metadata.get(key) {
+        Some(value) => metadata.with(key, value.clone()),
         None => metadata,
-    }
+    })
 }
+
+#[cfg(test)]
+mod tests;
