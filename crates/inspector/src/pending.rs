@@ -6,6 +6,9 @@ use checkpointer::channels::{ERROR, INTERRUPT, RESUME, SCHEDULED};
 use checkpointer::serde_json::Value;
 use checkpointer::{CheckpointTuple, PendingWrite, TaskId};
 
+/// What LangGraph writes beside an error that a node of the graph handles: no output of the task.
+const ERROR_SOURCE: &str = "__error_source_node__";
+
 /// The pending writes of a checkpoint, by task.
 ///
 /// # Examples
@@ -66,9 +69,10 @@ pub enum TaskState {
     Waits,
     /// It has an answer, but no question: the answer was given before the task asked.
     Answered,
-    /// It ended with an error.
+    /// It ended with an error, and has neither an output nor a question without an answer.
     Failed,
-    /// It has outputs, and won't run again.
+    /// It has outputs, and won't run again. An error that it has as well is of an earlier attempt, or came
+    /// after the outputs: LangGraph doesn't run such a task again.
     Done,
     /// It has scheduled something, and has no output yet.
     Scheduled,
@@ -137,13 +141,15 @@ impl<'a> TaskWrites<'a> {
         }
     }
 
+    /// The writes of earlier attempts stay beside those of the last one, as LangGraph keeps them.
     fn judge(&self) -> TaskState {
-        if self.error.is_some() {
-            TaskState::Failed
-        } else if !self.outputs.is_empty() {
+        let mut outputs = self.outputs.iter();
+        if outputs.any(|output| output.channel != ERROR_SOURCE) {
             TaskState::Done
-        } else if self.question.is_some() {
+        } else if self.question.is_some() && (self.answers.is_none() || self.error.is_none()) {
             TaskState::Waits
+        } else if self.error.is_some() {
+            TaskState::Failed
         } else if self.answers.is_some() {
             TaskState::Answered
         } else {

@@ -29,7 +29,16 @@ fn a_task_is_judged_by_all_of_its_writes() {
         ("done", "draft"),
         ("early", RESUME),
         ("failed", ERROR),
-        ("failed", "draft"),
+        ("handled", ERROR),
+        ("handled", "__error_source_node__"),
+        ("failed since its answer", ERROR),
+        ("failed since its answer", INTERRUPT),
+        ("failed since its answer", RESUME),
+        ("failed once and asks", ERROR),
+        ("failed once and asks", INTERRUPT),
+        ("failed once and done", ERROR),
+        ("failed once and done", INTERRUPT),
+        ("failed once and done", "draft"),
         ("plans", SCHEDULED),
     ]);
     let expected = [
@@ -38,6 +47,10 @@ fn a_task_is_judged_by_all_of_its_writes() {
         ("done", TaskState::Done),
         ("early", TaskState::Answered),
         ("failed", TaskState::Failed),
+        ("handled", TaskState::Failed),
+        ("failed since its answer", TaskState::Failed),
+        ("failed once and asks", TaskState::Waits),
+        ("failed once and done", TaskState::Done),
         ("plans", TaskState::Scheduled),
     ];
     assert_eq!(
