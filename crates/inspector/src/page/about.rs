@@ -30,6 +30,8 @@ const LONG: usize = 2_000;
 struct About {
     place: Place,
     members: Vec<Member>,
+    /// How many keys aren't shown.
+    left_out: usize,
     created: String,
     updated: String,
     generation: i64,
@@ -53,6 +55,8 @@ struct Size {
     total: String,
     counts: String,
     channels: Vec<Channel>,
+    /// How many channels aren't shown.
+    left_out: usize,
 }
 
 /// What a channel takes.
@@ -74,6 +78,7 @@ pub(super) async fn part(State(app): State<Arc<App>>, Query(place): Query<Place>
     show(&About {
         place,
         members: members.map(|(key, value)| Member::of(key, value)).collect(),
+        left_out: thread.metadata.len().saturating_sub(MOST),
         created: shown::moment(thread.created_at),
         updated: shown::moment(thread.updated_at),
         generation: thread.generation.0,
@@ -157,6 +162,7 @@ impl Size {
             .map(|(number, one)| shown::count(number as usize, one))
             .join(", "),
             channels: channels.collect(),
+            left_out: size.channels.len().saturating_sub(MOST),
         }
     }
 }

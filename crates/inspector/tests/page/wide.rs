@@ -167,3 +167,23 @@ async fn of_many_arguments_of_calls_the_keys_are_shown_and_the_rest_is_asked_for
     let arguments = "value?id=wide&path=%2Fstate%2Fmessages%2F0%2Ftool_calls%2F0%2Fargs";
     assert_has(&browser.get(arguments).await.body, &["argument-99"]);
 }
+
+#[tokio::test]
+async fn of_the_keys_and_sizes_of_a_thread_those_that_are_not_shown_are_counted() {
+    let memory = MemoryCheckpointer::new();
+    let story = Story::new(&memory, "wide");
+    let names: Vec<_> = (0..5_000).map(|n| format!("channel-{n:04}")).collect();
+    let values = names.iter().map(|name| (&**name, json!([1])));
+    story.begin(values.collect()).await;
+    let browser = Browser::new(memory.clone(), Options::new());
+    for (members, counted) in [(200, None), (250, Some("50 more keys aren't shown"))] {
+        let members = (0..members).map(|n| (format!("key-{n:03}"), json!(n)));
+        story.set_metadata(Map::from_iter(members).into()).await;
+        let about = browser.get("about?id=wide").await.body;
+        assert_eq!(about.matches("key-").count(), 200);
+        assert_has(&about, &counted.into_iter().collect::<Vec<_>>());
+        assert_eq!(about.contains("more keys"), counted.is_some());
+    }
+    let size = browser.get("size?id=wide").await.body;
+    assert_has(&size, &["4800 more channels aren't shown"]);
+}
