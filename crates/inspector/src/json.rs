@@ -1,7 +1,9 @@
 //! What the inspector shows, as JSON for programs.
 //!
-//! Names are those of the types' fields. Times are texts in RFC 3339. [`object()`] reads what people write.
+//! Names are those of the types' fields. Times are texts in RFC 3339. [`object()`] reads what people write, and
+//! [`changed_number()`] finds in it what can't be kept.
 
+mod numbers;
 mod object;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +18,7 @@ use crate::{
     TaskWrites, TextPart,
 };
 
+pub use numbers::changed_number;
 pub use object::object;
 
 /// A time in RFC 3339, in UTC. One that can't be written so is the nearest one that can.

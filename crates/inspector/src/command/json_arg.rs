@@ -7,7 +7,8 @@ use inspector::json;
 
 use super::exit::Failure;
 
-/// Reads `key=value`, where the value is JSON or else a text, or a whole JSON object.
+/// Reads `key=value`, where the value is JSON or else a text, or a whole JSON object. A number that JSON would
+/// change is refused.
 pub(crate) fn members(text: &str) -> anyhow::Result<Map<String, Value>> {
     if text.trim_start().starts_with('{') {
         let members = json::object(text);
@@ -16,7 +17,17 @@ pub(crate) fn members(text: &str) -> anyhow::Result<Map<String, Value>> {
     let (key, value) = text
         .split_once('=')
         .context("it must be `key=value` or a JSON object")?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    let value = match serde_json::from_str(value) {
+        Ok(read) => match json::changed_number(value) {
+            None => read,
+            Some(number) => {
+                return Err(anyhow!(
+                    "the number {number} would lose digits; write it as a text, in quotes"
+                ));
+            }
+        },
+        Err(_) => value.into(),
+    };
     Ok(Map::from_iter([(key.to_owned(), value)]))
 }
 
@@ -40,4 +51,26 @@ pub(crate) fn joined(
         }
     }
     Ok((!joined.is_empty()).then_some(joined))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_would_lose_digits_is_refused() {
+        for text in [
+            "account=49001234567890123456789",
+            r#"account={ "number": 49001234567890123456789 }"#,
+            r#"{ "account": [49001234567890123456789] }"#,
+        ] {
+            let error = members(text).unwrap_err().to_string();
+            let expected = "the number 49001234567890123456789 would lose digits";
+            assert!(error.contains(expected), "{error}");
+        }
+        let text = members(r#"account="49001234567890123456789""#).unwrap();
+        assert_eq!(text["account"], "49001234567890123456789");
+    }
 }

@@ -5,11 +5,14 @@ use std::fmt;
 use checkpointer::serde_json::{self, Map, Value};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
+use super::changed_number;
+
 /// Reads a JSON object in which no key is twice. `serde_json` takes the last of two, and the other is lost.
 ///
 /// # Errors
 ///
-/// If it isn't a JSON object, or one of its own keys is there twice.
+/// If it isn't a JSON object, one of its own keys is there twice, or a number in it would have another value
+/// once it is read.
 ///
 /// # Examples
 ///
@@ -18,11 +21,17 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 ///
 /// assert_eq!(object(r#"{ "plan": "wait" }"#)?["plan"], "wait");
 /// assert!(object(r#"{ "plan": "wait", "plan": "act" }"#).is_err());
+/// assert!(object(r#"{ "account": 49001234567890123456789 }"#).is_err());
 /// # Ok::<(), checkpointer::serde_json::Error>(())
 /// ```
 pub fn object(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
     let Members(members) = serde_json::from_str(text)?;
-    Ok(members)
+    match changed_number(text) {
+        None => Ok(members),
+        Some(number) => Err(serde_json::Error::custom(format_args!(
+            "the number {number} would lose digits; write it as a text, in quotes"
+        ))),
+    }
 }
 
 struct Members(Map<String, Value>);

@@ -71,6 +71,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     app.form_key.check(&answer.form_key)?;
     let task = TaskId::new(&answer.task)?;
+    let given = json_or_text(&answer.answer)?;
     let turn = app.turn().await?;
     let at = document::read(&*turn, &answer.place, Projection::All).await?;
     let pending = Pending::of(&at);
@@ -78,10 +79,7 @@ async fn answer(
     if asking.and_then(asked::seen).as_ref() != Some(&answer.seen) {
         return Err(Problem::asked_otherwise());
     }
-    let writes = [(
-        RESUME.to_owned(),
-        answers(&at, &task, json_or_text(&answer.answer)),
-    )];
+    let writes = [(RESUME.to_owned(), answers(&at, &task, given))];
     // It stands among the task's other writes.
     let others = at.pending_writes.iter().find(|write| write.task_id == task);
     let path = others.map_or("", |write| &*write.task_path);
@@ -147,7 +145,7 @@ async fn change_metadata(
     }
     let value = match change.remove {
         Some(_) => Value::Null,
-        None => json_or_text(&change.value),
+        None => json_or_text(&change.value)?,
     };
     let changes = Map::from_iter([(change.key, value)]);
     let turn = app.turn().await?;
@@ -169,7 +167,17 @@ fn object(text: &str) -> Result<Map<String, Value>, Problem> {
     json::object(text).map_err(|error| Problem::malformed(format!("no JSON object: {error}")))
 }
 
-/// What a person writes: JSON, or else a text.
-fn json_or_text(text: &str) -> Value {
-    checkpointer::serde_json::from_str(text).unwrap_or_else(|_| text.into())
+/// What a person writes: JSON, or else a text. A number that JSON would change is a text, such as that of an
+/// account.
+fn json_or_text(text: &str) -> Result<Value, Problem> {
+    let Ok(value) = checkpointer::serde_json::from_str::<Value>(text) else {
+        return Ok(text.into());
+    };
+    match json::changed_number(text) {
+        None => Ok(value),
+        Some(number) if value.is_number() => Ok(number.into()),
+        Some(number) => Err(Problem::malformed(format!(
+            "the number {number} would lose digits; write it as a text, in quotes"
+        ))),
+    }
 }

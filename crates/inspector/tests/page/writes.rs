@@ -188,6 +188,29 @@ async fn an_answer_is_added_to_those_that_the_task_has() {
 }
 
 #[tokio::test]
+async fn a_number_that_json_would_change_is_an_answer_as_a_text_and_refused_within_others() {
+    let (memory, support, browser) = page(Options::new().allow_writes()).await;
+    let form = answer(&browser, "49001234567890123456789").await;
+    let given = browser.post("answer", &form).await;
+    assert_eq!(given.status, StatusCode::SEE_OTHER);
+    let expected = json!(["49001234567890123456789"]);
+    assert_eq!(*answers(&memory).await.value, expected);
+    let form = answer(&browser, "%5B49001234567890123456789%5D").await;
+    let forked = fork(&support, &key(&browser).await);
+    let forked = forked.replace("%22formal%22", "0.10000000000000000001");
+    for (link, form, number) in [
+        ("answer", form, "49001234567890123456789"),
+        ("fork", forked, "0.10000000000000000001"),
+    ] {
+        let refused = browser.post(link, &form).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        let expected = format!("the number {number} would lose digits");
+        assert!(refused.body.contains(&expected), "{}", refused.body);
+    }
+    assert_eq!(*answers(&memory).await.value, expected);
+}
+
+#[tokio::test]
 async fn an_answer_stands_among_the_other_writes_of_its_task() {
     let memory = MemoryCheckpointer::new();
     let story = Story::new(&memory, "support-4711");
