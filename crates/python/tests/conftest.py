@@ -91,8 +91,8 @@ def langgraphs_on(server: str) -> Iterator[LangGraphs]:
 
 
 @pytest.fixture
-def imports(server: str, schema: str, saver: PostgresSaver) -> Callable[[LangGraphs], Any]:
-    """Imports LangGraph's threads by the program `checkpointer`, and returns its report."""
+def program(server: str, schema: str, saver: PostgresSaver) -> Callable[..., Any]:
+    """Runs the program `checkpointer` on the saver's tables, and returns what it says as JSON."""
     program = os.environ.get("CHECKPOINTER_PROGRAM")
     if program is None:
         pytest.fail(
@@ -102,11 +102,21 @@ def imports(server: str, schema: str, saver: PostgresSaver) -> Callable[[LangGra
         )
     environment = {**os.environ, "DATABASE_URL": server, "DB_SCHEMA": schema}
 
-    def imports(langgraphs: LangGraphs) -> Any:
-        command = [program, "import", "--langgraph", "--schema", langgraphs.schema, "--yes", "--json"]
+    def run(*arguments: str) -> Any:
+        command = [program, *arguments, "--yes", "--json"]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert ran.stdout, ran.stderr
         return json.loads(ran.stdout)
+
+    return run
+
+
+@pytest.fixture
+def imports(program: Callable[..., Any]) -> Callable[[LangGraphs], Any]:
+    """Imports LangGraph's threads by the program `checkpointer`, and returns its report."""
+
+    def imports(langgraphs: LangGraphs) -> Any:
+        return program("import", "--langgraph", "--schema", langgraphs.schema)
 
     return imports
 

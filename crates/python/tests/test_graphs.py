@@ -174,3 +174,18 @@ def test_the_history_of_a_channel_is_that_of_langgraphs_base_class(saver, run):
         assert saver.get_delta_channel_history(config=config, channels=channels) == expected
         awaited = saver.aget_delta_channel_history(config=config, channels=channels)
         assert run(awaited) == expected
+
+
+def test_a_fork_by_the_program_has_the_values_of_the_checkpoint_that_it_is_of(saver, program):
+    build, inputs = SCENARIOS["delta"]
+    graph = build(saver)
+    for given in inputs:
+        graph.invoke(given, CONFIG)
+    states = list(graph.get_state_history(CONFIG))
+    # With a snapshot and without, and the first of all.
+    for state in states:
+        program("fork", "thread-1", state.config["configurable"]["checkpoint_id"])
+        forked = graph.get_state(CONFIG)
+        assert (forked.values, forked.next) == (state.values, state.next)
+    graph.invoke(None, CONFIG)
+    assert graph.get_state(CONFIG).values == states[-4].values
