@@ -1,6 +1,7 @@
 //! What Python calls.
 
 use std::collections::HashMap;
+use std::mem;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,8 +53,22 @@ impl Client {
             return Arc::clone(connected);
         }
         let new = Arc::new(Connected::new(self.settings.clone(), self.options));
-        std::mem::forget(connected.replace((pid, Arc::clone(&new))));
+        mem::forget(connected.replace((pid, Arc::clone(&new))));
         new
+    }
+}
+
+impl Drop for Client {
+    /// In a child that was forked, what its parent has connected is left alone: its tasks are of a runtime without
+    /// threads, whose locks a thread of the parent may have held.
+    fn drop(&mut self) {
+        let connected = self.connected.get_mut();
+        let connected = connected.unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, _)) = connected
+            && *of != process::id()
+        {
+            mem::forget(connected.take());
+        }
     }
 }
 

@@ -149,6 +149,16 @@ impl Listing {
     }
 }
 
+impl Drop for Listing {
+    /// A child that was forked leaves alone what is its parent's, as that of a client is.
+    fn drop(&mut self) {
+        if self.pid != process::id() {
+            mem::forget(Arc::clone(&self.connected));
+            mem::forget(Arc::clone(&self.stage));
+        }
+    }
+}
+
 #[pymethods]
 impl Listing {
     /// Reads the next checkpoints; none are left if there are none.

@@ -129,6 +129,13 @@ def test_a_program_may_end_with_calls_under_way(url, schema, saver, kind):
     assert ended.returncode == 0
 
 
+def test_a_child_that_was_forked_ends_without_what_its_parent_uses(url, schema, saver):
+    command = [sys.executable, Path(__file__).parent / "forked.py", url, schema]
+    ended = subprocess.run(command, timeout=60, stderr=subprocess.PIPE, text=True)
+    assert ended.stderr == ""
+    assert ended.returncode == 0
+
+
 def test_an_error_has_all_its_causes(url, schema):
     with PostgresSaver.from_conn_string(url, schema=schema) as saver:
         with pytest.raises(CheckpointerError) as raised:
