@@ -189,3 +189,12 @@ def test_a_fork_by_the_program_has_the_values_of_the_checkpoint_that_it_is_of(sa
         assert (forked.values, forked.next) == (state.values, state.next)
     graph.invoke(None, CONFIG)
     assert graph.get_state(CONFIG).values == states[-4].values
+
+
+def test_the_program_refuses_to_fork_with_a_value_that_could_not_be_read(saver, program):
+    build, inputs = SCENARIOS["chat"]
+    build(saver).invoke(inputs[0], CONFIG)
+    head = saver.get_tuple(CONFIG)
+    with pytest.raises(AssertionError, match="LangGraph couldn't read the value of `steps`"):
+        program("fork", "thread-1", "head", "--set", 'steps={"!x": 1}')
+    assert saver.get_tuple(CONFIG) == head

@@ -5,7 +5,7 @@ use checkpointer::{Checkpointer, GetTuple, Projection};
 
 use super::at::{At, Place};
 use super::confirm::Confirm;
-use super::exit::Outcome;
+use super::exit::{Failure, Outcome};
 use super::json_arg;
 use super::output::Output;
 use super::paint::{ID, Text, painted};
@@ -41,6 +41,12 @@ pub(crate) async fn run(
         .await?;
     let head = head.ok_or_else(|| place.not_found())?;
     let from = place.read(checkpointer, &args.at, Projection::All).await?;
+    for (channel, value) in &changes {
+        if let Some(why) = inspector::unreadable_for_langgraph(&from, value) {
+            let what = format!("LangGraph couldn't read the value of `{channel}`: {why}");
+            return Err(Failure::usage(what));
+        }
+    }
 
     let id = &from.address.checkpoint_id;
     args.confirm

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use super::app::App;
 use super::links::Place;
 use super::problem::Problem;
-use super::{asked, document};
-use crate::{Pending, json};
+use super::{asked, document, shown};
+use crate::{Pending, json, unreadable_for_langgraph};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -48,6 +48,10 @@ async fn fork(State(app): State<Arc<App>>, Form(fork): Form<Fork>) -> Result<Res
     let changes = object(&fork.changes)?;
     let turn = app.turn().await?;
     let from = document::read(&*turn, &fork.place, Projection::All).await?;
+    for (channel, value) in &changes {
+        let what = || format!("the value of `{}`", shown::start(channel, 80));
+        readable(&from, value, what)?;
+    }
     let stored = crate::fork(&*turn, &from, &head, changes).await?;
     Ok(see(&Place::of(&stored)))
 }
@@ -79,7 +83,9 @@ async fn answer(
     if asking.and_then(asked::seen).as_ref() != Some(&answer.seen) {
         return Err(Problem::asked_otherwise());
     }
-    let writes = [(RESUME.to_owned(), answers(&at, &task, given))];
+    let answers = answers(&at, &task, given);
+    readable(&at, &answers, || "the answer".to_owned())?;
+    let writes = [(RESUME.to_owned(), answers)];
     // It stands among the task's other writes.
     let others = at.pending_writes.iter().find(|write| write.task_id == task);
     let path = others.map_or("", |write| &*write.task_path);
@@ -152,6 +158,21 @@ async fn change_metadata(
     turn.update_thread_metadata(&change.place.thread_id()?, changes)
         .await?;
     Ok(see(&change.place))
+}
+
+/// Refuses what LangGraph couldn't read in a thread of its own.
+fn readable(
+    at: &CheckpointTuple,
+    value: &Value,
+    what: impl FnOnce() -> String,
+) -> Result<(), Problem> {
+    match unreadable_for_langgraph(at, value) {
+        None => Ok(()),
+        Some(why) => Err(Problem::malformed(format!(
+            "LangGraph couldn't read {}: {why}",
+            what()
+        ))),
+    }
 }
 
 /// Leads to where the change can be seen.

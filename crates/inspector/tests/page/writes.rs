@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use checkpointer::channels::{INTERRUPT, RESUME};
 use checkpointer::serde_json::{Value, json};
 use checkpointer::{
-    Checkpointer, GetTuple, MemoryCheckpointer, PendingWrite, PutWrites, TaskId, ThreadId,
+    ChannelVersions, Checkpoint, Checkpointer, GetTuple, MemoryCheckpointer, Metadata,
+    PendingWrite, Put, PutWrites, Source, TaskId, ThreadId,
 };
 use inspector::page::Options;
 use rig::{Story, Support};
@@ -208,6 +209,42 @@ async fn a_number_that_json_would_change_is_an_answer_as_a_text_and_refused_with
         assert!(refused.body.contains(&expected), "{}", refused.body);
     }
     assert_eq!(*answers(&memory).await.value, expected);
+}
+
+#[tokio::test]
+async fn what_langgraph_could_not_read_is_refused_in_its_threads_only() {
+    for (task, status) in [
+        ("__input__", StatusCode::BAD_REQUEST),
+        ("ask", StatusCode::SEE_OTHER),
+    ] {
+        let (memory, support, _) = page(Options::new()).await;
+        let mut checkpoint = Checkpoint::child_of(&support.head);
+        (checkpoint.versions_seen).insert(task.to_owned(), ChannelVersions::new());
+        let metadata = Metadata::new(Source::Loop, 3);
+        let versions = checkpoint.channel_versions.clone();
+        let put = Put::after(&support.head.address, &checkpoint, &metadata);
+        let head = memory.put(put.new_versions(&versions)).await.unwrap();
+        let ask = TaskId::new("ask").unwrap();
+        let question = [(INTERRUPT.to_owned(), json!("Refund it?"))];
+        let put = PutWrites::new(&head, &ask, &question);
+        memory.put_writes(put).await.unwrap();
+
+        let browser = Browser::new(memory, Options::new().allow_writes());
+        // {"!x":1}
+        let form = answer(&browser, "%7B%22%21x%22%3A1%7D").await;
+        let given = browser.post("answer", &form).await;
+        let (key, id) = (key(&browser).await, head.checkpoint_id);
+        let form = format!(
+            "form_key={key}&id=support-4711&at={id}&head={id}&changes=%7B%22tone%22%3A%7B%22%21x%22%3A1%7D%7D"
+        );
+        let forked = browser.post("fork", &form).await;
+        for (answer, what) in [(given, "the answer"), (forked, "the value of `tone`")] {
+            assert_eq!(answer.status, status, "{}", answer.body);
+            let refused = format!("LangGraph couldn't read {what}");
+            let is_refused = answer.body.replace("&#39;", "'").contains(&refused);
+            assert_eq!(is_refused, status == StatusCode::BAD_REQUEST);
+        }
+    }
 }
 
 #[tokio::test]
