@@ -9,6 +9,7 @@ use super::exit::{Failure, Outcome};
 use super::json_arg;
 use super::output::Output;
 use super::paint::{ID, Text, painted};
+use super::stderr;
 
 /// Go back: put a new head that follows an earlier checkpoint, with its state
 ///
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     /// The checkpoint to go on from: `head`, `head~3`, an id, or the beginning or end of one
     #[arg(value_name = "CHECKPOINT", value_parser = At::parse)]
     at: At,
-    /// Give a channel another value: `channel=value`, or a JSON object
+    /// Give a channel another value: `channel=value`, where the value is JSON or else a text, or a JSON object
     #[arg(long, value_name = "MEMBERS", value_parser = json_arg::members)]
     set: Vec<Map<String, Value>>,
     #[command(flatten)]
@@ -45,6 +46,11 @@ pub(crate) async fn run(
         if let Some(why) = inspector::unreadable_for_langgraph(&from, value) {
             let what = format!("LangGraph couldn't read the value of `{channel}`: {why}");
             return Err(Failure::usage(what));
+        }
+        if !from.checkpoint.channel_versions.contains_key(channel) {
+            stderr::say(format!(
+                "note: the checkpoint has no channel `{channel}`, so it is a new one"
+            ));
         }
     }
 

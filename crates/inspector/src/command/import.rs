@@ -71,12 +71,12 @@ async fn from_file(
     args: &Args,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
+    let (file, length) = open(path).await?;
     let what = format!("import the threads in `{}`", path.display());
     let confirmed = async { args.confirm.ask(&what).await.map(|()| Outcome::Done) };
     if until_interrupted(confirmed).await? == Outcome::Interrupted {
         return Ok(Outcome::Interrupted);
     }
-    let (file, length) = open(path).await?;
     let mut lines = file.lines();
     let mut import = Import::new(checkpointer);
     if let Some(thread) = &args.into {

@@ -43,7 +43,14 @@ async fn changes_that_are_confirmed_are_made() {
     let copy = head(&checkpointer, "copy").await.unwrap();
 
     let forked = program
-        .json(&["fork", "copy", "head~2", "--set", "plan=wait", "--yes"])
+        .json(&[
+            "fork",
+            "copy",
+            "head~2",
+            "--set",
+            r#"messages=["Where?"]"#,
+            "--yes",
+        ])
         .await;
     let fork = head(&checkpointer, "copy").await.unwrap();
     assert_eq!(
@@ -52,14 +59,29 @@ async fn changes_that_are_confirmed_are_made() {
     );
     assert_ne!(fork.address, copy.address);
     let values = json!(fork.checkpoint.channel_values);
-    assert_eq!(
-        values,
-        json!({ "messages": ["Where is my order?"], "plan": "wait" })
-    );
+    assert_eq!(values, json!({ "messages": ["Where?"] }));
 
     program.json(&["delete", "copy", "--yes"]).await;
     assert_eq!(head(&checkpointer, "copy").await, None);
     assert!(head(&checkpointer, "support-4711").await.is_some());
+}
+
+#[tokio::test]
+async fn a_fork_says_which_channels_are_new() {
+    let program = Program::new().await;
+    with_support_thread(&program.checkpointer().await, "support-4711").await;
+    for (set, note) in [
+        (
+            "mesages=[]",
+            "note: the checkpoint has no channel `mesages`, so it is a new one\n",
+        ),
+        ("messages=[]", ""),
+    ] {
+        let ran = program
+            .run(&["fork", "support-4711", "head", "--set", set, "--yes"])
+            .await;
+        assert_eq!((ran.code, &*ran.stderr), (0, note));
+    }
 }
 
 #[tokio::test]
