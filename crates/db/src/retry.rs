@@ -98,7 +98,8 @@ impl<'a> Retry<'a> {
     /// Calls `attempt` until it succeeds, fails for good, or was tried for long or often enough.
     ///
     /// An attempt may fail with an error of the caller's. Whether that may pass says the [`Error`] that it is, or
-    /// that is among its [sources](StdError::source). Without one it is for good.
+    /// that is among its [sources](StdError::source). Without one it is for good. So is a wait for a connection
+    /// that took all of `DB_ACQUIRE_TIMEOUT`.
     ///
     /// # Errors
     ///

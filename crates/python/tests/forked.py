@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.jsonb import PostgresSaver
 
 CHILDREN = 10
+
+# Python 3.12 and later warn of what this program is for.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 url, schema = sys.argv[1:]
 idle, busy = (PostgresSaver(url, schema=schema) for _ in range(2))

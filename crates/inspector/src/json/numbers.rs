@@ -55,10 +55,9 @@ fn is_changed(written: &str) -> bool {
         return false;
     };
     let is_integer = !written.contains(['.', 'e', 'E']);
-    match number.is_f64() {
-        true => is_integer || decimal(written) != decimal(&number.to_string()),
-        false => false,
-    }
+    let is_kept = || decimal(written) == decimal(&number.to_string());
+    let is_zero = number.as_f64() == Some(0.0);
+    number.is_f64() && (is_integer && !is_zero || !is_kept())
 }
 
 /// The sign, the digits without zeros around them, and the place of the point before the first.
@@ -94,6 +93,7 @@ mod tests {
         for json in [
             "0",
             "-0.0",
+            "-0",
             "18446744073709551615",
             "-9223372036854775808",
             "1.0",

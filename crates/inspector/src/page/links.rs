@@ -29,6 +29,11 @@ pub(super) fn link(page: &str, parameters: &[(&str, &str)]) -> String {
     link
 }
 
+/// How many bytes a value takes in a link.
+pub(super) fn encoded_bytes(value: &str) -> usize {
+    utf8_percent_encode(value, ENCODED).map(str::len).sum()
+}
+
 /// Takes a parameter out of a query: its value, and the query without it.
 pub(super) fn take(query: &str, name: &str) -> (Option<String>, String) {
     let is_it = |pair: &&str| pair.split('=').next() == Some(name);

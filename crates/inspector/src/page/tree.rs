@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use askama::Template;
 use checkpointer::serde_json::{Map, Value};
 
-use super::links::Place;
+use super::links::{Place, encoded_bytes};
 use super::shown;
 
 /// How many members or items are shown at once.
@@ -18,8 +18,9 @@ const START: usize = 160;
 /// How many bytes of JSON a value may have that is part of the page though it isn't open.
 pub(super) const SMALL: usize = 600;
 
-/// The longest path that a link has, in bytes. The names of others are part of it, and may be of any length.
-const LONGEST_PATH: usize = 4_000;
+/// The longest path that a link has, in bytes as it is encoded. The names of others are part of it, and may be of
+/// any length.
+const LONGEST_PATH: usize = 1_000;
 
 /// The members or items of a value.
 #[derive(Debug, Default, Template)]
@@ -154,7 +155,7 @@ fn content(value: &Value, bytes: usize, place: &Place, path: &str) -> Content {
 
 /// The link to a value, unless its path is too long.
 fn link(place: &Place, path: &str) -> Option<String> {
-    (path.len() <= LONGEST_PATH).then(|| place.link_with("value", &[("path", path)]))
+    (encoded_bytes(path) <= LONGEST_PATH).then(|| place.link_with("value", &[("path", path)]))
 }
 
 /// What an array or object holds, in a few words.

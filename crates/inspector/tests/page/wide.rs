@@ -151,6 +151,20 @@ async fn of_long_names_the_start_is_shown_and_nothing_leads_to_them() {
 }
 
 #[tokio::test]
+async fn channels_with_the_longest_names_fit_on_the_page() {
+    let memory = MemoryCheckpointer::new();
+    let names: Vec<_> = (0..100)
+        .map(|n| format!("{n}-{}", "é".repeat(2_000)))
+        .collect();
+    let value = json!(["x".repeat(1_000)]);
+    let channels = names.iter().map(|name| (&**name, value.clone()));
+    Story::new(&memory, "wide").begin(channels.collect()).await;
+    let browser = Browser::new(memory, Options::new());
+    let page = browser.get("thread?id=wide").await;
+    assert!(page.body.len() < WIDE, "{} bytes", page.body.len());
+}
+
+#[tokio::test]
 async fn of_many_arguments_of_calls_the_keys_are_shown_and_the_rest_is_asked_for() {
     let memory = MemoryCheckpointer::new();
     let arguments = (0..100).map(|n| (format!("argument-{n}"), json!("x".repeat(250))));

@@ -155,6 +155,8 @@ impl Last {
             _ => match failure.for_another() {
                 Some(failure) if failure.is_outcome_unknown() => Self::Unknown(failure),
                 Some(failure) => Self::Unavailable(failure),
+                // What the server said can't be copied.
+                None if failure.is_transient() => Self::Busy,
                 None => Self::Nothing,
             },
         }
