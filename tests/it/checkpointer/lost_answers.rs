@@ -25,7 +25,7 @@ pub(super) async fn dump(test: &TestDb) -> String {
     ];
     let selects = tables.map(|table| {
         format!(
-            "SELECT '{table} ' || (to_jsonb(r) - '{{created_at,updated_at,put_at,written_at,deleted_at,operation}}'::text[])::text \
+            "SELECT '{table} ' || (to_jsonb(r) - '{{changed,created_at,updated_at,put_at,written_at,deleted_at,operation}}'::text[])::text \
              AS line FROM {}.{table} AS r",
             test.schema()
         )
