@@ -170,7 +170,6 @@ def join(saver: Any) -> Any:
 SCENARIOS: dict[str, tuple[Any, list[Any]]] = {
     "chat": (chat, [ask("Where is my order?", 1), ask("And the other one?", 2)]),
     "fan": (fan, [{"items": []}, {"items": [1]}]),
-    "join": (join, [{"done": []}, {"done": ["again"]}]),
     "approval": (approval, [{"text": "Dear customer"}, Command(resume="Dear Ada"), {"text": "2"}]),
     "delta": (delta, [{"history": [f"input {number}"]} for number in range(5)]),
 }

@@ -11,7 +11,7 @@ from functools import cache
 import killed
 import pytest
 from compared import contents, lineage, without_interrupts
-from graphs import SCENARIOS, ask, asking_thrice, chat, nested
+from graphs import SCENARIOS, ask, asking_thrice, chat, join, nested
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.jsonb import AsyncPostgresSaver
 from langgraph.checkpoint.memory import InMemorySaver
@@ -54,6 +54,13 @@ def test_an_awaited_graph_is_the_same_as_in_memory_after_every_call(
                 assert contents(saver) == contents(memory)
 
     run(compare())
+
+
+def test_many_nodes_with_long_names_may_be_joined(saver):
+    given = {"done": []}
+    result = join(saver).invoke(given, CONFIG)
+    assert result == join(InMemorySaver()).invoke(given, CONFIG)
+    assert join(saver).get_state(CONFIG).values == result
 
 
 def test_forty_subgraphs_within_each_other_are_the_same_as_in_memory(saver):
