@@ -115,8 +115,6 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         } else {
             print!("{}", report::list(&figures));
         }
-    }
-    if !is_asked_for {
         eprintln!("reads");
         let figures = bench.reads().await?;
         if args.json {

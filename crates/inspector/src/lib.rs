@@ -42,8 +42,8 @@
 mod difference;
 mod facts;
 mod filter;
+mod for_langgraph;
 mod fork;
-mod forms;
 mod history;
 pub mod json;
 pub mod page;
@@ -52,8 +52,8 @@ mod visible;
 
 pub use difference::{Change, ChannelChange, Difference, ItemChange, MemberChange, TextPart};
 pub use filter::{HistoryFilter, MalformedSteps, Steps};
+pub use for_langgraph::unreadable_for_langgraph;
 pub use fork::fork;
-pub use forms::unreadable_for_langgraph;
 pub use history::{History, HistoryQuery, Line, Node, Row};
 pub use pending::{Pending, TaskState, TaskWrites};
 pub use visible::{visible, visible_in_json};

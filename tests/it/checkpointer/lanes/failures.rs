@@ -431,7 +431,7 @@ async fn writes_whose_outcome_stays_unknown_are_in_few_batches() {
     }
 }
 
-/// The thread isn't locked: nobody could look.
+/// No write has reached the server, so none can say that the thread is locked.
 #[tokio::test]
 async fn writes_that_find_no_connection_say_so() {
     let test = TestDb::new().await;

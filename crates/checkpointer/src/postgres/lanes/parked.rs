@@ -6,9 +6,9 @@
 //!
 //! - If the first one has failed for the lock, or because the server was out of reach, those that have waited for
 //!   about as long as it was tried fail with it. Otherwise each would be tried in vain, one after the other.
-//! - If nobody knows what became of the first one, nothing is known of the thread. But where it was tried for as long as
-//!   anything is, those that were in a batch before, in vain as well, have had their time, too. And one that was in
-//!   many such batches is sent alone, as is each of them once a close has begun, which waits for all.
+//! - If the outcome of the first one is unknown, it says nothing of the thread. But if the first one has used up the
+//!   time for retries, those that were in a failed batch before have used it up as well, and fail with it. A write that
+//!   was in many failed batches is sent alone; so is each that was in one, once a close has begun, which waits for all.
 //! - If the thread wasn't as the first one expected, it isn't for those that expect the same.
 //! - A write that merely takes long may wait for something that concerns it alone, such as an output that an
 //!   open transaction has stored. What is parked behind it is sent as one statement at a time, which waits for no

@@ -1,10 +1,10 @@
 //! States that are structs, and those that aren't.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
 use super::super::Thread;
@@ -161,6 +161,63 @@ async fn channels_are_read_as_their_object_is() {
     reads_as_json::<Counter>(json!({ "n": "one" })).await;
     reads_as_json::<Counter>(json!({ "m": 1 })).await;
     reads_as_json::<Phase>(json!({ "Running": { "step": 3 }, "Waiting": null })).await;
+}
+
+/// A text that knows whether its type was given the stored one, or a copy that it could keep.
+#[derive(Debug)]
+struct Text {
+    is_stored_one: bool,
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("text")
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Given;
+
+        impl<'de> Visitor<'de> for Given {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E>(self, _: &'de str) -> Result<Text, E> {
+                let is_stored_one = true;
+                Ok(Text { is_stored_one })
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Text, E> {
+                let is_stored_one = false;
+                Ok(Text { is_stored_one })
+            }
+        }
+        deserializer.deserialize_str(Given)
+    }
+}
+
+#[tokio::test]
+async fn a_state_is_read_without_a_copy_of_it() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Texts {
+        texts: Vec<Text>,
+    }
+
+    let memory = MemoryCheckpointer::new();
+    let is_stored_one = false;
+    let texts = vec![Text { is_stored_one }];
+    memory.thread("root").unwrap().save(&texts).await.unwrap();
+    let mut fields = memory.thread("fields").unwrap();
+    fields.save(&Some(Texts { texts })).await.unwrap();
+
+    let mut root = memory.thread::<Vec<Text>>("root").unwrap();
+    assert!(root.load().await.unwrap().unwrap()[0].is_stored_one);
+    let loaded = fields.load().await.unwrap().flatten();
+    assert!(loaded.unwrap().texts[0].is_stored_one);
 }
 
 async fn reads_as_json<State>(json: serde_json::Value)
